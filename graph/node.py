@@ -1,0 +1,284 @@
+"""Node types: what ComfyUI calls a node, its inputs and outputs, and the stage that runs it.
+
+A node type is a function under `@node`. Its keyword-only parameters are the inputs, under
+ComfyUI's names and in ComfyUI's order; the annotation types them and a default is the widget's. The
+return annotation is the output, or as a `tuple[...]` the outputs in socket order. The one
+positional parameter is the object of the stage that does the work; INLINE nodes have none.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from graph.values import InputFile, Link
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+NODE = "__comfy_node__"
+REQUIRED = inspect.Parameter.empty
+
+
+class Stage(StrEnum):
+    """Where a node runs. Each tensor stage is one deployment of the cluster profile."""
+
+    INLINE = "inline"
+    ENCODE = "encode"
+    IMAGE = "image"
+    SAMPLE = "sample"
+    UPSCALE = "upscale"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Widget:
+    """How ComfyUI's editor shows an input, and what it allows. Names are /object_info's."""
+
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    round: float | bool | None = None
+    display: str | None = None
+    multiline: bool | None = None
+    dynamicPrompts: bool | None = None  # noqa: N815 - the name on the wire
+    control_after_generate: bool | None = None
+    forceInput: bool | None = None  # noqa: N815
+    advanced: bool | None = None
+
+    def options(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The values of a combo that is too long, or too computed, for a Literal."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Files:
+    """A combo of the files in a folder of the models folder, after the `first` fixed names."""
+
+    folder: str
+    first: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A combo of the caller's uploads; the node gets an InputFile. `kind` is image, video or audio."""
+
+    kind: str = "image"
+
+
+class Hidden(StrEnum):
+    """What a node is told without an input: annotate a keyword-only parameter with one of these."""
+
+    NODE_ID = "UNIQUE_ID"
+    PROMPT = "PROMPT"
+    EXTRA_PNGINFO = "EXTRA_PNGINFO"
+
+
+@dataclass(frozen=True)
+class Optional_:
+    """Marks an input that may be left out although its default is not None."""
+
+
+OPTIONAL = Optional_()
+_SCALARS = {int: "INT", float: "FLOAT", str: "STRING", bool: "BOOLEAN"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a node type."""
+
+    name: str
+    type: str  # INT, FLOAT, STRING, BOOLEAN, COMBO, or the name of a link type
+    required: bool = True
+    default: Any = REQUIRED
+    widget: Widget = Widget()
+    choices: tuple[Any, ...] | None = None
+    files: Files | None = None
+    upload: Upload | None = None
+
+    @property
+    def is_widget(self) -> bool:
+        return self.type in {*_SCALARS.values(), "COMBO"}
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output socket. `is_list`: it carries Items, and what follows runs once for each."""
+
+    type: str
+    name: str
+    is_list: bool = False
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """What a workflow may say of a node of this class, and what runs it."""
+
+    name: str
+    stage: Stage
+    function: Callable[..., Any]
+    inputs: Mapping[str, Input]
+    outputs: tuple[Output, ...]
+    hidden: Mapping[str, Hidden]
+    display_name: str
+    category: str
+    description: str
+    output_node: bool
+    input_is_list: bool
+    costly: bool
+    experimental: bool
+    deprecated: bool
+
+
+def node(
+    name: str,
+    *,
+    runs_on: Stage,
+    display_name: str = "",
+    category: str = "",
+    outputs: tuple[str, ...] = (),
+    output_node: bool = False,
+    list_outputs: tuple[int, ...] = (),
+    input_is_list: bool = False,
+    costly: bool = False,
+    experimental: bool = False,
+    deprecated: bool = False,
+) -> Callable[[Function], Function]:
+    """Declare a node type; the function comes back unchanged, so tests call it.
+
+    `outputs` names the sockets where ComfyUI does not name them after their types. A `costly`
+    node's result is kept in the cache even when only its own segment uses it.
+    """
+
+    def declare(function: Function) -> Function:
+        hints = get_type_hints(function, include_extras=True)
+        returned = hints.pop("return", None)
+        parameters = [
+            parameter
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        ]
+        hidden = {p.name: mark for p in parameters if (mark := _mark(hints[p.name], Hidden))}
+        inputs = {
+            p.name: _input(p.name, hints[p.name], p.default)
+            for p in parameters
+            if p.name not in hidden
+        }
+        declared = NodeType(
+            name=name,
+            stage=runs_on,
+            function=function,
+            inputs=types.MappingProxyType(inputs),
+            outputs=_outputs(returned, outputs, list_outputs),
+            hidden=types.MappingProxyType(hidden),
+            display_name=display_name,
+            category=category,
+            description=(inspect.getdoc(function) or "").partition("\n")[0],
+            output_node=output_node,
+            input_is_list=input_is_list,
+            costly=costly,
+            experimental=experimental,
+            deprecated=deprecated,
+        )
+        setattr(function, NODE, (*getattr(function, NODE, ()), declared))
+        return function
+
+    return declare
+
+
+def _mark(hint: Any, kind: type[Any]) -> Any:
+    """The first annotation of `kind` on a type, or None."""
+    marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, kind)), None)
+
+
+def _optional(hint: Any) -> tuple[Any, bool]:
+    """`X | None` without its None, and whether it had one."""
+    if get_origin(hint) not in {Union, types.UnionType}:
+        return hint, False
+    rest = [part for part in get_args(hint) if part is not type(None)]
+    if len(rest) != 1:
+        raise TypeError(f"an input has one type, not {hint}")
+    return rest[0], True
+
+
+def _input(name: str, hint: Any, default: Any) -> Input:
+    hint, optional = _optional(hint)
+    if get_origin(hint) is Annotated:  # Annotated[X | None, ...]
+        inner, inner_optional = _optional(get_args(hint)[0])
+        hint, optional = Annotated[inner, *hint.__metadata__], optional or inner_optional
+    choices = _choices(hint)
+    return Input(
+        name=name,
+        type=_type_name(hint, combo=choices is not None),
+        required=not (optional or _mark(hint, Optional_)),
+        default=REQUIRED if default is None else default,
+        widget=_mark(hint, Widget) or Widget(),
+        choices=choices,
+        files=_mark(hint, Files),
+        upload=_mark(hint, Upload),
+    )
+
+
+def _choices(hint: Any) -> tuple[Any, ...] | None:
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if get_origin(bare) is Literal:
+        return get_args(bare)
+    marked = _mark(hint, Choices)
+    return marked.values if marked else None
+
+
+def _type_name(hint: Any, *, combo: bool = False) -> str:
+    if combo or _mark(hint, Files) or _mark(hint, Upload):
+        return "COMBO"
+    if link := _mark(hint, Link):
+        return str(link.name)
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if bare in _SCALARS:
+        return _SCALARS[bare]
+    if bare is InputFile:
+        raise TypeError("say what may be uploaded: Annotated[InputFile, Upload('image')]")
+    return str(bare.link.name)
+
+
+def _outputs(
+    returned: Any, names: tuple[str, ...], list_outputs: tuple[int, ...]
+) -> tuple[Output, ...]:
+    if returned in {None, type(None)}:
+        return ()
+    several = get_origin(returned) is tuple and Ellipsis not in get_args(returned)
+    kinds = [_type_name(hint) for hint in (get_args(returned) if several else (returned,))]
+    named = names or tuple(kinds)
+    return tuple(
+        Output(kind, name, index in list_outputs)
+        for index, (kind, name) in enumerate(zip(kinds, named, strict=True))
+    )
+
+
+def declared_in(*modules: types.ModuleType) -> dict[str, NodeType]:
+    """All node types declared in `modules`, by name. A name declared twice raises."""
+    found: dict[str, NodeType] = {}
+    for module in modules:
+        for member in vars(module).values():
+            if getattr(member, "__module__", None) != module.__name__:
+                continue
+            for declared in getattr(member, NODE, ()):
+                if declared.name in found:
+                    raise ValueError(f"node type {declared.name} is declared twice")
+                found[declared.name] = declared
+    return found

@@ -1,0 +1,64 @@
+"""Node types in the format of ComfyUI's /object_info."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from graph.node import REQUIRED, Input, NodeType
+
+
+class FileLists(Protocol):
+    """The names that combos of files offer."""
+
+    def models(self, folder: str) -> list[str]: ...
+
+    def uploads(self, kind: str) -> list[str]: ...
+
+
+def choices_of(declared: Input, files: FileLists) -> list[Any] | None:
+    """What a combo offers now; None for an input that is no combo."""
+    if declared.files:
+        return [*declared.files.first, *files.models(declared.files.folder)]
+    if declared.upload:
+        return list(files.uploads(declared.upload.kind))
+    return None if declared.choices is None else list(declared.choices)
+
+
+def describe(node_type: NodeType, files: FileLists) -> dict[str, Any]:
+    """One entry of /object_info."""
+    sections: dict[str, dict[str, Any]] = {"required": {}}
+    for declared in node_type.inputs.values():
+        section = "required" if declared.required else "optional"
+        sections.setdefault(section, {})[declared.name] = _describe_input(declared, files)
+    if node_type.hidden:
+        sections["hidden"] = {name: mark.value for name, mark in node_type.hidden.items()}
+    return {
+        "input": sections,
+        "input_order": {section: list(inputs) for section, inputs in sections.items()},
+        "is_input_list": node_type.input_is_list,
+        "output": [output.type for output in node_type.outputs],
+        "output_is_list": [output.is_list for output in node_type.outputs],
+        "output_name": [output.name for output in node_type.outputs],
+        "name": node_type.name,
+        "display_name": node_type.display_name or node_type.name,
+        "description": node_type.description,
+        "python_module": "nodes",
+        "category": node_type.category,
+        "output_node": node_type.output_node,
+        "deprecated": node_type.deprecated,
+        "experimental": node_type.experimental,
+    }
+
+
+def describe_all(node_types: Mapping[str, NodeType], files: FileLists) -> dict[str, Any]:
+    """The whole of /object_info."""
+    return {name: describe(node_type, files) for name, node_type in node_types.items()}
+
+
+def _describe_input(declared: Input, files: FileLists) -> list[Any]:
+    options = declared.widget.options()
+    if declared.default is not REQUIRED:
+        options["default"] = declared.default
+    if declared.upload:
+        options[f"{declared.upload.kind}_upload"] = True
+    choices = choices_of(declared, files)
+    return [declared.type if choices is None else choices, options]

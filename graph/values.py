@@ -1,0 +1,127 @@
+"""What travels on links.
+
+Models are descriptions: a file and the changes laid on it, small, frozen and hashable; the replica
+that computes resolves them to weights. Tensors are opaque here (`graph` imports no torch): on a
+stage they are torch tensors, between stages references, in the router numpy arrays.
+Images are [B, H, W, C] and masks [B, H, W], float32 in 0..1; latents are [B, C, h, w].
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
+
+
+@dataclass(frozen=True)
+class Link:
+    """The name ComfyUI gives to the type of a link, as an annotation on a Python type."""
+
+    name: str
+
+
+Tensor: TypeAlias = Any
+Image: TypeAlias = Annotated[Any, Link("IMAGE")]
+Mask: TypeAlias = Annotated[Any, Link("MASK")]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file of the models folder. `stamp` changes when its content does."""
+
+    folder: str
+    name: str
+    stamp: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change laid on a model's weights or on how it is run, e.g. a LoRA with its strength."""
+
+    kind: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __getitem__(self, name: str) -> Any:
+        return dict(self.options)[name]
+
+
+class Changeable:
+    """A description that changes can be laid on, in order."""
+
+    changes: tuple[Change, ...]
+
+    def changed(self, kind: str, **options: Any) -> Self:
+        change = Change(kind, tuple(sorted(options.items())))
+        return replace(self, changes=(*self.changes, change))  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Model(Changeable):
+    """A diffusion model: the file it is in, and what is laid on it."""
+
+    link: ClassVar = Link("MODEL")
+    file: ModelFile
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Clip(Changeable):
+    """One or more text encoders: their files, the layer read from the end, and what is laid on them."""
+
+    link: ClassVar = Link("CLIP")
+    files: tuple[ModelFile, ...]
+    kind: str = ""
+    stop_at_layer: int | None = None
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Vae:
+    """An autoencoder: its own file, or the part of a checkpoint."""
+
+    link: ClassVar = Link("VAE")
+    file: ModelFile
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """One prompt and where and when it applies. A CONDITIONING is a tuple of these."""
+
+    tokens: Tensor  # [B, T, D], the text encoder's output
+    pooled: Tensor | None = None  # [B, P]
+    strength: float = 1.0
+    area: tuple[float, float, float, float] | None = None  # h, w, y, x: latent pixels, or parts of 1
+    area_in_percent: bool = False
+    mask: Tensor | None = None  # [B, H, W]
+    mask_strength: float = 1.0
+    mask_bounds: bool = False
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    extras: Mapping[str, Any] = field(default_factory=dict)  # ComfyUI's own key names: width, ...
+
+
+Conditioning: TypeAlias = Annotated[tuple[Condition, ...], Link("CONDITIONING")]
+
+
+@dataclass(frozen=True, eq=False)
+class Latent:
+    """Latent pictures, in the scale in which ComfyUI passes them on links (the VAE's own)."""
+
+    link: ClassVar = Link("LATENT")
+    samples: Tensor  # [B, C, h, w]
+    noise_mask: Tensor | None = None  # [B, 1, H, W], 1 where to denoise
+    batch_index: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file the caller gave: uploaded, fetched, or an earlier output. Stands where its name stood."""
+
+    name: str
+    content: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Several values on one link: the node behind it runs once for each (ComfyUI's OUTPUT_IS_LIST)."""
+
+    values: tuple[Any, ...]
