@@ -1,0 +1,237 @@
+"""Reading a workflow document, whichever of ComfyUI's two formats it is in."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from graph.prompt import (
+    BadLinkedInput,
+    DependencyCycle,
+    Handle,
+    Node,
+    RequiredModel,
+    Source,
+    Workflow,
+    WorkflowNotJson,
+    WorkflowTooLarge,
+    WorkflowUnreadable,
+    pack_name,
+)
+from graph.ui import convert_ui
+
+__all__ = [
+    "BadLinkedInput",
+    "DependencyCycle",
+    "Handle",
+    "Node",
+    "ReadLimits",
+    "RequiredModel",
+    "Source",
+    "Workflow",
+    "WorkflowNotJson",
+    "WorkflowTooLarge",
+    "WorkflowUnreadable",
+    "read_workflow",
+]
+
+WRAPPERS = ("prompt", "workflow", "output")  # API format first: it is what was really run
+MAX_WRAPPERS = 5
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """How large a document may be: its text, its JSON nesting, its nodes, its subgraph nesting."""
+
+    max_bytes: int = 8 * 1024 * 1024
+    max_json_depth: int = 100
+    max_nodes: int = 5_000  # after subgraphs are laid out
+    max_subgraph_depth: int = 100
+
+
+def read_workflow(
+    body: object,
+    node_types: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    now: datetime | None = None,
+    limits: ReadLimits | None = None,
+) -> Workflow:
+    """The workflow in `body`: API or UI format, a JSON string or an object, bare or wrapped.
+
+    Wrapped is `{"prompt": ...}`, `{"workflow": ...}` or an item of ComfyUI's /history. `node_types`
+    is in /object_info's format; `seed` draws the choices of dynamic prompts and `now` fills
+    `%date%` (today if not given), both in UI format only.
+
+    Raises:
+        WorkflowUnreadable: it is no workflow; a subclass where more is known.
+    """
+    limits = limits or ReadLimits()
+    document, ui = _unwrapped(_json_object(body, limits), limits)
+    if isinstance(document.get("nodes"), list):
+        workflow = convert_ui(
+            document,
+            node_types,
+            seed=seed,
+            now=now,
+            max_nodes=limits.max_nodes,
+            max_depth=limits.max_subgraph_depth,
+        )
+        return replace(workflow, ui=document)
+    return _read_api(document, ui, limits)
+
+
+def _json_object(body: object, limits: ReadLimits) -> dict[str, Any]:
+    value = _parsed(body, limits) if isinstance(body, str | bytes | bytearray) else body
+    if not isinstance(value, Mapping):
+        problem = f"The workflow must be a JSON object, got {_kind(value)}."
+        raise WorkflowNotJson(problem, "", "")
+    plain = _plain(value, limits.max_json_depth, limits)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _parsed(text: str | bytes | bytearray, limits: ReadLimits) -> object:
+    if len(text) > limits.max_bytes:
+        problem = f"The workflow is {len(text)} bytes long; at most {limits.max_bytes} are read."
+        raise WorkflowTooLarge(problem, "", "")
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        return json.loads(decoded.removeprefix("\ufeff"))
+    except RecursionError:
+        raise _too_deep(limits) from None
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ones
+        raise WorkflowNotJson(f"The workflow is not JSON: {error}.", "", "") from None
+
+
+def _plain(value: object, depth: int, limits: ReadLimits) -> Any:
+    """A copy of `value` made of JSON's types alone, NaN and infinities as null."""
+    if depth < 0:
+        raise _too_deep(limits)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each, depth - 1, limits) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each, depth - 1, limits) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    raise WorkflowNotJson(f"The workflow holds {_kind(value)}, which JSON cannot say.", "", "")
+
+
+def _too_deep(limits: ReadLimits) -> WorkflowTooLarge:
+    problem = f"The workflow's JSON is nested more than {limits.max_json_depth} levels deep."
+    return WorkflowTooLarge(problem, "", "")
+
+
+def _unwrapped(
+    document: dict[str, Any], limits: ReadLimits
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The innermost document, and the UI document that lies beside it, if one does."""
+    ui: dict[str, Any] | None = None
+    for _ in range(MAX_WRAPPERS):
+        if isinstance(document.get("nodes"), list) or _looks_like_api(document):
+            return document, ui
+        ui = _ui_beside(document) or ui
+        document = _json_object(_wrapped(document), limits)
+    problem = "The workflow is wrapped in itself too many times."
+    raise WorkflowUnreadable(problem, "", "")
+
+
+def _wrapped(document: Mapping[str, Any]) -> object:
+    for key in WRAPPERS:
+        inner = document.get(key)
+        if isinstance(inner, list) and len(inner) > 2:  # /history: [number, id, prompt, ...]
+            inner = inner[2]
+        if isinstance(inner, dict) or (isinstance(inner, str) and inner.strip("\ufeff \n\t")):
+            return inner
+    if len(document) == 1:  # /history/{id}: one item under its id
+        (only,) = document.values()
+        if isinstance(only, dict) and "prompt" in only:
+            return only
+    raise _no_workflow(document)
+
+
+def _ui_beside(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The editor's document of `extra_data`, or beside a prompt as in a picture's metadata."""
+    prompt = document.get("prompt")
+    extra = document.get("extra_data")
+    if isinstance(prompt, list) and len(prompt) > 3:
+        extra = prompt[3]
+    info = extra.get("extra_pnginfo") if isinstance(extra, dict) else None
+    found = (info if isinstance(info, dict) else document).get("workflow")
+    is_ui = isinstance(found, dict) and isinstance(found.get("nodes"), list)
+    return found if is_ui and prompt is not None else None
+
+
+def _no_workflow(document: Mapping[str, Any]) -> WorkflowUnreadable:
+    found = ", ".join(map(repr, list(document)[:5])) or "nothing"
+    problem = (
+        "The workflow has neither nodes with a class_type (API format) nor a list of nodes "
+        f"(UI format); found {found}."
+    )
+    return WorkflowUnreadable(problem, "", "")
+
+
+def _looks_like_api(document: Mapping[str, Any]) -> bool:
+    return any(isinstance(node, dict) and "class_type" in node for node in document.values())
+
+
+def _read_api(
+    document: Mapping[str, Any], ui: dict[str, Any] | None, limits: ReadLimits
+) -> Workflow:
+    if len(document) > limits.max_nodes:
+        problem = f"The workflow has {len(document)} nodes; at most {limits.max_nodes} are read."
+        raise WorkflowTooLarge(problem, "", "")
+    return Workflow(
+        {node_id: _api_node(node_id, node) for node_id, node in document.items()}, ui=ui
+    )
+
+
+def _api_node(node_id: str, node: object) -> Node:
+    if not isinstance(node, dict):
+        problem = f"Node {node_id!r} must be an object, got {_kind(node)}."
+        raise WorkflowUnreadable(problem, node_id, "")
+    class_type = node.get("class_type")
+    if not isinstance(class_type, str) or not class_type:
+        problem = f"Node {node_id!r} has no class_type."
+        raise WorkflowUnreadable(problem, node_id, "")
+    inputs = node.get("inputs") or {}
+    if not isinstance(inputs, dict):
+        problem = f"Node {node_id!r}: inputs must be an object, got {_kind(inputs)}."
+        raise WorkflowUnreadable(problem, node_id, "")
+    meta = node.get("_meta")
+    meta = meta if isinstance(meta, dict) else {}
+    values = {name: _api_input(node_id, name, value) for name, value in inputs.items()}
+    return Node(class_type, values, title=_text(meta.get("title")), pack=pack_name(meta))
+
+
+def _api_input(node_id: str, name: str, value: Any) -> Any:
+    """A constant or a `Source`; a list that is meant as a value comes as {"__value__": [...]}."""
+    if isinstance(value, dict) and "__value__" in value and "__type__" not in value:
+        return value["__value__"]
+    if not isinstance(value, list):
+        return value
+    match value:
+        case [str() | int() as origin, int() as slot] if slot >= 0 and not _has_bool(value):
+            return Source(str(origin), slot)
+    problem = (
+        f"Node {node_id}, input {name!r}: a link must be [node id, output slot], "
+        f"got {json.dumps(value)[:80]}."
+    )
+    raise BadLinkedInput(problem, node_id, name)
+
+
+def _has_bool(values: list[Any]) -> bool:
+    return any(isinstance(value, bool) for value in values)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number"}
+    return "null" if value is None else names.get(type(value), f"a {type(value).__name__}")
