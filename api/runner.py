@@ -1,0 +1,98 @@
+"""What the HTTP side needs from whoever reads and runs workflows.
+
+All of it is called on the service's event loop. `owner` says whose uploads, outputs and caches
+may be used. Errors that the caller should read are `graph.errors.ServiceError`s.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from storage.outputs import JobOutputs
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a running job; `data` is JSON."""
+
+    type: Literal["node", "progress"]
+    data: Mapping[str, Any]
+
+
+NodeState = Literal["started", "finished", "cached"]
+
+
+def node_event(node_id: str, class_type: str, state: NodeState) -> Event:
+    return Event("node", {"node": node_id, "class_type": class_type, "state": state})
+
+
+def progress_event(node_id: str, step: int, of: int, preview: str | None = None) -> Event:
+    """Step `step` of `of` is done; `preview` is a data URI."""
+    data = {"node": node_id, "step": step, "of": of}
+    return Event("progress", data if preview is None else data | {"preview": preview})
+
+
+Report = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class NodeTiming:
+    """When a node ran, in seconds since the job's start."""
+
+    node_id: str
+    class_type: str
+    stage: str
+    start_s: float
+    end_s: float
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A workflow that can run. A runner subclasses it to carry its plan."""
+
+    prompt: Mapping[str, Any]  # API format, overrides applied; goes into PNGs
+    workflow: Mapping[str, Any] | None = None  # the UI document, where one was sent; goes into PNGs
+    meta: Mapping[str, Any] = field(default_factory=dict)  # {"seed": {...}, "overrides": {...}}
+    eta_s: float | None = None
+    quote: Mapping[str, Any] = field(default_factory=dict)  # the answer to a dry run
+
+
+class Runner(Protocol):
+    """Reads workflows and runs them."""
+
+    async def prepare(self, owner: str, body: Mapping[str, Any]) -> Prepared:
+        """Parse, convert, override and validate the `workflow` and `inputs` of an execute body.
+
+        With `dry_run` in the body what is missing belongs into `quote`, not into an error.
+
+        Raises:
+            ServiceError: 422 with every problem.
+        """
+        ...
+
+    async def run(self, prepared: Any, job: "RunningJob") -> tuple[NodeTiming, ...]:
+        """Run it. CancelledError cancels all that was started.
+
+        Raises:
+            ServiceError: why it failed.
+        """
+        ...
+
+    def object_info(self, owner: str) -> Mapping[str, Any]:
+        """All node types in ComfyUI's format, file lists filled in. Called in a worker thread."""
+        ...
+
+    async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    async def convert(self, body: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """One run: whose it is, where its pictures go, who hears of its progress."""
+
+    owner: str
+    id: int
+    outputs: JobOutputs
+    report: Report

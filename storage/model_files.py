@@ -1,0 +1,132 @@
+"""The models folder, in ComfyUI's layout.
+
+Folder names, extensions and order are those of ComfyUI folder_paths.py, `folder_names_and_paths`
+and `get_filename_list`: one list may come from several folders, sub-folders are part of a name.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from graph.errors import MissingModelFile
+from graph.values import ModelFile
+from storage.paths import UnsafePathError, relative_name
+
+EXTENSIONS = frozenset({".safetensors", ".ckpt", ".pt", ".pt2", ".bin", ".pth", ".pkl", ".sft"})
+OTHER_NAMES: Mapping[str, str] = {"clip": "text_encoders", "unet": "diffusion_models"}
+SEVERAL: Mapping[str, tuple[str, ...]] = {
+    "text_encoders": ("text_encoders", "clip"),
+    "diffusion_models": ("unet", "diffusion_models"),
+    "controlnet": ("controlnet", "t2i_adapter"),
+}
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What a folder held, and the times its directories had then."""
+
+    names: tuple[str, ...]
+    directories: Mapping[Path, int]  # mtime in ns, 0 for one that is not there
+    checked_s: float
+
+
+class ModelFolders:
+    """Names in the models folder and where their files are.
+
+    Links are followed as ComfyUI does, unless `follow_links` is off: then a file must really lie
+    in the models folder. Safe to use from several threads.
+    """
+
+    def __init__(self, root: Path, *, staleness_s: float = 1.0, follow_links: bool = True) -> None:
+        self._root = root
+        self._staleness_s = staleness_s
+        self._follow_links = follow_links
+        self._listings: dict[str, _Listing] = {}
+
+    def list(self, folder: str) -> tuple[str, ...]:
+        """The model files of `folder`, sorted; a new one shows within `staleness_s`."""
+        folder = OTHER_NAMES.get(folder, folder)
+        listing = self._listings.get(folder)
+        now = time.monotonic()
+        if listing and now - listing.checked_s < self._staleness_s:
+            return listing.names
+        if listing and all(
+            _mtime_ns(path) == time_ns for path, time_ns in listing.directories.items()
+        ):
+            listing = _Listing(listing.names, listing.directories, now)
+        else:
+            listing = self._read(folder, now)
+        self._listings[folder] = listing
+        return listing.names
+
+    def find(self, folder: str, name: str) -> ModelFile:
+        """The description of a file.
+
+        Raises:
+            MissingModelFile: there is no such model file.
+        """
+        folder = OTHER_NAMES.get(folder, folder)
+        stat = self._locate(folder, name).stat()
+        return ModelFile(folder, name, f"{stat.st_size}-{stat.st_mtime_ns}")
+
+    def path(self, file: ModelFile) -> Path:
+        """Where the file is.
+
+        Raises:
+            MissingModelFile: it is not there any more, or never was.
+        """
+        return self._locate(OTHER_NAMES.get(file.folder, file.folder), file.name)
+
+    def _locate(self, folder: str, name: str) -> Path:
+        try:
+            relative = relative_name(name)
+        except UnsafePathError as error:
+            raise MissingModelFile(folder, name) from error
+        for directory in self._directories(folder):
+            path = directory / relative
+            if path.suffix.lower() in EXTENSIONS and path.is_file() and self._allowed(path):
+                return path
+        raise MissingModelFile(folder, name)
+
+    def _allowed(self, path: Path) -> bool:
+        return self._follow_links or path.resolve().is_relative_to(self._root.resolve())
+
+    def _directories(self, folder: str) -> tuple[Path, ...]:
+        if "/" in folder or folder in {"", ".", ".."}:
+            return ()
+        return tuple(self._root / name for name in SEVERAL.get(folder, (folder,)))
+
+    def _read(self, folder: str, now: float) -> _Listing:
+        names: set[str] = set()
+        times: dict[Path, int] = {}
+        for directory in self._directories(folder):
+            times[directory] = _mtime_ns(directory)
+            for path, files in _walk(directory):
+                times[path] = _mtime_ns(path)
+                found = (path / file for file in files)
+                names.update(
+                    str(file.relative_to(directory))
+                    for file in found
+                    if file.suffix.lower() in EXTENSIONS and self._allowed(file)
+                )
+        return _Listing(tuple(sorted(names)), times, now)
+
+
+def _walk(directory: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Directories with their files; a link back to one already seen is not entered again."""
+    seen = {directory.resolve()}
+    for path, children, files in os.walk(directory, followlinks=True):
+        here = Path(path)
+        fresh = [c for c in children if c != ".git" and (here / c).resolve() not in seen]
+        seen.update((here / child).resolve() for child in fresh)
+        children[:] = fresh
+        yield here, files
+
+
+def _mtime_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

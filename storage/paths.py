@@ -1,0 +1,68 @@
+"""Paths made of names that callers chose, kept inside the folder they belong to."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from graph.errors import ServiceError
+
+OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+LONGEST_NAME_BYTES = 200
+
+
+@dataclass(eq=False)
+class UnsafePathError(ServiceError):
+    """A file name that leads elsewhere than into its folder."""
+
+    status = 422
+    code = "unsafe_path"
+    template = "{name!r} is not a file name that can be used here: {problem}."
+    name: str
+    problem: str
+
+
+def relative_name(name: str) -> str:
+    """`name` in normal form, "sub/folder/file".
+
+    Raises:
+        UnsafePathError: it is empty, absolute, climbs out, or holds what no file name should.
+    """
+    if not name or any(ord(letter) < 32 for letter in name):
+        raise UnsafePathError(name[:80], "it is empty or holds control characters")
+    normal = os.path.normpath(name)
+    if Path(normal).is_absolute() or normal == "." or Path(normal).parts[0] == "..":
+        raise UnsafePathError(name[:80], "it leads out of its folder")
+    if any(len(part.encode(errors="replace")) > LONGEST_NAME_BYTES for part in Path(normal).parts):
+        raise UnsafePathError(name[:80], f"a part is longer than {LONGEST_NAME_BYTES} bytes")
+    return normal
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of `name` in `folder`; links may not lead out of it either.
+
+    Raises:
+        UnsafePathError: the path is not inside.
+    """
+    path = folder / relative_name(name)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UnsafePathError(name[:80], "it leads out of its folder")
+    return path
+
+
+def owner_folder(root: Path, owner: str) -> Path:
+    """The folder of one owner. Owners are ids that the service gave out, never free text."""
+    if not OWNER.fullmatch(owner):
+        raise UnsafePathError(owner[:80], "it is not an owner's id")
+    return root / owner
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader finds all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}-{os.urandom(6).hex()}.part")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

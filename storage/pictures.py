@@ -1,0 +1,59 @@
+"""Pictures as files: float images to PNG, WebP and JPEG bytes."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+ImageFormat = Literal["png", "webp", "jpeg"]
+MIME_TYPES: Mapping[ImageFormat, str] = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "jpeg": "image/jpeg",
+}
+EXTENSIONS: Mapping[ImageFormat, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How pictures are written. `text` is for PNG: its text chunks by keyword."""
+
+    format: ImageFormat = "png"
+    quality: int = 90  # of WebP and JPEG, 1..100
+    compress_level: int = 4  # of PNG; ComfyUI nodes.py, SaveImage
+    text: Mapping[str, str] = field(default_factory=dict)
+
+
+def to_bytes_per_channel(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """0..1 to 0..255, cut off and not rounded (ComfyUI nodes.py, SaveImage); NaN becomes 0."""
+    scaled = np.clip(255.0 * np.nan_to_num(image.astype(np.float32, copy=False)), 0, 255)
+    return scaled.astype(np.uint8)
+
+
+def encode_picture(image: npt.NDArray[np.float32], encoding: Encoding) -> bytes:
+    """One picture [H, W, C], C of 1, 3 or 4, as a file."""
+    pixels = to_bytes_per_channel(image)
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    if encoding.format == "jpeg" and picture.mode == "RGBA":
+        picture = picture.convert("RGB")
+    options: dict[str, Any] = {"quality": encoding.quality}
+    if encoding.format == "png":
+        options = {
+            "compress_level": encoding.compress_level,
+            "pnginfo": _text_chunks(encoding.text),
+        }
+    buffer = io.BytesIO()
+    picture.save(buffer, format=encoding.format.upper(), **options)
+    return buffer.getvalue()
+
+
+def _text_chunks(text: Mapping[str, str]) -> PngInfo:
+    chunks = PngInfo()
+    for keyword, value in text.items():
+        chunks.add_text(keyword, value)
+    return chunks
