@@ -68,10 +68,10 @@ class Choices:
 
 @dataclass(frozen=True)
 class Files:
-    """A combo of the files in a folder of the models folder, after the `first` fixed names."""
+    """A combo of a folder of the models folder; the node gets a ModelFile. `also` ends the list."""
 
     folder: str
-    first: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,10 @@ class Hidden(StrEnum):
 
 
 @dataclass(frozen=True)
-class Optional_:
-    """Marks an input that may be left out although its default is not None."""
+class MayBeAbsent:
+    """Marks an input of ComfyUI's optional section whose default is not None."""
 
 
-OPTIONAL = Optional_()
 _SCALARS = {int: "INT", float: "FLOAT", str: "STRING", bool: "BOOLEAN"}
 
 
@@ -226,7 +225,7 @@ def _input(name: str, hint: Any, default: Any) -> Input:
     return Input(
         name=name,
         type=_type_name(hint, combo=choices is not None),
-        required=not (optional or _mark(hint, Optional_)),
+        required=not (optional or _mark(hint, MayBeAbsent)),
         default=REQUIRED if default is None else default,
         widget=_mark(hint, Widget) or Widget(),
         choices=choices,

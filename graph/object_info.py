@@ -17,7 +17,7 @@ class FileLists(Protocol):
 def choices_of(declared: Input, files: FileLists) -> list[Any] | None:
     """What a combo offers now; None for an input that is no combo."""
     if declared.files:
-        return [*declared.files.first, *files.models(declared.files.folder)]
+        return [*files.models(declared.files.folder), *declared.files.also]
     if declared.upload:
         return list(files.uploads(declared.upload.kind))
     return None if declared.choices is None else list(declared.choices)

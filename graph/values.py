@@ -88,7 +88,9 @@ class Condition:
     tokens: Tensor  # [B, T, D], the text encoder's output
     pooled: Tensor | None = None  # [B, P]
     strength: float = 1.0
-    area: tuple[float, float, float, float] | None = None  # h, w, y, x: latent pixels, or parts of 1
+    area: tuple[float, float, float, float] | None = (
+        None  # h, w, y, x: latent pixels, or parts of 1
+    )
     area_in_percent: bool = False
     mask: Tensor | None = None  # [B, H, W]
     mask_strength: float = 1.0
@@ -113,7 +115,7 @@ class Latent:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file the caller gave: uploaded, fetched, or an earlier output. Stands where its name stood."""
+    """A file the caller gave: uploaded, fetched, or an earlier output."""
 
     name: str
     content: bytes
@@ -122,6 +124,6 @@ class InputFile:
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """Several values on one link: the node behind it runs once for each (ComfyUI's OUTPUT_IS_LIST)."""
+    """Several values on one link: what follows runs once for each (ComfyUI's OUTPUT_IS_LIST)."""
 
     values: tuple[Any, ...]

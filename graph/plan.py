@@ -1,0 +1,251 @@
+"""From a checked workflow to segments: runs of neighbouring nodes that one stage does in one call.
+
+INLINE nodes compute descriptions, so they are run right here, before anything is planned; what is
+left needs tensors. The plan walks back from the outputs, stops where a result is known, and joins
+what is left into segments.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import chain
+from typing import Any
+
+from graph.errors import ServiceError
+from graph.node import NodeType, Stage
+from graph.problems import Problem, WorkflowInvalid
+from graph.prompt import Source
+from graph.validation import CheckedWorkflow, with_defaults
+from graph.values import InputFile, Model
+
+RESULT_VERSION = 1  # part of every key: raise it when a node's result changes
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node, ready to run: what it was given, and what it will be handed."""
+
+    node_id: str
+    class_type: str
+    constants: Mapping[str, Any]
+    links: Mapping[str, Source]
+    key: str
+    keep: bool = False  # its result is worth the cache
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Steps that one call of a stage runs. `base` is the model file they need, where one does."""
+
+    stage: Stage
+    steps: tuple[Step, ...]
+    gives: frozenset[str]  # ids of the nodes whose results leave the segment
+    base: str = ""
+
+    @property
+    def needs(self) -> frozenset[Source]:
+        """The results of other segments it is handed."""
+        own = {step.node_id for step in self.steps}
+        links = chain.from_iterable(step.links.values() for step in self.steps)
+        return frozenset(link for link in links if link.node_id not in own)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The steps that are left when everything that is only a description has been computed."""
+
+    steps: Mapping[str, Step]
+    stages: Mapping[str, Stage]
+    output_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    segments: tuple[Segment, ...]
+    known: frozenset[str]  # ids of nodes whose results are there already
+
+
+def content_key(value: Any) -> str:
+    """A digest by which equal values are equal, in any process."""
+    text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, InputFile):
+        return ["InputFile", value.sha256]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [type(value).__name__, *(_canonical(getattr(value, f.name)) for f in fields(value))]
+    if isinstance(value, Mapping):
+        return {str(name): _canonical(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+def fold(checked: CheckedWorkflow) -> Folded:
+    """Run what needs no tensors, and give every other node its content key."""
+    known: dict[str, tuple[Any, ...]] = {}
+    keys: dict[str, str] = {}
+    twins: dict[str, str] = {}  # of nodes that say the same, only the first is a step
+    steps: dict[str, Step] = {}
+    for node_id, node in checked.nodes.items():
+        constants = with_defaults(node)
+        links = {
+            name: Source(twins.get(link.node_id, link.node_id), link.slot)
+            for name, link in node.links.items()
+        }
+        for name, link in node.links.items():
+            if link.node_id in known:
+                constants[name] = known[link.node_id][link.slot]
+                del links[name]
+        if node.node_type.stage is Stage.INLINE and not links and not node.node_type.hidden:
+            known[node_id] = run_inline(node_id, node.node_type, constants)
+            continue
+        keyed = {name: [keys[link.node_id], link.slot] for name, link in links.items()}
+        name = node.node_type.name
+        key = content_key([RESULT_VERSION, name, constants, keyed])
+        twin = next((other for other, its in keys.items() if its == key), None)
+        if twin and not node.node_type.output_node:
+            twins[node_id] = twin
+            continue
+        keys[node_id] = key
+        steps[node_id] = Step(node_id, name, constants, links, key, node.node_type.costly)
+    stages = {node_id: checked.nodes[node_id].node_type.stage for node_id in steps}
+    return Folded(steps, stages, tuple(i for i in checked.output_ids if i in steps))
+
+
+def run_inline(node_id: str, node_type: NodeType, inputs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The outputs of a node that computes only descriptions."""
+    try:
+        return as_outputs(node_type, node_type.function(**inputs))
+    except ServiceError as error:
+        problem = Problem("custom_validation_failed", str(error), node_id, node_type.name)
+        raise WorkflowInvalid((problem,)) from error
+
+
+def as_outputs(node_type: NodeType, returned: Any) -> tuple[Any, ...]:
+    """What a node function returned, by socket."""
+    if not node_type.outputs:
+        return ()
+    return tuple(returned) if len(node_type.outputs) > 1 else (returned,)
+
+
+def make_plan(folded: Folded, is_known: Callable[[str], bool]) -> Plan:
+    """The segments to run, in an order in which they can run.
+
+    Args:
+        is_known: whether the result under a content key need not be computed.
+    """
+    wanted, known = _wanted(folded, is_known)
+    groups = _join([folded.steps[name] for name in folded.steps if name in wanted], folded.stages)
+    return Plan(tuple(_segment(group, groups, folded.stages) for group in groups), known)
+
+
+def _wanted(folded: Folded, is_known: Callable[[str], bool]) -> tuple[set[str], frozenset[str]]:
+    """What has to run, walking back from the outputs, and the known results it starts from."""
+    wanted: set[str] = set()
+    known: set[str] = set()
+    waiting = list(folded.output_ids)
+    while waiting:
+        node_id = waiting.pop()
+        if node_id in wanted or node_id in known:
+            continue
+        step = folded.steps[node_id]
+        if node_id not in folded.output_ids and is_known(step.key):
+            known.add(node_id)
+            continue
+        wanted.add(node_id)
+        waiting += [link.node_id for link in step.links.values()]
+    return wanted, frozenset(known)
+
+
+def _base(step: Step) -> str:
+    """The file of the diffusion model that a step works with, if it names one."""
+    for value in step.constants.values():
+        model = value if isinstance(value, Model) else getattr(value, "model", None)
+        if isinstance(model, Model):
+            return model.file.name
+    return ""
+
+
+def _join(steps: list[Step], stages: Mapping[str, Stage]) -> list[list[Step]]:
+    """Neighbours of one stage and one base together, unless that would close a circle."""
+    groups: list[list[Step]] = []
+    home: dict[str, int] = {}
+    behind: list[set[int]] = []  # the groups that a group has to wait for, at any distance
+    bases: list[str] = []
+    for step in steps:
+        sources = {home[link.node_id] for link in step.links.values() if link.node_id in home}
+        base = _base(step)
+        chosen = next(
+            (
+                index
+                for index in _candidates(sources, groups, stages, step)
+                if (not base or not bases[index] or bases[index] == base)
+                and all(index not in behind[other] for other in sources - {index})
+            ),
+            None,
+        )
+        if chosen is None:
+            chosen = len(groups)
+            groups.append([])
+            behind.append(set())
+            bases.append("")
+        groups[chosen].append(step)
+        home[step.node_id] = chosen
+        bases[chosen] = bases[chosen] or base
+        new = set().union(*(behind[other] | {other} for other in sources - {chosen}))
+        for index, waits in enumerate(behind):
+            if index == chosen or chosen in waits:
+                waits |= new
+    return sorted_by_dependency(groups, home)
+
+
+def _candidates(
+    sources: Iterable[int], groups: list[list[Step]], stages: Mapping[str, Stage], step: Step
+) -> list[int]:
+    stage = stages[step.node_id]
+    near = [index for index in sorted(sources) if stages[groups[index][0].node_id] is stage]
+    if near or step.links or stage is not Stage.ENCODE:
+        return near
+    # Prompts do not depend on each other; in one call the encoder takes them as one batch.
+    return [
+        index
+        for index, group in enumerate(groups)
+        if stages[group[0].node_id] is stage and not any(member.links for member in group)
+    ]
+
+
+def sorted_by_dependency(groups: list[list[Step]], home: Mapping[str, int]) -> list[list[Step]]:
+    """Groups, each after those it needs."""
+    done: list[int] = []
+
+    def visit(index: int) -> None:
+        for step in groups[index]:
+            for link in step.links.values():
+                source = home.get(link.node_id, index)
+                if source != index and source not in done:
+                    visit(source)
+        if index not in done:
+            done.append(index)
+
+    for index in range(len(groups)):
+        visit(index)
+    return [groups[index] for index in done]
+
+
+def _segment(group: list[Step], groups: list[list[Step]], stages: Mapping[str, Stage]) -> Segment:
+    own = {step.node_id for step in group}
+    used_outside = {
+        link.node_id
+        for other in groups
+        if other is not group
+        for step in other
+        for link in step.links.values()
+    }
+    kept = {step.node_id for step in group if step.keep}
+    base = next((base for step in group if (base := _base(step))), "")
+    gives = frozenset((used_outside & own) | kept)
+    return Segment(stages[group[0].node_id], tuple(group), gives, base)

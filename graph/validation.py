@@ -1,0 +1,336 @@
+"""Whether a workflow can run: every input of every node that the outputs need.
+
+Checks, coercions and error types are those of ComfyUI's execution.py, validate_inputs. Where
+ComfyUI refuses a prompt for a node nobody needs, or only notices while running, this does better.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Protocol
+
+from graph.errors import ServiceError
+from graph.node import REQUIRED, Input, NodeType
+from graph.object_info import FileLists, choices_of
+from graph.problems import Problem, WorkflowInvalid, near_miss
+from graph.values import InputFile, ModelFile
+from graph.prompt import RequiredModel, Source, Workflow
+
+LISTED = 20  # ComfyUI names the choices of a combo in an error up to this many
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0", ""}
+
+
+class Library(FileLists, Protocol):
+    """The files there are: their names for combos, and descriptions for loaders."""
+
+    def find(self, folder: str, name: str) -> ModelFile: ...
+
+
+@dataclass(frozen=True)
+class CheckedNode:
+    """A node whose inputs are complete: constants of the right type, and links."""
+
+    node_type: NodeType
+    constants: Mapping[str, Any]
+    links: Mapping[str, Source]
+
+
+@dataclass(frozen=True)
+class CheckedWorkflow:
+    """The nodes that the outputs need, in an order in which they can run."""
+
+    nodes: Mapping[str, CheckedNode]
+    output_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """What was given for inputs that take a file, by (node id, input): the file, or why not."""
+
+    files: Mapping[tuple[str, str], InputFile | ServiceError] = field(default_factory=dict)
+
+
+class Refused(Exception):  # noqa: N818 - a refusal, turned into a Problem where the node is known
+    """A value that an input does not take."""
+
+    def __init__(self, code: str, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.problem = Problem(code, message, **facts)
+
+
+def requested_outputs(workflow: Workflow, node_types: Mapping[str, NodeType]) -> tuple[str, ...]:
+    """The output nodes, those the author chose first."""
+    outputs = [
+        node_id
+        for node_id, node in workflow.nodes.items()
+        if (known := node_types.get(node.class_type)) and known.output_node
+    ]
+    chosen = [node_id for node_id in workflow.output_ids if node_id in outputs]
+    return (*chosen, *(node_id for node_id in outputs if node_id not in chosen))
+
+
+def needed_by(workflow: Workflow, node_id: str) -> set[str]:
+    """A node and everything upstream of it that is there."""
+    found: set[str] = set()
+    waiting = [node_id]
+    while waiting:
+        here = waiting.pop()
+        if here in found or here not in workflow.nodes:
+            continue
+        found.add(here)
+        inputs = workflow.nodes[here].inputs.values()
+        waiting += [value.node_id for value in inputs if isinstance(value, Source)]
+    return found
+
+
+def validate(
+    workflow: Workflow, node_types: Mapping[str, NodeType], library: Library, uploads: Uploads
+) -> CheckedWorkflow:
+    """The runnable part of a workflow.
+
+    Raises:
+        WorkflowInvalid: with every problem of every node that an output needs.
+    """
+    outputs = requested_outputs(workflow, node_types)
+    if not outputs:
+        raise WorkflowInvalid(_no_outputs(workflow, node_types))
+    dependents: dict[str, list[str]] = {}
+    for output in outputs:
+        for node_id in needed_by(workflow, output):
+            dependents.setdefault(node_id, []).append(output)
+    check = _Check(workflow, node_types, library, uploads)
+    problems: list[Problem] = []
+    nodes: dict[str, CheckedNode] = {}
+    for node_id in [node_id for node_id in workflow.nodes if node_id in dependents]:
+        checked, found = check.node(node_id)
+        mine = tuple(dependents[node_id])
+        problems += [replace(problem, dependent_outputs=mine) for problem in found]
+        if checked:
+            nodes[node_id] = checked
+    problems += _cycles(workflow, dependents)
+    if problems:
+        raise WorkflowInvalid(tuple(problems))
+    order = TopologicalSorter(
+        {name: [link.node_id for link in node.links.values()] for name, node in nodes.items()}
+    ).static_order()
+    return CheckedWorkflow({name: nodes[name] for name in order}, outputs)
+
+
+def _no_outputs(workflow: Workflow, node_types: Mapping[str, NodeType]) -> tuple[Problem, ...]:
+    unknown = [
+        _unknown(node_id, node.class_type, node.pack, node_types)
+        for node_id, node in workflow.nodes.items()
+        if node.class_type not in node_types
+    ]
+    none = Problem("prompt_no_outputs", "The workflow has no output node, such as SaveImage.")
+    return (none, *unknown)
+
+
+def _unknown(
+    node_id: str, class_type: str, pack: str, node_types: Mapping[str, NodeType]
+) -> Problem:
+    origin = f" (pack {pack})" if pack else ""
+    return Problem(
+        "missing_node_type",
+        f"There is no node type {class_type!r}{origin} here.",
+        node_id,
+        class_type,
+        received=class_type,
+        suggestion=near_miss(class_type, list(node_types)),
+    )
+
+
+def _missing(node_id: str, node_type: NodeType, declared: Input) -> Problem:
+    return Problem(
+        "required_input_missing",
+        "A required input is missing.",
+        node_id,
+        node_type.name,
+        declared.name,
+        expected=declared.type,
+    )
+
+
+def _cycles(workflow: Workflow, needed: Iterable[str]) -> list[Problem]:
+    links = {
+        node_id: [
+            value.node_id
+            for value in workflow.nodes[node_id].inputs.values()
+            if isinstance(value, Source)
+        ]
+        for node_id in needed
+    }
+    try:
+        TopologicalSorter(links).prepare()
+    except CycleError as error:
+        cycle = list(reversed(error.args[1]))
+        said = f"These nodes need each other: {' -> '.join(cycle)}."
+        class_type = workflow.nodes[cycle[0]].class_type
+        return [Problem("dependency_cycle", said, cycle[0], class_type, received=cycle)]
+    return []
+
+
+@dataclass(frozen=True)
+class _Check:
+    workflow: Workflow
+    node_types: Mapping[str, NodeType]
+    library: Library
+    uploads: Uploads
+
+    def node(self, node_id: str) -> tuple[CheckedNode | None, list[Problem]]:
+        node = self.workflow.nodes[node_id]
+        node_type = self.node_types.get(node.class_type)
+        if node_type is None:
+            return None, [_unknown(node_id, node.class_type, node.pack, self.node_types)]
+        constants: dict[str, Any] = {}
+        links: dict[str, Source] = {}
+        problems: list[Problem] = []
+        for name, declared in node_type.inputs.items():
+            if name not in node.inputs:
+                if declared.required:
+                    problems.append(_missing(node_id, node_type, declared))
+                continue
+            value = node.inputs[name]
+            try:
+                if isinstance(value, Source):
+                    links[name] = self.link(declared, value)
+                else:
+                    constants[name] = self.constant(node_id, declared, value)
+            except Refused as refused:
+                problems.append(
+                    replace(
+                        refused.problem, node_id=node_id, class_type=node.class_type, input=name
+                    )
+                )
+        return CheckedNode(node_type, constants, links), problems
+
+    def link(self, declared: Input, source: Source) -> Source:
+        received = [source.node_id, source.slot]
+        origin = self.workflow.nodes.get(source.node_id)
+        if origin is None:
+            said = f"It is linked to node {source.node_id!r}, which is not in the workflow."
+            raise Refused("bad_linked_input", said, expected=declared.type, received=received)
+        origin_type = self.node_types.get(origin.class_type)
+        if origin_type is None:  # a problem of its own, said at that node
+            return source
+        if not 0 <= source.slot < len(origin_type.outputs):
+            count = len(origin_type.outputs)
+            said = (
+                f"It is linked to output {source.slot} of {origin.class_type}, which has {count}."
+            )
+            raise Refused("bad_linked_input", said, expected=declared.type, received=received)
+        given = origin_type.outputs[source.slot].type
+        if not compatible(given, declared.type):
+            said = (
+                f"It takes {declared.type}, and is linked to output {source.slot} of "
+                f"node {source.node_id} ({origin.class_type}), which gives {given}."
+            )
+            raise Refused("return_type_mismatch", said, expected=declared.type, received=given)
+        return source
+
+    def constant(self, node_id: str, declared: Input, value: Any) -> Any:
+        if declared.upload:
+            return self.upload(node_id, declared, value)
+        if declared.type == "COMBO":
+            return self.choice(declared, value)
+        if not declared.is_widget:
+            if declared.type == "*":
+                return value
+            said = f"It must be a link to an output of type {declared.type}."
+            raise Refused("bad_linked_input", said, expected=declared.type, received=value)
+        return in_range(declared, coerced(declared.type, value))
+
+    def upload(self, node_id: str, declared: Input, value: Any) -> InputFile:
+        given = self.uploads.files.get((node_id, declared.name))
+        if isinstance(given, InputFile):
+            return given
+        said = str(given) if given else f"There is no upload {value!r}."
+        raise Refused("custom_validation_failed", said, received=value)
+
+    def choice(self, declared: Input, value: Any) -> Any:
+        choices = choices_of(declared, self.library) or []
+        found = next((choice for choice in choices if choice == value), None)
+        if found is None and isinstance(value, str):  # Windows paths, True for "true"
+            same = value.replace("\\", "/")
+            found = next((choice for choice in choices if str(choice) == same), None)
+        if found is None:
+            raise Refused(**self.not_in_list(declared, value, choices))
+        if declared.files and found not in declared.files.also:
+            return self.library.find(declared.files.folder, found)
+        return found
+
+    def not_in_list(self, declared: Input, value: Any, choices: list[Any]) -> dict[str, Any]:
+        many = len(choices) > LISTED
+        facts = {
+            "code": "value_not_in_list",
+            "message": f"{json.dumps(value, default=str)} is not one of its choices.",
+            "expected": f"(list of length {len(choices)})" if many else choices,
+            "received": value,
+            "suggestion": near_miss(value, choices),
+        }
+        if declared.files:
+            folder = declared.files.folder
+            facts["message"] = f"There is no file {value!r} in models/{folder}."
+            facts["model"] = _where_from(self.workflow.models, folder, str(value))
+        return facts
+
+
+def _where_from(models: Iterable[RequiredModel], folder: str, name: str) -> dict[str, str]:
+    known = next((model for model in models if model.name == name.rpartition("/")[2]), None)
+    said = {"url": known.url, "hash": known.hash, "hash_type": known.hash_type} if known else {}
+    return {"folder": folder, "name": name} | {key: value for key, value in said.items() if value}
+
+
+def compatible(given: str, wanted: str) -> bool:
+    """Whether an output of type `given` may be linked to an input of type `wanted`."""
+    gives, wants = ({part.strip() for part in kind.split(",")} for kind in (given, wanted))
+    return "*" in gives | wants or not gives.isdisjoint(wants)
+
+
+def coerced(kind: str, value: Any) -> Any:
+    """A constant in the type of its input, as ComfyUI converts it."""
+    try:
+        if kind == "BOOLEAN":
+            return _boolean(value)
+        convert = {"INT": int, "FLOAT": float, "STRING": str}[kind]
+        if isinstance(value, dict | list) or value is None:
+            raise TypeError
+        return convert(value)
+    except (TypeError, ValueError, OverflowError):
+        said = f"{json.dumps(value, default=str)} is not of type {kind}."
+        raise Refused("invalid_input_type", said, expected=kind, received=value) from None
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in _TRUE | _FALSE:
+            return word in _TRUE
+        raise ValueError
+    return bool(value)
+
+
+def in_range(declared: Input, value: Any) -> Any:
+    """A constant that its widget allows."""
+    low, high = declared.widget.min, declared.widget.max
+    if declared.type not in {"INT", "FLOAT"}:
+        return value
+    if value != value:  # noqa: PLR0124 - NaN
+        raise Refused("invalid_input_type", "It is not a number.", received="NaN")
+    if low is not None and value < low:
+        said = f"{value} is smaller than {low}."
+        raise Refused("value_smaller_than_min", said, expected={"min": low}, received=value)
+    if high is not None and value > high:
+        said = f"{value} is bigger than {high}."
+        raise Refused("value_bigger_than_max", said, expected={"max": high}, received=value)
+    return value
+
+
+def with_defaults(node: CheckedNode) -> dict[str, Any]:
+    """The constants of a node and the defaults of what was left out."""
+    given = node.node_type.inputs.items()
+    defaults = {name: i.default for name, i in given if i.default is not REQUIRED}
+    linked = node.links.keys()
+    return {k: v for k, v in defaults.items() if k not in linked} | dict(node.constants)
