@@ -1,0 +1,35 @@
+# What a developer types. `make` alone lists it.
+PORT ?= 8000
+export COMFYRAY_AUTH ?= off
+
+python := .venv/bin/python
+locks := requirements.lock requirements-cuda.lock
+
+.PHONY: help run setup lint format test lock
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+run: setup ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
+	@$(python) -m deployments.launch --port $(PORT)
+
+setup: .venv/installed ## make .venv and install what the locks name
+
+.venv/installed: $(locks) cluster/install.sh cluster/pip_settings.sh
+	@sh cluster/install.sh .venv
+	@touch $@
+
+lint: setup ## linters and types
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(python) -m mypy .
+
+format: setup ## format, and fix what linters can
+	@$(python) -m ruff check --fix .
+	@$(python) -m ruff format .
+
+test: lint ## linters, types and the whole suite, on free ports
+	@$(python) -m pytest -m "not large"
+
+lock: setup ## resolve pyproject.toml into the locks again
+	@PIP_PYTHON=$(python) sh -c '. cluster/pip_settings.sh && $(python) cluster/lock.py'
+	@$(MAKE) --no-print-directory setup

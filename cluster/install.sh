@@ -1,0 +1,58 @@
+#!/bin/sh
+# Bring a virtual environment to exactly what the locks say: install.sh [FOLDER], default .venv.
+#
+# Pip's configuration decides where packages come from. Where it offers a CPU build of torch, that
+# one is taken; elsewhere it is the default build, and on Linux its CUDA libraries with it.
+set -eu
+
+venv=${1:-.venv}
+lock=requirements.lock
+say() { printf 'setup: %s\n' "$*"; }
+
+find_python() {
+    for candidate in ${PYTHON:-} python3 python python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    say 'Python 3.11 or newer is needed; name it with PYTHON=' >&2
+    return 1
+}
+
+pinned() { # NAME: that package's entry of the lock
+    awk -v name="$1" 'index($0, name "==") == 1 { on = 1 } on { print } on && !/\\$/ { exit }' $lock
+}
+
+if [ ! -x "$venv/bin/python" ]; then
+    python=$(find_python)
+    say "making $venv with $python"
+    "$python" -m venv "$venv"
+fi
+PIP_PYTHON=$venv/bin/python
+"$PIP_PYTHON" -m pip --version >/dev/null 2>&1 || PIP_PYTHON=$(find_python)
+if command -v uv >/dev/null; then
+    uv=uv
+else
+    uv=$venv/bin/uv
+    if [ ! -x "$uv" ]; then
+        say 'installing uv'
+        pinned uv >"$venv/uv.lock"
+        "$PIP_PYTHON" -m pip --python "$venv/bin/python" install --quiet \
+            --disable-pip-version-check --require-hashes -r "$venv/uv.lock"
+    fi
+fi
+
+. cluster/pip_settings.sh
+torch=$(pinned torch | sed -n '1s/ .*//p')
+wanted=$venv/requirements.lock
+if "$uv" pip install --quiet --python "$venv/bin/python" --dry-run --no-deps "$torch+cpu" \
+    2>/dev/null; then
+    say "a CPU build of $torch is offered and taken"
+    sed "s/^$torch /$torch+cpu /" $lock >"$wanted" # uv looks hashes up by the exact version
+else
+    cp $lock "$wanted"
+    cat requirements-cuda.lock >>"$wanted"
+fi
+say 'installing the locked packages'
+"$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes "$wanted"
