@@ -1,0 +1,127 @@
+"""Uploaded picture files as tensors (ComfyUI nodes.py, LoadImage and LoadImageMask)."""
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile, ImageOps, ImageSequence
+from torch import Tensor
+
+from graph.errors import ServiceError
+from imaging.sizes import ImageTooLarge
+
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+NO_MASK = (64, 64)  # the size of the all-zero mask of a picture without transparency
+Channel: TypeAlias = Literal["alpha", "red", "green", "blue"]
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What an upload may unpack to, checked before it does."""
+
+    pixels: int = 64 * 2**20  # of one frame
+    frames: int = 1024
+    all_pixels: int = 128 * 2**20
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+@dataclass(eq=False)
+class ImageUnreadable(ServiceError):
+    """Bytes that are no picture, or one of a format that is not taken."""
+
+    status = 422
+    code = "image_unreadable"
+    template = "The file is not a readable picture ({problem}); {formats} are read."
+    problem: str
+    formats: str
+
+
+def decode_image(content: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> tuple[Tensor, Tensor]:
+    """A picture file as ([B, H, W, 3], [B, h, w]): its frames, and where they are transparent.
+
+    Frames of another size than the first are left out. The mask is 1 where the picture is
+    transparent; without transparency it is 64 x 64 zeros.
+
+    Raises:
+        ImageUnreadable: no picture, broken, or a format that is not taken.
+        ImageTooLarge: more pixels or frames than `limits` allow.
+    """
+    images: list[Tensor] = []
+    masks: list[Tensor] = []
+    for frame in _frames(content, limits):
+        image = _values(frame.convert("RGB"))
+        if images and image.shape != images[0].shape:
+            continue
+        images.append(image)
+        masks.append(_transparency(frame))
+    if any(mask.shape != masks[0].shape for mask in masks):  # some frames have alpha, others none
+        size = images[0].shape[:2]
+        masks = [mask if mask.shape == size else torch.zeros(size) for mask in masks]
+    return torch.stack(images), torch.stack(masks)
+
+
+def decode_mask(content: bytes, channel: Channel, limits: DecodeLimits = DEFAULT_LIMITS) -> Tensor:
+    """One channel of the first frame of a picture file, [1, H, W]; alpha is turned over.
+
+    Raises:
+        ImageUnreadable: no picture, broken, or a format that is not taken.
+        ImageTooLarge: more pixels than `limits` allow.
+    """
+    frame = next(_frames(content, limits)).convert("RGBA")
+    mask = _values(frame.getchannel(channel[0].upper()))
+    return (1.0 - mask if channel == "alpha" else mask)[None]
+
+
+def _frames(content: bytes, limits: DecodeLimits) -> Iterator[Image.Image]:
+    """The frames of a file, upright, with 16 bits brought to 8."""
+    left = limits.all_pixels
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+            for index, frame in enumerate(ImageSequence.Iterator(file)):
+                pixels = frame.width * frame.height
+                left -= pixels
+                if index >= limits.frames:
+                    raise ImageTooLarge(index + 1, "frames or more", limits.frames)
+                if pixels > limits.pixels:
+                    raise ImageTooLarge(pixels, "pixels", limits.pixels)
+                if left < 0:
+                    total = limits.all_pixels - left
+                    raise ImageTooLarge(total, "pixels in all frames", limits.all_pixels)
+                yield _upright(file)  # the iterator's frame is the file itself, moved on
+                if file.format == "MPO":  # a camera's preview and depth pictures follow
+                    return
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(limits.pixels + 1, "pixels or more", limits.pixels) from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError) as error:
+        problem = str(error).partition("<")[0].strip() or type(error).__name__
+        raise ImageUnreadable(problem, ", ".join(FORMATS)) from error
+
+
+def _upright(frame: ImageFile.ImageFile) -> Image.Image:
+    try:
+        frame.load()
+    except OSError:
+        # ComfyUI takes what could be decoded of a file that is cut short. Without tiles left to
+        # read, Pillow takes the frame as it is; its own switch for this is a process-wide global.
+        frame.tile = []
+        frame.load()
+    upright = ImageOps.exif_transpose(frame)
+    return upright.point(lambda value: value * (1 / 255)) if upright.mode == "I" else upright
+
+
+def _transparency(frame: Image.Image) -> Tensor:
+    if "A" in frame.getbands():
+        return 1.0 - _values(frame.getchannel("A"))
+    if frame.mode == "P" and "transparency" in frame.info:
+        return 1.0 - _values(frame.convert("RGBA").getchannel("A"))
+    return torch.zeros(NO_MASK)
+
+
+def _values(picture: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(picture).astype(np.float32) / 255.0)
