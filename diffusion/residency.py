@@ -1,0 +1,130 @@
+"""What is kept in memory: values by key, within a budget, least recently used out first."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(eq=False)
+class _Seat(Generic[V]):
+    """A place for one value: being loaded (no value yet), in use (leases), or idle."""
+
+    bytes: int
+    value: V | None = None
+    loaded: bool = False
+    leases: int = 0
+
+
+class Residency(Generic[K, V]):
+    """Loaded values, shared by everybody who leases them. Every method is thread-safe.
+
+    Nothing that is leased is ever thrown out. A value that needs more room than the budget is
+    loaded all the same once it would be alone. `size` measures a loaded value, in bytes.
+    """
+
+    def __init__(self, budget_bytes: int, size: Callable[[V], int]) -> None:
+        self._budget = budget_bytes
+        self._size = size
+        self._seats: OrderedDict[K, _Seat[V]] = OrderedDict()  # least recently used first
+        self._changed = Condition()
+
+    @contextmanager
+    def lease(self, key: K, load: Callable[[], V], *, needs_bytes: int = 0) -> Iterator[V]:
+        """The value of `key`, kept in memory until the block ends; loaded first if it is not there.
+
+        One load per key runs at a time, and others wait for it; different keys load at once.
+        `needs_bytes` is what the load is expected to take, where that is known: room is made for
+        it beforehand, waiting for leases to end; so a thread that already holds a lease leaves it
+        at 0, or it may wait for itself. What `load` raises leaves nothing behind.
+        """
+        seat = self._take(key, load, needs_bytes)
+        try:
+            yield seat.value  # type: ignore[misc]
+        finally:
+            with self._changed:
+                seat.leases -= 1
+                self._evict()
+                self._changed.notify_all()
+
+    def resident(self) -> tuple[K, ...]:
+        """The keys in memory, least recently used first."""
+        with self._changed:
+            return tuple(key for key, seat in self._seats.items() if seat.loaded)
+
+    def used_bytes(self) -> int:
+        """What is in memory or being loaded."""
+        with self._changed:
+            return self._used()
+
+    def forget(self, select: Callable[[K], bool]) -> None:
+        """Drop idle values whose key `select` picks; those in use stay."""
+        with self._changed:
+            for key in [k for k, seat in self._seats.items() if _idle(seat) and select(k)]:
+                del self._seats[key]
+            self._changed.notify_all()
+
+    def _take(self, key: K, load: Callable[[], V], needs_bytes: int) -> _Seat[V]:
+        with self._changed:
+            while (seat := self._seats.get(key)) is not None:
+                if seat.loaded:
+                    seat.leases += 1
+                    self._seats.move_to_end(key)
+                    return seat
+                self._changed.wait()
+            seat = self._reserve(key, needs_bytes)
+        return self._load(key, seat, load)
+
+    def _reserve(self, key: K, needs_bytes: int) -> _Seat[V]:
+        """A seat for a value that this thread will load. Waits until there is room for it."""
+        self._seats[key] = seat = _Seat(0)
+        try:
+            while not self._make_room(needs_bytes):
+                self._changed.wait()
+        except BaseException:
+            del self._seats[key]
+            raise
+        seat.bytes = needs_bytes
+        return seat
+
+    def _load(self, key: K, seat: _Seat[V], load: Callable[[], V]) -> _Seat[V]:
+        try:
+            value = load()
+            size = self._size(value)
+        except BaseException:
+            with self._changed:
+                del self._seats[key]
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            seat.value, seat.bytes, seat.loaded, seat.leases = value, size, True, 1
+            self._seats.move_to_end(key)
+            self._evict()
+            self._changed.notify_all()
+        return seat
+
+    def _make_room(self, needs_bytes: int) -> bool:
+        """Throw out idle values for `needs_bytes` more; true if they fit, or nothing is left."""
+        self._evict(self._budget - needs_bytes)
+        used = self._used()
+        return used + needs_bytes <= self._budget or used == 0
+
+    def _evict(self, down_to: int | None = None) -> None:
+        limit = self._budget if down_to is None else down_to
+        used = self._used()
+        for key in [key for key, seat in self._seats.items() if _idle(seat)]:
+            if used <= limit:
+                return
+            used -= self._seats.pop(key).bytes
+
+    def _used(self) -> int:
+        return sum(seat.bytes for seat in self._seats.values())
+
+
+def _idle(seat: _Seat[Any]) -> bool:
+    return seat.loaded and seat.leases == 0
