@@ -18,9 +18,11 @@ def bislerp(x: Tensor, width: int, height: int) -> Tensor:
 
 def _along(x: Tensor, axis: int, size: int) -> Tensor:
     first, second, ratio = _neighbours(x.shape[axis], size, x.device)
-    shape = [1] * x.ndim
+    shape = [1, 1, 1, 1]
     shape[axis] = size
-    return slerp(x.index_select(axis, first), x.index_select(axis, second), ratio.reshape(shape))
+    ends = x.index_select(axis, first), x.index_select(axis, second), ratio.reshape(shape)
+    before, after, ratio = (end.movedim(1, -1).contiguous() for end in ends)
+    return slerp(before, after, ratio).movedim(-1, 1)
 
 
 def _neighbours(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,16 +35,16 @@ def _neighbours(old: int, new: int, device: torch.device) -> tuple[Tensor, Tenso
 
 
 def slerp(a: Tensor, b: Tensor, ratio: Tensor) -> Tensor:
-    """From `a` (ratio 0) to `b` (ratio 1) on the arc between them; vectors are along dimension 1."""
-    length_a = torch.linalg.vector_norm(a, dim=1, keepdim=True)
-    length_b = torch.linalg.vector_norm(b, dim=1, keepdim=True)
+    """From `a` (ratio 0) to `b` (ratio 1) on the arc between them; vectors lie along the end."""
+    length_a = torch.linalg.vector_norm(a, dim=-1, keepdim=True)
+    length_b = torch.linalg.vector_norm(b, dim=-1, keepdim=True)
     unit_a = torch.where(length_a == 0, 0, a / length_a)
     unit_b = torch.where(length_b == 0, 0, b / length_b)
-    cosine = (unit_a * unit_b).sum(1, keepdim=True)
+    cosine = (unit_a * unit_b).sum(-1, keepdim=True)
     omega = torch.acos(cosine)
-    arc = (
-        torch.sin((1 - ratio) * omega) * unit_a + torch.sin(ratio * omega) * unit_b
-    ) / omega.sin()
+    share_a = torch.sin((1 - ratio) * omega) / omega.sin()
+    share_b = torch.sin(ratio * omega) / omega.sin()
+    arc = share_a * unit_a + share_b * unit_b
     turned = arc * (length_a * (1 - ratio) + length_b * ratio)
     turned = torch.where(cosine > SAME_DIRECTION, a, turned)
     return torch.where(cosine < -SAME_DIRECTION, a * (1 - ratio) + b * ratio, turned)
