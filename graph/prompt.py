@@ -65,8 +65,8 @@ class Source:
 class Node:
     """One node that may run. `inputs` holds JSON constants and `Source`s.
 
-    `pack` says where the class comes from (`comfyui-kjnodes@1.0.5`), when the file does. `names` are
-    its other names: the path stored in the file, its "Node name for S&R", its path of titles.
+    `pack` says where the class comes from (`comfyui-kjnodes@1.0.5`), when the file does. `names`
+    are its other names: the path stored in the file, its "Node name for S&R", its path of titles.
     """
 
     class_type: str
@@ -109,9 +109,10 @@ class RequiredModel:
 class Workflow:
     """A document ready for overrides, validation and planning.
 
-    `named_inputs` are App Mode's: the author's name -> (id of a node or handle, input). `output_ids`
-    are the outputs App Mode chose. `ui` is the UI document as it came, for PNG metadata. `warnings`
-    say what was left out of account, `repairs` what was changed to make sense of the file.
+    `named_inputs` are App Mode's: the author's name -> (id of a node or handle, input);
+    `output_ids` are the outputs it chose. `ui` is the UI document as it came, for PNG metadata.
+    `warnings` say what was left out of account, `repairs` what was changed to make sense of the
+    file. `handles` are nodes that do not run, but whose inputs can be set.
     """
 
     nodes: Mapping[str, Node]

@@ -9,10 +9,7 @@ from typing import Any
 
 from graph.prompt import (
     BadLinkedInput,
-    DependencyCycle,
-    Handle,
     Node,
-    RequiredModel,
     Source,
     Workflow,
     WorkflowNotJson,
@@ -21,21 +18,6 @@ from graph.prompt import (
     pack_name,
 )
 from graph.ui import convert_ui
-
-__all__ = [
-    "BadLinkedInput",
-    "DependencyCycle",
-    "Handle",
-    "Node",
-    "ReadLimits",
-    "RequiredModel",
-    "Source",
-    "Workflow",
-    "WorkflowNotJson",
-    "WorkflowTooLarge",
-    "WorkflowUnreadable",
-    "read_workflow",
-]
 
 WRAPPERS = ("prompt", "workflow", "output")  # API format first: it is what was really run
 MAX_WRAPPERS = 5
@@ -103,7 +85,8 @@ def _parsed(text: str | bytes | bytearray, limits: ReadLimits) -> object:
     except RecursionError:
         raise _too_deep(limits) from None
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ones
-        raise WorkflowNotJson(f"The workflow is not JSON: {error}.", "", "") from None
+        problem = f"The workflow is not JSON: {error}."
+        raise WorkflowNotJson(problem, "", "") from None
 
 
 def _plain(value: object, depth: int, limits: ReadLimits) -> Any:
@@ -118,7 +101,8 @@ def _plain(value: object, depth: int, limits: ReadLimits) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):
         return value
-    raise WorkflowNotJson(f"The workflow holds {_kind(value)}, which JSON cannot say.", "", "")
+    problem = f"The workflow holds {_kind(value)}, which JSON cannot say."
+    raise WorkflowNotJson(problem, "", "")
 
 
 def _too_deep(limits: ReadLimits) -> WorkflowTooLarge:

@@ -1,10 +1,24 @@
-"""UI format to a workflow."""
+"""UI format to a workflow, by the rules the editor follows when it queues one."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from random import Random
 from typing import Any
 
-from graph.prompt import Workflow
+from graph.prompt import Node, Source, Workflow, pack_name
+from graph.ui.app_mode import app_mode
+from graph.ui.document import read_document
+from graph.ui.drafts import Draft, Notes, drafts_of
+from graph.ui.frames import lay_out
+from graph.ui.group_nodes import ungroup
+from graph.ui.handles import handles_of
+from graph.ui.inputs import complete_inputs
+from graph.ui.models import required_models
+from graph.ui.numbering import renumber
+from graph.ui.replacements import choose, fill_in
+from graph.ui.widgets import widgets_of
+
+REPLACED_INPUT = "filename_prefix"
 
 
 def convert_ui(
@@ -16,5 +30,66 @@ def convert_ui(
     max_nodes: int = 5_000,
     max_depth: int = 100,
 ) -> Workflow:
-    """The workflow that ComfyUI's editor would queue for `document`."""
-    raise NotImplementedError(document, node_types, seed, now, max_nodes, max_depth)
+    """The workflow that ComfyUI's editor (1.58.1) would queue for `document`.
+
+    `node_types` is in /object_info's format; a node of another type keeps its class, links and
+    values. `seed` draws the choices of dynamic prompts, `now` fills in `%date%`.
+
+    Raises:
+        WorkflowUnreadable: a node or a link of the file is not what it must be.
+    """
+    file = ungroup(renumber(read_document(document)), node_types)
+    file = complete_inputs(file, node_types)
+    frames = list(lay_out(file, max_nodes=max_nodes, max_depth=max_depth))
+    notes = Notes()
+    drafts = [draft for frame in frames for draft in drafts_of(frame, node_types, notes)]
+    _change_texts(drafts, seed, now or datetime.now().astimezone())
+    nodes = {draft.id: _node(draft) for draft in drafts}
+    handles = handles_of(frames, drafts)
+    app = app_mode(file.extra, nodes, handles)
+    return Workflow(
+        nodes=nodes,
+        named_inputs=app.inputs,
+        output_ids=app.output_ids,
+        models=required_models(file, [draft.node for draft in drafts]),
+        warnings=(*notes.warnings, *app.warnings),
+        repairs=tuple(notes.repairs),
+        handles=handles,
+    )
+
+
+def _change_texts(drafts: list[Draft], seed: int, now: datetime) -> None:
+    """Draw dynamic prompts and fill in replacements, in the texts that widgets hold."""
+
+    by_name = {draft.title: draft for draft in reversed(drafts)}
+    by_name |= {draft.node.search_name: draft for draft in reversed(drafts)}
+
+    def widget_value(node: str, widget: str) -> Any:
+        value = by_name[node].inputs.get(widget) if node in by_name else None
+        return None if isinstance(value, Source) else value
+
+    for draft in drafts:
+        options = {w.name: w.options for w in widgets_of(draft.facts)} if draft.facts else {}
+        for name in draft.typed:
+            text = draft.inputs.get(name)
+            if not isinstance(text, str):
+                continue
+            if name == REPLACED_INPUT or name in draft.replaced:
+                text = fill_in(text, now, widget_value)
+            if options.get(name, {}).get("dynamicPrompts"):
+                text = choose(text, Random(f"{seed} {draft.id} {name}"))
+            draft.inputs[name] = text
+
+
+def _node(draft: Draft) -> Node:
+    frame, node = draft.frame, draft.node
+    stored = ":".join((*frame.stored_path, node.stored_id))
+    titles = "/".join((*frame.titles, draft.title)) if frame.titles else ""
+    names = dict.fromkeys((stored, node.search_name, titles))
+    return Node(
+        class_type=node.type,
+        inputs=draft.inputs,
+        title=draft.title,
+        pack=pack_name(node.properties),
+        names=tuple(name for name in names if name and name != draft.id),
+    )

@@ -1,0 +1,220 @@
+"""The editor's file, read into typed graphs: nodes, slots and links, ids as text.
+
+Leniency ends here: missing keys, null links, numbers as ids and both link notations (arrays of
+version 0.4, objects of version 1) come out alike, so the rest of the package need not ask.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from graph.prompt import WorkflowUnreadable
+
+INPUT_NODE = "-10"  # a subgraph's own inputs, as the origin of links inside it
+OUTPUT_NODE = "-20"  # its outputs, as their target
+
+MUTED = 2  # "never"
+BYPASSED = 4
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An input or output of a node or a subgraph. `widget` is the widget an input stands for."""
+
+    name: str
+    type: str = "*"
+    link: str | None = None
+    widget: str = ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """From an output slot to an input slot of one graph."""
+
+    origin: str
+    origin_slot: int
+    target: str
+    target_slot: int
+
+
+@dataclass(frozen=True)
+class UiNode:
+    """A node as saved. `stored_id` stays when the node gets another id."""
+
+    id: str
+    type: str
+    mode: int = 0
+    title: str = ""
+    inputs: tuple[Slot, ...] | None = None  # None: the file has no list of them
+    outputs: tuple[Slot, ...] = ()
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    values: list[Any] | dict[str, Any] | None = None
+    named_values: Mapping[str, Any] = field(default_factory=dict)
+    stored_id: str = ""
+
+    @property
+    def search_name(self) -> str:
+        """Its "Node name for S&R"."""
+        name = self.properties.get("Node name for S&R")
+        return name if isinstance(name, str) else ""
+
+
+@dataclass(frozen=True)
+class UiGraph:
+    """The root, or the definition of a subgraph with the slots it shows outside."""
+
+    nodes: Mapping[str, UiNode]
+    links: Mapping[str, Link]
+    name: str = ""
+    inputs: tuple[Slot, ...] = ()
+    outputs: tuple[Slot, ...] = ()
+
+    def links_into(self, target: str) -> Iterator[tuple[str, Link]]:
+        """The links that end at a node, by id, in the file's order."""
+        return ((key, link) for key, link in self.links.items() if link.target == target)
+
+
+@dataclass(frozen=True)
+class UiDocument:
+    """A whole file. `last_node_id` is the counter new ids are drawn from."""
+
+    root: UiGraph
+    subgraphs: Mapping[str, UiGraph]
+    last_node_id: int
+    extra: Mapping[str, Any]
+    models: tuple[Any, ...] = ()
+
+
+def read_document(document: Mapping[str, Any]) -> UiDocument:
+    """Read a UI file.
+
+    Raises:
+        WorkflowUnreadable: a node or link is not what it must be.
+    """
+    root = read_graph(document)
+    definitions = as_dict(document.get("definitions")).get("subgraphs")
+    subgraphs = {}
+    for definition in as_list(definitions):
+        if isinstance(definition, dict) and (key := id_text(definition.get("id"))):
+            subgraphs[key] = read_graph(definition)
+    counter = document.get("last_node_id", as_dict(document.get("state")).get("lastNodeId"))
+    last = max([number(counter), *(number(key) for key in root.nodes)])
+    models = tuple(as_list(document.get("models")))
+    return UiDocument(root, subgraphs, last, as_dict(document.get("extra")), models)
+
+
+def read_graph(graph: Mapping[str, Any]) -> UiGraph:
+    """One graph of the file, its links repaired where the file leaves them out of the nodes."""
+    nodes: dict[str, UiNode] = {}
+    for item in as_list(graph.get("nodes")):
+        if item is None:
+            continue
+        node = read_node(item)
+        if node.id in nodes:
+            problem = f"Two nodes have the id {node.id!r}."
+            raise WorkflowUnreadable(problem, node.id, "")
+        nodes[node.id] = node
+    links = dict(filter(None, (_read_link(item) for item in as_list(graph.get("links")))))
+    name = graph.get("name")
+    return UiGraph(
+        {key: _with_links(node, links) for key, node in nodes.items()},
+        links,
+        name if isinstance(name, str) else "",
+        _slots(graph.get("inputs")) or (),
+        _slots(graph.get("outputs")) or (),
+    )
+
+
+def read_node(item: object) -> UiNode:
+    """A node as saved in a graph or in a group node."""
+    problem = f"A node must be an object with an id and a type, got {item!r:.60}."
+    if not isinstance(item, dict):
+        raise WorkflowUnreadable(problem, "", "")
+    key, kind = id_text(item.get("id")), item.get("type")
+    if not key or not isinstance(kind, str) or not kind:
+        raise WorkflowUnreadable(problem, key, "")
+    mode, title, values = item.get("mode"), item.get("title"), item.get("widgets_values")
+    return UiNode(
+        id=key,
+        type=kind,
+        mode=mode if isinstance(mode, int) else 0,
+        title=title if isinstance(title, str) else "",
+        inputs=_slots(item.get("inputs")),
+        outputs=_slots(item.get("outputs")) or (),
+        properties=as_dict(item.get("properties")),
+        values=values if isinstance(values, list | dict) else None,
+        named_values=as_dict(item.get("widgets_values_named")),
+        stored_id=key,
+    )
+
+
+def _slots(items: object) -> tuple[Slot, ...] | None:
+    if not isinstance(items, list):
+        return None
+    return tuple(_slot(item if isinstance(item, dict) else {}) for item in items)
+
+
+def _slot(item: Mapping[str, Any]) -> Slot:
+    name, kind, widget = item.get("name"), item.get("type"), item.get("widget")
+    link = item.get("link", "")  # "": the file does not say; the graph's links may
+    return Slot(
+        name=name if isinstance(name, str) else "",
+        type=kind.strip() if isinstance(kind, str) and kind.strip() else "*",
+        link=None if link is None else id_text(link),
+        widget=_widget_name(widget, name),
+    )
+
+
+def _widget_name(widget: object, slot_name: object) -> str:
+    if not isinstance(widget, dict):
+        return ""
+    name = widget.get("name", slot_name)
+    return name if isinstance(name, str) else ""
+
+
+def _read_link(item: object) -> tuple[str, Link] | None:
+    match item:
+        case [key, origin, origin_slot, target, target_slot, *_]:
+            pass
+        case {"id": key, "origin_id": origin, "target_id": target, **slots}:
+            origin_slot, target_slot = slots.get("origin_slot"), slots.get("target_slot")
+        case _:  # null, or a remnant: nothing can lead through it
+            return None
+    link = Link(id_text(origin), number(origin_slot), id_text(target), number(target_slot))
+    return id_text(key), link
+
+
+def _with_links(node: UiNode, links: Mapping[str, Link]) -> UiNode:
+    """`node` with the links its input slots do not mention; of two to one slot the last counts."""
+    if node.inputs is None or all(slot.link != "" for slot in node.inputs):
+        return node
+    into = {link.target_slot: key for key, link in links.items() if link.target == node.id}
+    slots = enumerate(node.inputs)
+    inputs = (replace(s, link=into.get(i)) if s.link == "" else s for i, s in slots)
+    return replace(node, inputs=tuple(inputs))
+
+
+def id_text(value: object) -> str:
+    """An id as text: 5, 5.0 and "5" are one; "" where there is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def number(value: object) -> int:
+    """A whole number from a slot or an id; 0 where it is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        return int(value)
+    return 0
+
+
+def as_list(value: object) -> list[Any]:
+    """`value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_dict(value: object) -> dict[str, Any]:
+    """`value` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}

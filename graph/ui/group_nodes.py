@@ -1,0 +1,203 @@
+"""Group nodes, the subgraphs of before 2025: `workflow>name`, defined in `extra.groupNodes`.
+
+Editor 1.58.1 turns each into a subgraph when it opens a file: the inner nodes get the next free
+ids, in order, and the instance the one after. So does this, and all else need not know of them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graph.ui.document import (
+    INPUT_NODE,
+    OUTPUT_NODE,
+    Link,
+    Slot,
+    UiDocument,
+    UiGraph,
+    UiNode,
+    as_dict,
+    as_list,
+    id_text,
+    number,
+    read_node,
+)
+from graph.ui.links import PRIMITIVE
+from graph.ui.widgets import CONTROL, Widget, widgets_of
+
+PREFIXES = ("workflow>", "workflow/")
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A group node's definition: its nodes by index, the links among them, what it hides."""
+
+    name: str
+    nodes: tuple[UiNode, ...]
+    links: tuple[tuple[int, int, int, int], ...]  # origin index, slot, target index, slot
+    external: frozenset[tuple[int, int]]  # outputs shown although linked inside
+    config: Mapping[str, Any]
+
+    def hides(self, index: int, side: str, name: str) -> bool:
+        """Whether its author switched a slot or widget off."""
+        of_node = as_dict(as_dict(self.config.get(str(index))).get(side))
+        return as_dict(of_node.get(name)).get("visible") is False
+
+    def linked_inputs(self, index: int) -> dict[int, tuple[int, int]]:
+        """The inputs of a node that are fed inside the group, by slot."""
+        return {t_slot: (o, o_slot) for o, o_slot, t, t_slot in self.links if t == index}
+
+
+def ungroup(document: UiDocument, node_types: Mapping[str, Any]) -> UiDocument:
+    """`document` with a subgraph in place of each group node of the root."""
+    definitions = as_dict(document.extra.get("groupNodes"))
+    for node in list(document.root.nodes.values()):
+        name = next((node.type.removeprefix(p) for p in PREFIXES if node.type.startswith(p)), None)
+        if name in definitions and node.type not in node_types:
+            group = _read_group(name or "", as_dict(definitions[name]))
+            document = _replaced(document, node, group, node_types)
+    return document
+
+
+def _read_group(name: str, definition: Mapping[str, Any]) -> _Group:
+    items = [item for item in as_list(definition.get("nodes")) if isinstance(item, dict)]
+    nodes = tuple(read_node({**item, "id": index}) for index, item in enumerate(items))
+    links = []
+    for item in as_list(definition.get("links")):
+        match item:
+            case [int() as origin, int() as slot, int() as target, int() as target_slot, *_]:
+                links.append((origin, slot, target, target_slot))
+    external = as_list(definition.get("external"))
+    shown = {(number(e[0]), number(e[1])) for e in external if isinstance(e, list) and len(e) > 1}
+    return _Group(name, nodes, tuple(links), frozenset(shown), as_dict(definition.get("config")))
+
+
+def _replaced(
+    document: UiDocument, node: UiNode, group: _Group, node_types: Mapping[str, Any]
+) -> UiDocument:
+    first = document.last_node_id + 1
+    ids = [str(first + index) for index in range(len(group.nodes))]
+    instance_id = str(first + len(ids))
+    definition_id = f"group node {instance_id}"
+    graph, inputs = _as_graph(group, node, ids, node_types)
+    instance = replace(
+        node, id=instance_id, type=definition_id, inputs=inputs, values=None, named_values={}
+    )
+    nodes = {k: n for k, n in document.root.nodes.items() if k != node.id} | {instance_id: instance}
+    links = {k: _moved(link, node.id, instance_id) for k, link in document.root.links.items()}
+    return replace(
+        document,
+        root=replace(document.root, nodes=nodes, links=links),
+        subgraphs={**document.subgraphs, definition_id: graph},
+        last_node_id=number(instance_id),
+    )
+
+
+def _moved(link: Link, old: str, new: str) -> Link:
+    origin = new if link.origin == old else link.origin
+    return replace(link, origin=origin, target=new if link.target == old else link.target)
+
+
+def _as_graph(
+    group: _Group, instance: UiNode, ids: list[str], node_types: Mapping[str, Any]
+) -> tuple[UiGraph, tuple[Slot, ...]]:
+    """The group as a definition of a subgraph, and the instance's inputs under its names."""
+    links = {
+        f"inside {i}": Link(ids[origin], slot, ids[target], target_slot)
+        for i, (origin, slot, target, target_slot) in enumerate(group.links)
+        if 0 <= origin < len(ids) and 0 <= target < len(ids)
+    }
+    shown = instance.inputs or ()
+    open_inputs = _in_order(list(_open_inputs(group)), [slot.name for slot in shown])
+    for k, (index, slot, _) in enumerate(open_inputs):
+        links[f"in {k}"] = Link(INPUT_NODE, k, ids[index], slot)
+    outputs = list(_open_outputs(group))
+    for k, (index, slot) in enumerate(outputs):
+        links[f"out {k}"] = Link(ids[index], slot, OUTPUT_NODE, k)
+    inner = _dealt(group, instance, node_types)
+    nodes = {
+        key: _linked(replace(node, id=key, stored_id=str(i)), links)
+        for i, (key, node) in enumerate(zip(ids, inner, strict=True))
+    }
+    names = tuple(Slot(name) for _, _, name in open_inputs)
+    kinds = tuple(Slot(f"output {k}") for k in range(len(outputs)))
+    graph = UiGraph(nodes, links, group.name, names, kinds)
+    return graph, tuple(shown)
+
+
+def _linked(node: UiNode, links: Mapping[str, Link]) -> UiNode:
+    into = {link.target_slot: key for key, link in links.items() if link.target == node.id}
+    if node.inputs is None:
+        return node
+    slots = enumerate(node.inputs)
+    return replace(node, inputs=tuple(replace(slot, link=into.get(i)) for i, slot in slots))
+
+
+def _open_inputs(group: _Group) -> Iterator[tuple[int, int, str]]:
+    """Inputs that can be linked from outside: node index, slot, the name the group gives it."""
+    taken: dict[str, int] = {}
+    for index, node in enumerate(group.nodes):
+        inside = group.linked_inputs(index)
+        for slot, item in enumerate(node.inputs or ()):
+            if slot in inside or group.hides(index, "input", item.name):
+                continue
+            yield index, slot, _unique_name(group, index, item.name, taken)
+
+
+def _unique_name(group: _Group, index: int, name: str, taken: dict[str, int]) -> str:
+    """The editor's names: the input's own, with the node's title before it where that is taken."""
+    config = as_dict(as_dict(as_dict(group.config.get(str(index))).get("input")).get(name))
+    shown = id_text(config.get("name")) or name
+    if shown in taken:
+        prefix = group.nodes[index].title or group.nodes[index].type
+        shown = f"{prefix} {name}"
+        if shown in taken:
+            shown = f"{prefix} {taken[shown]} {name}"
+    taken[shown] = taken.get(shown, 1) + 1
+    return shown
+
+
+def _in_order(inputs: list[tuple[int, int, str]], shown: list[str]) -> list[tuple[int, int, str]]:
+    """`inputs` under the names the instance shows them by: equal names, else the same place."""
+    free = [name for name in shown if name not in {name for _, _, name in inputs}]
+    known = set(shown)
+    named = []
+    for index, slot, name in inputs:
+        named.append((index, slot, name if name in known or not free else free.pop(0)))
+    return named
+
+
+def _open_outputs(group: _Group) -> Iterator[tuple[int, int]]:
+    """The group's outputs in order: those not used up inside, or shown all the same."""
+    inside = {(origin, slot) for origin, slot, _, _ in group.links}
+    for index, node in enumerate(group.nodes):
+        for slot in range(len(node.outputs)):
+            if (index, slot) in inside and (index, slot) not in group.external:
+                continue
+            if not group.hides(index, "output", str(slot)) and node.type != PRIMITIVE:
+                yield index, slot
+
+
+def _dealt(group: _Group, instance: UiNode, node_types: Mapping[str, Any]) -> tuple[UiNode, ...]:
+    """The inner nodes with the values that the instance's widgets, laid end to end, give them."""
+    values = iter(instance.values if isinstance(instance.values, list) else [])
+    nodes = []
+    for index, node in enumerate(group.nodes):
+        own = list(node.values) if isinstance(node.values, list) else []
+        names = {slot.name for slot in node.inputs or () if slot.widget}
+        for k, widget in enumerate(_widgets(node, node_types)):
+            shown = not group.hides(index, "input", widget.name) and widget.name not in names
+            value = next(values, None) if shown else None
+            own[k : k + 1] = [own[k] if value is None and k < len(own) else value]
+        nodes.append(replace(node, values=own))
+    return tuple(nodes)
+
+
+def _widgets(node: UiNode, node_types: Mapping[str, Any]) -> tuple[Widget, ...]:
+    facts = node_types.get(node.type)
+    if isinstance(facts, Mapping):
+        return widgets_of(facts)
+    own = node.values if isinstance(node.values, list) else []
+    if node.type == PRIMITIVE:
+        return (Widget("value", "ANY"), Widget("control_after_generate", CONTROL))[: len(own)]
+    return tuple(Widget(f"UNKNOWN_{k}", "ANY") for k in range(len(own)))

@@ -1,0 +1,79 @@
+"""Text the editor changes when it queues a workflow: dynamic prompts and %replacements%."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from random import Random
+from typing import Any
+
+COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+ESCAPED = re.compile(r"\\([{}|])")
+PIECE = re.compile(r"\\.|[{|}]|[^\\{|}]+|\\", re.DOTALL)
+REPLACED = re.compile(r"%([^%]+)%")
+UNSAFE = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
+DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyyy|yy")
+MAX_NESTING = 100
+
+
+def choose(text: str, random: Random) -> str:
+    """`text` without comments, and one choice of each `{a|b}`; `\\{` means a brace.
+
+    `//` begins a comment wherever it stands, as in the editor; braces over 100 deep are text.
+    """
+    blocks: list[list[list[str]]] = [[[]]]  # of open blocks: its options, each in pieces
+    for piece in PIECE.findall(COMMENT.sub("", text)):
+        if piece == "{" and len(blocks) <= MAX_NESTING:
+            blocks.append([[]])
+        elif piece == "|" and len(blocks) > 1:
+            blocks[-1].append([])
+        elif piece == "}" and len(blocks) > 1:
+            _close(blocks, random)
+        else:
+            blocks[-1][-1].append(piece)
+    while len(blocks) > 1:
+        _close(blocks, random)
+    return ESCAPED.sub(r"\1", "".join(blocks[0][0]))
+
+
+def _close(blocks: list[list[list[str]]], random: Random) -> None:
+    chosen = random.choice(blocks.pop())
+    blocks[-1][-1].append("".join(chosen))
+
+
+def fill_in(text: str, now: datetime, widget_value: Callable[[str, str], Any]) -> str:
+    """`text` with `%date:yyyy-MM-dd%` and `%Node.widget%` replaced.
+
+    `widget_value` answers (node, widget), None if there is no such; what stays unknown stays as it
+    is (%width% and %height% are the server's to fill in).
+    """
+
+    def replacement(match: re.Match[str]) -> str:
+        asked = match[1]
+        if asked.startswith("date:"):
+            return _date(asked.removeprefix("date:"), now)
+        node, dot, widget = asked.partition(".")
+        value = widget_value(node, widget) if dot and "." not in widget else None
+        return match[0] if value is None else UNSAFE.sub("_", as_text(value))
+
+    return REPLACED.sub(replacement, text)
+
+
+def _date(pattern: str, now: datetime) -> str:
+    parts = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
+
+    def part(match: re.Match[str]) -> str:
+        token = match[0]
+        if token.startswith("y"):
+            return f"{now.year:04}"[-len(token) :]
+        return str(parts[token[0]]).zfill(len(token))
+
+    return DATE_PART.sub(part, pattern)
+
+
+def as_text(value: Any) -> str:
+    """A widget's value as JavaScript writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
