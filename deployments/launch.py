@@ -1,0 +1,227 @@
+"""`make run`: Ray and the application of serve_config.yaml on this machine, until Ctrl-C.
+
+This process only watches, so that it can always answer a signal: a child (local_ray.py) starts Ray
+and the application, and here we report how far it has come, and at the end see to it that nothing
+of what it started is left, and nothing else is touched. It imports neither ray nor torch.
+"""
+
+import argparse
+import ctypes
+import os
+import secrets
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from deployments.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHUTDOWN_S = 30.0  # Serve drains for about five; then Ray
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+class StartError(Exception):
+    """Why nothing was started, in one line."""
+
+
+class Interrupted(BaseException):
+    """Somebody wants this to end: Ctrl-C, SIGTERM or a closed terminal."""
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(host: str, port: int, auth: str) -> None:
+    """Raises: StartError when `host`:`port` is taken, or open to others without keys."""
+    if auth == "off" and not is_loopback(host):
+        raise StartError(f"COMFYRAY_AUTH=off serves loopback addresses only, not {host}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or "not possible"
+            raise StartError(f"cannot listen on {host}:{port}: {reason} (PORT= another)") from error
+
+
+def ray_token(folder: Path) -> Path:
+    """The file of the token that lets a process into this Ray; only its owner can read it."""
+    path = folder / "ray_token"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    return path.resolve()
+
+
+def ray_environment(inherited: Mapping[str, str], token: Path) -> dict[str, str]:
+    """What Ray reads when it is imported. Set here because a runtime_env costs five seconds."""
+    path = [str(ROOT), *filter(None, [inherited.get("PYTHONPATH")])]
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUNBUFFERED": "1",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the node's address is 127.0.0.1
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",  # it would kill by age, the controller first
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+    }
+
+
+def adopt_orphans() -> None:
+    """Keep descendants ours when their parents die first, so that they can be found (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def started_processes() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """Ask the child to shut down, wait, then end whatever it left behind."""
+    try:
+        child.send_signal(signal.SIGINT)  # Ray answers SIGTERM with a stack trace
+        child.wait(SHUTDOWN_S)
+    except subprocess.TimeoutExpired:
+        say(f"not down after {SHUTDOWN_S:.0f} s: killing")
+    finally:
+        kill_everything_started()
+
+
+def kill_everything_started() -> None:
+    """SIGKILL to all descendants, repeated until those that were just being born are gone too."""
+    while processes := started_processes():
+        for process in processes:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(processes, timeout=5)
+
+
+def is_served(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def stages(child: subprocess.Popen[str]) -> Iterator[str]:
+    """What the child says it is doing, and an empty line every second in between; ends with it."""
+    assert child.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while True:
+            if not selector.select(timeout=1):
+                yield ""
+            elif line := child.stdout.readline():
+                yield line.strip()
+            else:
+                return
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def wait_until_served(child: subprocess.Popen[str], url: str) -> None:
+    """Show progress until /healthz answers.
+
+    Raises: StartError when the child ends before.
+    """
+    began, shown, stage = time.monotonic(), 0.0, "starting"
+    for line in stages(child):
+        elapsed = time.monotonic() - began
+        if line or elapsed - shown > 5:
+            stage, shown = line or stage, elapsed
+            say(f"[{elapsed:5.1f} s] {stage} ...")
+        if stage == "waiting for the first answer" and is_served(url):
+            say(f"[{time.monotonic() - began:5.1f} s] ready")
+            return
+    raise StartError(f"the application did not come up (exit status {child.wait()})")
+
+
+def serve(command: list[str], environment: Mapping[str, str], url: str) -> int:
+    """Run the child until it ends or somebody wants it to; gives the exit status."""
+    adopt_orphans()
+    child = subprocess.Popen(  # its own session: a terminal's Ctrl-C reaches this process alone
+        command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        wait_until_served(child, url)
+        say(f"curl -s {url}/object_info/KSampler")
+        child.wait()
+    except Interrupted:
+        say("shutting down (once more: at once) ...")
+        return 0
+    finally:
+        end_despite_impatience(child)
+    print(f"comfyray: Ray ended by itself (exit status {child.returncode})", file=sys.stderr)
+    return 1
+
+
+def end_despite_impatience(child: subprocess.Popen[str]) -> None:
+    """As end(); a second signal while it waits ends everything at once."""
+    try:
+        end(child)
+    except Interrupted:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        kill_everything_started()
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m deployments.launch", description=__doc__)
+    parser.add_argument("--config", type=Path, default=ROOT / "serve_config.yaml")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    return parser.parse_args()
+
+
+def main() -> int:
+    given, settings = arguments(), Settings()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    child = [sys.executable, "-m", "deployments.local_ray"]
+    options = [str(given.config.resolve()), given.host, str(given.port)]
+    host = f"[{given.host}]" if ":" in given.host else given.host
+    try:
+        check_address(given.host, given.port, settings.auth)
+        environment = ray_environment(os.environ, ray_token(settings.data_dir))
+        return serve([*child, *options], environment, f"http://{host}:{given.port}")
+    except StartError as error:
+        print(f"comfyray: {error}", file=sys.stderr)
+        return 1
+    except Interrupted:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
