@@ -124,6 +124,10 @@ class ModelSampling:
         highest, first = float(self.sigma_max), float(sigma)
         return math.isclose(highest, first, rel_tol=1e-05) or first > highest
 
+    def alpha(self, sigma: Tensor) -> Tensor:
+        """The share of signal beside `sigma` of noise."""
+        return 1 - sigma if self.is_flow else torch.ones_like(sigma)
+
     def half_log_snr(self, sigma: Tensor) -> Tensor:
         """log(alpha / sigma), lambda of the DPM-Solver papers."""
         return -sigma.logit() if self.is_flow else -sigma.log()

@@ -7,6 +7,7 @@ replicas gets the noise it would have had in one piece.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -16,6 +17,7 @@ StepNoise: TypeAlias = Callable[[], Tensor]
 BrownianNoise: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of a step, from sigma to sigma
 
 SEEDS = 2**64
+TREE_DIGITS = 6  # of torchsde's default tolerance
 
 
 def seeded(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -30,7 +32,12 @@ def prepare_noise(
     With `batch_index`, row k is the draw number `batch_index[k]` of single pictures, so a picture
     taken from a batch keeps its noise; equal indices share it.
     """
-    generator = seeded(seed)
+    return _initial_draws(shape, seeded(seed), batch_index)
+
+
+def _initial_draws(
+    shape: Sequence[int], generator: torch.Generator, batch_index: Sequence[int] | None
+) -> Tensor:
     if batch_index is None:
         return torch.randn(*shape, generator=generator)
     draws = [torch.randn(1, *shape[1:], generator=generator) for _ in range(max(batch_index) + 1)]
@@ -38,11 +45,47 @@ def prepare_noise(
 
 
 @dataclass(frozen=True)
+class BrownianPath:
+    """One Brownian path over lows..highs of sigma, the same whatever the steps asked of it.
+
+    k-diffusion's BrownianTreeNoiseSampler: a step upwards is the path's increment, a step downwards
+    its negative, scaled to unit variance.
+    """
+
+    seed: int
+    shape: tuple[int, ...]
+    low: Tensor
+    high: Tensor
+    device: torch.device | str
+
+    def __call__(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+        start, end = sorted((self._within(sigma), self._within(sigma_next)))
+        sign = 1 if sigma < sigma_next else -1
+        return self._tree(start, end) * sign / (sigma_next - sigma).abs().sqrt()
+
+    def _within(self, sigma: Tensor) -> float:
+        """`sigma` in the tree's range, whose ends the tree rounds; it warns of what is beyond."""
+        low, high = (round(float(end), TREE_DIGITS) for end in (self.low, self.high))
+        return min(max(float(sigma), low), high)
+
+    @cached_property
+    def _tree(self) -> Callable[[float, float], Tensor]:
+        # Imported late: scipy comes with it, and only SDE samplers need it.
+        import torchsde  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        origin = torch.zeros(self.shape, device=self.device)
+        tree: Callable[[float, float], Tensor]
+        tree = torchsde.BrownianTree(self.low, origin, self.high, entropy=self.seed)
+        return tree
+
+
+@dataclass(frozen=True)
 class NoiseSource:
     """All noise of one request over a latent of `shape`, of which `rows` are computed here.
 
-    `device` is where ancestral noise is drawn; ComfyUI draws it where it samples, so the CPU's and
-    a GPU's streams differ. The initial noise is always the CPU's.
+    It is delivered to `device`, where sampling happens. ComfyUI draws step noise where it samples,
+    so the CPU's and a GPU's streams differ: `drawn_on` says whose is wanted. The initial noise is
+    always the CPU's.
     """
 
     seed: int
@@ -50,6 +93,7 @@ class NoiseSource:
     rows: slice | None = None
     batch_index: tuple[int, ...] | None = None
     device: torch.device | str = "cpu"
+    drawn_on: torch.device | str = "cpu"
 
     def initial(self) -> Tensor:
         """The noise a run starts from."""
@@ -61,30 +105,31 @@ class NoiseSource:
 
     def ancestral(self) -> StepNoise:
         """A stream of independent noise, one draw a call (k-diffusion default_noise_sampler)."""
-        generator = seeded(self.seed, self.device)
-        return lambda: self._cut(torch.randn(*self.shape, generator=generator, device=self.device))
+        generator = seeded(self.seed, self.drawn_on)
+        return lambda: self._cut(
+            torch.randn(*self.shape, generator=generator, device=self.drawn_on)
+        )
+
+    def continued(self) -> Callable[[Sequence[int]], Tensor]:
+        """The draws after the initial noise, each of its own size, for samplers that resize x.
+
+        ComfyUI takes these from torch's global generator, which the initial noise has seeded.
+        """
+        generator = seeded(self.seed)
+        _initial_draws(self.shape, generator, self.batch_index)
+        return lambda size: self._cut(torch.randn(self.shape[0], *size, generator=generator))
 
     def brownian(self, sigmas: Tensor, *, on_device: bool = False) -> BrownianNoise:
         """Increments of one Brownian path over the range of `sigmas`, each of unit variance.
 
-        The same path whatever the steps asked for (k-diffusion BrownianTreeNoiseSampler). The tree
-        lives on the CPU unless `on_device`.
+        Drawn on the CPU, or `on_device` where the other step noise is drawn (the *_gpu samplers).
         """
-        # Imported late: scipy comes with it, and only SDE samplers need it.
-        import torchsde  # type: ignore[import-untyped]  # noqa: PLC0415
-
-        low, high = sigmas[sigmas > 0].min(), sigmas.max()
-        device = self.device if on_device else "cpu"
-        tree = torchsde.BrownianTree(
-            low, torch.zeros(self.shape, device=device), high, entropy=self.seed
-        )
-
-        def increment(sigma: Tensor, sigma_next: Tensor) -> Tensor:
-            start, end = sorted((sigma.clamp(low, high), sigma_next.clamp(low, high)))
-            sign = 1 if sigma < sigma_next else -1
-            return self._cut(tree(start, end)) * sign / (sigma_next - sigma).abs().sqrt()
-
-        return increment
+        positive = sigmas[sigmas > 0]
+        low = positive.min() if len(positive) else sigmas.new_zeros(())
+        high = sigmas.max() if len(sigmas) else low
+        device = self.drawn_on if on_device else "cpu"
+        path = BrownianPath(self.seed, self.shape, low, high, device)
+        return lambda sigma, sigma_next: self._cut(path(sigma, sigma_next))
 
     def _cut(self, noise: Tensor) -> Tensor:
-        return noise if self.rows is None else noise[self.rows]
+        return (noise if self.rows is None else noise[self.rows]).to(self.device)

@@ -43,6 +43,18 @@ Sampling: TypeAlias = Generator[Question, Tensor, Tensor]
 GuidedSampling: TypeAlias = Generator[Question, Prediction, Tensor]
 
 
+def without_guidance(sampling: GuidedSampling) -> Sampling:
+    """A sampler of two predictions, driven by one that stands for both."""
+    try:
+        question = next(sampling)
+        while True:
+            denoised = yield question
+            question = sampling.send(Prediction(denoised, denoised))
+    except StopIteration as end:
+        final: Tensor = end.value
+    return final
+
+
 @dataclass(frozen=True)
 class SamplerType:
     """A sampler as the driver sees it.
