@@ -1,0 +1,70 @@
+"""What several test files stand on: the parity models, and the whole application on a real Ray."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+KIT = ROOT / "tests" / "parity"
+READY_WITHIN_S = 240  # thirty seconds on a quiet machine with two cores
+
+
+@pytest.fixture(scope="session")
+def parity_models(pytestconfig: pytest.Config) -> Path:
+    """A models folder with the small parity models (2 GB), made once and kept in pytest's cache."""
+    folder = Path(pytestconfig.cache.mkdir("parity_models"))
+    subprocess.run([sys.executable, KIT / "make_models.py", folder], check=True)
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while not answers(f"{url}/healthz"):
+        assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+        assert time.monotonic() < deadline, f"the server is not ready:\n{log.read_text()}"
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def server(parity_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real application on a free port, over the parity models; its base URL."""
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    settings = {
+        "COMFYRAY_AUTH": "off",
+        "COMFYRAY_DATA_DIR": str(folder / "data"),
+        "COMFYRAY_MODELS_DIR": str(parity_models),
+    }
+    log, url = folder / "log.txt", f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "deployments.launch", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=output
+        )
+    try:
+        wait_until_ready(process, url, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)

@@ -1,0 +1,77 @@
+"""The set-up: what `make` installs from, and that nothing in it names a place on some machine."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ["requirements.lock", "requirements-cuda.lock"]
+ENTRY = re.compile(r"([a-z0-9._-]+)==([^ ]+)(?: ;[^\\\n]*)? \\")
+HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+
+
+def normal(requirement: str) -> str:
+    """The package a requirement names, as locks spell it."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found
+    return re.sub(r"[-_.]+", "-", found.group()).lower()
+
+
+def locked(lock: str) -> set[str]:
+    return {found[1] for line in lines(lock) if (found := ENTRY.match(line))}
+
+
+def lines(lock: str) -> list[str]:
+    text = (ROOT / lock).read_text().splitlines()
+    return [line for line in text if not line.startswith("#")]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_holds_pinned_packages_and_hashes_and_nothing_else(lock: str) -> None:
+    strange = [line for line in lines(lock) if not (ENTRY.fullmatch(line) or HASH.fullmatch(line))]
+    assert strange == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_a_hash(lock: str) -> None:
+    text = lines(lock)
+    bare = [
+        line
+        for line, following in zip(text, [*text[1:], ""], strict=True)
+        if ENTRY.fullmatch(line) and not HASH.fullmatch(following)
+    ]
+    assert bare == []
+
+
+def test_the_lock_has_everything_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    assert {normal(requirement) for requirement in asked} - locked(
+        "requirements.lock"
+    ).keys() == set()
+
+
+def test_nobody_downloads_cuda_for_a_cpu() -> None:
+    assert [package for package in locked("requirements.lock") if "nvidia" in package] == []
+
+
+@pytest.mark.parametrize("target", ["run", "setup", "lint", "test", "lock"])
+def test_make_knows_the_target(target: str) -> None:
+    answer = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_make_run_serves_the_port_that_was_asked_for() -> None:
+    answer = subprocess.run(
+        ["make", "--dry-run", "run", "PORT=8321"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--port 8321" in answer.stdout
