@@ -105,7 +105,7 @@ class _Adams:
         if self.simple_order_2 and len(nodes) == 2:
             return _simple_weights(nodes, h, rate, corrects)
         end = self._lambdas(i + 1, i + 2)
-        basis = torch.linalg.vander(nodes - end).T
+        basis = torch.stack([(nodes - end) ** p for p in range(len(nodes))])
         weights: Tensor = torch.linalg.solve(basis, _moments(h, len(nodes), rate))
         return weights
 
