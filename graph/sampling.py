@@ -19,10 +19,14 @@ class SamplerChoice:
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise from a seed, drawn per picture on the CPU; `seed` None is no noise at all."""
+    """Gaussian noise from a seed, drawn per picture on the CPU; `seed` None is no noise at all.
+
+    `sampler_seed` is for the noise that a sampler adds on its way, where that is not `seed`.
+    """
 
     link: ClassVar = Link("NOISE")
     seed: int | None
+    sampler_seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

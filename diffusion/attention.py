@@ -1,0 +1,111 @@
+"""Attention as this project runs it: one processor on every attention layer of a UNet.
+
+The keys and values of a prompt do not change from step to step, so they are projected once and
+handed to the layers. What changes how self-attention is run (perturbed attention ...) is told with
+each call, so one module serves calls with and without.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:  # importing diffusers' models takes seconds; whoever loads one has done it
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+KeysAndValues: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]  # by layer, each [B, T, D]
+
+MIDDLE = "mid_block."
+SUFFIX = ".processor"
+FIRST_BLOCK = "transformer_blocks.0."
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionCall:
+    """What one call of the network tells its attention layers."""
+
+    context: KeysAndValues
+    patches: frozenset[str] = frozenset()
+    recorded: list[Tensor] = field(default_factory=list)  # [B, heads, T, T]
+
+
+class PlacedAttention:
+    """The attention of the layer named `place`."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __call__(
+        self,
+        attn: "Attention",
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,  # noqa: ARG002 - the interface of diffusers
+        temb: Tensor | None = None,  # noqa: ARG002
+        *,
+        call: AttentionCall,
+    ) -> Tensor:
+        """`hidden_states` [B, T, D] attended to itself or to the prompts' keys and values."""
+        if encoder_hidden_states is not None:
+            keys, values = call.context[self._place]
+        elif self._is_blind(call):
+            return _projected(attn, attn.to_v(hidden_states))
+        else:
+            keys, values = attn.to_k(hidden_states), attn.to_v(hidden_states)
+        queries = attn.to_q(hidden_states)
+        if encoder_hidden_states is None and self._is_recorded(call):
+            return _projected(attn, _recorded_attention(attn, queries, keys, values, call))
+        return _projected(attn, _attention(attn, queries, keys, values))
+
+    def _is_blind(self, call: AttentionCall) -> bool:
+        return "identity_attention" in call.patches and self._place.startswith(MIDDLE)
+
+    def _is_recorded(self, call: AttentionCall) -> bool:
+        first_of_middle = self._place.startswith(MIDDLE) and FIRST_BLOCK in self._place
+        return "record_attention" in call.patches and first_of_middle
+
+
+def _heads(attn: "Attention", tensor: Tensor) -> Tensor:
+    return tensor.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+
+def _attention(attn: "Attention", queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    attended = functional.scaled_dot_product_attention(
+        _heads(attn, queries), _heads(attn, keys), _heads(attn, values)
+    )
+    return attended.transpose(1, 2).flatten(2)
+
+
+def _recorded_attention(*parts: Any) -> Tensor:
+    attn, queries, keys, values, call = parts
+    queries, keys, values = (_heads(attn, tensor) for tensor in (queries, keys, values))
+    scores = queries.float() @ keys.float().transpose(-1, -2) * queries.shape[-1] ** -0.5
+    weights = scores.softmax(dim=-1)
+    call.recorded.append(weights)
+    return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(2)
+
+
+def _projected(attn: "Attention", attended: Tensor) -> Tensor:
+    return attn.to_out[0](attended)  # type: ignore[no-any-return]
+
+
+def place_attention(unet: "UNet2DConditionModel") -> None:
+    """Let every attention layer of `unet` be run by this module."""
+    names = unet.attn_processors
+    unet.set_attn_processor({name: PlacedAttention(name.removesuffix(SUFFIX)) for name in names})
+
+
+def cross_attention_layers(unet: "UNet2DConditionModel") -> dict[str, "Attention"]:
+    """The layers that attend to prompts, by place."""
+    places = (name.removesuffix(SUFFIX) for name in unet.attn_processors)
+    return {place: unet.get_submodule(place) for place in places if place.endswith("attn2")}
+
+
+@torch.inference_mode()
+def project_context(layers: Mapping[str, "Attention"], context: Tensor) -> KeysAndValues:
+    """What every layer reads of a prompt's `context` [B, T, D]."""
+    return {place: (layer.to_k(context), layer.to_v(context)) for place, layer in layers.items()}

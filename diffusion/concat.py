@@ -1,0 +1,74 @@
+"""Channels that ride beside the latent: the inpaint checkpoints' nine, InstructPix2Pix's eight.
+
+(ComfyUI comfy/model_base.py, BaseModel.concat_cond, set_inpaint and IP2P.concat_cond)
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from diffusion.frame import Frame, process_in, spread_to
+
+GREY = (0.8223, -0.6876, 0.6364, 0.1380)  # a picture of zeros in SD 1's latent space
+
+
+def concat_channels(extras: Mapping[str, Any], frame: Frame) -> Tensor | None:
+    """[B, C, h, w] to append to a latent of [B, c, h, w]; None where the UNet takes no more."""
+    extra = frame.in_channels - frame.shape[1]
+    if extra == 0:
+        return None
+    if extra == frame.shape[1] + 1:
+        return _inpaint(extras, frame)
+    return _instruct(extras, frame)
+
+
+def _inpaint(extras: Mapping[str, Any], frame: Frame) -> Tensor:
+    """The mask and the picture that is masked out, both in latent size."""
+    mask = extras.get("concat_mask", frame.denoise_mask)
+    if mask is None:
+        return _nothing_known(frame)
+    picture = extras.get("concat_latent_image")
+    picture = frame.latent if picture is None else process_in(frame.format, _placed(picture, frame))
+    mask = mask[:, :1] if mask.ndim == len(frame.shape) else mask
+    mask = _placed(mask, frame).reshape(-1, 1, *mask.shape[-2:])
+    return torch.cat([_fitted(mask, frame).round(), _fitted(picture, frame)], dim=1)
+
+
+def _nothing_known(frame: Frame) -> Tensor:
+    batch, _, height, width = frame.shape
+    mask = torch.ones(batch, 1, height, width, device=frame.device)
+    grey = torch.tensor(GREY, device=frame.device).reshape(1, -1, 1, 1)
+    return torch.cat([mask, grey.expand(batch, -1, height, width)], dim=1)
+
+
+def _instruct(extras: Mapping[str, Any], frame: Frame) -> Tensor:
+    """The picture to be changed."""
+    picture = extras.get("concat_latent_image")
+    if picture is None:
+        return torch.zeros(frame.shape, device=frame.device)
+    fitted = _fitted(_placed(picture, frame), frame)
+    return process_in(frame.format, fitted) if frame.scaled_concat else fitted
+
+
+def _placed(tensor: Tensor, frame: Frame) -> Tensor:
+    return tensor.to(frame.device, torch.float32)
+
+
+def _fitted(tensor: Tensor, frame: Frame) -> Tensor:
+    """[b, c, H, W] cut to the latent's proportions, scaled to its size, spread over its batch."""
+    height, width = frame.shape[-2:]
+    if tensor.shape[-2:] != frame.shape[-2:]:
+        cut = _cut(tensor, width / height)
+        tensor = functional.interpolate(cut, size=(height, width), mode="bilinear")
+    return spread_to(tensor, frame.shape[0])
+
+
+def _cut(tensor: Tensor, aspect: float) -> Tensor:
+    """The middle of [..., H, W] that has the proportions `aspect` (width to height)."""
+    height, width = tensor.shape[-2:]
+    x = max(0, round((width - width * (aspect / (width / height))) / 2))
+    y = max(0, round((height - height * ((width / height) / aspect)) / 2))
+    return tensor[..., y : height - y, x : width - x]

@@ -1,0 +1,260 @@
+"""The denoiser: many rows of many jobs, one call of the network.
+
+Rows of one latent shape and with the same patches go through the UNet together, each with its own
+sigma, prompt and prediction type. Prompts of different token counts are repeated to their least
+common multiple, which leaves attention's result as it is (ComfyUI comfy/conds.py, CONDCrossAttn).
+"""
+
+import gc
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from diffusion.attention import (
+    AttentionCall,
+    KeysAndValues,
+    cross_attention_layers,
+    place_attention,
+    project_context,
+)
+from diffusion.conditioning import Embedding, Prompt
+from diffusion.rows import Row
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+LONGEST_REPEAT = 16  # times that a prompt may be repeated to reach a common length
+FEATURE_MAPS = 96  # at the finest level, as many are alive at once at the peak of a call
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some pictures of a row: all of them, unless a call cannot hold so many."""
+
+    row: Row
+    start: int
+    stop: int
+
+    @property
+    def count(self) -> int:
+        return self.stop - self.start
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """This part's pictures of [B or 1, ...]."""
+        if len(tensor) == 1:
+            return tensor.expand(self.count, *tensor.shape[1:])
+        return tensor[self.start : self.stop]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """The prompts of one batch, side by side: the same until a job joins or leaves."""
+
+    key: tuple[Hashable, ...]
+    prompts: tuple[Prompt, ...]  # held, so that no id in `key` is given away
+    context: Tensor  # [1, T, D]; only says that there are prompts: layers read what follows
+    keys_and_values: KeysAndValues
+    concat: Tensor | None
+    y: Tensor | None
+
+
+class Denoiser:
+    """One set of weights that answers rows. Called by one thread at a time.
+
+    A call holds at most `max_rows` pictures, and no more than `activation_bytes` are estimated to
+    suffice for. Where the estimate was too high, it is halved and the call made again.
+    """
+
+    def __init__(
+        self,
+        module: "UNet2DConditionModel",
+        *,
+        max_rows: int,
+        activation_bytes: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._max_rows = max_rows
+        self._activation_bytes = activation_bytes
+        self._bytes_per_pixel = (
+            FEATURE_MAPS * module.config["block_out_channels"][0] * dtype.itemsize
+        )
+        self._module = module
+        self._dtype = dtype
+        self._device = device
+        place_attention(module)
+        self._layers = cross_attention_layers(module)
+        self._projected: WeakKeyDictionary[Embedding, KeysAndValues] = WeakKeyDictionary()
+        self._prompts: list[Prompts] = []
+
+    def limit(self, height: int, width: int) -> int:
+        """How many latent pictures of this size one call may hold."""
+        fit = self._activation_bytes // (height * width * self._bytes_per_pixel)
+        return max(1, min(self._max_rows, fit))
+
+    @torch.inference_mode()
+    def __call__(self, rows: Sequence[Row]) -> list[Tensor]:
+        """The denoised prediction of every row, in order and shaped like its x, float32."""
+        answers: dict[int, list[Tensor]] = {id(row): [] for row in rows}
+        for group in _groups(rows):
+            for part, answer in self._answer([Part(row, 0, len(row.x)) for row in group]):
+                answers[id(part.row)].append(answer)
+        return [_whole(answers[id(row)]) for row in rows]
+
+    def _answer(self, parts: list[Part]) -> Iterator[tuple[Part, Tensor]]:
+        """Answers in the order of `parts`, in as few calls as memory allows."""
+        height, width = parts[0].row.x.shape[-2:]
+        while parts:
+            limit = self.limit(height, width)
+            chunk, rest = _fitting(parts, limit)
+            try:
+                predictions = self._predict(chunk)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or limit == 1:
+                    raise
+                self._halve(sum(part.count for part in chunk) * height * width)
+                continue
+            yield from zip(chunk, predictions, strict=True)
+            parts = rest
+
+    def _halve(self, pixels: int) -> None:
+        """Never again as many latent pixels at once."""
+        self._activation_bytes = pixels * self._bytes_per_pixel // 2
+        self._prompts.clear()
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _predict(self, parts: list[Part]) -> list[Tensor]:
+        """One call of the network."""
+        prompts = self._side_by_side(parts)
+        xs = [part.of(part.row.x) for part in parts]
+        scaled = [
+            p.row.sampling.input_scaling(p.row.sigma, x) for p, x in zip(parts, xs, strict=True)
+        ]
+        sample = torch.cat(scaled)
+        if prompts.concat is not None:
+            sample = torch.cat([sample, prompts.concat], dim=1)
+        call = AttentionCall(
+            prompts.keys_and_values, frozenset(patch.kind for patch in parts[0].row.patches)
+        )
+        output = self._module(
+            sample.to(self._dtype),
+            _timesteps(parts).to(self._device),
+            encoder_hidden_states=prompts.context,
+            class_labels=prompts.y,
+            cross_attention_kwargs={"call": call},
+            return_dict=False,
+        )[0].float()
+        _hand_out(call.recorded, parts)
+        outputs = output.split([part.count for part in parts])
+        return [
+            part.row.sampling.denoised(part.row.sigma, out, x)
+            for part, out, x in zip(parts, outputs, xs, strict=True)
+        ]
+
+    def _side_by_side(self, parts: list[Part]) -> Prompts:
+        key = tuple((id(p.row.prompt), p.start, p.stop) for p in parts)
+        for prompts in self._prompts:
+            if prompts.key == key:
+                return prompts
+        self._prompts = [self._assemble(key, parts), *self._prompts[:1]]
+        return self._prompts[0]
+
+    def _assemble(self, key: tuple[Hashable, ...], parts: list[Part]) -> Prompts:
+        embeddings = [part.row.prompt.embedding for part in parts]
+        tokens = [embedding.context.shape[1] for embedding in embeddings]
+        length = math.lcm(*tokens)
+        repeats = [length // count for count in tokens]
+        known = [self._keys_and_values(embedding) for embedding in embeddings]
+
+        def beside(tensors: Sequence[Tensor]) -> Tensor:
+            """Prompts of [B or 1, T, D] at one length, one entry for every picture."""
+            pairs = zip(parts, tensors, repeats, strict=True)
+            return torch.cat([part.of(t.repeat(1, times, 1)) for part, t, times in pairs])
+
+        concats = [part.of(p.concat) for part in parts if (p := part.row.prompt).concat is not None]
+        ys = [part.of(e.y) for part, e in zip(parts, embeddings, strict=True) if e.y is not None]
+        return Prompts(
+            key,
+            tuple(part.row.prompt for part in parts),
+            context=embeddings[0].context[:1].to(self._dtype),
+            keys_and_values={
+                place: (
+                    beside([layers[place][0] for layers in known]),
+                    beside([layers[place][1] for layers in known]),
+                )
+                for place in self._layers
+            },
+            concat=torch.cat(concats) if concats else None,
+            y=torch.cat(ys).to(self._dtype) if ys else None,
+        )
+
+    def _keys_and_values(self, embedding: Embedding) -> KeysAndValues:
+        """What the layers read of one prompt, kept for as long as its job."""
+        known = self._projected.get(embedding)
+        if known is None:
+            known = project_context(self._layers, embedding.context.to(self._dtype))
+            self._projected[embedding] = known
+        return known
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that one call can serve, together: of one size, patches, and lengths near enough."""
+    groups: list[list[Row]] = []
+    for row in rows:
+        for group in groups:
+            if _together(row, group):
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    return groups
+
+
+def _together(row: Row, group: list[Row]) -> bool:
+    first = group[0]
+    if row.x.shape[1:] != first.x.shape[1:] or row.patches != first.patches:
+        return False
+    lengths = {other.prompt.embedding.context.shape[1] for other in [*group, row]}
+    return math.lcm(*lengths) <= LONGEST_REPEAT * min(lengths)
+
+
+def _fitting(parts: Sequence[Part], limit: int) -> tuple[list[Part], list[Part]]:
+    """The first `limit` pictures of `parts`, and the rest."""
+    fitting: list[Part] = []
+    for place, part in enumerate(parts):
+        if part.count > limit:
+            middle = part.start + limit
+            head = [Part(part.row, part.start, middle)] if limit else []
+            tail = Part(part.row, middle, part.stop)
+            return fitting + head, [tail, *parts[place + 1 :]]
+        fitting.append(part)
+        limit -= part.count
+    return fitting, []
+
+
+def _timesteps(parts: Sequence[Part]) -> Tensor:
+    """[N], float32."""
+    times = [p.row.sampling.timestep(p.row.sigma).float().expand(p.count) for p in parts]
+    return torch.cat(times)
+
+
+def _hand_out(recorded: Sequence[Tensor], parts: Sequence[Part]) -> None:
+    for tensor in recorded:
+        for part, own in zip(parts, tensor.split([p.count for p in parts]), strict=True):
+            part.row.recorded.append(own)
+
+
+def _whole(answers: list[Tensor]) -> Tensor:
+    return answers[0] if len(answers) == 1 else torch.cat(answers)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """On a GPU it has a class of its own; the CPU's allocator only says so."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

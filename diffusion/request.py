@@ -1,0 +1,112 @@
+"""From a request, as nodes say it, to a run: noise, masks and prompts against one model."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from diffusion.conditioning import prepare
+from diffusion.frame import Frame, process_in, repeat_to
+from diffusion.guidance import GUIDERS, Guided
+from diffusion.guidance_changes import start_changes
+from diffusion.model_changes import mask_function, model_sampling
+from diffusion.model_sampling import ModelSampling
+from diffusion.noise import NoiseSource
+from diffusion.samplers import SAMPLERS
+from diffusion.samplers.protocol import SamplingContext
+from diffusion.sampling import Inpainting, Run
+from diffusion.unet import LoadedUnet
+from graph.sampling import Noise, SampleRequest
+from graph.values import Latent
+
+
+def latent_for(latent: Latent, unet: LoadedUnet) -> Latent:
+    """`latent`, of which an empty one gets as many channels as the model has.
+
+    (ComfyUI comfy/sample.py, fix_empty_latent_channels)
+    """
+    samples, channels = latent.samples, unet.latent_format.channels
+    if samples.shape[1] == channels or torch.count_nonzero(samples):
+        return latent
+    return replace(latent, samples=repeat_to(samples.movedim(1, 0), channels).movedim(0, 1))
+
+
+def prepare_run(
+    request: SampleRequest, latent: Latent, unet: LoadedUnet, device: torch.device
+) -> Run:
+    """All that is done once, before the first step."""
+    guider, sampler = request.guider, SAMPLERS[request.sampler.name]
+    changes = guider.model.changes
+    sampling = model_sampling(unet.parameterization, changes)
+    source = _noise_source(request, latent, device)
+    noise = _initial_noise(request.noise, source)
+    frame = _frame(latent, unet, sampling, device)
+    sigmas = request.sigmas.to("cpu", torch.float32)
+    guided = Guided(
+        prepare(dict(guider.conditionings), frame),
+        dict(guider.scales),
+        sampling,
+        start_changes(changes),
+        wants_uncond=sampler.wants_uncond,
+    )
+    redrawn = source.inpaint() if sampler.redraws_inpaint_noise else noise
+    return Run(
+        sampler=sampler,
+        sigmas=sigmas,
+        latent=frame.latent,
+        noise=noise.to(device),
+        context=SamplingContext(source, sampling),
+        guider=GUIDERS[guider.kind],
+        guided=guided,
+        inpainting=None
+        if frame.denoise_mask is None
+        else Inpainting(
+            frame.denoise_mask,
+            frame.latent,
+            redrawn.to(device),
+            mask_function(changes, sampling, sigmas),
+        ),
+        options=dict(request.sampler.options),
+    )
+
+
+def _noise_source(request: SampleRequest, latent: Latent, device: torch.device) -> NoiseSource:
+    noise = request.noise
+    seed = noise.seed if noise.sampler_seed is None else noise.sampler_seed
+    shape = tuple(latent.samples.shape)
+    return NoiseSource(seed or 0, shape, batch_index=latent.batch_index, device=device)
+
+
+def _initial_noise(noise: Noise, source: NoiseSource) -> Tensor:
+    if noise.seed is None:
+        return torch.zeros(source.shape)
+    return replace(source, seed=noise.seed).initial()
+
+
+def _frame(
+    latent: Latent, unet: LoadedUnet, sampling: ModelSampling, device: torch.device
+) -> Frame:
+    samples = latent.samples.to(device, torch.float32)
+    if torch.count_nonzero(samples):  # an empty latent is not shifted
+        samples = process_in(unet.latent_format, samples)
+    return Frame(
+        samples,
+        _denoise_mask(latent, device),
+        sampling,
+        unet.latent_format,
+        unet.in_channels,
+        unet.y_kind,
+        scaled_concat=unet.parameterization.kind == "v_edm",
+    )
+
+
+def _denoise_mask(latent: Latent, device: torch.device) -> Tensor | None:
+    """The noise mask in the shape of the latent. (ComfyUI comfy/utils.py, reshape_mask)"""
+    mask = latent.noise_mask
+    if mask is None:
+        return None
+    batch, channels, height, width = latent.samples.shape
+    mask = mask.to(torch.float32).reshape(-1, 1, *mask.shape[-2:])
+    mask = functional.interpolate(mask, size=(height, width), mode="bilinear")
+    return repeat_to(mask.expand(-1, channels, -1, -1), batch).to(device)

@@ -1,0 +1,197 @@
+"""The sample stage: what nodes that sample, decode and encode talk to.
+
+Nothing here knows Ray. The stage holds weights within a memory budget, turns requests into jobs
+of the step engine, and runs autoencoders on a thread of their own beside the steps.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffusion.denoiser import Denoiser
+from diffusion.engine import Job, Report, StepEngine, Track
+from diffusion.frame import process_out
+from diffusion.model_changes import check_changes, model_sampling
+from diffusion.model_sampling import ModelSampling
+from diffusion.request import latent_for, prepare_run
+from diffusion.residency import Residency
+from diffusion.sampling import sample
+from diffusion.schedules import ksampler_sigmas
+from diffusion.unet import (
+    FAMILIES,
+    LoadedUnet,
+    Parameterization,
+    find_unet,
+    load_unet,
+    read_parameterization,
+)
+from diffusion.vae import LoadedVae, decode, encode, load_vae
+from diffusion.weights import Weights
+from graph.sampling import SampleRequest
+from graph.values import Latent, Model, ModelFile, Vae
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentUnet:
+    """A diffusion model in memory, with what asks it."""
+
+    unet: LoadedUnet
+    denoiser: Denoiser
+
+    @property
+    def size(self) -> int:
+        return self.unet.size
+
+
+class SampleStage:
+    """All of one replica's diffusion models and autoencoders. For one event loop."""
+
+    def __init__(
+        self,
+        open_weights: Callable[[ModelFile], Weights],
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        vae_dtype: torch.dtype | None = None,
+        budget_bytes: int,
+        activation_bytes: int = 4 * 2**30,
+        max_rows: int = 32,
+        batching: bool = True,
+    ) -> None:
+        """`budget_bytes` is for weights. `batching` off lets every job step alone."""
+        self._open = open_weights
+        self._device = device
+        self._dtype = dtype
+        self._vae_dtype = vae_dtype or dtype
+        self._max_rows = max_rows
+        self._activation_bytes = activation_bytes
+        self._resident: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
+        self._parameterizations: dict[ModelFile, Parameterization] = {}
+        self._engine = StepEngine(batching=batching)
+        self._vae_thread = ThreadPoolExecutor(1, "vae")
+
+    async def sample(
+        self, request: SampleRequest, report: Report | None = None, *, deadline: float | None = None
+    ) -> tuple[Latent, Latent]:
+        """The output, and the last denoised prediction. `deadline` is in the loop's time.
+
+        Raises:
+            SamplingError: the model, the sampler or the deadline; see its subclasses.
+            UnknownChangeError, BadModelFile, MissingModelFile: the model cannot be made.
+        """
+        model = request.guider.model
+        check_changes(model.changes, ())
+        async with self._unet(model) as resident:
+            latent = latent_for(request.latent, resident.unet)
+            if len(request.sigmas) == 0:
+                return latent, latent
+            run = await asyncio.to_thread(prepare_run, request, latent, resident.unet, self._device)
+            track = Track(of=len(request.sigmas) - 1)
+            size = (run.latent.shape[-2], run.latent.shape[-1])
+            asking = sample(run, track)
+            job = Job(request.node_id, resident.denoiser, size, asking, track, report, deadline)
+            samples = await self._engine.run(job)
+        denoised = samples if track.denoised is None else track.denoised
+        return (
+            replace(latent, samples=_on_link(samples, resident.unet)),
+            replace(latent, samples=_on_link(denoised, resident.unet)),
+        )
+
+    async def sigmas(
+        self, model: Model, *, sampler_name: str, scheduler: str, steps: int, denoise: float = 1.0
+    ) -> Tensor:
+        """The schedule [steps + 1] of a KSampler over `model`; empty when nothing is denoised."""
+        sampling = await self.model_sampling(model)
+        return ksampler_sigmas(sampling, sampler_name, scheduler, steps, denoise)
+
+    async def model_sampling(self, model: Model) -> ModelSampling:
+        """The noise levels of `model`, with the changes laid on it. Loads no weights."""
+        check_changes(model.changes, ())
+        own = self._parameterizations.get(model.file)
+        if own is None:
+            own = await asyncio.to_thread(_parameterization, self._open, model.file)
+            self._parameterizations[model.file] = own
+        return model_sampling(own, model.changes)
+
+    async def decode(self, vae: Vae, latent: Latent) -> Tensor:
+        """Pictures [B, H, W, 3] in 0..1."""
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(decode, loaded, latent.samples)
+
+    async def encode(self, vae: Vae, image: Tensor) -> Tensor:
+        """Latent samples [B, C, h, w] of pictures [B, H, W, C]."""
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(encode, loaded, image)
+
+    async def close(self) -> None:
+        await self._engine.close()
+        self._vae_thread.shutdown()
+
+    def check_health(self) -> None:
+        """Raises what stopped the step engine, if anything did."""
+        self._engine.check_health()
+
+    async def _beside_steps(
+        self, work: Callable[[LoadedVae, Tensor], Tensor], vae: LoadedVae, tensor: Tensor
+    ) -> Tensor:
+        loop = asyncio.get_running_loop()
+        return (await loop.run_in_executor(self._vae_thread, work, vae, tensor)).clone()
+
+    def _unet(self, model: Model) -> AbstractAsyncContextManager[ResidentUnet]:
+        return leased(self._resident, ("unet", model.file), partial(self._load_unet, model.file))
+
+    def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
+        return leased(self._resident, ("vae", vae.file), partial(self._load_vae, vae.file))
+
+    def _load_unet(self, file: ModelFile) -> ResidentUnet:
+        unet = load_unet(self._open(file), dtype=self._dtype, device=self._device)
+        denoiser = Denoiser(
+            unet.module,
+            max_rows=self._max_rows,
+            activation_bytes=self._activation_bytes,
+            dtype=self._dtype,
+            device=self._device,
+        )
+        return ResidentUnet(unet, denoiser)
+
+    def _load_vae(self, file: ModelFile) -> LoadedVae:
+        return load_vae(self._open(file), dtype=self._vae_dtype, device=self._device)
+
+
+@asynccontextmanager
+async def leased(
+    resident: Residency[Hashable, Any], key: Hashable, load: Callable[[], Any]
+) -> AsyncIterator[Any]:
+    """A lease that may have to load, or to wait for another to load, off the event loop."""
+    stack = ExitStack()
+    lease = resident.lease(key, load)
+    entering = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, lease))
+    try:
+        value = await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        entering.add_done_callback(lambda _: stack.close())
+        raise
+    with stack:
+        yield value
+
+
+def _parameterization(
+    open_weights: Callable[[ModelFile], Weights], file: ModelFile
+) -> Parameterization:
+    """What a file says of its noise levels, read from its names and a few small tensors."""
+    weights = open_weights(file)
+    part, shape = find_unet(weights)
+    family = FAMILIES.get((shape.context_dim, shape.y_dim), "sd15")
+    return read_parameterization(weights, part, shape, family)
+
+
+def _on_link(samples: Tensor, unet: LoadedUnet) -> Tensor:
+    """A copy on the CPU in the scale of links, which others may write to."""
+    return process_out(unet.latent_format, samples.float()).cpu().clone()
