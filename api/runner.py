@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from graph.execution import NodeTiming
 from storage.outputs import JobOutputs
 
 
@@ -33,18 +34,6 @@ def progress_event(node_id: str, step: int, of: int, preview: str | None = None)
 
 
 Report = Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class NodeTiming:
-    """When a node ran, in seconds since the job's start."""
-
-    node_id: str
-    class_type: str
-    stage: str
-    start_s: float
-    end_s: float
-    cached: bool = False
 
 
 @dataclass(frozen=True)

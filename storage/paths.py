@@ -15,7 +15,7 @@ LONGEST_NAME_BYTES = 200
 class UnsafePathError(ServiceError):
     """A file name that leads elsewhere than into its folder."""
 
-    status = 422
+    status = 400
     code = "unsafe_path"
     template = "{name!r} is not a file name that can be used here: {problem}."
     name: str

@@ -31,8 +31,9 @@ class Encoding:
 
 def to_bytes_per_channel(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """0..1 to 0..255, cut off and not rounded (ComfyUI nodes.py, SaveImage); NaN becomes 0."""
-    scaled = np.clip(255.0 * np.nan_to_num(image.astype(np.float32, copy=False)), 0, 255)
-    return scaled.astype(np.uint8)
+    numbers = np.nan_to_num(image.astype(np.float32, copy=False))
+    pixels: npt.NDArray[np.uint8] = np.clip(255.0 * numbers, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def encode_picture(image: npt.NDArray[np.float32], encoding: Encoding) -> bytes:
@@ -49,6 +50,22 @@ def encode_picture(image: npt.NDArray[np.float32], encoding: Encoding) -> bytes:
         }
     buffer = io.BytesIO()
     picture.save(buffer, format=encoding.format.upper(), **options)
+    return buffer.getvalue()
+
+
+def repaint(picture: Image.Image, format_: str, channel: str, quality: int) -> bytes:
+    """A picture in another format, or its colours ("rgb") or alpha ("a") alone.
+
+    The alpha is that of an otherwise empty picture (ComfyUI server.py, view_image).
+    """
+    whole = picture.convert("RGBA")
+    if channel == "a":
+        painted = Image.new("RGBA", whole.size)
+        painted.putalpha(whole.getchannel("A"))
+    else:
+        painted = whole.convert("RGB") if channel == "rgb" or format_ == "jpeg" else whole
+    buffer = io.BytesIO()
+    painted.save(buffer, format=format_, quality=quality)
     return buffer.getvalue()
 
 

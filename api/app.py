@@ -1,0 +1,48 @@
+"""The HTTP application: every route, one error shape."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import execute, files, health, jobs, nodes, workflows
+from api.access import Access, LocalAccess
+from api.context import Context
+from api.errors import add_error_handlers
+from api.service import Service
+
+MOST_BODY_BYTES = 64 * 2**20
+DESCRIPTION = "ComfyUI workflows over REST. Post a workflow, get ComfyUI's pictures."
+
+
+def create_app(
+    service: Service,
+    access: Access | None = None,
+    *,
+    most_body_bytes: int = MOST_BODY_BYTES,
+    manage_service: bool = True,
+) -> FastAPI:
+    """The application over a service.
+
+    `manage_service` opens the service with the application and closes it with it; switch it off
+    where somebody else does.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.open()
+        yield
+        await service.close()
+
+    app = FastAPI(
+        title="comfyray",
+        description=DESCRIPTION,
+        lifespan=lifespan if manage_service else None,
+    )
+    app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
+    for module in (execute, jobs, workflows, nodes, files, health):
+        app.include_router(module.router)
+    for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
+        app.include_router(module.router, prefix="/api", include_in_schema=False)
+    add_error_handlers(app)
+    return app

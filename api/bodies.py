@@ -1,0 +1,75 @@
+"""Request bodies, read up to a limit."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import FormData
+from starlette.types import Message
+
+from api.errors import BodyError, BodyTooLargeError, MediaTypeError
+
+INLINE_BYTES = 256 * 1024  # a larger body is parsed in a thread
+JSON_TYPE = "application/json"
+
+
+async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
+    """The JSON object in the body.
+
+    Raises:
+        MediaTypeError, BodyTooLargeError, BodyError: 415, 413, 400.
+    """
+    kind = _media_type(request)
+    if kind and kind != JSON_TYPE and not kind.endswith("+json"):
+        raise MediaTypeError(JSON_TYPE, kind)
+    raw = await _limited(request, limit_bytes).body()
+    try:
+        big = len(raw) > INLINE_BYTES
+        body = await asyncio.to_thread(json.loads, raw) if big else json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BodyError(str(error)) from error
+    if not isinstance(body, dict):
+        raise BodyError(type(body).__name__)
+    return body
+
+
+async def read_form(request: Request, limit_bytes: int) -> FormData:
+    """The fields and files of a multipart body.
+
+    Raises:
+        MediaTypeError, BodyTooLargeError, HTTPException: 415, 413, 400.
+    """
+    kind = _media_type(request)
+    if kind != "multipart/form-data":
+        raise MediaTypeError("multipart/form-data", kind)
+    return await _limited(request, limit_bytes).form(max_files=8, max_fields=64)
+
+
+def text_field(form: Mapping[str, Any], name: str) -> str | None:
+    """A form field that is no file."""
+    value = form.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _limited(request: Request, limit_bytes: int) -> Request:
+    """The same request, whose body ends in an error when it goes over the limit."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit_bytes:
+        raise BodyTooLargeError(limit_bytes)
+    received_bytes = 0
+
+    async def receive() -> Message:
+        nonlocal received_bytes
+        message = await request.receive()
+        received_bytes += len(message.get("body", b""))
+        if received_bytes > limit_bytes:
+            raise BodyTooLargeError(limit_bytes)
+        return message
+
+    return Request(request.scope, receive)

@@ -1,0 +1,239 @@
+"""Errors as contract bodies: `message`, `messege`, and every problem in `errors`."""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from api.json_response import JsonResponse
+from graph.errors import ServiceError
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class BodyError(ServiceError):
+    """A body that is no JSON object."""
+
+    status = 400
+    code = "bad_request"
+    template = "The request body must be a JSON object: {problem}."
+    problem: str
+
+
+@dataclass(eq=False)
+class BodyTooLargeError(ServiceError):
+    """A body over the limit; the rest of it was not read."""
+
+    status = 413
+    code = "too_large"
+    template = "The request body is over the limit of {limit_bytes} bytes."
+    limit_bytes: int
+
+
+@dataclass(eq=False)
+class MediaTypeError(ServiceError):
+    """A Content-Type that the route does not read."""
+
+    status = 415
+    code = "unsupported_media_type"
+    template = "Content-Type must be {expected}, got {received!r}."
+    expected: str
+    received: str
+
+
+@dataclass(eq=False)
+class InvalidFieldsError(ServiceError):
+    """Fields of a request with wrong values; `errors` has them all, `problem` the first."""
+
+    status = 422
+    code = "invalid_field"
+    template = "{problem}."
+    problem: str
+    errors: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(eq=False)
+class ServiceFullError(ServiceError):
+    """All places in the queue are taken. Nothing was accepted."""
+
+    status = 503
+    code = "service_full"
+    template = "The service is full ({queued} jobs wait); try again in {retry_after_s} s."
+    queued: int
+    retry_after_s: int
+
+
+@dataclass(eq=False)
+class ServiceStoppedError(ServiceError):
+    """The process that had the job ended before the job did."""
+
+    status = 503
+    code = "service_stopped"
+    template = "The service was stopped before this job ended; post it again."
+
+
+@dataclass(eq=False)
+class JobCancelledError(ServiceError):
+    """The caller's own wish."""
+
+    status = 409
+    code = "cancelled"
+    template = "The job was cancelled."
+
+
+@dataclass(eq=False)
+class DeadlineError(ServiceError):
+    """A job that ran too long."""
+
+    status = 504
+    code = "deadline"
+    template = "The job was stopped after {deadline_s:g} s, the longest that one may run."
+    deadline_s: float
+
+
+@dataclass(eq=False)
+class UnexpectedError(ServiceError):
+    """A fault of ours. The log has the rest under `error_id`."""
+
+    code = "internal"
+    template = "Something went wrong in the service (error id {error_id})."
+    error_id: str
+
+
+def unexpected(error: BaseException) -> UnexpectedError:
+    """Log a fault of ours under an id, and return what a caller may know of it."""
+    shown = UnexpectedError(secrets.token_hex(6))
+    LOG.error("error id %s", shown.error_id, exc_info=error)
+    return shown
+
+
+def known(error: BaseException | None) -> ServiceError | None:
+    """The error as a caller may see it."""
+    if error is None or isinstance(error, ServiceError):
+        return error
+    return unexpected(error)
+
+
+class Explained(Protocol):
+    """One of several reasons."""
+
+    def body(self) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class SeveralReasons(Protocol):
+    """An error that has every reason as an object of its own."""
+
+    problems: tuple[Explained, ...]
+
+
+def reasons(error: ServiceError) -> list[dict[str, Any]]:
+    """The `errors` list: every reason where the error has several, else its own fields."""
+    if isinstance(error, InvalidFieldsError):
+        return [dict(one) for one in error.errors]
+    if isinstance(error, SeveralReasons):
+        return [one.body() for one in error.problems]
+    return [{"code": error.code, "message": str(error), **asdict(error)}]
+
+
+def message_body(error: ServiceError) -> dict[str, Any]:
+    """`message`, the misspelt twin that clients of the hosted API read, and `errors`."""
+    message = str(error)
+    return {"message": message, "messege": message, "errors": reasons(error)}
+
+
+def error_body(error: ServiceError) -> dict[str, Any]:
+    """The contract's answer to a request that could not be served."""
+    return {"status": "error", **message_body(error)}
+
+
+def error_response(error: ServiceError) -> JsonResponse:
+    wait_s = getattr(error, "retry_after_s", None)
+    headers = None if wait_s is None else {"Retry-After": str(wait_s)}
+    return JsonResponse(error_body(error), error.status, headers)
+
+
+def invalid_fields(error: ValidationError | RequestValidationError) -> InvalidFieldsError:
+    """What pydantic found, in the contract's words."""
+    found = tuple(_invalid_field(one) for one in error.errors())
+    first = found[0]
+    return InvalidFieldsError(f"Field {first['input']!r}: {first['expected']}", found)
+
+
+def one_field(name: str, expected: str, received: Any) -> InvalidFieldsError:
+    """A single wrong field."""
+    fact = {"code": "invalid_field", "input": name, "expected": expected, "received": received}
+    return InvalidFieldsError(f"Field {name!r}: {expected}", (fact,))
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_middleware(FaultBarrier)
+
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class FaultBarrier:
+    """ASGI middleware: whatever nobody expected becomes a 500 in the contract's shape."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception as error:  # noqa: BLE001  the last boundary before the server's own page
+            shown = unexpected(error)
+            if not started and scope["type"] == "http":
+                await error_response(shown)(scope, receive, send)
+
+
+async def _on_service_error(_: Request, error: Exception) -> JsonResponse:
+    assert isinstance(error, ServiceError)
+    return error_response(error)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JsonResponse:
+    assert isinstance(error, RequestValidationError)
+    return error_response(invalid_fields(error))
+
+
+async def _on_http_exception(_: Request, error: Exception) -> JsonResponse:
+    assert isinstance(error, HTTPException)
+    message = str(error.detail)
+    errors = [{"code": f"http_{error.status_code}", "message": message}]
+    body = {"status": "error", "message": message, "messege": message, "errors": errors}
+    return JsonResponse(body, error.status_code, error.headers)
+
+
+def _invalid_field(error: Mapping[str, Any]) -> dict[str, Any]:
+    place = [str(part) for part in error["loc"] if part not in {"body", "query", "path"}]
+    received = error.get("input")
+    if isinstance(received, dict | list):
+        received = type(received).__name__
+    return {
+        "code": "missing_field" if error["type"] == "missing" else "invalid_field",
+        "input": ".".join(place),
+        "expected": str(error["msg"]),
+        "received": None if error["type"] == "missing" else received,
+    }

@@ -1,0 +1,55 @@
+"""Reading workflows without running them: schema, convert."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from api.answers import API
+from api.bodies import read_json
+from api.context import InContext
+from api.documentation import errors, json_body
+from api.json_response import JsonResponse
+
+WORKFLOW = {
+    "type": ["object", "string"],
+    "description": "API format or UI format, as an object or JSON text",
+}
+SCHEMA_BODY = {"type": "object", "required": ["workflow"], "properties": {"workflow": WORKFLOW}}
+CONVERT_BODY = {
+    "type": "object",
+    "required": ["workflow"],
+    "properties": {
+        "workflow": WORKFLOW,
+        "object_info": {"type": "object", "description": "Node types of another server"},
+    },
+}
+
+router = APIRouter(prefix=API, tags=["workflows"])
+
+
+@router.post(
+    "/schema",
+    summary="A workflow's parameters as JSON Schema",
+    response_model=dict[str, Any],
+    responses=errors(400, 401, 413, 415, 422),
+    openapi_extra=json_body(SCHEMA_BODY),
+)
+async def schema(request: Request, known: InContext) -> JsonResponse:
+    """Name, type, default, range and choices of all that can be overridden."""
+    body = await read_json(request, known.most_body_bytes)
+    owner = await known.access.owner(request, body)
+    return JsonResponse(dict(await known.service.runner.schema(owner, body)))
+
+
+@router.post(
+    "/convert",
+    summary="UI format to API format",
+    response_model=dict[str, Any],
+    responses=errors(400, 401, 413, 415, 422),
+    openapi_extra=json_body(CONVERT_BODY),
+)
+async def convert(request: Request, known: InContext) -> JsonResponse:
+    """With `object_info` it converts for any ComfyUI."""
+    body = await read_json(request, known.most_body_bytes)
+    await known.access.owner(request, body)
+    return JsonResponse(dict(await known.service.runner.convert(body)))

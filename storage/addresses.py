@@ -1,0 +1,68 @@
+"""Which addresses a URL from outside may lead to: public ones only."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from graph.errors import ServiceError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+@dataclass(eq=False)
+class AddressError(ServiceError):
+    """A URL whose host has no address, or one inside somebody's network."""
+
+    status = 422
+    code = "url_refused"
+    template = "URL of host {host!r} is refused: {problem}."
+    host: str
+    problem: str
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """The addresses of `host` by the system's resolver, which also reads 2130706433 and 0x7f.1."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise AddressError(host, "its name does not resolve") from error
+    return [str(entry[4][0]) for entry in found]
+
+
+async def public_address(host: str, port: int, resolve: Resolve = resolve) -> str:
+    """One address of `host` to connect to.
+
+    Raises:
+        AddressError: it has none, or any of them is not public.
+    """
+    addresses = await resolve(host, port)
+    if not addresses:
+        raise AddressError(host, "its name does not resolve")
+    if not all(is_public(address) for address in addresses):
+        raise AddressError(host, "it is not a public address")
+    return addresses[0]
+
+
+def is_public(text: str) -> bool:
+    """Whether an address is neither private, loopback, link-local, multicast nor reserved."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return all(one.is_global and not one.is_multicast for one in (address, *_carried(address)))
+
+
+def _carried(address: Address) -> list[Address]:
+    """IPv4 addresses that an IPv6 one stands for: mapped, 6to4, Teredo, NAT64."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    carried: list[Address | None] = [address.ipv4_mapped, address.sixtofour]
+    carried.extend(address.teredo or ())
+    if address in NAT64:
+        carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [one for one in carried if one is not None]

@@ -1,0 +1,96 @@
+"""A small runner for tests of the HTTP side: draws squares, step by step, when it is told to."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from api.runner import Prepared, RunningJob, node_event, progress_event
+from graph.errors import ServiceError
+from graph.execution import NodeTiming
+from graph.problems import Problem, WorkflowInvalid
+from graph.values import InputFile
+from storage.inputs import Inputs
+
+GREY = 0.5
+WORKFLOW = {"9": {"class_type": "SaveImage", "inputs": {}}}
+
+
+@dataclass(eq=False)
+class BrokenModelError(ServiceError):
+    """What a stage may say when a job fails."""
+
+    status = 422
+    code = "broken_model"
+    template = "Model {name} is broken."
+    name: str
+
+
+@dataclass
+class FakeRunner:
+    """Runs any workflow. Keys of the workflow choose what happens; "hold" waits for `go`."""
+
+    inputs: Inputs | None = None
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    running: asyncio.Event = field(default_factory=asyncio.Event)  # once a job runs
+    started: list[str] = field(default_factory=list)  # names of jobs in the order they ran
+    cancelled: list[str] = field(default_factory=list)
+    prepared: list[Mapping[str, Any]] = field(default_factory=list)
+    read: list[InputFile] = field(default_factory=list)
+
+    async def prepare(self, owner: str, body: Mapping[str, Any]) -> Prepared:
+        self.prepared.append(body)
+        workflow = body["workflow"]
+        if "unknown" in workflow:
+            raise WorkflowInvalid(
+                (
+                    Problem("missing_node_type", "Node type not found", "1", "Nope"),
+                    Problem("value_not_in_list", "Value not in list", "3", received="eulr"),
+                )
+            )
+        if "bug" in workflow:
+            raise ZeroDivisionError
+        if self.inputs and "image" in workflow:
+            self.read.append(await self.inputs.read(owner, workflow["image"]))
+        return Prepared(
+            prompt=workflow,
+            workflow={"nodes": []},
+            meta={"seed": {"3": 42}, "overrides": {}},
+            eta_s=2.0,
+            quote={"stages": ["sample"]},
+        )
+
+    async def run(self, prepared: Prepared, job: RunningJob) -> tuple[NodeTiming, ...]:
+        workflow = prepared.prompt
+        name = str(workflow.get("name", ""))
+        self.started.append(name)
+        self.running.set()
+        job.report(node_event("3", "KSampler", "started"))
+        try:
+            for step in (1, 2):
+                job.report(progress_event("3", step, 2, preview=f"data:image/jpeg;base64,{step}"))
+            if "hold" in workflow:
+                await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(name)
+            raise
+        if "broken" in workflow:
+            raise BrokenModelError("x.safetensors")
+        if "crash" in workflow:
+            raise ZeroDivisionError
+        grey = np.full((2, 8, 16, 3), GREY, np.float32)
+        await job.outputs.save_images(grey[:1], node_id="10", temporary=True)
+        await job.outputs.save_images(grey, workflow.get("prefix", "ComfyUI"), node_id="9")
+        await job.outputs.save_images(grey[:1], node_id="4")
+        return (NodeTiming("3", "KSampler", "sample", 0.0, 0.1),)
+
+    def object_info(self, owner: str) -> Mapping[str, Any]:
+        return {"KSampler": {"name": "KSampler", "owner": owner}}
+
+    async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"type": "object", "owner": owner, "properties": body["workflow"]}
+
+    async def convert(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"workflow": {"converted": body["workflow"]}}
