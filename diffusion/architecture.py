@@ -71,7 +71,7 @@ class UnetShape:
 
     def heads(self) -> tuple[int, ...]:
         """Attention heads per level: 8 with convolutions (SD 1.x), of 64 channels each after it."""
-        return tuple(level.channels // 64 if self.linear else 8 for level in self.levels)
+        return tuple(max(level.channels // 64, 1) if self.linear else 8 for level in self.levels)
 
 
 def read_shape(weights: Weights) -> UnetShape | None:

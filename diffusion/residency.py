@@ -82,7 +82,8 @@ class Residency(Generic[K, V]):
 
     def _reserve(self, key: K, needs_bytes: int) -> _Seat[V]:
         """A seat for a value that this thread will load. Waits until there is room for it."""
-        self._seats[key] = seat = _Seat(0)
+        seat: _Seat[V] = _Seat(0)
+        self._seats[key] = seat
         try:
             while not self._make_room(needs_bytes):
                 self._changed.wait()

@@ -131,7 +131,7 @@ def _module(
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel  # noqa: PLC0415
 
     with torch.device("meta"):
-        module = UNet2DConditionModel(**shape.config())
+        module: UNet2DConditionModel = UNet2DConditionModel(**shape.config())
     wanted = dict(module.named_parameters())
     keys = diffusers_keys(part, shape)
     tensors = {

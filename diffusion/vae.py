@@ -133,7 +133,7 @@ def _module(
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # noqa: PLC0415
 
     with torch.device("meta"):
-        module = AutoencoderKL(**shape.config())
+        module: AutoencoderKL = AutoencoderKL(**shape.config())
     parameters = dict(module.named_parameters())
     tensors = {}
     for name, key in _keys(part, shape).items():
@@ -188,7 +188,7 @@ def decode(vae: LoadedVae, latent: Tensor) -> Tensor:
 
     One at a time, so that memory does not grow with the batch.
     """
-    return torch.cat([_decoded(vae, item) for item in latent.split(1)])
+    return torch.cat([_decoded(vae, item[None]) for item in latent])
 
 
 def _decoded(vae: LoadedVae, latent: Tensor) -> Tensor:
@@ -207,12 +207,13 @@ def encode(vae: LoadedVae, image: Tensor) -> Tensor:
     The picture is cut, evenly around its middle, to a multiple of what a latent pixel covers.
     """
     pixels = cut_to_multiple(image[..., :3], vae.downscale).movedim(-1, 1)
-    return torch.cat([_encoded(vae, item) for item in pixels.split(1)])
+    return torch.cat([_encoded(vae, item[None]) for item in pixels])
 
 
 def _encoded(vae: LoadedVae, pixels: Tensor) -> Tensor:
     scaled = (pixels * 2 - 1).to(vae.device, vae.dtype)
-    return vae.module.encode(scaled).latent_dist.mode().float().cpu()
+    mode: Tensor = vae.module.encode(scaled).latent_dist.mode()
+    return mode.float().cpu()
 
 
 def cut_to_multiple(image: Tensor, side: int) -> Tensor:

@@ -119,7 +119,7 @@ def open_weights(path: Path, file: ModelFile) -> Weights:
 def _open_safetensors(path: Path, file: ModelFile) -> Weights:
     try:
         header = _header(path)
-        handle = safe_open(path, framework="pt", device="cpu")  # type: ignore[no-untyped-call]
+        handle = safe_open(path, framework="pt", device="cpu")
     except (OSError, ValueError, TypeError, RecursionError, SafetensorError) as error:
         raise BadModelFile(file.folder, file.name, f"not a safetensors file: {error}") from error
     entries = {

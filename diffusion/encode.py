@@ -1,0 +1,204 @@
+"""The encode stage: prompts of many requests, gathered into batches, remembered once encoded."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from diffusion.clip_layout import PartName
+from diffusion.prompt import Embeddings, check_depth
+from diffusion.residency import Residency
+from diffusion.text_encoder import Encoded, Prompt, TextEncoder, load_text_encoder
+from diffusion.tokenizer import ClipTokenizer
+from diffusion.weights import Weights
+from graph.errors import ServiceError
+from graph.values import Change, Clip, Condition, Conditioning, ModelFile
+
+OpenWeights = Callable[[ModelFile], Weights]
+# Lays changes, such as LoRAs, on a freshly loaded text encoder.
+ApplyChanges = Callable[[TextEncoder, Sequence[Change]], TextEncoder]
+
+
+@dataclass(eq=False)
+class UnknownChangeError(ServiceError):
+    """A change to a text encoder that this stage cannot lay on it."""
+
+    status = 422
+    code = "unknown_change"
+    template = "A text encoder cannot be changed by {kind!r}."
+    kind: str
+
+
+def refuse_changes(encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
+    """The encoder as it is, which is right only where there are no changes."""
+    if changes:
+        raise UnknownChangeError(changes[0].kind)
+    return encoder
+
+
+class EncodeStage:
+    """Text encoders of one device. Its coroutines belong to one event loop; work is on a thread.
+
+    While a batch is being encoded, prompts pile up; those for the same encoder make the next
+    batch. `budget_bytes` bounds the encoders kept in memory, `cache_bytes` the finished prompts.
+    """
+
+    def __init__(
+        self,
+        open_weights: OpenWeights,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        budget_bytes: int,
+        cache_bytes: int,
+        apply_changes: ApplyChanges = refuse_changes,
+        embeddings: Callable[[PartName, int], Embeddings] | None = None,
+    ) -> None:
+        self._open = open_weights
+        self._dtype = dtype
+        self._device = device
+        self._apply = apply_changes
+        self._embeddings = embeddings
+        self._tokenizer: ClipTokenizer | None = None
+        self._encoders: Residency[Clip, TextEncoder] = Residency(budget_bytes, lambda e: e.size)
+        self._cache = _Cache(cache_bytes)
+        self._waiting: OrderedDict[Clip, list[_Waiting]] = OrderedDict()
+        self._draining: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
+
+    async def encode_text(self, clip: Clip, text: str) -> Conditioning:
+        """ComfyUI's CLIPTextEncode.
+
+        Raises:
+            PromptTooDeepError, BadModelFile, UnknownChangeError.
+        """
+        return await self._condition(clip, Prompt(text), {})
+
+    async def encode_sdxl(
+        self, clip: Clip, *, text_g: str, text_l: str, sizes: Mapping[str, int]
+    ) -> Conditioning:
+        """ComfyUI's CLIPTextEncodeSDXL: a text for each encoder.
+
+        `sizes` has width, height, crop_w, crop_h, target_width and target_height, in pixels.
+        """
+        return await self._condition(clip, Prompt(text_g, text_l), sizes)
+
+    async def encode_sdxl_refiner(
+        self, clip: Clip, *, text: str, ascore: float, width: int, height: int
+    ) -> Conditioning:
+        """ComfyUI's CLIPTextEncodeSDXLRefiner: a text, and how beautiful the picture shall be."""
+        extras = {"aesthetic_score": ascore, "width": width, "height": height}
+        return await self._condition(clip, Prompt(text), extras)
+
+    def resident(self) -> tuple[Clip, ...]:
+        """The encoders in memory, least recently used first."""
+        return self._encoders.resident()
+
+    def close(self) -> None:
+        """Give the thread back. Nothing can be encoded afterwards."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _condition(
+        self, clip: Clip, prompt: Prompt, extras: Mapping[str, Any]
+    ) -> Conditioning:
+        encoded = await self._encode(clip, prompt)
+        return (Condition(encoded.tokens, encoded.pooled, extras=dict(extras)),)
+
+    async def _encode(self, clip: Clip, prompt: Prompt) -> Encoded:
+        check_depth(prompt.text)  # before it shares a batch: a bad prompt fails alone
+        check_depth(prompt.text_l or "")
+        cached = self._cache.get((clip, prompt))
+        if cached is not None:
+            return cached
+        waiting = _Waiting(prompt)
+        self._waiting.setdefault(clip, []).append(waiting)
+        if self._draining is None or self._draining.done():
+            self._draining = asyncio.create_task(self._drain())
+        return await waiting.result
+
+    async def _drain(self) -> None:
+        """Encode what waits, one encoder's prompts at a time, until nothing does."""
+        while self._waiting:
+            clip, group = self._waiting.popitem(last=False)
+            wanted = list(dict.fromkeys(w.prompt for w in group if not w.result.cancelled()))
+            if wanted:
+                await self._answer(clip, group, wanted)
+
+    async def _answer(
+        self, clip: Clip, group: "Sequence[_Waiting]", wanted: Sequence[Prompt]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            encoded = await loop.run_in_executor(self._thread, self._compute, clip, wanted)
+        except Exception as error:  # noqa: BLE001 - those who wait get it, the next batch goes on
+            for waiting in group:
+                waiting.fail(error)
+            return
+        answers = dict(zip(wanted, encoded, strict=True))
+        for prompt, answer in answers.items():
+            self._cache.put((clip, prompt), answer)
+        for waiting in group:
+            waiting.settle(answers)
+
+    def _compute(self, clip: Clip, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """On the thread."""
+        loaded = replace(clip, stop_at_layer=None)  # clip skip reads the same weights
+        with self._encoders.lease(loaded, lambda: self._load(loaded)) as encoder:
+            return encoder.encode(prompts, stop_at_layer=clip.stop_at_layer)
+
+    def _load(self, clip: Clip) -> TextEncoder:
+        if self._tokenizer is None:
+            self._tokenizer = ClipTokenizer()
+        encoder = load_text_encoder(
+            [self._open(file) for file in clip.files],
+            self._tokenizer,
+            dtype=self._dtype,
+            device=self._device,
+            embeddings=self._embeddings,
+        )
+        return self._apply(encoder, clip.changes)
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A request for one prompt. Its future is made on the loop that will settle it."""
+
+    prompt: Prompt
+    result: asyncio.Future[Encoded] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def settle(self, answers: Mapping[Prompt, Encoded]) -> None:
+        if not self.result.done():
+            self.result.set_result(answers[self.prompt])
+
+    def fail(self, error: Exception) -> None:
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+class _Cache:
+    """Finished prompts, least recently used out first. For one event loop."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget = budget_bytes
+        self._used = 0
+        self._values: OrderedDict[tuple[Clip, Prompt], Encoded] = OrderedDict()
+
+    def get(self, key: tuple[Clip, Prompt]) -> Encoded | None:
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: tuple[Clip, Prompt], value: Encoded) -> None:
+        replaced = self._values.pop(key, None)
+        self._used += value.size - (replaced.size if replaced else 0)
+        self._values[key] = value
+        while self._used > self._budget:
+            _, dropped = self._values.popitem(last=False)
+            self._used -= dropped.size
