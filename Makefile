@@ -10,7 +10,7 @@ help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 run: setup ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
-	@$(python) -m deployments.launch --port $(PORT)
+	@$(python) -m deployments.launch --end-with-parent --port $(PORT)
 
 setup: .venv/installed ## make .venv and install what the locks name
 

@@ -28,7 +28,7 @@ from deployments.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHUTDOWN_S = 30.0  # Serve drains for about five; then Ray
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 class StartError(Exception):
@@ -93,6 +93,12 @@ def adopt_orphans() -> None:
     """Keep descendants ours when their parents die first, so that they can be found (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Get signal `number` when the process that started this one dies, however it does (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def started_processes() -> list[psutil.Process]:
@@ -202,6 +208,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path, default=ROOT / "serve_config.yaml")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--object-store-mib", type=int, default=512, help="Ray's shared memory")
+    parser.add_argument("--end-with-parent", action="store_true", help="for make")
     return parser.parse_args()
 
 
@@ -209,18 +217,26 @@ def main() -> int:
     given, settings = arguments(), Settings()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
-    child = [sys.executable, "-m", "deployments.local_ray"]
-    options = [str(given.config.resolve()), given.host, str(given.port)]
+    if given.end_with_parent:
+        end_with_parent(signal.SIGTERM)
+    address = [given.host, str(given.port)]
+    options = [str(given.config.resolve()), *address, str(given.object_store_mib)]
     host = f"[{given.host}]" if ":" in given.host else given.host
     try:
         check_address(given.host, given.port, settings.auth)
         environment = ray_environment(os.environ, ray_token(settings.data_dir))
-        return serve([*child, *options], environment, f"http://{host}:{given.port}")
+        return serve(
+            [sys.executable, "-m", "deployments.local_ray", *options],
+            environment,
+            f"http://{host}:{given.port}",
+        )
     except StartError as error:
         print(f"comfyray: {error}", file=sys.stderr)
         return 1
     except Interrupted:
         return 0
+    finally:
+        kill_everything_started()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A Ray of our own with the application of a Serve config in it: launch.py's child.
 
-Usage: python -m deployments.local_ray CONFIG HOST PORT. Prints what it is doing, a line each; ends,
-with Serve and Ray, on SIGINT. Ray listens on loopback only (launch.py's environment sees to it).
+Usage: python -m deployments.local_ray CONFIG HOST PORT OBJECT_STORE_MIB. Prints what it is doing,
+a line each; ends, with Serve and Ray, on SIGINT. Ray listens on loopback only (launch.py's
+environment sees to it).
 """
 
 import logging
@@ -22,7 +23,8 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary 
 from ray.serve._private.build_app import BuiltApplication, build_app
 from ray.serve.context import _get_global_client
 
-OBJECT_STORE_BYTES = 512 * 2**20
+from deployments.launch import end_with_parent
+
 POLL_S = 0.2
 
 
@@ -30,12 +32,12 @@ class ApplicationFailedError(Exception):
     """Serve gave up on the application; the message is Serve's own."""
 
 
-def start_ray() -> None:
+def start_ray(object_store_mib: int) -> None:
     """Start a Ray of our own, whatever others run on this machine or RAY_ADDRESS says."""
     ray.init(
         address="local",
         include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
+        object_store_memory=object_store_mib * 2**20,
         log_to_driver=False,
         logging_level=logging.WARNING,
         namespace="serve",
@@ -117,12 +119,13 @@ def stop(_signal: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def main(config: Path, host: str, port: int) -> None:
+def main(config: Path, host: str, port: int, object_store_mib: int) -> None:
     signal.signal(signal.SIGINT, stop)
+    end_with_parent(signal.SIGINT)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         print("starting Ray")
-        start_ray()
+        start_ray(object_store_mib)
         print("starting Serve")
         deploy(yaml.safe_load(config.read_text()), host, port)
         wait_until_running()
@@ -134,4 +137,4 @@ def main(config: Path, host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))
