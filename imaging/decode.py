@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -14,7 +15,22 @@ from torch import Tensor
 from graph.errors import ServiceError
 from imaging.sizes import ImageTooLarge
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+BROKEN_FILE = (  # what Pillow's readers raise on bytes that are not as they should be
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
 NO_MASK = (64, 64)  # the size of the all-zero mask of a picture without transparency
 Channel: TypeAlias = Literal["alpha", "red", "green", "blue"]
 
@@ -81,6 +97,8 @@ def decode_mask(content: bytes, channel: Channel, limits: DecodeLimits = DEFAULT
 def _frames(content: bytes, limits: DecodeLimits) -> Iterator[Image.Image]:
     """The frames of a file, upright, with 16 bits brought to 8."""
     left = limits.all_pixels
+    # a JPEG that is cut short is taken as far as it goes; after a whole one, this is ignored
+    content = content + JPEG_END if content.startswith(JPEG_START) else content
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
             for index, frame in enumerate(ImageSequence.Iterator(file)):
@@ -98,7 +116,7 @@ def _frames(content: bytes, limits: DecodeLimits) -> Iterator[Image.Image]:
                     return
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(limits.pixels + 1, "pixels or more", limits.pixels) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError) as error:
+    except BROKEN_FILE as error:
         problem = str(error).partition("<")[0].strip() or type(error).__name__
         raise ImageUnreadable(problem, ", ".join(FORMATS)) from error
 

@@ -1,0 +1,1 @@
+"""ControlNet hint makers: pure functions, image [B, H, W, C] in, image out."""
