@@ -1,0 +1,204 @@
+"""Pictures: loaded, made, cut, turned, joined and batched."""
+
+from typing import Annotated, Literal, Protocol, cast
+
+from graph.node import Hidden, Stage, Upload, Widget, node
+from graph.values import Image, InputFile, Items, Link, Mask
+
+ImageFile = Annotated[InputFile, Upload("image")]
+Pixels = Annotated[int, Widget(min=1, max=16384, step=1)]
+Offset = Annotated[int, Widget(min=0, max=16384, step=1)]
+Border = Annotated[int, Widget(min=0, max=16384, step=8)]
+Count = Annotated[int, Widget(min=1, max=4096)]
+Color = Annotated[int, Widget(min=0, max=0xFFFFFF, step=1, display="color")]
+Rotation = Literal["none", "90 degrees", "180 degrees", "270 degrees"]
+FlipMethod = Literal["x-axis: vertically", "y-axis: horizontally"]
+Direction = Literal["right", "down", "left", "up"]
+SpacingColor = Literal["white", "black", "red", "green", "blue"]
+SpacingWidth = Annotated[int, Widget(min=0, max=1024, step=2)]
+
+
+class Images(Protocol):
+    def decode_image(self, content: bytes) -> tuple[Image, Mask]: ...
+
+    def empty_image(self, width: int, height: int, batch_size: int, color: int) -> Image: ...
+
+    def image_size(self, image: Image) -> tuple[int, int, int]: ...
+
+    def crop_image(self, image: Image, width: int, height: int, x: int, y: int) -> Image: ...
+
+    def rotate_image(self, image: Image, rotation: str) -> Image: ...
+
+    def flip_image(self, image: Image, method: str) -> Image: ...
+
+    def pad_for_outpaint(
+        self, image: Image, sides: tuple[int, int, int, int], feathering: int
+    ) -> tuple[Image, Mask]: ...
+
+    def stitch_images(
+        self,
+        first: Image,
+        second: Image,
+        direction: str,
+        *,
+        match_size: bool,
+        spacing_px: int,
+        spacing_color: str,
+    ) -> Image: ...
+
+    def batch_images(self, first: Image, second: Image) -> Image: ...
+
+    def repeat_images(self, image: Image, amount: int) -> Image: ...
+
+    def images_from_batch(self, image: Image, first: int, length: int) -> Image: ...
+
+    def rebatch_images(self, images: list[Image], batch_size: int) -> tuple[Image, ...]: ...
+
+
+@node("LoadImage", runs_on=Stage.IMAGE, display_name="Load Image", category="image")
+def load_image(images: Images, *, image: ImageFile) -> tuple[Image, Mask]:
+    """Read a picture, and a mask of where it is transparent."""
+    return images.decode_image(image.content)
+
+
+@node("EmptyImage", runs_on=Stage.IMAGE, category="image")
+def empty_image(
+    images: Images,
+    *,
+    width: Pixels = 512,
+    height: Pixels = 512,
+    batch_size: Count = 1,
+    color: Color = 0,
+) -> Image:
+    """Make pictures of one colour."""
+    return images.empty_image(width, height, batch_size, color)
+
+
+@node(
+    "GetImageSize",
+    runs_on=Stage.IMAGE,
+    display_name="Get Image Size",
+    category="image",
+    outputs=("width", "height", "batch_size"),
+)
+def get_image_size(
+    images: Images,
+    *,
+    image: Image,
+    unique_id: Annotated[str, Hidden.NODE_ID] = "",  # noqa: ARG001 - the editor's
+) -> tuple[int, int, int]:
+    """Give the width and height of pictures, and how many there are."""
+    return images.image_size(image)
+
+
+@node("ImageCrop", runs_on=Stage.IMAGE, display_name="Image Crop", category="image/transform")
+def crop_image(
+    images: Images,
+    *,
+    image: Image,
+    width: Pixels = 512,
+    height: Pixels = 512,
+    x: Offset = 0,
+    y: Offset = 0,
+) -> Image:
+    """Cut a rectangle out of pictures."""
+    return images.crop_image(image, width, height, x, y)
+
+
+@node("ImageRotate", runs_on=Stage.IMAGE, category="image/transform")
+def rotate_image(images: Images, *, image: Image, rotation: Rotation) -> Image:
+    """Turn pictures clockwise."""
+    return images.rotate_image(image, rotation)
+
+
+@node("ImageFlip", runs_on=Stage.IMAGE, category="image/transform")
+def flip_image(images: Images, *, image: Image, flip_method: FlipMethod) -> Image:
+    """Turn pictures upside down, or mirror them."""
+    return images.flip_image(image, flip_method)
+
+
+@node(
+    "ImagePadForOutpaint",
+    runs_on=Stage.IMAGE,
+    display_name="Pad Image for Outpainting",
+    category="image",
+)
+def pad_for_outpaint(
+    images: Images,
+    *,
+    image: Image,
+    left: Border = 0,
+    top: Border = 0,
+    right: Border = 0,
+    bottom: Border = 0,
+    feathering: Offset = 40,
+) -> tuple[Image, Mask]:
+    """Put pictures on a larger grey canvas, and mask what is to be painted."""
+    return images.pad_for_outpaint(image, (left, top, right, bottom), feathering)
+
+
+@node("ImageStitch", runs_on=Stage.IMAGE, display_name="Image Stitch", category="image/transform")
+def stitch_images(
+    images: Images,
+    *,
+    image1: Image,
+    direction: Direction = "right",
+    match_image_size: bool = True,
+    spacing_width: SpacingWidth = 0,
+    spacing_color: SpacingColor = "white",
+    image2: Image | None = None,
+) -> Image:
+    """Put a second picture beside the first."""
+    if image2 is None:
+        return image1
+    return images.stitch_images(
+        image1,
+        image2,
+        direction,
+        match_size=match_image_size,
+        spacing_px=spacing_width,
+        spacing_color=spacing_color,
+    )
+
+
+@node("ImageBatch", runs_on=Stage.IMAGE, display_name="Batch Images", category="image")
+def batch_images(images: Images, *, image1: Image, image2: Image) -> Image:
+    """Make one batch of two, in the size of the first."""
+    return images.batch_images(image1, image2)
+
+
+@node("RepeatImageBatch", runs_on=Stage.IMAGE, category="image/batch")
+def repeat_images(images: Images, *, image: Image, amount: Count = 1) -> Image:
+    """Repeat a batch of pictures."""
+    return images.repeat_images(image, amount)
+
+
+@node("ImageFromBatch", runs_on=Stage.IMAGE, category="image/batch")
+def images_from_batch(
+    images: Images,
+    *,
+    image: Image,
+    batch_index: Annotated[int, Widget(min=0, max=4095)] = 0,
+    length: Count = 1,
+) -> Image:
+    """Take some pictures out of a batch."""
+    return images.images_from_batch(image, batch_index, length)
+
+
+@node(
+    "RebatchImages",
+    runs_on=Stage.IMAGE,
+    display_name="Rebatch Images",
+    category="image/batch",
+    input_is_list=True,
+    list_outputs=(0,),
+)
+def rebatch_images(
+    stage: Images,
+    *,
+    images: Image,
+    batch_size: Count = 1,
+) -> Annotated[Items, Link("IMAGE")]:
+    """Put the pictures of many batches into batches of one length."""
+    (size, *_) = cast(list[int], batch_size)  # lists come in as lists
+    return Items(stage.rebatch_images(images, size))

@@ -1,0 +1,136 @@
+"""Empty latents, in the shapes that model families take."""
+
+from typing import Annotated, Protocol
+
+from graph.node import Stage, Widget, node
+from graph.values import Latent
+
+Side8 = Annotated[int, Widget(min=16, max=16384, step=8)]
+Side16 = Annotated[int, Widget(min=16, max=16384, step=16)]
+Side32 = Annotated[int, Widget(min=64, max=16384, step=32)]
+SideCascade = Annotated[int, Widget(min=256, max=16384, step=8)]
+Batch = Annotated[int, Widget(min=1, max=4096)]
+
+
+class EmptyLatents(Protocol):
+    def empty_latent(self, shape: tuple[int, ...]) -> Latent: ...
+
+    def trim_latent(self, latent: Latent, amount: int) -> Latent: ...
+
+
+@node(
+    "EmptyLatentImage", runs_on=Stage.SAMPLE, display_name="Empty Latent Image", category="latent"
+)
+def empty_latent_image(
+    latents: EmptyLatents, *, width: Side8 = 512, height: Side8 = 512, batch_size: Batch = 1
+) -> Latent:
+    """Make empty latents to denoise (Stable Diffusion 1, 2, XL)."""
+    return latents.empty_latent((batch_size, 4, height // 8, width // 8))
+
+
+@node("EmptySD3LatentImage", runs_on=Stage.SAMPLE, category="latent/sd3")
+def empty_sd3_latent_image(
+    latents: EmptyLatents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
+) -> Latent:
+    """Make empty latents to denoise (Stable Diffusion 3, Flux)."""
+    return latents.empty_latent((batch_size, 16, height // 8, width // 8))
+
+
+@node("EmptyChromaRadianceLatentImage", runs_on=Stage.SAMPLE, category="latent/chroma_radiance")
+def empty_chroma_radiance_latent(
+    latents: EmptyLatents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
+) -> Latent:
+    """Make empty pictures to denoise (Chroma Radiance)."""
+    return latents.empty_latent((batch_size, 3, height, width))
+
+
+@node("EmptyHunyuanImageLatent", runs_on=Stage.SAMPLE, category="latent")
+def empty_hunyuan_image_latent(
+    latents: EmptyLatents, *, width: Side32 = 2048, height: Side32 = 2048, batch_size: Batch = 1
+) -> Latent:
+    """Make empty latents to denoise (Hunyuan Image)."""
+    return latents.empty_latent((batch_size, 64, height // 32, width // 32))
+
+
+@node(
+    "StableCascade_EmptyLatentImage",
+    runs_on=Stage.SAMPLE,
+    category="latent/stable_cascade",
+    outputs=("stage_c", "stage_b"),
+)
+def empty_cascade_latents(
+    latents: EmptyLatents,
+    *,
+    width: SideCascade = 1024,
+    height: SideCascade = 1024,
+    compression: Annotated[int, Widget(min=4, max=128, step=1)] = 42,
+    batch_size: Batch = 1,
+) -> tuple[Latent, Latent]:
+    """Make empty latents to denoise (both stages of Stable Cascade)."""
+    return (
+        latents.empty_latent((batch_size, 16, height // compression, width // compression)),
+        latents.empty_latent((batch_size, 4, height // 4, width // 4)),
+    )
+
+
+@node("EmptyHunyuanLatentVideo", runs_on=Stage.SAMPLE, category="latent/video")
+def empty_hunyuan_video_latent(
+    latents: EmptyLatents,
+    *,
+    width: Side16 = 848,
+    height: Side16 = 480,
+    length: Annotated[int, Widget(min=1, max=16384, step=4)] = 25,
+    batch_size: Batch = 1,
+) -> Latent:
+    """Make an empty video to denoise (Hunyuan, Wan)."""
+    return latents.empty_latent((batch_size, 16, (length - 1) // 4 + 1, height // 8, width // 8))
+
+
+@node("EmptyCosmosLatentVideo", runs_on=Stage.SAMPLE, category="latent/video")
+def empty_cosmos_video_latent(
+    latents: EmptyLatents,
+    *,
+    width: Side16 = 1280,
+    height: Side16 = 704,
+    length: Annotated[int, Widget(min=1, max=16384, step=8)] = 121,
+    batch_size: Batch = 1,
+) -> Latent:
+    """Make an empty video to denoise (Cosmos)."""
+    return latents.empty_latent((batch_size, 16, (length - 1) // 8 + 1, height // 8, width // 8))
+
+
+@node("EmptyMochiLatentVideo", runs_on=Stage.SAMPLE, category="latent/video")
+def empty_mochi_video_latent(
+    latents: EmptyLatents,
+    *,
+    width: Side16 = 848,
+    height: Side16 = 480,
+    length: Annotated[int, Widget(min=7, max=16384, step=6)] = 25,
+    batch_size: Batch = 1,
+) -> Latent:
+    """Make an empty video to denoise (Mochi)."""
+    return latents.empty_latent((batch_size, 12, (length - 1) // 6 + 1, height // 8, width // 8))
+
+
+@node("EmptyLTXVLatentVideo", runs_on=Stage.SAMPLE, category="latent/video/ltxv")
+def empty_ltxv_video_latent(
+    latents: EmptyLatents,
+    *,
+    width: Side32 = 768,
+    height: Side32 = 512,
+    length: Annotated[int, Widget(min=1, max=16384, step=8)] = 97,
+    batch_size: Batch = 1,
+) -> Latent:
+    """Make an empty video to denoise (LTX Video)."""
+    return latents.empty_latent((batch_size, 128, (length - 1) // 8 + 1, height // 32, width // 32))
+
+
+@node("TrimVideoLatent", runs_on=Stage.SAMPLE, category="latent/video")
+def trim_latent(
+    latents: EmptyLatents,
+    *,
+    samples: Latent,
+    trim_amount: Annotated[int, Widget(min=0, max=99999)] = 0,
+) -> Latent:
+    """Cut the first frames off a video."""
+    return latents.trim_latent(samples, trim_amount)
