@@ -15,13 +15,17 @@ from pathlib import Path
 
 COMPILE = ["pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--generate-hashes"]
 PLAIN = ["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
+EXTRA = ("UV_FIND_LINKS", "UV_INDEX", "UV_INDEX_STRATEGY")
 CUDA = re.compile(r"(nvidia-|cuda-|triton==)")
 HEADER = "# Written by `make lock`. Do not edit.\n"
 
 
 def compiled(uv: str, source: str, *options: str, stdin: str = "", offered: bool = False) -> str:
-    """What uv resolves `source` to; `offered` also looks where extra wheels are configured."""
-    environment = {k: v for k, v in os.environ.items() if offered or k != "UV_FIND_LINKS"}
+    """What uv resolves `source` to; `offered` also looks where extra wheels are configured.
+
+    Otherwise not: a mirror of a few platforms' wheels would leave the others' hashes out.
+    """
+    environment = {k: v for k, v in os.environ.items() if offered or k not in EXTRA}
     answer = subprocess.run(
         [uv, *COMPILE, *PLAIN, *options, source],
         input=stdin,
