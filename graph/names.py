@@ -1,7 +1,7 @@
 """The names a workflow's inputs go by, for whoever wants to set one."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graph.prompt import Handle, Node, Workflow
@@ -22,21 +22,25 @@ class InputNames:
         self._node_types = node_types
         self._by_title: dict[str, list[str]] = defaultdict(list)
         self._by_name: dict[str, list[str]] = defaultdict(list)
-        self._by_tail: dict[str, list[str]] = defaultdict(list)
         entries: dict[str, Node | Handle] = {**workflow.handles, **workflow.nodes}
         for key, entry in entries.items():
             self._by_title[entry.title].append(key)
             for name in (key, *entry.names):
                 self._by_name[name].append(key)
-                for tail in _tails(name):
-                    self._by_tail[tail].append(key)
 
     def nodes(self, name: str) -> list[list[str]]:
         """Ids of the nodes and handles called `name`, by rising leniency."""
         known = name in self._workflow.nodes or name in self._workflow.handles
-        exact = [[name] if known else [], self._by_title[name], self._by_name[name]]
+        titled, named = self._by_title.get(name, []), self._by_name.get(name, [])
+        exact = [[name] if known else [], titled, named]
         found = [list(dict.fromkeys(level)) for level in exact if level]
-        return found or [list(dict.fromkeys(self._by_tail[name]))]
+        return found or [self._by_tail(name)]
+
+    def _by_tail(self, name: str) -> list[str]:
+        """Ids of what a path ending in `name` leads to: "3" and "9:3" end "4:9:3"."""
+        tails = (f":{name}", f"/{name}")
+        paths = (keys for path, keys in self._by_name.items() if path.endswith(tails))
+        return list(dict.fromkeys(key for keys in paths for key in keys))
 
     def known(self, name: str) -> bool:
         """Whether any node or handle is called `name`."""
@@ -88,10 +92,3 @@ class InputNames:
 
 def _bound(value: object, default: int) -> int:
     return int(value) if isinstance(value, int | float) else default
-
-
-def _tails(path: str) -> Iterable[str]:
-    """What is left of a path when it is cut before its last parts: "3" and "9:3" of "4:9:3"."""
-    separator = ":" if ":" in path else "/"
-    parts = path.split(separator)
-    return [separator.join(parts[i:]) for i in range(1, len(parts))]

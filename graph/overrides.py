@@ -11,6 +11,8 @@ from graph.prompt import Workflow
 
 RANDOM = "random"
 MAX_SEED = 2**53 - 1  # what clients written in JavaScript can hold
+MAX_DOTS = 20
+MAX_HINT_LENGTH = 200
 MAX_HINTS = 20  # problems that get a suggestion; looking for one is slow
 
 
@@ -71,7 +73,7 @@ def _requested(
 def _dotted(key: str, names: InputNames) -> list[tuple[Target, ...]]:
     """What "<node>.<input>" may mean; titles and inputs may hold dots, so each may be the one."""
     parts = key.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
+    for cut in range(len(parts) - 1, max(0, len(parts) - MAX_DOTS), -1):
         if found := names.targets(".".join(parts[:cut]), ".".join(parts[cut:])):
             return found
     return []
@@ -103,12 +105,15 @@ def _problem(key: str, meanings: list[tuple[Target, ...]], hint: str | None) -> 
 
 def _suggestion(key: str, workflow: Workflow, names: InputNames) -> str | None:
     """The override somebody probably meant: another input of the node, or another node."""
+    if len(key) > MAX_HINT_LENGTH:
+        return None
     node, _, name = key.rpartition(".")
     for level in names.nodes(node) if node else []:
         for node_id in level:
             if close := near_miss(name, names.input_names(node_id)):
                 return f"{node}.{close}"
-    having = [known for known in names.all_nodes() if node and names.targets(known, name)]
+    others = (other for other in names.all_nodes() if node and len(other) <= MAX_HINT_LENGTH)
+    having = [other for other in others if names.targets(other, name)]
     if close := near_miss(node, having):
         return f"{close}.{name}"
     return near_miss(key, list(workflow.named_inputs))

@@ -13,14 +13,14 @@ from graph.errors import ServiceError
 
 @dataclass(eq=False)
 class WorkflowUnreadable(ServiceError):  # noqa: N818
-    """A document that is no workflow. `node_id` and `name` (an input) are empty where unknown."""
+    """A document that is no workflow. `node_id` and `input` are empty where unknown."""
 
     status = 422
     code = "invalid_prompt"
     template = "{problem}"
     problem: str
     node_id: str
-    name: str
+    input: str
 
 
 @dataclass(eq=False)
@@ -41,7 +41,7 @@ class WorkflowTooLarge(WorkflowUnreadable):
 
 @dataclass(eq=False)
 class BadLinkedInput(WorkflowUnreadable):
-    """A link that is malformed, or leads to nothing; `node_id` and `name` say where it ends."""
+    """A link that is malformed, or leads to nothing; `node_id` and `input` say where it ends."""
 
     code = "bad_linked_input"
 

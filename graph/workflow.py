@@ -94,15 +94,25 @@ def _plain(value: object, depth: int, limits: ReadLimits) -> Any:
     if depth < 0:
         raise _too_deep(limits)
     if isinstance(value, Mapping):
-        return {str(key): _plain(each, depth - 1, limits) for key, each in value.items()}
+        return {_text_of(str(key)): _plain(each, depth - 1, limits) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each, depth - 1, limits) for each in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
-        return value
+    if isinstance(value, str):
+        return _text_of(value)
+    if value is None or isinstance(value, int | float):
+        return value if value is None or _is_finite(value) else None
     problem = f"The workflow holds {_kind(value)}, which JSON cannot say."
     raise WorkflowNotJson(problem, "", "")
+
+
+def _text_of(value: str) -> str:
+    """`value` with what Unicode cannot encode (half a surrogate pair) replaced by "?"."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _is_finite(value: float) -> bool:
+    """Whether `value` is a number in JavaScript."""
+    return math.isfinite(value) if isinstance(value, float) else value.bit_length() < 1024
 
 
 def _too_deep(limits: ReadLimits) -> WorkflowTooLarge:

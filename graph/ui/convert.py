@@ -5,7 +5,7 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from graph.prompt import Node, Source, Workflow, pack_name
+from graph.prompt import Node, Source, Workflow, WorkflowUnreadable, pack_name
 from graph.ui.app_mode import app_mode
 from graph.ui.document import read_document
 from graph.ui.drafts import Draft, Notes, drafts_of
@@ -44,7 +44,7 @@ def convert_ui(
     notes = Notes()
     drafts = [draft for frame in frames for draft in drafts_of(frame, node_types, notes)]
     _change_texts(drafts, seed, now or datetime.now().astimezone())
-    nodes = {draft.id: _node(draft) for draft in drafts}
+    nodes = _nodes(drafts)
     handles = handles_of(frames, drafts)
     app = app_mode(file.extra, nodes, handles)
     return Workflow(
@@ -79,6 +79,16 @@ def _change_texts(drafts: list[Draft], seed: int, now: datetime) -> None:
             if options.get(name, {}).get("dynamicPrompts"):
                 text = choose(text, Random(f"{seed} {draft.id} {name}"))
             draft.inputs[name] = text
+
+
+def _nodes(drafts: list[Draft]) -> dict[str, Node]:
+    nodes: dict[str, Node] = {}
+    for draft in drafts:
+        if draft.id in nodes:  # "4:3" of the root, say, and 3 in subgraph 4
+            problem = f"Two nodes come to have the id {draft.id!r}."
+            raise WorkflowUnreadable(problem, draft.id, "")
+        nodes[draft.id] = _node(draft)
+    return nodes
 
 
 def _node(draft: Draft) -> Node:

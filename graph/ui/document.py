@@ -4,8 +4,9 @@ Leniency ends here: missing keys, null links, numbers as ids and both link notat
 version 0.4, objects of version 1) come out alike, so the rest of the package need not ask.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from graph.prompt import WorkflowUnreadable
@@ -15,6 +16,8 @@ OUTPUT_NODE = "-20"  # its outputs, as their target
 
 MUTED = 2  # "never"
 BYPASSED = 4
+
+MAX_NUMBER = 10**15
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,10 @@ class UiGraph:
     inputs: tuple[Slot, ...] = ()
     outputs: tuple[Slot, ...] = ()
 
-    def links_into(self, target: str) -> Iterator[tuple[str, Link]]:
-        """The links that end at a node, by id, in the file's order."""
-        return ((key, link) for key, link in self.links.items() if link.target == target)
+    @cached_property
+    def links_into(self) -> Mapping[str, Mapping[int, str]]:
+        """Links by the node and the slot they end at; of two to one slot the last counts."""
+        return links_by_target(self.links)
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,10 @@ def read_graph(graph: Mapping[str, Any]) -> UiGraph:
             raise WorkflowUnreadable(problem, node.id, "")
         nodes[node.id] = node
     links = dict(filter(None, (_read_link(item) for item in as_list(graph.get("links")))))
+    into = links_by_target(links)
     name = graph.get("name")
     return UiGraph(
-        {key: _with_links(node, links) for key, node in nodes.items()},
+        {key: _with_links(node, into.get(key, {})) for key, node in nodes.items()},
         links,
         name if isinstance(name, str) else "",
         _slots(graph.get("inputs")) or (),
@@ -127,11 +132,9 @@ def read_graph(graph: Mapping[str, Any]) -> UiGraph:
 
 def read_node(item: object) -> UiNode:
     """A node as saved in a graph or in a group node."""
-    problem = f"A node must be an object with an id and a type, got {item!r:.60}."
-    if not isinstance(item, dict):
-        raise WorkflowUnreadable(problem, "", "")
-    key, kind = id_text(item.get("id")), item.get("type")
-    if not key or not isinstance(kind, str) or not kind:
+    key, kind = id_text(as_dict(item).get("id")), as_dict(item).get("type")
+    if not isinstance(item, dict) or not key or not isinstance(kind, str) or not kind:
+        problem = f"A node must be an object with an id and a type, got {item!r:.60}."
         raise WorkflowUnreadable(problem, key, "")
     mode, title, values = item.get("mode"), item.get("title"), item.get("widgets_values")
     return UiNode(
@@ -184,11 +187,18 @@ def _read_link(item: object) -> tuple[str, Link] | None:
     return id_text(key), link
 
 
-def _with_links(node: UiNode, links: Mapping[str, Link]) -> UiNode:
-    """`node` with the links its input slots do not mention; of two to one slot the last counts."""
+def links_by_target(links: Mapping[str, Link]) -> dict[str, dict[int, str]]:
+    """Ids of links by the node and the slot they end at."""
+    into: dict[str, dict[int, str]] = {}
+    for key, link in links.items():
+        into.setdefault(link.target, {})[link.target_slot] = key
+    return into
+
+
+def _with_links(node: UiNode, into: Mapping[int, str]) -> UiNode:
+    """`node` with the links its input slots do not mention."""
     if node.inputs is None or all(slot.link != "" for slot in node.inputs):
         return node
-    into = {link.target_slot: key for key, link in links.items() if link.target == node.id}
     slots = enumerate(node.inputs)
     inputs = (replace(s, link=into.get(i)) if s.link == "" else s for i, s in slots)
     return replace(node, inputs=tuple(inputs))
@@ -204,10 +214,9 @@ def id_text(value: object) -> str:
 def number(value: object) -> int:
     """A whole number from a slot or an id; 0 where it is none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        return int(value)
-    return 0
+        return int(value) if abs(value) < MAX_NUMBER else 0
+    is_digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16
+    return int(str(value)) if is_digits else 0
 
 
 def as_list(value: object) -> list[Any]:

@@ -19,6 +19,7 @@ from graph.ui.document import (
     as_dict,
     as_list,
     id_text,
+    links_by_target,
     number,
     read_node,
 )
@@ -115,8 +116,9 @@ def _as_graph(
     for k, (index, slot) in enumerate(outputs):
         links[f"out {k}"] = Link(ids[index], slot, OUTPUT_NODE, k)
     inner = _dealt(group, instance, node_types)
+    into = links_by_target(links)
     nodes = {
-        key: _linked(replace(node, id=key, stored_id=str(i)), links)
+        key: _linked(replace(node, id=key, stored_id=str(i)), into.get(key, {}))
         for i, (key, node) in enumerate(zip(ids, inner, strict=True))
     }
     names = tuple(Slot(name) for _, _, name in open_inputs)
@@ -125,8 +127,7 @@ def _as_graph(
     return graph, tuple(shown)
 
 
-def _linked(node: UiNode, links: Mapping[str, Link]) -> UiNode:
-    into = {link.target_slot: key for key, link in links.items() if link.target == node.id}
+def _linked(node: UiNode, into: Mapping[int, str]) -> UiNode:
     if node.inputs is None:
         return node
     slots = enumerate(node.inputs)

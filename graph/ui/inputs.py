@@ -27,7 +27,7 @@ def complete_inputs(document: UiDocument, node_types: Mapping[str, Any]) -> UiDo
 def _with_inputs(
     graph: UiGraph, node: UiNode, document: UiDocument, node_types: Mapping[str, Any]
 ) -> UiNode:
-    into = {link.target_slot: key for key, link in graph.links_into(node.id)}
+    into = graph.links_into.get(node.id, {})
     if not into:
         return replace(node, inputs=())
     if node.type in document.subgraphs:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from graph.prompt import BadLinkedInput, DependencyCycle, Source
+from graph.prompt import BadLinkedInput, DependencyCycle, Source, WorkflowTooLarge
 from graph.ui.document import (
     BYPASSED,
     INPUT_NODE,
@@ -16,6 +16,7 @@ from graph.ui.document import (
 from graph.ui.frames import OWN_INPUT, Frame
 from graph.ui.widget_values import label
 
+MAX_LINKS = 1_000  # on the way from an input to what feeds it
 PRIMITIVE = "PrimitiveNode"
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
 GET_NODE, SET_NODE = "GetNode", "SetNode"  # KJNodes' links by name
@@ -66,6 +67,7 @@ def resolve(frame: Frame, node: UiNode, slot: Slot) -> Resolved:
     Raises:
         BadLinkedInput: a link on the way, or the node it starts from, is not there.
         DependencyCycle: the way leads back to itself.
+        WorkflowTooLarge: the way is longer than `MAX_LINKS`.
     """
     return _Walk(frame, node, slot).resolved()
 
@@ -85,6 +87,8 @@ class _Walk:
             if (place.frame, place.link_id) in seen:
                 raise DependencyCycle(*self._complaint("its link leads back to itself"))
             seen.add((place.frame, place.link_id))
+            if len(seen) > MAX_LINKS:
+                raise WorkflowTooLarge(*self._complaint(f"it is over {MAX_LINKS} links away"))
             step = self._step(place)
             if not isinstance(step, _Place):
                 return step
@@ -169,10 +173,8 @@ def _inside(child: Frame, instance: UiNode, output: int) -> _Place:
     shown = instance.outputs[output].name if 0 <= output < len(instance.outputs) else ""
     same = 0 <= output < len(names) and names[output] == shown
     index = names.index(shown) if shown in names and not same else output
-    feeding = [
-        key for key, link in child.graph.links_into(OUTPUT_NODE) if link.target_slot == index
-    ]
-    return _Place(child, feeding[-1] if feeding else None, (OUTPUT_NODE, shown))
+    feeding = child.graph.links_into.get(OUTPUT_NODE, {}).get(index)
+    return _Place(child, feeding, (OUTPUT_NODE, shown))
 
 
 def _setter(frame: Frame, getter: UiNode) -> UiNode | None:

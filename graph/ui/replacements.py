@@ -6,6 +6,8 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
+from graph.prompt import WorkflowTooLarge
+
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 ESCAPED = re.compile(r"\\([{}|])")
 PIECE = re.compile(r"\\.|[{|}]|[^\\{|}]+|\\", re.DOTALL)
@@ -13,6 +15,7 @@ REPLACED = re.compile(r"%([^%]+)%")
 UNSAFE = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyyy|yy")
 MAX_NESTING = 100
+MAX_LENGTH = 1_000_000
 
 
 def choose(text: str, random: Random) -> str:
@@ -45,15 +48,25 @@ def fill_in(text: str, now: datetime, widget_value: Callable[[str, str], Any]) -
 
     `widget_value` answers (node, widget), None if there is no such; what stays unknown stays as it
     is (%width% and %height% are the server's to fill in).
+
+    Raises:
+        WorkflowTooLarge: the text grows beyond `MAX_LENGTH`.
     """
+    added = 0
 
     def replacement(match: re.Match[str]) -> str:
+        nonlocal added
         asked = match[1]
         if asked.startswith("date:"):
             return _date(asked.removeprefix("date:"), now)
         node, dot, widget = asked.partition(".")
         value = widget_value(node, widget) if dot and "." not in widget else None
-        return match[0] if value is None else UNSAFE.sub("_", as_text(value))
+        filled = match[0] if value is None else as_text(value)
+        added += len(filled)
+        if added > MAX_LENGTH:
+            problem = f"%{asked[:60]}% makes a text longer than {MAX_LENGTH} characters."
+            raise WorkflowTooLarge(problem, "", "")
+        return match[0] if value is None else UNSAFE.sub("_", filled)
 
     return REPLACED.sub(replacement, text)
 

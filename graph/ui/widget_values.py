@@ -17,6 +17,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {
     CONTROL_FILTER: (str,),
 }
 MAX_HIDDEN = 6  # of these, every subset is tried as missing
+MAX_INSERTED = 100  # a control is tried after each of these
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _layouts(widgets: Sequence[Widget]) -> Iterator[Sequence[Widget]]:
     for count in range(1, len(hidden) + 1):
         for left_out in combinations(hidden, count):
             yield [widget for i, widget in enumerate(widgets) if i not in left_out]
-    for i, widget in enumerate(widgets, start=1):
+    for i, widget in enumerate(widgets[:MAX_INSERTED], start=1):
         if widget.kind in ("INT", "COMBO") and (i == len(widgets) or widgets[i].sent):
             yield [*widgets[:i], Widget("control_after_generate", CONTROL), *widgets[i:]]
 

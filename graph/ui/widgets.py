@@ -21,7 +21,7 @@ WIDGET_TYPES = frozenset(
 )
 SEED_NAMES = frozenset({"seed", "noise_seed"})
 UPLOADS = ("image_upload", "video_upload", "audio_upload", "file_upload")
-CONTROL_VALUES = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
+CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize", "increment-wrap")
 CONTROL = "CONTROL"  # kinds of slots that the editor saves and never sends
 CONTROL_FILTER = "CONTROL_FILTER"
 UPLOAD = "UPLOAD"
