@@ -97,8 +97,8 @@ class Execution:
     ) -> None:
         inputs = {}
         for link in segment.needs:
-            outputs = await (
-                results[link.node_id]
+            outputs = await (  # shielded: who waits here may be cancelled, the result not with it
+                asyncio.shield(results[link.node_id])
                 if link.node_id in results
                 else self.cache.get(self._key(link.node_id))
             )

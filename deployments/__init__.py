@@ -1,0 +1,1 @@
+"""The machines: Ray Serve deployments, what binds them and what calls them."""

@@ -1,0 +1,60 @@
+"""Binds the deployments: the one place where classes become an application."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve import Application
+
+from deployments.config import AppConfig, Size
+from deployments.local_stages import LocalStages
+from deployments.preprocessor import Preprocessor
+from deployments.prompt_encoder import PromptEncoder
+from deployments.router import Router
+from deployments.sampler import PooledSampler, Sampler
+from deployments.settings import Settings
+from deployments.site import Site
+from deployments.upscaler import Upscaler
+from graph.node import Stage
+
+
+def build(config: AppConfig) -> Application:
+    """The application of serve_config.yaml."""
+    settings = Settings()
+    site = Site(settings.models_dir.resolve(), config.device, config.dtype, config.torch_threads)
+    has_gpu = wants_gpu(config)
+
+    def bind(name: str, kind: type[Any], size: Size, *args: Any) -> Application:
+        deployment = serve.deployment(name=name)(kind)
+        return deployment.options(**size.options(has_gpu=has_gpu)).bind(*args)
+
+    stages, pinned = bind_stages(config, site, bind)
+    return bind("Router", serve.ingress()(Router), config.router, settings, config.router, stages, pinned)
+
+
+def bind_stages(
+    config: AppConfig, site: Site, bind: Any
+) -> tuple[Mapping[Stage, Application], Mapping[str, Application]]:
+    """The tensor stages of a profile, and the samplers pinned to one base model."""
+    if config.profile == "local":
+        fused = bind("Stages", LocalStages, config.sampler, site, config)
+        return dict.fromkeys((Stage.ENCODE, Stage.IMAGE, Stage.SAMPLE, Stage.UPSCALE), fused), {}
+    stages = {
+        Stage.ENCODE: bind("PromptEncoder", PromptEncoder, config.encoder, site, config.encoder),
+        Stage.IMAGE: bind("Preprocessor", Preprocessor, config.preprocessor, site),
+        Stage.SAMPLE: bind("Sampler", PooledSampler, config.sampler, site, config.sampler),
+        Stage.UPSCALE: bind("Upscaler", Upscaler, config.upscaler, site),
+    }
+    pinned = {
+        base: bind(f"Sampler-{base.rpartition('.')[0]}", Sampler, size, site, size, base)
+        for base, size in config.pinned.items()
+    }
+    return stages, pinned
+
+
+def wants_gpu(config: AppConfig) -> bool:
+    """Whether to ask Ray for GPUs: where one is named, or where this cluster has one."""
+    if config.device != "auto":
+        return config.device.startswith("cuda")
+    return bool(ray.is_initialized() and ray.cluster_resources().get("GPU"))

@@ -1,0 +1,128 @@
+"""Stages as local objects: the only file that calls a deployment."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+from deployments.transport import load, to_numpy
+from graph.cache import Handle, ResultLostError
+from graph.errors import ServiceError
+from graph.events import Done, StepEvent
+from graph.node import NodeType, Stage
+from graph.plan import Segment
+from graph.prompt import Source
+from graph.segment_run import StageWork, run_segment
+
+
+@dataclass(eq=False)
+class StageBusyError(ServiceError):
+    """Every replica of a stage has as much as it may hold."""
+
+    status = 503
+    code = "service_full"
+    template = "The stage {stage!r} is full; try again shortly."
+    stage: str
+
+
+class StageClient(Protocol):
+    """One deployment. The outputs in `Done` are Handles."""
+
+    def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncIterator[StepEvent]: ...
+
+
+class DeploymentClient:
+    """A deployment called by handle, raising the replica's own exceptions.
+
+    `by_base` sends segments of one base model to a replica that holds it, where one does.
+    """
+
+    def __init__(self, handle: DeploymentHandle[Any], *, by_base: bool = False) -> None:
+        self._handle = handle.options(stream=True)
+        self._by_base = by_base
+
+    async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncIterator[StepEvent]:
+        handle = self._handle
+        if self._by_base and segment.base:
+            handle = handle.options(multiplexed_model_id=segment.base)
+        response = handle.run.remote(segment, inputs)
+        try:
+            async for event in response:
+                yield event
+        except RayTaskError as error:  # its str is the remote traceback: for logs, not callers
+            raise error.cause from error
+        except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
+            raise ResultLostError(segment.stage) from error
+        except BackPressureError as error:
+            raise StageBusyError(segment.stage.value) from error
+        finally:  # a caller that goes away frees the replica at once
+            with suppress(RayActorError):
+                response.cancel()
+
+
+@dataclass(frozen=True)
+class StageClients:
+    """Which client runs a segment: the stage's, and among samplers the one pinned to its base."""
+
+    stages: Mapping[Stage, StageClient]
+    pinned: Mapping[str, StageClient] = field(default_factory=dict)
+
+    def of(self, segment: Segment) -> StageClient:
+        if segment.stage is Stage.SAMPLE and segment.base in self.pinned:
+            return self.pinned[segment.base]
+        return self.stages[segment.stage]
+
+
+class JobWork:
+    """What runs in the router itself: INLINE nodes that wait for a tensor stage, and outputs."""
+
+    def __init__(self, place: Callable[[str], object]) -> None:
+        self._place = place
+
+    def for_node(self, node_id: str, report: object) -> object:  # noqa: ARG002 - outputs do not progress
+        return self._place(node_id)
+
+    async def call(self, function: Callable[[], Any]) -> Any:
+        return function()
+
+
+@dataclass(frozen=True)
+class JobStages:
+    """The stages as one job reaches them: remote ones by client, the router's own right here."""
+
+    clients: StageClients
+    node_types: Mapping[str, NodeType]
+    work: StageWork
+
+    async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncIterator[StepEvent]:
+        local = segment.stage in {Stage.INLINE, Stage.OUTPUT}
+        events = (
+            self.run_here(segment, inputs)
+            if local
+            else self.clients.of(segment).run(segment, inputs)
+        )
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()  # type: ignore[attr-defined]
+
+    async def run_here(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncIterator[StepEvent]:
+        values = {link: await load(handle, to_numpy) for link, handle in inputs.items()}
+        async for event in run_segment(segment, values, self.node_types, self.work):
+            if isinstance(event, Done) and event.outputs is not None:
+                yield replace(event, outputs=tuple(map(Handle, event.outputs)))
+            else:
+                yield event

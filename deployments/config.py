@@ -1,0 +1,100 @@
+"""What is served and how large: the `args` of serve_config.yaml, typed."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+GIB = 2**30
+
+
+class Part(BaseModel):
+    """A section of the configuration. Unknown names are refused, so a typo is seen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Size(Part):
+    """How many replicas a deployment has, and what each may hold.
+
+    `max_ongoing_requests` bounds how many segments a replica works on; keep it above the sampler's
+    batch, or Serve never hands it enough requests to fill one.
+    """
+
+    num_gpus: NonNegativeFloat = 0.0
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: PositiveInt = 1
+    target_ongoing_requests: PositiveFloat = 8
+    max_ongoing_requests: PositiveInt = 32
+    max_queued_requests: int = -1
+
+    def options(self, *, has_gpu: bool) -> dict[str, Any]:
+        """Serve's options. `num_cpus` 0: replicas wait for devices, not for cores."""
+        actor: dict[str, Any] = {"num_cpus": 0}
+        if has_gpu and self.num_gpus:
+            actor["num_gpus"] = self.num_gpus
+        options: dict[str, Any] = {
+            "ray_actor_options": actor,
+            "max_ongoing_requests": self.max_ongoing_requests,
+            "max_queued_requests": self.max_queued_requests,
+            "graceful_shutdown_wait_loop_s": 0.1,
+            "graceful_shutdown_timeout_s": 20,
+        }
+        if self.min_replicas == self.max_replicas:
+            return options | {"num_replicas": self.max_replicas}
+        scaling = {
+            "min_replicas": self.min_replicas,
+            "max_replicas": self.max_replicas,
+            "target_ongoing_requests": self.target_ongoing_requests,
+        }
+        return options | {"autoscaling_config": scaling}
+
+
+class RouterConfig(Size):
+    """The ingress: HTTP, planning, results, outputs."""
+
+    max_ongoing_requests: PositiveInt = 512
+    result_cache_bytes: PositiveInt = GIB // 2
+    max_running_jobs: PositiveInt = 16
+    max_queued_jobs: PositiveInt = 1000
+    job_timeout_s: PositiveFloat = 3600
+    max_body_bytes: PositiveInt = 64 * 2**20
+    max_upload_bytes: PositiveInt = 100 * 2**20
+    max_input_pixels: PositiveInt = 64 * 2**20
+    retention_s: PositiveFloat = 7 * 24 * 3600
+
+
+class EncoderConfig(Size):
+    """Text encoders."""
+
+    memory_bytes: PositiveInt = 3 * GIB
+    cache_bytes: PositiveInt = GIB // 4
+
+
+class SamplerConfig(Size):
+    """Diffusion models and autoencoders. `memory_bytes` bounds the weights that stay."""
+
+    memory_bytes: PositiveInt = 6 * GIB
+    max_rows: PositiveInt = Field(default=16, description="Latents in one model call, at most.")
+    batching: bool = Field(default=True, description="Whether requests share model calls.")
+
+
+class AppConfig(Part):
+    """The whole application.
+
+    Profile `local` fuses the tensor stages into one process, so that torch is paid for once;
+    `cluster` gives each its own deployment, and each name in `pinned` a sampler of its own that
+    holds that base model and no other.
+    """
+
+    profile: Literal["local", "cluster"] = "local"
+    device: str = "auto"
+    dtype: str = "auto"
+    torch_threads: int = Field(default=0, ge=0, description="0: as many as there are cores.")
+    router: RouterConfig = RouterConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    preprocessor: Size = Size()
+    sampler: SamplerConfig = SamplerConfig()
+    upscaler: Size = Size()
+    pinned: dict[str, SamplerConfig] = Field(
+        default={}, description="Checkpoint file name -> the size of its own sampler."
+    )

@@ -1,0 +1,65 @@
+"""The ingress: HTTP in, jobs planned and run, answers out. It never sees a tensor's library."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from ray.serve.handle import DeploymentHandle
+
+from api.access import LOCAL, LocalAccess
+from api.app import create_app
+from api.errors import error_body
+from api.service import Limits, Service
+from deployments.clients import DeploymentClient, StageClients
+from deployments.config import RouterConfig
+from deployments.runner import WorkflowRunner
+from deployments.settings import Settings
+from deployments.stores import open_stores
+from graph.cache import ResultCache
+from graph.comfyui_nodes import load_comfyui_nodes
+from graph.errors import ServiceError
+from graph.node import Stage
+from graph.nodes import load_node_types
+from storage.model_files import ModelFolders
+
+
+class Router:
+    """Answers requests. One replica owns its jobs, their events and the results they share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: RouterConfig,
+        stages: Mapping[Stage, DeploymentHandle[Any]],
+        pinned: Mapping[str, DeploymentHandle[Any]],
+    ) -> None:
+        stores = open_stores(settings, config)
+        runner = WorkflowRunner(
+            node_types=load_node_types(),
+            comfyui_nodes=load_comfyui_nodes(),
+            folders=ModelFolders(settings.models_dir),
+            inputs=stores.inputs,
+            clients=StageClients(
+                {stage: DeploymentClient(handle) for stage, handle in stages.items()},
+                {base: DeploymentClient(handle) for base, handle in pinned.items()},
+            ),
+            cache=ResultCache(config.result_cache_bytes),
+            max_input_pixels=config.max_input_pixels,
+        )
+        limits = Limits(
+            running=config.max_running_jobs,
+            queued=config.max_queued_jobs,
+            deadline_s=config.job_timeout_s,
+        )
+        self._service = Service(runner, stores, limits)
+        self._most_body_bytes = config.max_body_bytes
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._service, LocalAccess(), most_body_bytes=self._most_body_bytes)
+
+    async def execute(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle."""
+        try:
+            return await self._service.execute(LOCAL, body)
+        except ServiceError as error:
+            return error_body(error)

@@ -1,0 +1,201 @@
+"""Reads workflows and runs them: the language, the files, the stages and the results together."""
+
+import asyncio
+import base64
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.runner import Event, Prepared, RunningJob, node_event, progress_event
+from deployments.clients import JobStages, JobWork, StageClients
+from graph.cache import ResultCache
+from graph.errors import ServiceError
+from graph.events import Progress, Started
+from graph.execution import Execution, NodeTiming
+from graph.node import NodeType
+from graph.object_info import describe_all
+from graph.overrides import apply
+from graph.parameters import parameters
+from graph.plan import Folded, fold, make_plan
+from graph.prompt import Source, Workflow
+from graph.validation import (
+    CheckedWorkflow,
+    Library,
+    Uploads,
+    needed_by,
+    requested_outputs,
+    validate,
+)
+from graph.values import InputFile, ModelFile
+from graph.workflow import read_workflow
+from storage.inputs import Inputs
+from storage.model_files import ModelFolders
+from storage.outputs import JobOutputs
+from storage.picture_limits import PictureTooLargeError, check_pixels
+
+
+@dataclass(frozen=True)
+class OwnersFiles(Library):
+    """The models folder, and one owner's uploads, as lists for combos."""
+
+    folders: ModelFolders
+    inputs: Inputs
+    owner: str
+
+    def models(self, folder: str) -> list[str]:
+        return list(self.folders.list(folder))
+
+    def uploads(self, kind: str) -> list[str]:
+        return list(self.inputs.list(self.owner, kind))
+
+    def find(self, folder: str, name: str) -> ModelFile:
+        return self.folders.find(folder, name)
+
+
+@dataclass(frozen=True)
+class PreparedWorkflow(Prepared):
+    """A workflow that can run, as the steps that are left to run."""
+
+    folded: Folded | None = None
+
+
+@dataclass(frozen=True)
+class NodeOutputs:
+    """Where one output node saves."""
+
+    outputs: JobOutputs
+    node_id: str
+
+    async def save_images(
+        self, images: Any, filename_prefix: str, *, temporary: bool = False
+    ) -> None:
+        await self.outputs.save_images(
+            images, filename_prefix, node_id=self.node_id, temporary=temporary
+        )
+
+
+@dataclass(frozen=True)
+class WorkflowRunner:
+    """Everything a job needs between its request and its pictures."""
+
+    node_types: Mapping[str, NodeType]
+    comfyui_nodes: Mapping[str, Any]  # ComfyUI's own node types, to read files that use others
+    folders: ModelFolders
+    inputs: Inputs
+    clients: StageClients
+    cache: ResultCache
+    max_input_pixels: int
+
+    async def prepare(self, owner: str, body: Mapping[str, Any]) -> PreparedWorkflow:
+        """Read, override and validate the workflow of an execute body. Raises ServiceError."""
+        info = await asyncio.to_thread(self.object_info, owner)
+        workflow = read_workflow(body.get("workflow"), {**self.comfyui_nodes, **info})
+        workflow, applied = apply(workflow, body.get("inputs") or {}, info, random.Random())
+        files = OwnersFiles(self.folders, self.inputs, owner)
+        uploads = await self._uploads(owner, workflow)
+        checked = await asyncio.to_thread(validate, workflow, self.node_types, files, uploads)
+        folded = fold(checked)
+        meta = {"seed": _seeds(checked), "overrides": applied}
+        return PreparedWorkflow(
+            prompt=workflow.to_api(),
+            workflow=workflow.ui,
+            meta=meta | ({"warnings": list(workflow.warnings)} if workflow.warnings else {}),
+            quote=_quote(folded),
+            folded=folded,
+        )
+
+    async def run(self, prepared: PreparedWorkflow, job: RunningJob) -> tuple[NodeTiming, ...]:
+        """Run it; cancelling this cancels all that was started."""
+
+        def report(event: Started | Progress | NodeTiming) -> None:
+            if told := self._event(event, prepared):
+                job.report(told)
+
+        work = JobWork(lambda node_id: NodeOutputs(job.outputs, node_id))
+        stages = JobStages(self.clients, self.node_types, work)
+        assert prepared.folded is not None
+        return await Execution(job.owner, prepared.folded, stages, self.cache, report).run()
+
+    def object_info(self, owner: str) -> Mapping[str, Any]:
+        """All node types in ComfyUI's format, with the names of the files there are."""
+        return describe_all(self.node_types, OwnersFiles(self.folders, self.inputs, owner))
+
+    async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The parameters of a workflow as JSON Schema."""
+        info = {**self.comfyui_nodes, **await asyncio.to_thread(self.object_info, owner)}
+        workflow = read_workflow(body.get("workflow"), info)
+        return parameters(workflow, info)
+
+    async def convert(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A UI workflow in API format; `object_info` says the node types of another server."""
+        theirs = body.get("object_info")
+        known = theirs if isinstance(theirs, Mapping) else await self._all_nodes()
+        workflow = await asyncio.to_thread(read_workflow, body.get("workflow"), known)
+        return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
+
+    async def _all_nodes(self) -> Mapping[str, Any]:
+        return {**self.comfyui_nodes, **await asyncio.to_thread(self.object_info, "")}
+
+    async def _uploads(self, owner: str, workflow: Workflow) -> Uploads:
+        """The files that inputs of needed nodes name, or why they cannot be had."""
+        outputs = requested_outputs(workflow, self.node_types)
+        needed = {node_id for output in outputs for node_id in needed_by(workflow, output)}
+        wanted = [
+            (node_id, name, value)
+            for node_id in sorted(needed)
+            if (node_type := self.node_types.get(workflow.nodes[node_id].class_type))
+            for name, value in workflow.nodes[node_id].inputs.items()
+            if name in node_type.inputs and node_type.inputs[name].upload
+            if not isinstance(value, Source)
+        ]
+        read = await asyncio.gather(*(self._read(owner, value) for _, _, value in wanted))
+        return Uploads({(i, name): file for (i, name, _), file in zip(wanted, read, strict=True)})
+
+    async def _read(self, owner: str, value: Any) -> InputFile | ServiceError:
+        try:
+            file = await self.inputs.read(owner, str(value))
+            await asyncio.to_thread(check_pixels, file, self.max_input_pixels)
+        except PictureTooLargeError:  # a limit of the service, not a fault of the workflow
+            raise
+        except ServiceError as error:
+            return error
+        return file
+
+    def _event(
+        self, event: Started | Progress | NodeTiming, prepared: PreparedWorkflow
+    ) -> Event | None:
+        if isinstance(event, Progress):
+            preview = data_uri(event.preview) if event.preview else None
+            return progress_event(event.node_id, event.step, event.of, preview)
+        class_type = prepared.prompt[event.node_id]["class_type"]
+        if isinstance(event, Started):
+            return node_event(event.node_id, class_type, "started")
+        return node_event(event.node_id, class_type, "cached" if event.cached else "finished")
+
+
+def data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def _seeds(checked: CheckedWorkflow) -> dict[str, int]:
+    """The seeds that will be used, by node id."""
+    return {
+        node_id: value
+        for node_id, node in checked.nodes.items()
+        for name, value in node.constants.items()
+        if name in {"seed", "noise_seed"}
+    }
+
+
+def _quote(folded: Folded) -> dict[str, Any]:
+    """What a run of this would be: its segments, stage by stage."""
+    plan = make_plan(folded, lambda _: False)
+    return {
+        "stages": [
+            {"stage": segment.stage.value, "nodes": [step.node_id for step in segment.steps]}
+            for segment in plan.segments
+        ],
+        "missing_nodes": [],
+        "missing_models": [],
+    }

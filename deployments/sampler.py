@@ -1,0 +1,100 @@
+"""The SAMPLE stage: diffusion models and autoencoders."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ray import serve
+
+from deployments.config import SamplerConfig
+from deployments.modules import modules_of
+from deployments.site import Site
+from deployments.stage import Functions, SegmentRunner
+from graph.cache import Handle
+from graph.events import StepEvent
+from graph.plan import Segment
+from graph.prompt import Source
+from graph.sampling import SampleRequest
+from graph.segment_run import Report
+from graph.values import Latent, Model
+
+if TYPE_CHECKING:
+    from diffusion.sample_stage import SampleStage
+
+
+class Sampler:
+    """Base models on one device, stepping requests that share weights together.
+
+    A sampler pinned to a base loads it when it starts.
+    """
+
+    def __init__(self, site: Site, config: SamplerConfig, base: str = "") -> None:
+        from diffusion.sample_stage import SampleStage  # noqa: PLC0415 - see deployments/site.py
+
+        place = site.placement()
+        self._stage = SampleStage(
+            site.opener(),
+            device=place.device,
+            dtype=place.diffusion,
+            vae_dtype=place.vae,
+            budget_bytes=config.memory_bytes,
+            max_rows=config.max_rows,
+            batching=config.batching,
+        )
+        functions = Functions(*modules_of("diffusion"))
+        self._segments = SegmentRunner(
+            lambda node_id, report: NodeSampling(self._stage, functions, node_id, report)
+        )
+        if base:
+            self._warming = asyncio.get_running_loop().create_task(
+                self._stage.warm(Model(site.find(base)))
+            )
+
+    async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncIterator[StepEvent]:
+        """Run a segment of this stage."""
+        async for event in self._segments.run(segment, inputs):
+            yield event
+
+    def check_health(self) -> None:
+        """Serve replaces the replica when this raises."""
+        self._stage.check_health()
+
+
+class PooledSampler(Sampler):
+    """A sampler among several, none of them pinned: Serve hears which bases it has worked with."""
+
+    async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncIterator[StepEvent]:
+        """Run a segment of this stage."""
+        if segment.base:
+            await self._resident(segment.base)
+        async for event in super().run(segment, inputs):
+            yield event
+
+    @serve.multiplexed(max_num_models_per_replica=4)
+    async def _resident(self, base: str) -> str:
+        """A mark for Serve's routing. The weights themselves are the stage's to keep or drop."""
+        return base
+
+
+class NodeSampling:
+    """The sample stage as one node sees it: its steps are reported under the node's id."""
+
+    def __init__(
+        self, stage: "SampleStage", functions: Functions, node_id: str, report: Report
+    ) -> None:
+        self._stage = stage
+        self._functions = functions
+        self._node_id = node_id
+        self._report = report
+
+    async def sample(self, request: SampleRequest) -> tuple[Latent, Latent]:
+        """The output, and the last denoised prediction."""
+        return await self._stage.sample(replace(request, node_id=self._node_id), self._report)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stage if hasattr(self._stage, name) else self._functions, name)

@@ -1,0 +1,47 @@
+"""What a replica needs to know of the machine it wakes up on."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from graph.values import ModelFile
+from storage.model_files import ModelFolders
+
+if TYPE_CHECKING:
+    from diffusion.device import Placement
+    from diffusion.weights import Weights
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where models lie and what computes, the same for every replica."""
+
+    models_dir: Path
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    torch_threads: int = 0
+
+    def placement(self) -> "Placement":
+        """The device and dtypes of this replica; also sets its number of threads.
+
+        Ray tells a replica of `num_cpus` 0 to use one thread; on a CPU that is not meant.
+        """
+        import torch  # noqa: PLC0415 - replicas import torch, the process that binds them does not
+
+        from diffusion.device import choose  # noqa: PLC0415
+
+        torch.set_num_threads(self.torch_threads or os.cpu_count() or 1)
+        return choose(self.device, self.dtype)
+
+    def opener(self) -> "Callable[[ModelFile], Weights]":
+        """Opens the file of a description."""
+        from diffusion.weights import open_weights  # noqa: PLC0415
+
+        folders = ModelFolders(self.models_dir)
+        return lambda file: open_weights(folders.path(file), file)
+
+    def find(self, checkpoint: str) -> ModelFile:
+        """The description of a checkpoint by its name."""
+        return ModelFolders(self.models_dir).find("checkpoints", checkpoint)

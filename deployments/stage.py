@@ -1,0 +1,64 @@
+"""What every tensor stage does with a segment: get its inputs, run it, store what leaves it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any
+
+from deployments.transport import load, store, to_tensors
+from graph.cache import Handle
+from graph.events import Done, StepEvent
+from graph.node import NodeType
+from graph.nodes import load_node_types
+from graph.plan import Segment
+from graph.prompt import Source
+from graph.segment_run import Report, run_segment
+
+
+@dataclass(frozen=True)
+class SegmentRunner:
+    """Runs segments on this replica. `place` gives the object that node functions are called with."""
+
+    place: Callable[[str, Report], object]
+    node_types: Mapping[str, NodeType] = field(default_factory=load_node_types)
+
+    def for_node(self, node_id: str, report: Report) -> object:
+        return self.place(node_id, report)
+
+    async def call(self, function: Callable[[], Any]) -> Any:
+        """Run a tensor function in a thread, so that the replica stays able to answer."""
+        import torch  # noqa: PLC0415 - imported by replicas, not by the process that binds them
+
+        return await asyncio.to_thread(torch.inference_mode()(function))
+
+    async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncIterator[StepEvent]:
+        """Run a segment. The outputs in `Done` are Handles."""
+        values = await asyncio.gather(*(load(handle, to_tensors) for handle in inputs.values()))
+        loaded = dict(zip(inputs, values, strict=True))
+        async with aclosing(run_segment(segment, loaded, self.node_types, self)) as events:
+            async for event in events:
+                if isinstance(event, Done) and event.outputs is not None:
+                    yield replace(event, outputs=await asyncio.to_thread(_stored, event.outputs))
+                else:
+                    yield event
+
+
+def _stored(outputs: tuple[Any, ...]) -> tuple[Handle, ...]:
+    return tuple(map(store, outputs))
+
+
+class Functions:
+    """The functions of several modules as one object: what the nodes of a stage are called with."""
+
+    def __init__(self, *modules: ModuleType) -> None:
+        self._modules = modules
+
+    def __getattr__(self, name: str) -> Any:
+        for module in self._modules:
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(name)

@@ -1,0 +1,120 @@
+"""How values travel between processes.
+
+A tensor goes as a NumPy array, which Ray maps into the reader's memory without a copy, and which
+the router can read without importing torch. A small result travels as bytes beside its message; a
+large one stays in the object store, and a reference to it travels.
+"""
+
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import ObjectLostError, OwnerDiedError
+
+from graph.cache import Handle, ResultLostError
+
+INLINE_BYTES = 64 * 2**10  # below this a round trip to the object store costs more than the copy
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """A tensor on its way. `dtype` is torch's name: NumPy has no bfloat16 and no float8."""
+
+    data: np.ndarray[Any, Any]
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Small:
+    """A pickled value that the router passes on unread."""
+
+    data: bytes
+
+
+def over_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
+    """`value` with `change` applied to everything in it that is no container."""
+    if isinstance(value, tuple | list):
+        return type(value)(over_leaves(item, change) for item in value)
+    if isinstance(value, Mapping):
+        return {name: over_leaves(item, change) for name, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type | Array):
+        parts = {f.name: over_leaves(getattr(value, f.name), change) for f in fields(value)}
+        return replace(value, **parts)
+    return change(value)
+
+
+def to_arrays(value: Any) -> Any:
+    """Tensors to arrays, on the process that computed them."""
+    torch = sys.modules.get("torch")
+
+    def change(leaf: Any) -> Any:
+        if torch is None or not isinstance(leaf, torch.Tensor):
+            return leaf
+        tensor = leaf.detach().cpu().contiguous()
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if not hasattr(np, dtype):
+            tensor = tensor.view(torch.uint8)
+        return Array(tensor.numpy(), dtype)
+
+    return over_leaves(value, change)
+
+
+def to_tensors(value: Any) -> Any:
+    """Arrays to tensors, on a process that computes. The copy keeps the object store unwritten."""
+    import torch  # noqa: PLC0415 - the router imports this module and never torch
+
+    def change(leaf: Any) -> Any:
+        if not isinstance(leaf, Array):
+            return leaf
+        tensor = torch.from_numpy(leaf.data.copy())
+        dtype = getattr(torch, leaf.dtype)
+        return tensor if tensor.dtype == dtype else tensor.view(dtype)
+
+    return over_leaves(value, change)
+
+
+def to_numpy(value: Any) -> Any:
+    """Arrays to plain NumPy, in the router."""
+    return over_leaves(value, lambda leaf: leaf.data if isinstance(leaf, Array) else leaf)
+
+
+def nbytes(value: Any) -> int:
+    """The size of the arrays in a value."""
+    total = 0
+
+    def add(leaf: Any) -> None:
+        nonlocal total
+        if isinstance(leaf, Array):
+            total += leaf.data.nbytes
+
+    over_leaves(value, add)
+    return total
+
+
+def store(value: Any) -> Handle:
+    """Put one output where others can get it."""
+    arrays = to_arrays(value)
+    size = nbytes(arrays)
+    if size > INLINE_BYTES:
+        return Handle(ray.put(arrays), size)
+    return Handle(Small(pickle.dumps(arrays, protocol=5)), size)
+
+
+async def load(handle: Handle, unpack: Callable[[Any], Any]) -> Any:
+    """Get what `store` put.
+
+    Raises:
+        ResultLostError: it went down with the process that computed it.
+    """
+    if isinstance(handle.value, Small):
+        return unpack(pickle.loads(handle.value.data))  # noqa: S301 - written by a replica of ours
+    if not isinstance(handle.value, ray.ObjectRef):
+        return handle.value
+    try:
+        return unpack(await handle.value)
+    except (ObjectLostError, OwnerDiedError) as error:
+        raise ResultLostError(str(handle.value)) from error

@@ -1,0 +1,26 @@
+"""The UPSCALE stage: upscaling models. No node type runs here yet."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from deployments.site import Site
+from deployments.stage import Functions, SegmentRunner
+from graph.cache import Handle
+from graph.events import StepEvent
+from graph.plan import Segment
+from graph.prompt import Source
+
+
+class Upscaler:
+    """Upscaling models on one device."""
+
+    def __init__(self, site: Site) -> None:
+        site.placement()
+        functions = Functions()
+        self._segments = SegmentRunner(lambda _node_id, _report: functions)
+
+    async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncIterator[StepEvent]:
+        """Run a segment of this stage."""
+        async for event in self._segments.run(segment, inputs):
+            yield event

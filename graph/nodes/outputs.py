@@ -1,0 +1,49 @@
+"""Output nodes: what a job is run for."""
+
+from typing import Annotated, Protocol
+
+from graph.node import Hidden, Stage, node
+from graph.values import Image
+
+
+class Outputs(Protocol):
+    async def save_images(
+        self, images: Image, filename_prefix: str, *, temporary: bool = False
+    ) -> None: ...
+
+
+@node(
+    "SaveImage",
+    runs_on=Stage.OUTPUT,
+    display_name="Save Image",
+    category="image",
+    output_node=True,
+)
+async def save_image(
+    outputs: Outputs,
+    *,
+    images: Image,
+    filename_prefix: str = "ComfyUI",
+    prompt: Annotated[object, Hidden.PROMPT] = None,  # noqa: ARG001 - `outputs` has both
+    extra_pnginfo: Annotated[object, Hidden.EXTRA_PNGINFO] = None,  # noqa: ARG001
+) -> None:
+    """Keep pictures as outputs of the job."""
+    await outputs.save_images(images, filename_prefix)
+
+
+@node(
+    "PreviewImage",
+    runs_on=Stage.OUTPUT,
+    display_name="Preview Image",
+    category="image",
+    output_node=True,
+)
+async def preview_image(
+    outputs: Outputs,
+    *,
+    images: Image,
+    prompt: Annotated[object, Hidden.PROMPT] = None,  # noqa: ARG001
+    extra_pnginfo: Annotated[object, Hidden.EXTRA_PNGINFO] = None,  # noqa: ARG001
+) -> None:
+    """Show pictures without keeping them for long."""
+    await outputs.save_images(images, "ComfyUI_temp", temporary=True)

@@ -1,0 +1,37 @@
+"""Prompts: text in, CONDITIONING out."""
+
+from dataclasses import replace
+from typing import Annotated, Protocol
+
+from graph.node import Stage, Widget, node
+from graph.values import Clip, Conditioning
+
+Prompt = Annotated[str, Widget(multiline=True, dynamicPrompts=True)]
+StopAtLayer = Annotated[int, Widget(min=-24, max=-1, step=1)]
+
+
+class Encoding(Protocol):
+    async def encode_text(self, clip: Clip, text: str) -> Conditioning: ...
+
+
+@node(
+    "CLIPTextEncode",
+    runs_on=Stage.ENCODE,
+    display_name="CLIP Text Encode (Prompt)",
+    category="conditioning",
+    costly=True,
+)
+async def encode_text(encoders: Encoding, *, text: Prompt, clip: Clip) -> Conditioning:
+    """Encode a prompt."""
+    return await encoders.encode_text(clip, text)
+
+
+@node(
+    "CLIPSetLastLayer",
+    runs_on=Stage.INLINE,
+    display_name="CLIP Set Last Layer",
+    category="conditioning",
+)
+def set_last_layer(*, clip: Clip, stop_at_clip_layer: StopAtLayer = -1) -> Clip:
+    """Read the text encoder at a layer counted from its end ("clip skip")."""
+    return replace(clip, stop_at_layer=stop_at_clip_layer)

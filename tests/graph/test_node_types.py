@@ -1,0 +1,73 @@
+"""Declared node types against what ComfyUI 0.3.64 says of them."""
+
+from typing import Annotated, Any
+
+import pytest
+
+from graph.comfyui_nodes import load_comfyui_nodes
+from graph.node import Stage, Widget, declared_in, node
+from graph.nodes import load_node_types
+from graph.object_info import describe
+from graph.values import Image
+from tests.graph.nodes_for_tests import TwoFiles
+
+TYPES = load_node_types()
+COMFYUI = load_comfyui_nodes()
+SAME = ("input_order", "output", "output_is_list", "output_name", "output_node", "category")
+FILES = "(files)"
+
+
+def options(spec: list[Any]) -> dict[str, Any]:
+    """The part of an input's description that says what it takes."""
+    said = dict(spec[1]) if len(spec) > 1 else {}
+    kind = spec[0]
+    if kind == "COMBO" or isinstance(kind, list):
+        choices = kind if isinstance(kind, list) else said.pop("options", [])
+        said["choices"] = choices
+        kind = "COMBO"
+    for shown in ("multiselect", "remote", "image_folder", "tooltip", "advanced"):
+        said.pop(shown, None)
+    return {"kind": kind, **said}
+
+
+def without_files(described: dict[str, Any], class_type: str) -> dict[str, Any]:
+    inputs = TYPES[class_type].inputs
+    return {
+        name: {**spec, "choices": FILES, "default": None}
+        if inputs[name].files or inputs[name].upload
+        else spec
+        for name, spec in described.items()
+    }
+
+
+@pytest.mark.parametrize("class_type", sorted(TYPES.keys() & COMFYUI.keys()))
+def test_a_node_type_is_described_as_comfyui_describes_it(class_type: str) -> None:
+    ours, theirs = describe(TYPES[class_type], TwoFiles()), COMFYUI[class_type]
+    assert {name: ours[name] for name in SAME} == {name: theirs[name] for name in SAME}
+    for section in ("required", "optional"):
+        both = [
+            {name: options(spec) for name, spec in one["input"].get(section, {}).items()}
+            for one in (ours, theirs)
+        ]
+        mine, reference = (without_files(described, class_type) for described in both)
+        assert mine == reference
+
+
+def test_a_node_name_is_declared_once() -> None:
+    with pytest.raises(ValueError, match="Twice"):
+        declared_in(_module_with_a_name_twice())
+
+
+def _module_with_a_name_twice() -> Any:
+    import types  # noqa: PLC0415 - a module of our own making
+
+    module = types.ModuleType("twice")
+    for name in ("one", "other"):
+
+        @node("Twice", runs_on=Stage.INLINE)
+        def function(*, width: Annotated[int, Widget(min=1)] = 1) -> Image:
+            return width
+
+        function.__module__ = "twice"
+        setattr(module, name, function)
+    return module
