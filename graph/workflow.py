@@ -91,16 +91,16 @@ def _parsed(text: str | bytes | bytearray, limits: ReadLimits) -> object:
 
 def _plain(value: object, depth: int, limits: ReadLimits) -> Any:
     """A copy of `value` made of JSON's types alone, NaN and infinities as null."""
-    if depth < 0:
-        raise _too_deep(limits)
-    if isinstance(value, Mapping):
-        return {_text_of(str(key)): _plain(each, depth - 1, limits) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each, depth - 1, limits) for each in value]
     if isinstance(value, str):
         return _text_of(value)
     if value is None or isinstance(value, int | float):
         return value if value is None or _is_finite(value) else None
+    if depth < 0:
+        raise _too_deep(limits)
+    if isinstance(value, dict | Mapping):
+        return {_text_of(str(key)): _plain(each, depth - 1, limits) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each, depth - 1, limits) for each in value]
     problem = f"The workflow holds {_kind(value)}, which JSON cannot say."
     raise WorkflowNotJson(problem, "", "")
 

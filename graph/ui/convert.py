@@ -13,10 +13,10 @@ from graph.ui.frames import lay_out
 from graph.ui.group_nodes import ungroup
 from graph.ui.handles import handles_of
 from graph.ui.inputs import complete_inputs
+from graph.ui.links import Resolver
 from graph.ui.models import required_models
 from graph.ui.numbering import renumber
 from graph.ui.replacements import choose, fill_in
-from graph.ui.widgets import widgets_of
 
 REPLACED_INPUT = "filename_prefix"
 
@@ -41,8 +41,8 @@ def convert_ui(
     file = ungroup(renumber(read_document(document)), node_types)
     file = complete_inputs(file, node_types)
     frames = list(lay_out(file, max_nodes=max_nodes, max_depth=max_depth))
-    notes = Notes()
-    drafts = [draft for frame in frames for draft in drafts_of(frame, node_types, notes)]
+    notes, resolver = Notes(), Resolver()
+    drafts = [draft for frame in frames for draft in drafts_of(frame, node_types, resolver, notes)]
     _change_texts(drafts, seed, now or datetime.now().astimezone())
     nodes = _nodes(drafts)
     handles = handles_of(frames, drafts)
@@ -60,7 +60,6 @@ def convert_ui(
 
 def _change_texts(drafts: list[Draft], seed: int, now: datetime) -> None:
     """Draw dynamic prompts and fill in replacements, in the texts that widgets hold."""
-
     by_name = {draft.title: draft for draft in reversed(drafts)}
     by_name |= {draft.node.search_name: draft for draft in reversed(drafts)}
 
@@ -69,7 +68,7 @@ def _change_texts(drafts: list[Draft], seed: int, now: datetime) -> None:
         return None if isinstance(value, Source) else value
 
     for draft in drafts:
-        options = {w.name: w.options for w in widgets_of(draft.facts)} if draft.facts else {}
+        options = {widget.name: widget.options for widget in draft.widgets}
         for name in draft.typed:
             text = draft.inputs.get(name)
             if not isinstance(text, str):

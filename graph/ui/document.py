@@ -17,6 +17,8 @@ OUTPUT_NODE = "-20"  # its outputs, as their target
 MUTED = 2  # "never"
 BYPASSED = 4
 
+SET_NODE = "SetNode"
+
 MAX_NUMBER = 10**15
 
 
@@ -61,6 +63,18 @@ class UiNode:
         name = self.properties.get("Node name for S&R")
         return name if isinstance(name, str) else ""
 
+    @property
+    def first_value(self) -> Any:
+        """What a node of one value, such as PrimitiveNode, holds; None if the file has none."""
+        if isinstance(self.values, dict):
+            return self.values.get("value")
+        return self.values[0] if self.values else None
+
+    @cached_property
+    def inputs_by_name(self) -> Mapping[str, Slot]:
+        """Its inputs by name; of two of one name the first."""
+        return {slot.name: slot for slot in reversed(self.inputs or ())}
+
 
 @dataclass(frozen=True)
 class UiGraph:
@@ -76,6 +90,17 @@ class UiGraph:
     def links_into(self) -> Mapping[str, Mapping[int, str]]:
         """Links by the node and the slot they end at; of two to one slot the last counts."""
         return links_by_target(self.links)
+
+    @cached_property
+    def output_indices(self) -> Mapping[str, int]:
+        """Places of the subgraph's outputs by name; of two of one name the first."""
+        return {slot.name: index for index, slot in reversed([*enumerate(self.outputs)])}
+
+    @cached_property
+    def set_nodes(self) -> Mapping[str, UiNode]:
+        """KJNodes' SetNodes by the name that GetNodes ask for; of two of one name the first."""
+        setters = [node for node in self.nodes.values() if node.type == SET_NODE]
+        return {str(node.first_value): node for node in reversed(setters)}
 
 
 @dataclass(frozen=True)

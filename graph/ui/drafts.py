@@ -6,9 +6,9 @@ from typing import Any
 
 from graph.ui.document import BYPASSED, MUTED, UiNode
 from graph.ui.frames import Frame
-from graph.ui.links import VIRTUAL, resolve
+from graph.ui.links import VIRTUAL, Resolver
 from graph.ui.widget_values import widget_values
-from graph.ui.widgets import widgets_of
+from graph.ui.widgets import Widget, widgets_of
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Draft:
     facts: Mapping[str, Any] | None
     inputs: dict[str, Any]
     typed: set[str]
+    widgets: tuple[Widget, ...] = ()
     replaced: set[str] = field(default_factory=set)
     trails: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
@@ -45,7 +46,9 @@ class Draft:
         return self.node.title or (shown if isinstance(shown, str) else "") or self.node.type
 
 
-def drafts_of(frame: Frame, node_types: Mapping[str, Any], notes: Notes) -> Iterator[Draft]:
+def drafts_of(
+    frame: Frame, node_types: Mapping[str, Any], resolver: Resolver, notes: Notes
+) -> Iterator[Draft]:
     """The nodes of one frame that will run."""
     for node in frame.graph.nodes.values():
         facts = node_types.get(node.type)
@@ -53,16 +56,22 @@ def drafts_of(frame: Frame, node_types: Mapping[str, Any], notes: Notes) -> Iter
         if virtual or node.mode in (MUTED, BYPASSED) or node.id in frame.children:
             continue
         if isinstance(facts, Mapping):
-            custom = str(facts.get("python_module", "")).startswith("custom_nodes")
-            found = widget_values(node, widgets_of(facts), by_name=custom)
-            notes.warnings.extend(found.warnings)
-            notes.repairs.extend(found.repairs)
-            inputs = {name: v for name, v in found.values.items() if v is not None}
+            draft = _known(frame, node, facts, notes)
         else:
-            facts, inputs = None, _unknown_values(node)
-        draft = Draft(frame, node, facts, inputs, set(inputs))
-        _link(draft)
+            inputs = _unknown_values(node)
+            draft = Draft(frame, node, None, inputs, set(inputs))
+        _link(draft, resolver)
         yield draft
+
+
+def _known(frame: Frame, node: UiNode, facts: Mapping[str, Any], notes: Notes) -> Draft:
+    custom = str(facts.get("python_module", "")).startswith("custom_nodes")
+    widgets = widgets_of(facts)
+    found = widget_values(node, widgets, by_name=custom)
+    notes.warnings.extend(found.warnings)
+    notes.repairs.extend(found.repairs)
+    inputs = {name: value for name, value in found.values.items() if value is not None}
+    return Draft(frame, node, facts, inputs, set(inputs), widgets)
 
 
 def _unknown_values(node: UiNode) -> dict[str, Any]:
@@ -75,16 +84,16 @@ def _unknown_values(node: UiNode) -> dict[str, Any]:
     return {f"UNKNOWN_{i}" if i else "UNKNOWN": value for i, value in values}
 
 
-def _link(draft: Draft) -> None:
+def _link(draft: Draft, resolver: Resolver) -> None:
     """Lay on the node's own values what its instance sets, and what its inputs are linked to."""
-    for (node_id, widget), value in draft.frame.values.items():
-        if node_id == draft.node.id and widget in draft.inputs:
-            draft.inputs[widget] = value
+    for widget in draft.inputs:
+        if (draft.node.id, widget) in draft.frame.values:
+            draft.inputs[widget] = draft.frame.values[draft.node.id, widget]
             draft.typed.discard(widget)
     for slot in draft.node.inputs or ():
         if not slot.link or not slot.name:
             continue
-        found = resolve(draft.frame, draft.node, slot)
+        found = resolver.resolve(draft.frame, draft.node, slot)
         draft.trails[slot.name] = found.trail
         if found.value is None:
             continue

@@ -9,6 +9,7 @@ from graph.ui.document import (
     INPUT_NODE,
     MUTED,
     OUTPUT_NODE,
+    SET_NODE,
     Link,
     Slot,
     UiNode,
@@ -16,10 +17,9 @@ from graph.ui.document import (
 from graph.ui.frames import OWN_INPUT, Frame
 from graph.ui.widget_values import label
 
-MAX_LINKS = 1_000  # on the way from an input to what feeds it
 PRIMITIVE = "PrimitiveNode"
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
-GET_NODE, SET_NODE = "GetNode", "SetNode"  # KJNodes' links by name
+GET_NODE = "GetNode"  # with SetNode, KJNodes' links by name
 ONLY_SHOWN = frozenset(
     {
         "Note",
@@ -61,15 +61,25 @@ class _Place:
     consumer: tuple[str, str]
 
 
-def resolve(frame: Frame, node: UiNode, slot: Slot) -> Resolved:
-    """What input `slot` of `node` gets.
+class Resolver:
+    """Follows the links of one document, in all no more than `max_links`."""
 
-    Raises:
-        BadLinkedInput: a link on the way, or the node it starts from, is not there.
-        DependencyCycle: the way leads back to itself.
-        WorkflowTooLarge: the way is longer than `MAX_LINKS`.
-    """
-    return _Walk(frame, node, slot).resolved()
+    def __init__(self, max_links: int = 100_000) -> None:
+        self._max_links = max_links
+        self._followed = 0
+
+    def resolve(self, frame: Frame, node: UiNode, slot: Slot) -> Resolved:
+        """What input `slot` of `node` gets.
+
+        Raises:
+            BadLinkedInput: a link on the way, or the node it starts from, is not there.
+            DependencyCycle: the way leads back to itself.
+            WorkflowTooLarge: with this one, the ways are longer than `max_links`.
+        """
+        walk = _Walk(frame, node, slot)
+        found = walk.resolved(self._max_links - self._followed)
+        self._followed += walk.length
+        return found
 
 
 class _Walk:
@@ -78,17 +88,23 @@ class _Walk:
     def __init__(self, frame: Frame, node: UiNode, slot: Slot) -> None:
         self._start = frame, node, slot
         self._trail: list[tuple[str, str]] = []
-        self._host_value: Any = None  # of the innermost instance on the way that sets one
+        self._host_value: Any = None  # of the outermost instance on the way that sets one
+        self._seen: set[tuple[Frame, str]] = set()
 
-    def resolved(self) -> Resolved:
+    @property
+    def length(self) -> int:
+        """Links followed."""
+        return len(self._seen)
+
+    def resolved(self, max_links: int) -> Resolved:
         frame, node, slot = self._start
-        place, seen = _Place(frame, slot.link, (node.id, slot.name)), set[tuple[Frame, str]]()
+        place = _Place(frame, slot.link, (node.id, slot.name))
         while place.link_id:
-            if (place.frame, place.link_id) in seen:
+            if (place.frame, place.link_id) in self._seen:
                 raise DependencyCycle(*self._complaint("its link leads back to itself"))
-            seen.add((place.frame, place.link_id))
-            if len(seen) > MAX_LINKS:
-                raise WorkflowTooLarge(*self._complaint(f"it is over {MAX_LINKS} links away"))
+            self._seen.add((place.frame, place.link_id))
+            if self.length > max_links:
+                raise WorkflowTooLarge(*self._complaint("too many links lead up to it"))
             step = self._step(place)
             if not isinstance(step, _Place):
                 return step
@@ -117,14 +133,14 @@ class _Walk:
             passes = node.mode != MUTED and node.type in REROUTES
             return _entered(frame, node, 0 if passes else None)
         if node.type == GET_NODE:
-            return _entered(frame, _setter(frame, node), 0)
+            return _entered(frame, frame.graph.set_nodes.get(str(node.first_value)), 0)
         if node.id in frame.children:
             return _inside(frame.children[node.id], node, output)
         return Resolved(Source(frame.node_path(node.id), output), tuple(self._trail))
 
     def _primitive(self, frame: Frame, node: UiNode) -> Resolved:
         self._trail.append((frame.node_path(node.id), "value"))
-        value = frame.values.get((node.id, "value"), primitive_value(node))
+        value = frame.values.get((node.id, "value"), node.first_value)
         found = self._host_value if value is None else value
         return Resolved(found, tuple(self._trail), node)
 
@@ -132,8 +148,8 @@ class _Walk:
         """From an input of a subgraph to what its instance has there."""
         frame, instance = place.frame, place.frame.instance
         assert instance is not None
-        slots, names = instance.inputs or (), [slot.name for slot in frame.graph.inputs]
-        name = names[link.origin_slot] if 0 <= link.origin_slot < len(names) else ""
+        slots, own = instance.inputs or (), frame.graph.inputs
+        name = own[link.origin_slot].name if 0 <= link.origin_slot < len(own) else ""
         self._trail.append((":".join(frame.path), name))
         for values, key in (
             (frame.values, place.consumer),
@@ -141,8 +157,8 @@ class _Walk:
             (parent.values, (instance.id, name)),
         ):
             self._host_value = values.get(key, self._host_value)
-        slot = next((slot for slot in slots if slot.name == name), None)
-        if slot is None and 0 <= link.origin_slot < len(slots) and len(slots) == len(names):
+        slot = instance.inputs_by_name.get(name)
+        if slot is None and 0 <= link.origin_slot < len(slots) and len(slots) == len(own):
             slot = slots[link.origin_slot]
         return _Place(parent, slot.link if slot else None, (instance.id, name))
 
@@ -150,13 +166,6 @@ class _Walk:
         frame, node, slot = self._start
         sentence = f"{label(node)}, input {slot.name!r}: {problem}."
         return sentence, frame.node_path(node.id), slot.name
-
-
-def primitive_value(node: UiNode) -> Any:
-    """The value a PrimitiveNode holds; None if the file has none."""
-    if isinstance(node.values, dict):
-        return node.values.get("value")
-    return node.values[0] if node.values else None
 
 
 def _entered(frame: Frame, node: UiNode | None, index: int | None) -> _Place:
@@ -169,18 +178,12 @@ def _entered(frame: Frame, node: UiNode | None, index: int | None) -> _Place:
 
 def _inside(child: Frame, instance: UiNode, output: int) -> _Place:
     """The link that feeds an output of a subgraph; outputs go by name, as they can be reordered."""
-    names = [slot.name for slot in child.graph.outputs]
+    own = child.graph.outputs
     shown = instance.outputs[output].name if 0 <= output < len(instance.outputs) else ""
-    same = 0 <= output < len(names) and names[output] == shown
-    index = names.index(shown) if shown in names and not same else output
+    same = 0 <= output < len(own) and own[output].name == shown
+    index = output if same else child.graph.output_indices.get(shown, output)
     feeding = child.graph.links_into.get(OUTPUT_NODE, {}).get(index)
     return _Place(child, feeding, (OUTPUT_NODE, shown))
-
-
-def _setter(frame: Frame, getter: UiNode) -> UiNode | None:
-    wanted = primitive_value(getter)
-    setters = (node for node in frame.graph.nodes.values() if node.type == SET_NODE)
-    return next((node for node in setters if primitive_value(node) == wanted), None)
 
 
 def _bypass_input(node: UiNode, output: int, wanted: str) -> int | None:
