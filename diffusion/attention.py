@@ -70,7 +70,8 @@ class PlacedAttention:
 
 
 def _heads(attn: "Attention", tensor: Tensor) -> Tensor:
-    return tensor.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+    batch, tokens, _ = tensor.shape
+    return tensor.view(batch, tokens, attn.heads, -1).transpose(1, 2)
 
 
 def _attention(attn: "Attention", queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -86,7 +87,8 @@ def _recorded_attention(*parts: Any) -> Tensor:
     scores = queries.float() @ keys.float().transpose(-1, -2) * queries.shape[-1] ** -0.5
     weights = scores.softmax(dim=-1)
     call.recorded.append(weights)
-    return (weights.to(values.dtype) @ values).transpose(1, 2).flatten(2)
+    attended: Tensor = weights.to(values.dtype) @ values
+    return attended.transpose(1, 2).flatten(2)
 
 
 def _projected(attn: "Attention", attended: Tensor) -> Tensor:
@@ -96,13 +98,15 @@ def _projected(attn: "Attention", attended: Tensor) -> Tensor:
 def place_attention(unet: "UNet2DConditionModel") -> None:
     """Let every attention layer of `unet` be run by this module."""
     names = unet.attn_processors
-    unet.set_attn_processor({name: PlacedAttention(name.removesuffix(SUFFIX)) for name in names})
+    placed: Any = {name: PlacedAttention(name.removesuffix(SUFFIX)) for name in names}
+    unet.set_attn_processor(placed)
 
 
 def cross_attention_layers(unet: "UNet2DConditionModel") -> dict[str, "Attention"]:
     """The layers that attend to prompts, by place."""
     places = (name.removesuffix(SUFFIX) for name in unet.attn_processors)
-    return {place: unet.get_submodule(place) for place in places if place.endswith("attn2")}
+    modules: Any = {place: unet.get_submodule(place) for place in places}
+    return {place: module for place, module in modules.items() if place.endswith("attn2")}
 
 
 @torch.inference_mode()

@@ -81,9 +81,8 @@ class Denoiser:
     ) -> None:
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
-        self._bytes_per_pixel = (
-            FEATURE_MAPS * module.config["block_out_channels"][0] * dtype.itemsize
-        )
+        widest: int = module.config["block_out_channels"][0]
+        self._bytes_per_pixel = FEATURE_MAPS * widest * dtype.itemsize
         self._module = module
         self._dtype = dtype
         self._device = device
@@ -96,6 +95,10 @@ class Denoiser:
         """How many latent pictures of this size one call may hold."""
         fit = self._activation_bytes // (height * width * self._bytes_per_pixel)
         return max(1, min(self._max_rows, fit))
+
+    def forget(self) -> None:
+        """Let go of what was kept for the jobs of the last calls."""
+        self._prompts.clear()
 
     @torch.inference_mode()
     def __call__(self, rows: Sequence[Row]) -> list[Tensor]:
@@ -152,7 +155,7 @@ class Denoiser:
             return_dict=False,
         )[0].float()
         _hand_out(call.recorded, parts)
-        outputs = output.split([part.count for part in parts])
+        outputs = torch.split(output, [part.count for part in parts])
         return [
             part.row.sampling.denoised(part.row.sigma, out, x)
             for part, out, x in zip(parts, outputs, xs, strict=True)
@@ -247,7 +250,7 @@ def _timesteps(parts: Sequence[Part]) -> Tensor:
 
 def _hand_out(recorded: Sequence[Tensor], parts: Sequence[Part]) -> None:
     for tensor in recorded:
-        for part, own in zip(parts, tensor.split([p.count for p in parts]), strict=True):
+        for part, own in zip(parts, torch.split(tensor, [p.count for p in parts]), strict=True):
             part.row.recorded.append(own)
 
 

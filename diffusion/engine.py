@@ -18,6 +18,7 @@ from torch import Tensor
 
 from diffusion.rows import Asking, Row
 from graph.errors import ServiceError
+from graph.events import Progress
 
 
 @dataclass(eq=False)
@@ -48,17 +49,8 @@ class DeadlineError(SamplingError):
     code = "deadline_exceeded"
 
 
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """A step that was finished."""
-
-    node_id: str
-    step: int  # from 1
-    of: int
-    denoised: Tensor  # [B, C, h, w] in the model's scale: what a preview is made of
-
-
-Report: TypeAlias = Callable[[Progress], None]
+Report: TypeAlias = Callable[[Progress], None]  # called on the event loop
+Preview: TypeAlias = Callable[[Tensor], bytes]  # of the denoised latent [B, C, h, w] so far
 
 
 class Model(Protocol):
@@ -68,6 +60,9 @@ class Model(Protocol):
         """How many pictures of this latent size one call may hold."""
 
     def __call__(self, rows: Sequence[Row]) -> list[Tensor]: ...
+
+    def forget(self) -> None:
+        """Let go of what was kept for jobs that are over. Called between calls."""
 
 
 @dataclass(eq=False)
@@ -90,6 +85,7 @@ class Job:
     asking: Asking[Tensor]
     track: Track
     report: Report | None = None
+    preview: Preview | None = None
     deadline: float | None = None  # in the event loop's time
     question: Sequence[Row] = ()
     result: Tensor | None = None
@@ -151,9 +147,17 @@ class StepEngine:
         Raises:
             SamplingError: the model, the sampler or the deadline; see its subclasses.
         """
+        await self._begin(job)
+        if not job.ended:
+            await self._queued(job)
+        if job.error is not None:
+            raise job.error
+        assert job.result is not None
+        return job.result
+
+    async def _queued(self, job: Job) -> None:
         if self._stepping is None or self._stepping.done():
             self._stepping = asyncio.get_running_loop().create_task(self._run())
-        await self._begin(job)
         self._waiting.append(job)
         self._work.set()
         try:
@@ -162,10 +166,6 @@ class StepEngine:
             job.cancelled = True
             self._work.set()
             raise
-        if job.error is not None:
-            raise job.error
-        assert job.result is not None
-        return job.result
 
     async def _begin(self, job: Job) -> None:
         """Run `job` to its first question, beside the steps of others."""
@@ -248,14 +248,17 @@ class StepEngine:
 
     def _end(self, job: Job) -> None:
         job.asking.close()
+        job.model.forget()
         job.question = ()
         job.done.set()
 
 
 def _report(job: Job) -> None:
     track = job.track
-    if job.report is not None and track.denoised is not None:
-        job.report(Progress(job.node_id, track.step, track.of, track.denoised))
+    if job.report is None or track.denoised is None:
+        return
+    preview = None if job.preview is None else job.preview(track.denoised)
+    job.report(Progress(job.node_id, track.step, track.of, preview))
 
 
 @torch.inference_mode()

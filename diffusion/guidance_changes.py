@@ -82,7 +82,7 @@ def perpendicular(
     (Armandpour et al. 2023, eq. 6; ComfyUI comfy_extras/nodes_perpneg.py, perp_neg)
     """
     positive, negative = cond - nothing, uncond - nothing
-    along = (negative * positive).sum() / torch.norm(positive) ** 2
+    along = (negative * positive).sum() / torch.linalg.vector_norm(positive) ** 2
     return nothing + scale * (positive - (negative - along * positive) * neg_scale)
 
 
@@ -99,7 +99,8 @@ def rescale_cfg(change: Change) -> Combine:
         guided = uncond + scale * (cond - uncond)
         spread = cond.std(dim=PICTURE, keepdim=True) / guided.std(dim=PICTURE, keepdim=True)
         mixed = multiplier * guided * spread + (1.0 - multiplier) * guided
-        return x - mixed * sigma / total**0.5
+        denoised: Tensor = x - mixed * sigma / total**0.5
+        return denoised
 
     return combine
 
@@ -188,8 +189,8 @@ def cfg_norm(change: Change) -> After:
     strength = float(change["strength"])
 
     def after(predicted: Predicted, denoised: Tensor) -> Tensor:
-        limit = torch.norm(predicted.cond, dim=1, keepdim=True)
-        length = torch.norm(denoised, dim=1, keepdim=True) + 1e-8
+        limit = torch.linalg.vector_norm(predicted.cond, dim=1, keepdim=True)
+        length = torch.linalg.vector_norm(denoised, dim=1, keepdim=True) + 1e-8
         return denoised * (limit / length).clamp(0.0, 1.0) * strength
 
     return unasking(after)

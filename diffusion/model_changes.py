@@ -30,7 +30,7 @@ MaskFunction: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (sigma, mask) ->
 
 
 @dataclass(eq=False)
-class UnknownChangeError(ServiceError):
+class UnknownModelChangeError(ServiceError):
     """A change that nobody here knows how to make."""
 
     status = 422
@@ -106,11 +106,11 @@ MASK_CHANGES: Mapping[str, Callable[[Change, ModelSampling, Tensor], MaskFunctio
 
 
 def check_changes(changes: Iterable[Change], weight_changes: Iterable[str]) -> None:
-    """Raises UnknownChangeError for the first kind that has no place in any table."""
+    """Raises UnknownModelChangeError for the first kind that has no place in any table."""
     known = {*weight_changes, *SAMPLING_CHANGES, *GUIDANCE_CHANGES, *MASK_CHANGES}
     for change in changes:
         if change.kind not in known:
-            raise UnknownChangeError(change.kind)
+            raise UnknownModelChangeError(change.kind)
 
 
 def model_sampling(parameterization: Parameterization, changes: Iterable[Change]) -> ModelSampling:

@@ -5,18 +5,18 @@ of the step engine, and runs autoencoders on a thread of their own beside the st
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from diffusion.denoiser import Denoiser
-from diffusion.engine import Job, Report, StepEngine, Track
+from diffusion.engine import Job, Preview, Report, StepEngine, Track
 from diffusion.frame import process_out
 from diffusion.model_changes import check_changes, model_sampling
 from diffusion.model_sampling import ModelSampling
@@ -35,7 +35,10 @@ from diffusion.unet import (
 from diffusion.vae import LoadedVae, decode, encode, load_vae
 from diffusion.weights import Weights
 from graph.sampling import SampleRequest
-from graph.values import Latent, Model, ModelFile, Vae
+from graph.values import Change, Latent, Model, ModelFile, Vae
+
+OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
+ApplyChanges: TypeAlias = Callable[[LoadedUnet, Sequence[Change]], LoadedUnet]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ class SampleStage:
 
     def __init__(
         self,
-        open_weights: Callable[[ModelFile], Weights],
+        open_weights: OpenWeights,
         *,
         device: torch.device,
         dtype: torch.dtype,
@@ -64,8 +67,15 @@ class SampleStage:
         activation_bytes: int = 4 * 2**30,
         max_rows: int = 32,
         batching: bool = True,
+        weight_changes: Collection[str] = (),
+        apply_changes: ApplyChanges | None = None,
     ) -> None:
-        """`budget_bytes` is for weights. `batching` off lets every job step alone."""
+        """A stage that keeps weights within `budget_bytes`.
+
+        A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
+        `batching` off lets every job step alone. `apply_changes` lays changes of the kinds
+        `weight_changes` on a freshly loaded model.
+        """
         self._open = open_weights
         self._device = device
         self._dtype = dtype
@@ -73,21 +83,36 @@ class SampleStage:
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
         self._resident: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
+        self._weight_changes = frozenset(weight_changes)
+        self._apply = apply_changes
         self._parameterizations: dict[ModelFile, Parameterization] = {}
         self._engine = StepEngine(batching=batching)
         self._vae_thread = ThreadPoolExecutor(1, "vae")
 
+    async def warm(self, model: Model) -> None:
+        """Load a model before anybody asks for it."""
+        async with self._unet(model):
+            pass
+
     async def sample(
-        self, request: SampleRequest, report: Report | None = None, *, deadline: float | None = None
+        self,
+        request: SampleRequest,
+        report: Report | None = None,
+        *,
+        preview: Preview | None = None,
+        deadline: float | None = None,
     ) -> tuple[Latent, Latent]:
-        """The output, and the last denoised prediction. `deadline` is in the loop's time.
+        """The output, and the last denoised prediction.
+
+        Every step is told to `report`, with what `preview` makes of the denoised latent in the
+        model's scale. `deadline` is in the event loop's time.
 
         Raises:
             SamplingError: the model, the sampler or the deadline; see its subclasses.
-            UnknownChangeError, BadModelFile, MissingModelFile: the model cannot be made.
+            UnknownModelChangeError, BadModelFile, MissingModelFile: the model cannot be made.
         """
         model = request.guider.model
-        check_changes(model.changes, ())
+        self._check(model)
         async with self._unet(model) as resident:
             latent = latent_for(request.latent, resident.unet)
             if len(request.sigmas) == 0:
@@ -95,14 +120,20 @@ class SampleStage:
             run = await asyncio.to_thread(prepare_run, request, latent, resident.unet, self._device)
             track = Track(of=len(request.sigmas) - 1)
             size = (run.latent.shape[-2], run.latent.shape[-1])
-            asking = sample(run, track)
-            job = Job(request.node_id, resident.denoiser, size, asking, track, report, deadline)
+            job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
+            job.report, job.preview, job.deadline = report, preview, deadline
             samples = await self._engine.run(job)
         denoised = samples if track.denoised is None else track.denoised
         return (
             replace(latent, samples=_on_link(samples, resident.unet)),
             replace(latent, samples=_on_link(denoised, resident.unet)),
         )
+
+    async def warm(self, model: Model) -> None:
+        """Have the weights of `model` in memory, as far as the budget allows."""
+        self._check(model)
+        async with self._unet(model):
+            return
 
     async def sigmas(
         self, model: Model, *, sampler_name: str, scheduler: str, steps: int, denoise: float = 1.0
@@ -113,7 +144,7 @@ class SampleStage:
 
     async def model_sampling(self, model: Model) -> ModelSampling:
         """The noise levels of `model`, with the changes laid on it. Loads no weights."""
-        check_changes(model.changes, ())
+        self._check(model)
         own = self._parameterizations.get(model.file)
         if own is None:
             own = await asyncio.to_thread(_parameterization, self._open, model.file)
@@ -144,14 +175,22 @@ class SampleStage:
         loop = asyncio.get_running_loop()
         return (await loop.run_in_executor(self._vae_thread, work, vae, tensor)).clone()
 
+    def _check(self, model: Model) -> None:
+        check_changes(model.changes, self._weight_changes)
+
     def _unet(self, model: Model) -> AbstractAsyncContextManager[ResidentUnet]:
-        return leased(self._resident, ("unet", model.file), partial(self._load_unet, model.file))
+        """The weights of `model`: jobs whose models differ in other ways share them."""
+        laid = tuple(c for c in model.changes if c.kind in self._weight_changes)
+        load = partial(self._load_unet, model.file, laid)
+        return leased(self._resident, ("unet", model.file, laid), load)
 
     def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
         return leased(self._resident, ("vae", vae.file), partial(self._load_vae, vae.file))
 
-    def _load_unet(self, file: ModelFile) -> ResidentUnet:
+    def _load_unet(self, file: ModelFile, changes: tuple[Change, ...]) -> ResidentUnet:
         unet = load_unet(self._open(file), dtype=self._dtype, device=self._device)
+        if changes and self._apply is not None:
+            unet = self._apply(unet, changes)
         denoiser = Denoiser(
             unet.module,
             max_rows=self._max_rows,
@@ -182,9 +221,7 @@ async def leased(
         yield value
 
 
-def _parameterization(
-    open_weights: Callable[[ModelFile], Weights], file: ModelFile
-) -> Parameterization:
+def _parameterization(open_weights: OpenWeights, file: ModelFile) -> Parameterization:
     """What a file says of its noise levels, read from its names and a few small tensors."""
     weights = open_weights(file)
     part, shape = find_unet(weights)

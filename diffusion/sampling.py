@@ -61,7 +61,8 @@ def _steps(run: Run, x: Tensor, track: Track) -> Asking[Tensor]:
         try:
             question = steps.send(answer)
         except StopIteration as end:
-            return end.value
+            finished: Tensor = end.value
+            return finished
         x, sigma = question
         track.sigma = float(sigma)
         prediction = yield from _predict(run, x, sigma)
