@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Request
@@ -35,8 +36,9 @@ async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
     return body
 
 
-async def read_form(request: Request, limit_bytes: int) -> FormData:
-    """The fields and files of a multipart body.
+@asynccontextmanager
+async def read_form(request: Request, limit_bytes: int) -> AsyncIterator[FormData]:
+    """The fields and files of a multipart body, while the context is open.
 
     Raises:
         MediaTypeError, BodyTooLargeError, HTTPException: 415, 413, 400.
@@ -44,7 +46,8 @@ async def read_form(request: Request, limit_bytes: int) -> FormData:
     kind = _media_type(request)
     if kind != "multipart/form-data":
         raise MediaTypeError("multipart/form-data", kind)
-    return await _limited(request, limit_bytes).form(max_files=8, max_fields=64)
+    async with _limited(request, limit_bytes).form(max_files=8, max_fields=64) as form:
+        yield form
 
 
 def text_field(form: Mapping[str, Any], name: str) -> str | None:

@@ -114,11 +114,9 @@ def unexpected(error: BaseException) -> UnexpectedError:
     return shown
 
 
-def known(error: BaseException | None) -> ServiceError | None:
+def known(error: BaseException) -> ServiceError:
     """The error as a caller may see it."""
-    if error is None or isinstance(error, ServiceError):
-        return error
-    return unexpected(error)
+    return error if isinstance(error, ServiceError) else unexpected(error)
 
 
 class Explained(Protocol):

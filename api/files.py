@@ -58,9 +58,9 @@ class MissingFileError(ServiceError):
 async def upload_image(request: Request, owner: Owner, known: InContext) -> JsonResponse:
     """As ComfyUI's. The same name and content give the same file, other content "x (1).png"."""
     uploads = known.service.stores.uploads
-    form = await read_form(request, uploads.limits.most_bytes + FORM_BYTES)
-    place, content = await _file(form)
-    overwrite = text_field(form, "overwrite") in {"true", "1"}
+    async with read_form(request, uploads.limits.most_bytes + FORM_BYTES) as form:
+        place, content = await _file(form)
+        overwrite = text_field(form, "overwrite") in {"true", "1"}
     return _placed(await uploads.save(owner, place, content, overwrite=overwrite))
 
 
@@ -74,9 +74,9 @@ async def upload_image(request: Request, owner: Owner, known: InContext) -> Json
 async def upload_mask(request: Request, owner: Owner, known: InContext) -> JsonResponse:
     """As ComfyUI's: saves the original picture with the alpha of the uploaded one."""
     uploads = known.service.stores.uploads
-    form = await read_form(request, uploads.limits.most_bytes + FORM_BYTES)
-    place, content = await _file(form)
-    original = _original(text_field(form, "original_ref"))
+    async with read_form(request, uploads.limits.most_bytes + FORM_BYTES) as form:
+        place, content = await _file(form)
+        original = _original(text_field(form, "original_ref"))
     return _placed(await uploads.save_mask(owner, place, content, original))
 
 
@@ -121,14 +121,12 @@ async def output(path: str, known: InContext, expires: int = 0, signature: str =
 
 
 async def _file(form: FormData) -> tuple[Place, bytes]:
-    """The uploaded file and where it is to go; the form's temporary files are closed."""
+    """The uploaded file and where it is to go."""
     image = form.get("image")
     if not isinstance(image, UploadFile) or not image.filename:
         raise one_field("image", "a file with a name", None)
     place = _place(image.filename, text_field(form, "subfolder"), text_field(form, "type"))
-    content = await image.read()
-    await form.close()
-    return place, content
+    return place, await image.read()
 
 
 def _place(name: str, subfolder: str | None, type_: str | None) -> Place:

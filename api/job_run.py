@@ -63,7 +63,8 @@ class JobRun:
         self._files = JobOutputs(
             place.outputs.job_folder(record.owner, record.id), self._encoding(), self._on_stored
         )
-        self._stopping = False
+        self._asked_to_end: ServiceError | None = None
+        self._started: asyncio.Task[None] | None = None
         self.log.add("queued", {"queue_position": place.queue.position(accepted.ticket)})
         loop = asyncio.get_running_loop()
         empty = contextvars.Context()
@@ -72,8 +73,8 @@ class JobRun:
 
     def cancel(self, *, stopping: bool = False) -> None:
         """Ask it to end now; `stopping` when it is the service that ends. Harmless afterwards."""
-        self._stopping = self._stopping or stopping
-        self._work.cancel()
+        if self._work.cancel():
+            self._asked_to_end = ServiceStoppedError() if stopping else JobCancelledError()
 
     def outlook(self) -> Outlook:
         position = self._place.queue.position(self._accepted.ticket)
@@ -87,6 +88,8 @@ class JobRun:
         await asyncio.wait([self._work])
         self._place.queue.leave(self._accepted.ticket)
         self.record = replace(self.record, **self._outcome(), ended_s=time.time())
+        if self._started:
+            await asyncio.wait([self._started])
         try:
             await self._place.jobs.save(self.record)
         finally:
@@ -97,14 +100,14 @@ class JobRun:
         place = self._place
         await self._accepted.ticket.turn.wait()
         self.record = replace(self.record, status="running", started_s=time.time())
-        await place.jobs.save(self.record)
+        self._started = asyncio.create_task(place.jobs.save(self.record))  # while it runs already
         job = RunningJob(self.record.owner, self.record.id, self._files, self._on_event)
         scope = asyncio.timeout(place.deadline_s)
         try:
             async with scope:
                 return await place.runner.run(self._accepted.prepared, job)
-        except TimeoutError as error:
-            if scope.expired():
+        except Exception as error:
+            if scope.expired():  # whatever the runner makes of being cancelled
                 raise DeadlineError(place.deadline_s) from error
             raise
 
@@ -113,15 +116,11 @@ class JobRun:
         inline = self._accepted.request.base64
         meta = self._accepted.prepared.meta
         answer = ended_answer(self.record, self._files.outputs, meta, inline=inline)
-        status: JobStatus = "failed"
-        error: ServiceError | None
-        if self._work.cancelled():
-            error = ServiceStoppedError() if self._stopping else JobCancelledError()
-            status = "failed" if self._stopping else "cancelled"
-        else:
-            error = known(self._work.exception())
+        error = self._error()
+        status: JobStatus = "success" if error is None else "failed"
+        if isinstance(error, JobCancelledError):
+            status = "cancelled"
         if error is None:
-            status = "success"
             answer["nodes"] = timings_json(self._work.result())
         return {
             "status": status,
@@ -130,8 +129,15 @@ class JobRun:
             "last_event": self.log.last_id + 1,
         }
 
+    def _error(self) -> ServiceError | None:
+        """Why there is no result. A runner may turn its cancellation into an error of its own."""
+        leaked = self._work.cancelled()
+        error = asyncio.CancelledError() if leaked else self._work.exception()
+        return None if error is None else self._asked_to_end or known(error)
+
     def _on_event(self, event: Event) -> None:
-        self.log.add(event.type, event.data)
+        if not self._work.done():  # nothing may follow the final event
+            self.log.add(event.type, event.data)
 
     def _on_stored(self, output: StoredOutput) -> None:
         self.log.add("output", output.as_json())

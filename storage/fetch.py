@@ -162,6 +162,7 @@ class Fetcher:
         headers = {
             "Host": url.netloc.decode(),
             "User-Agent": USER_AGENT,
+            "Connection": "close",
             "Accept-Encoding": "identity",  # a small compressed body could be a huge one
         }
         if body:
@@ -189,7 +190,7 @@ class Fetcher:
 
     async def _body(self, response: httpx.Response, url: str) -> bytes:
         content = bytearray()
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_bytes():
             content += chunk
             if len(content) > self._limits.most_bytes:
                 raise FetchTooLargeError(shown(url), self._limits.most_bytes)

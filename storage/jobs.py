@@ -17,6 +17,7 @@ from graph.errors import ServiceError
 JobStatus = Literal["queued", "running", "success", "failed", "cancelled"]
 UNFINISHED = ("queued", "running")
 CHANGING = ("status", "started_s", "ended_s", "answer", "error", "last_event")
+AFTER_ALL_EVENTS = 2**31 - 1  # the final event's id where the job's own count was lost
 SAFE_INTEGERS = 2**53  # the integers that JavaScript can hold
 
 METADATA = sa.MetaData()
@@ -179,7 +180,12 @@ class JobRecords:
     async def fail_unfinished(self, error: Mapping[str, Any]) -> int:
         """Mark jobs that a process left behind when it died as failed; returns how many."""
         left = sa.update(JOBS).where(JOBS.c.status.in_(UNFINISHED))
-        values = {"status": "failed", "error": dict(error), "ended_s": time.time()}
+        values = {
+            "status": "failed",
+            "error": dict(error),
+            "ended_s": time.time(),
+            "last_event": AFTER_ALL_EVENTS,
+        }
         async with self._engine.begin() as connection:
             return (await connection.execute(left.values(**values))).rowcount
 

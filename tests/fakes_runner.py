@@ -75,9 +75,13 @@ class FakeRunner:
                 await self.go.wait()
         except asyncio.CancelledError:
             self.cancelled.append(name)
+            if "stubborn" in workflow:
+                raise RuntimeError("a stage was cancelled") from None
             raise
         if "broken" in workflow:
             raise BrokenModelError("x.safetensors")
+        if "leak" in workflow:
+            raise asyncio.CancelledError
         if "crash" in workflow:
             raise ZeroDivisionError
         grey = np.full((2, 8, 16, 3), GREY, np.float32)

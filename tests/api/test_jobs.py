@@ -1,0 +1,229 @@
+"""Fetch, events, cancel and the list of jobs."""
+
+import asyncio
+import json
+
+import pytest
+
+from api.service import Limits
+from storage.jobs import JobRecord
+from tests.api.conftest import API, OpenSite, Site
+
+
+async def _ended(site: Site, **workflow: object) -> int:
+    return int((await site.execute(workflow)).json()["id"])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_fetch_gives_the_answer_again(site: Site, method: str) -> None:
+    answer = (await site.execute({}, track_id="t")).json()
+    again = await site.client.request(method, f"{API}/fetch/{answer['id']}")
+    assert again.json() == answer
+
+
+@pytest.mark.parametrize("path", ["fetch", "events"])
+@pytest.mark.parametrize("job_id", ["1", "9" * 30, "x", "-1", "٣"])
+async def test_a_job_that_is_not_there_is_404(site: Site, path: str, job_id: str) -> None:
+    response = await site.client.get(f"{API}/{path}/{job_id}")
+    assert response.status_code == 404
+    assert response.json()["status"] == "error"
+
+
+@pytest.mark.parametrize("path", ["fetch", "cancel"])
+async def test_another_owners_job_is_404(site: Site, path: str) -> None:
+    theirs = await site.service.execute("somebody", {"workflow": {}})
+    response = await site.client.post(f"{API}/{path}/{theirs['id']}")
+    assert response.status_code == 404
+
+
+async def test_another_owners_running_job_is_404(site: Site) -> None:
+    theirs = await site.service.execute("somebody", {"workflow": {"hold": 1}, "wait": 0})
+    assert (await site.client.get(f"{API}/fetch/{theirs['id']}")).status_code == 404
+
+
+async def test_an_ended_job_is_answered_for_after_a_restart(open_site: OpenSite) -> None:
+    first: Site = await open_site()
+    answer = (await first.execute({})).json()
+    second: Site = await open_site()
+    assert await second.fetch(answer["id"]) == answer
+
+
+async def test_a_job_that_a_dead_process_left_is_failed(open_site: OpenSite) -> None:
+    first: Site = await open_site()
+    left = await first.service.stores.jobs.add(JobRecord("local", status="running"))
+    second: Site = await open_site()
+    answer = await second.fetch(left.id)
+    assert answer["status"] == "failed"
+    assert answer["errors"][0]["code"] == "service_stopped"
+    assert [event["event"] for event in await second.events(left.id)] == ["failed"]
+
+
+async def test_a_service_that_stops_fails_its_jobs(open_site: OpenSite) -> None:
+    first: Site = await open_site()
+    job_id = await first.accepted({"hold": 1})
+    await first.service.close()
+    second: Site = await open_site()
+    assert (await second.fetch(job_id))["errors"][0]["code"] == "service_stopped"
+
+
+async def test_events_tell_the_whole_story_once(site: Site) -> None:
+    events = await site.events(await _ended(site))
+    assert [event["event"] for event in events] == [
+        "queued",
+        "node",
+        "progress",
+        "progress",
+        *["output"] * 4,
+        "success",
+    ]
+    assert [int(event["id"]) for event in events] == list(range(1, 10))
+    assert json.loads(events[2]["data"]) == {"node": "3", "step": 1, "of": 2}
+
+
+async def test_events_carry_outputs_and_the_answer(site: Site) -> None:
+    answer = (await site.execute({})).json()
+    events = await site.events(answer["id"])
+    outputs = [json.loads(event["data"]) for event in events if event["event"] == "output"]
+    assert sorted(one["url"] for one in outputs) == sorted(answer["output"])
+    assert json.loads(events[-1]["data"]) == answer
+
+
+async def test_events_resume_after_the_last_one_seen(site: Site) -> None:
+    job_id = await _ended(site)
+    events = await site.events(job_id, **{"Last-Event-ID": "7"})
+    assert [event["id"] for event in events] == ["8", "9"]
+
+
+async def test_nothing_comes_after_the_final_event(site: Site) -> None:
+    response = await site.client.get(
+        f"{API}/events/{await _ended(site)}", headers={"Last-Event-ID": "9"}
+    )
+    assert (response.status_code, response.content) == (204, b"")
+
+
+async def test_events_come_while_the_job_runs(site: Site) -> None:
+    job_id = await site.accepted({"hold": 1})
+    seen = []
+    async for event in site.service.events("local", job_id):
+        assert event is not None
+        seen.append(event.type)
+        if event.type == "progress":
+            site.runner.go.set()
+    assert seen[-1] == "success"
+
+
+async def test_events_outlive_a_restart_as_their_end(open_site: OpenSite) -> None:
+    first: Site = await open_site()
+    job_id = await _ended(first)
+    second: Site = await open_site()
+    (event,) = await second.events(job_id)
+    assert (event["id"], event["event"]) == ("9", "success")
+    assert (await second.events(job_id, **{"Last-Event-ID": "9"})) == []
+
+
+async def test_a_silent_stream_gives_signs_of_life(open_site: OpenSite) -> None:
+    site: Site = await open_site(Limits(beat_s=0.01))
+    job_id = await site.accepted({"hold": 1})
+    async for event in site.service.events("local", job_id, after=4):
+        if event is None:
+            site.runner.go.set()
+    assert site.runner.go.is_set()
+
+
+async def test_previews_come_on_request_and_only_the_newest_is_kept(site: Site) -> None:
+    job_id = await _ended(site)
+    text = (await site.client.get(f"{API}/events/{job_id}?preview=true")).text
+    assert text.count("data:image/jpeg") == 1
+    assert "base64,2" in text
+
+
+async def test_a_base64_answer_comes_with_urls_in_events(site: Site) -> None:
+    job_id = (await site.execute({}, base64=True)).json()["id"]
+    final = json.loads((await site.events(job_id))[-1]["data"])
+    assert final["output"][0].startswith("http://here:8000/outputs/")
+
+
+async def test_cancel_stops_a_running_job(site: Site) -> None:
+    job_id = await site.accepted({"name": "x", "hold": 1})
+    await site.runner.running.wait()
+    answer = (await site.client.post(f"{API}/cancel/{job_id}")).json()
+    assert (answer["status"], answer["errors"][0]["code"]) == ("failed", "cancelled")
+    assert site.runner.cancelled == ["x"]
+    assert (await site.events(job_id))[-1]["event"] == "cancelled"
+
+
+async def test_cancel_takes_a_waiting_job_out_of_the_queue(open_site: OpenSite) -> None:
+    site: Site = await open_site(Limits(running=1))
+    first = await site.accepted({"name": "first", "hold": 1})
+    waiting = await site.accepted({"name": "waiting"})
+    await site.client.post(f"{API}/cancel/{waiting}")
+    site.runner.go.set()
+    await asyncio.wait([site.service.run(first)])
+    assert site.runner.started == ["first"]
+
+
+async def test_cancel_at_once_after_posting_still_ends_the_job(site: Site) -> None:
+    job_id = await site.accepted({"hold": 1})
+    answer = (await site.client.post(f"{API}/cancel/{job_id}")).json()
+    assert answer["errors"][0]["code"] == "cancelled"
+
+
+async def test_a_runner_that_makes_an_error_of_it_is_cancelled_all_the_same(site: Site) -> None:
+    job_id = await site.accepted({"hold": 1, "stubborn": 1})
+    await site.runner.running.wait()
+    answer = (await site.client.post(f"{API}/cancel/{job_id}")).json()
+    assert answer["errors"][0]["code"] == "cancelled"
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_fault(site: Site) -> None:
+    answer = (await site.execute({"leak": 1})).json()
+    assert (answer["status"], answer["errors"][0]["code"]) == ("failed", "internal")
+
+
+async def test_cancel_is_idempotent(site: Site) -> None:
+    job_id = await site.accepted({"hold": 1})
+    first = (await site.client.post(f"{API}/cancel/{job_id}")).json()
+    assert (await site.client.post(f"{API}/cancel/{job_id}")).json() == first
+
+
+async def test_cancel_after_the_end_changes_nothing(site: Site) -> None:
+    answer = (await site.execute({})).json()
+    assert (await site.client.post(f"{API}/cancel/{answer['id']}")).json() == answer
+
+
+async def test_a_cancelled_job_frees_its_place(open_site: OpenSite) -> None:
+    site: Site = await open_site(Limits(running=1, queued=0))
+    job_id = await site.accepted({"hold": 1})
+    await site.client.post(f"{API}/cancel/{job_id}")
+    assert (await site.execute({})).json()["status"] == "success"
+
+
+async def test_jobs_come_newest_first_and_in_pages(site: Site) -> None:
+    ids = [await _ended(site) for _ in range(5)]
+    seen: list[int] = []
+    cursor = ""
+    while cursor is not None:
+        page = (await site.client.get(f"{API}/jobs?limit=2&cursor={cursor}")).json()
+        seen += [job["id"] for job in page["jobs"]]
+        cursor = page["next_cursor"]
+    assert seen == ids[::-1]
+
+
+async def test_jobs_are_filtered_by_status(site: Site) -> None:
+    await _ended(site)
+    failed = await _ended(site, broken=1)
+    jobs = (await site.client.get(f"{API}/jobs?status=failed")).json()["jobs"]
+    assert [job["id"] for job in jobs] == [failed]
+    assert jobs[0]["fetch_result"] == f"http://here:8000{API}/fetch/{failed}"
+
+
+async def test_jobs_of_others_are_not_listed(site: Site) -> None:
+    await site.service.execute("somebody", {"workflow": {}})
+    assert (await site.client.get(f"{API}/jobs")).json()["jobs"] == []
+
+
+@pytest.mark.parametrize("query", ["status=done", "limit=0", "limit=x", "cursor=x", "cursor=%F0"])
+async def test_a_wrong_question_about_jobs_is_422(site: Site, query: str) -> None:
+    response = await site.client.get(f"{API}/jobs?{query}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["input"] == query.partition("=")[0]

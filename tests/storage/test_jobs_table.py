@@ -1,0 +1,79 @@
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from storage.jobs import (
+    IdempotencyConflictError,
+    JobFilter,
+    JobRecord,
+    JobRecords,
+    MissingJobError,
+)
+
+
+@pytest.fixture
+async def jobs(tmp_path: Path) -> AsyncIterator[JobRecords]:
+    opened = JobRecords(f"sqlite+aiosqlite:///{tmp_path}/jobs.sqlite")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_a_record_comes_back_as_it_was_written(jobs: JobRecords) -> None:
+    record = await jobs.add(JobRecord("me", priority=3, track_id="t", webhook="http://x"))
+    done = replace(record, status="success", started_s=1.5, answer={"seed": 2**64 - 1})
+    await jobs.save(done)
+    assert await jobs.get("me", record.id) == done
+
+
+async def test_a_job_is_its_owners_alone(jobs: JobRecords) -> None:
+    record = await jobs.add(JobRecord("me"))
+    for owner, job_id in (("you", record.id), ("me", record.id + 1), ("me", 2**70)):
+        with pytest.raises(MissingJobError):
+            await jobs.get(owner, job_id)
+
+
+async def test_an_idempotency_key_is_one_owners(jobs: JobRecords) -> None:
+    mine = await jobs.add(JobRecord("me", idempotency_key="k", body_hash="a"))
+    yours = await jobs.add(JobRecord("you", idempotency_key="k", body_hash="b"))
+    assert await jobs.replayed("me", "k", "a") == mine
+    assert await jobs.replayed("you", "k", "b") == yours
+    assert await jobs.replayed("me", "other", "a") is None
+
+
+async def test_adding_twice_under_one_key_gives_the_first(jobs: JobRecords) -> None:
+    twins = [JobRecord("me", idempotency_key="k", body_hash="a") for _ in range(4)]
+    added = await asyncio.gather(*map(jobs.add, twins))
+    assert len({record.id for record in added}) == 1
+
+
+async def test_another_body_under_one_key_is_a_conflict(jobs: JobRecords) -> None:
+    await jobs.add(JobRecord("me", idempotency_key="k", body_hash="a"))
+    with pytest.raises(IdempotencyConflictError):
+        await jobs.add(JobRecord("me", idempotency_key="k", body_hash="b"))
+
+
+async def test_pages_follow_each_other_even_within_one_moment(jobs: JobRecords) -> None:
+    added = [await jobs.add(JobRecord("me", created_s=1.0)) for _ in range(5)]
+    first = await jobs.page("me", JobFilter(limit=3))
+    rest = await jobs.page("me", JobFilter(before=(1.0, first[-1].id), limit=3))
+    assert [*first, *rest] == sorted(added, key=lambda record: -record.id)
+
+
+async def test_unfinished_jobs_are_failed_and_others_left_alone(jobs: JobRecords) -> None:
+    running = await jobs.add(JobRecord("me", status="running"))
+    done = await jobs.add(JobRecord("me", status="success"))
+    assert await jobs.fail_unfinished({"message": "gone", "errors": []}) == 1
+    failed = await jobs.get("me", running.id)
+    assert (failed.status, failed.error) == ("failed", {"message": "gone", "errors": []})
+    assert failed.ended
+    assert await jobs.get("me", done.id) == done
+
+
+async def test_many_write_at_once(jobs: JobRecords) -> None:
+    records = await asyncio.gather(*(jobs.add(JobRecord("me")) for _ in range(40)))
+    await asyncio.gather(*(jobs.save(replace(record, status="failed")) for record in records))
+    assert len(await jobs.page("me", JobFilter("failed", limit=50))) == 40
