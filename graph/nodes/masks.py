@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Protocol
 
-from graph.node import Stage, Upload, Widget, node
+from graph.node import Hidden, Stage, Upload, Widget, node
 from graph.values import Image, InputFile, Mask
 
 Pixels = Annotated[int, Widget(min=1, max=16384, step=1)]
@@ -53,6 +53,12 @@ class Masks(Protocol):
     def split_alpha(self, image: Image) -> tuple[Image, Mask]: ...
 
     def join_alpha(self, image: Image, alpha: Mask) -> Image: ...
+
+
+class Outputs(Protocol):
+    async def save_images(
+        self, images: Image, filename_prefix: str, *, temporary: bool = False
+    ) -> None: ...
 
 
 @node("LoadImageMask", runs_on=Stage.IMAGE, display_name="Load Image (as Mask)", category="mask")
@@ -199,3 +205,15 @@ def split_alpha(masks: Masks, *, image: Image) -> tuple[Image, Mask]:
 def join_alpha(masks: Masks, *, image: Image, alpha: Mask) -> Image:
     """Give pictures an alpha channel."""
     return masks.join_alpha(image, alpha)
+
+
+@node("MaskPreview", runs_on=Stage.OUTPUT, category="mask", output_node=True)
+async def preview_mask(
+    outputs: Outputs,
+    *,
+    mask: Mask,
+    prompt: Annotated[object, Hidden.PROMPT] = None,  # noqa: ARG001 - `outputs` has both
+    extra_pnginfo: Annotated[object, Hidden.EXTRA_PNGINFO] = None,  # noqa: ARG001
+) -> None:
+    """Show masks as grey pictures without keeping them for long."""
+    await outputs.save_images(mask[..., None], "ComfyUI_temp", temporary=True)
