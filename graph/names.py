@@ -13,8 +13,8 @@ Target = tuple[str, str]  # id of a node, input
 class InputNames:
     """Finds inputs by what a caller calls their node; built once for a workflow.
 
-    Names count in this order: id; title; stored path, "Node name for S&R" and path of titles; then
-    any tail of a path that is neither. The first that has the input decides.
+    Names count in this order: id; title; stored path, "Node name for S&R", path of titles, class;
+    then, for what is none of these, any tail of a path. The first that has the input decides.
     """
 
     def __init__(self, workflow: Workflow, node_types: Mapping[str, Any]) -> None:
@@ -25,7 +25,8 @@ class InputNames:
         entries: dict[str, Node | Handle] = {**workflow.handles, **workflow.nodes}
         for key, entry in entries.items():
             self._by_title[entry.title].append(key)
-            for name in (key, *entry.names):
+            kind = (entry.class_type,) if isinstance(entry, Node) else ()
+            for name in (key, *entry.names, *kind):
                 self._by_name[name].append(key)
 
     def nodes(self, name: str) -> list[list[str]]:

@@ -143,7 +143,9 @@ def read_graph(graph: Mapping[str, Any]) -> UiGraph:
             problem = f"Two nodes have the id {node.id!r}."
             raise WorkflowUnreadable(problem, node.id, "")
         nodes[node.id] = node
-    links = dict(filter(None, (_read_link(item) for item in as_list(graph.get("links")))))
+    saved_links = graph.get("links")
+    items = saved_links.values() if isinstance(saved_links, dict) else as_list(saved_links)
+    links = dict(filter(None, map(_read_link, items)))
     into = links_by_target(links)
     name = graph.get("name")
     return UiGraph(

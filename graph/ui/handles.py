@@ -17,8 +17,14 @@ def handles_of(frames: Sequence[Frame], drafts: Sequence[Draft]) -> dict[str, Ha
         for name, trail in draft.trails.items():
             for handle in trail:
                 reached[handle][draft.id, name] = None
-        for widget in _promoted(draft):
-            reached[":".join(draft.frame.path), widget][draft.id, widget] = None
+        for widget in _promoted(draft.frame, draft.node.id):
+            if widget in draft.inputs:
+                reached[":".join(draft.frame.path), widget][draft.id, widget] = None
+    for frame in reversed(frames):  # what an instance shows of one inside it, innermost first
+        if frame.parent is not None and frame.instance is not None:
+            for name in _promoted(frame.parent, frame.instance.id):
+                shown = reached[":".join(frame.parent.path), name]
+                shown |= reached[":".join(frame.path), name]
     inputs: dict[str, dict[str, tuple[tuple[str, str], ...]]] = defaultdict(dict)
     for (handle_id, name), targets in reached.items():
         inputs[handle_id][name] = tuple(targets)
@@ -28,11 +34,9 @@ def handles_of(frames: Sequence[Frame], drafts: Sequence[Draft]) -> dict[str, Ha
     }
 
 
-def _promoted(draft: Draft) -> Iterator[str]:
-    """The node's widgets that the instance around it shows without an input of the subgraph."""
-    for owner, widget in draft.frame.promoted:
-        if owner not in ("", OWN_INPUT) and owner == draft.node.id and widget in draft.inputs:
-            yield widget
+def _promoted(frame: Frame, node_id: str) -> Iterator[str]:
+    """The widgets of a node that the instance around it shows without an input of the subgraph."""
+    return (widget for owner, widget in frame.promoted if owner == node_id != OWN_INPUT)
 
 
 def _named(frames: Sequence[Frame]) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -339,3 +339,10 @@ def test_an_id_that_two_nodes_come_to_have_is_refused() -> None:
     saved["nodes"].append(node("4:6", "SaveImage"))
     with pytest.raises(WorkflowUnreadable):
         convert_ui(saved, KNOWN)
+
+
+def test_links_may_be_an_object() -> None:
+    text = node(1, "CLIPTextEncode", ["x"], inputs=[("clip", "CLIP", 5)])
+    link = {"id": 5, "origin_id": 2, "origin_slot": 1, "target_id": 1, "target_slot": 0}
+    saved = document([text, node(2, "CheckpointLoaderSimple")]) | {"links": {"5": link}}
+    assert convert_ui(saved, KNOWN).nodes["1"].inputs["clip"] == Source("2", 1)

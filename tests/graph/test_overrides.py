@@ -140,3 +140,18 @@ def test_a_misspelt_title_is_answered_with_the_one_that_is_close() -> None:
 def test_inputs_must_be_an_object() -> None:
     with pytest.raises(WorkflowInvalid):
         apply(read("01"), ["5.seed"], KNOWN, Random(0))
+
+
+def test_a_widget_promoted_through_two_instances_is_set_from_the_outer_one() -> None:
+    document = golden("24")
+    outer = next(node for node in document["nodes"] if node["id"] == 4)
+    inner = document["definitions"]["subgraphs"][1]["nodes"][0]
+    outer["properties"]["proxyWidgets"] = [["5", "steps"]]
+    inner["properties"]["proxyWidgets"] = [["3", "steps"]]
+    workflow, _ = overridden(read_workflow(document, KNOWN), {"4.steps": 3})
+    assert workflow.nodes["4:9:6"].inputs["steps"] == 3
+
+
+def test_a_class_names_a_node_where_it_is_the_only_one() -> None:
+    workflow = read_workflow({"3": {"class_type": "KSampler", "inputs": {"seed": 1}}}, KNOWN)
+    assert overridden(workflow, {"KSampler.seed": 2})[0].nodes["3"].inputs["seed"] == 2

@@ -1,0 +1,47 @@
+"""Files made with ComfyUI's node types are read by this service's own: they must agree."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import pytest
+
+import graph.nodes
+from graph.comfyui_nodes import load_comfyui_nodes
+from graph.node import declared_in
+from graph.object_info import describe_all
+from graph.ui.widgets import sockets_of, widgets_of
+
+KNOWN = load_comfyui_nodes()
+
+
+class NoFiles:
+    """A library without a single file."""
+
+    def models(self, folder: str) -> list[str]:
+        return []
+
+    def uploads(self, kind: str) -> list[str]:
+        return []
+
+
+def own() -> Mapping[str, Any]:
+    modules = [
+        import_module(f"graph.nodes.{found.name}") for found in iter_modules(graph.nodes.__path__)
+    ]
+    return describe_all(declared_in(*modules), NoFiles())
+
+
+OWN = own()
+
+
+@pytest.mark.parametrize("name", sorted(OWN.keys() & KNOWN.keys()))
+def test_a_node_type_has_the_slots_and_widgets_of_comfyui(name: str) -> None:
+    def layout(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+        widgets = [
+            (w.name, w.kind, w.options.get("dynamicPrompts", False)) for w in widgets_of(facts)
+        ]
+        return widgets, sockets_of(facts)
+
+    assert layout(OWN[name]) == layout(KNOWN[name])
