@@ -11,7 +11,7 @@ from graph.ui.document import BYPASSED, MUTED, UiDocument, UiGraph, UiNode, id_t
 from graph.ui.widget_values import label
 
 OWN_INPUT = "-1"  # in `promoted`: an input of the subgraph, rather than of a node in it
-NESTED_PREFIX = re.compile(r"^(\s*\d+\s*:\s*)+")  # "12: seed", of older files
+NESTED_PREFIX = re.compile(r"^(?:\s*\d+\s*:)+\s*")  # "12: seed", of older files
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from graph.prompt import WorkflowTooLarge
 
-COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+COMMENT = re.compile(r"/[/*]")
 ESCAPED = re.compile(r"\\([{}|])")
 PIECE = re.compile(r"\\.|[{|}]|[^\\{|}]+|\\", re.DOTALL)
 REPLACED = re.compile(r"%([^%]+)%")
@@ -24,7 +24,7 @@ def choose(text: str, random: Random) -> str:
     `//` begins a comment wherever it stands, as in the editor; braces over 100 deep are text.
     """
     blocks: list[list[list[str]]] = [[[]]]  # of open blocks: its options, each in pieces
-    for piece in PIECE.findall(COMMENT.sub("", text)):
+    for piece in PIECE.findall(without_comments(text)):
         if piece == "{" and len(blocks) <= MAX_NESTING:
             blocks.append([[]])
         elif piece == "|" and len(blocks) > 1:
@@ -36,6 +36,22 @@ def choose(text: str, random: Random) -> str:
     while len(blocks) > 1:
         _close(blocks, random)
     return ESCAPED.sub(r"\1", "".join(blocks[0][0]))
+
+
+def without_comments(text: str) -> str:
+    """`text` less its `/* */` and its `//` to the end of the line; linear, whatever the text."""
+    kept, at, last_end = [], 0, text.rfind("*/")
+    start = COMMENT.search(text)
+    while start:
+        begin = start.start()
+        if start[0] == "//":
+            end = text.find("\n", begin)
+            end = len(text) if end < 0 else end
+        else:
+            end = text.find("*/", begin + 2) + 2 if last_end >= begin + 2 else begin + 1
+        kept.append(text[at:begin] if end > begin + 1 else text[at:end])
+        at, start = end, COMMENT.search(text, end)
+    return "".join((*kept, text[at:]))
 
 
 def _close(blocks: list[list[list[str]]], random: Random) -> None:

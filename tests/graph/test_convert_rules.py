@@ -288,6 +288,8 @@ def test_a_group_node_shares_out_its_values_and_links() -> None:
         ("a } | b", {"a } | b"}),
         (r"\{a\|b\} (c\)", {r"{a|b} (c\)"}),
         ("a // b\nc /* d\ne */ f", {"a \nc  f"}),
+        ("a /* b // c\nd", {"a /* b \nd"}),
+        ("/*/ a */b", {"b"}),
         ("", {""}),
     ],
 )
@@ -346,3 +348,8 @@ def test_links_may_be_an_object() -> None:
     link = {"id": 5, "origin_id": 2, "origin_slot": 1, "target_id": 1, "target_slot": 0}
     saved = document([text, node(2, "CheckpointLoaderSimple")]) | {"links": {"5": link}}
     assert convert_ui(saved, KNOWN).nodes["1"].inputs["clip"] == Source("2", 1)
+
+
+def test_comments_that_never_end_take_no_longer_than_others() -> None:
+    text = "/* " * 200_000
+    assert choose(text, Random(0)) == text
