@@ -41,11 +41,11 @@ class EventLog:
     async def after(self, last_id: int, beat_s: float) -> AsyncIterator[JobEvent | None]:
         """The events after `last_id` as they come; None each time `beat_s` passed without one."""
         while True:
-            changed = self._changed
+            changed, closed = self._changed, self._closed  # as of before the reading
             for event in [event for event in self._events if event.id > last_id]:
                 last_id = event.id
                 yield event
-            if self._closed:
+            if closed:
                 return
             try:
                 async with asyncio.timeout(beat_s):

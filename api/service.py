@@ -5,14 +5,14 @@ import contextvars
 import hashlib
 import json
 import logging
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.answers import Answers, Outlook, summary
+from api.answers import Answers, Outlook
 from api.errors import ServiceStoppedError, message_body, one_field
 from api.events import JobEvent
+from api.job_list import job_page
 from api.job_queue import JobQueue
 from api.job_run import Accepted, JobRun, Workplace
 from api.metrics import ServiceMetrics
@@ -152,14 +152,7 @@ class Service:
         self, owner: str, which: JobFilter, *, cursor: str = "", base_url: str = ""
     ) -> dict[str, Any]:
         """A page of the owner's jobs, newest first."""
-        before = _read_cursor(cursor)
-        page = await self.stores.jobs.page(owner, JobFilter(which.status, before, which.limit + 1))
-        shown = page[: which.limit]
-        return {
-            "status": "success",
-            "jobs": [summary(record, base_url) for record in shown],
-            "next_cursor": _write_cursor(shown[-1]) if len(page) > len(shown) else None,
-        }
+        return await job_page(self.stores.jobs, owner, which, cursor, base_url)
 
     async def last_event_id(self, owner: str, job_id: int) -> int | None:
         """The id of the job's final event, None while it has not ended.
@@ -288,17 +281,3 @@ def _check_callback(url: str | None) -> None:
         checked_url(url)
     except FetchError as error:
         raise one_field("webhook", f"{error.problem}", url) from error
-
-
-def _write_cursor(record: JobRecord) -> str:
-    return urlsafe_b64encode(f"{record.created_s!r}:{record.id}".encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[float, int] | None:
-    if not cursor:
-        return None
-    try:
-        created_s, _, job_id = urlsafe_b64decode(cursor).decode().partition(":")
-        return float(created_s), int(job_id)
-    except ValueError as error:
-        raise one_field("cursor", "it is not a next_cursor of an earlier page", cursor) from error

@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from graph.errors import ServiceError
 from graph.values import InputFile
 from storage.fetch import Fetcher
 from storage.jobs import SAFE_INTEGERS, JobRecords, MissingJobError
-from storage.outputs import MissingOutputError, OutputStore, StoredOutput
+from storage.outputs import MissingOutputError, OutputLinkError, OutputStore, StoredOutput
 from storage.uploads import Uploads
 
 
@@ -42,6 +42,8 @@ class Inputs:
         Raises:
             ServiceError: which of the many things that can be wrong.
         """
+        if own := self._own(value):
+            return _file(own.name, await asyncio.to_thread(own.read_bytes))
         scheme = value[:8].lower()
         if scheme.startswith(("http://", "https://")):
             name = PurePosixPath(urlsplit(value).path).name or "download"
@@ -55,6 +57,26 @@ class Inputs:
     def list(self, owner: str, kind: str = "image") -> list[str]:
         """The uploaded pictures (or "video", "audio"), for the choices of an input."""
         return self._uploads.list(owner, kind)
+
+    def _own(self, value: str) -> Path | None:
+        """The file of a signed URL that this service gave out, whatever host it was reached by.
+
+        The signature says that it is ours and may be read, so nothing needs to be fetched.
+        """
+        url = urlsplit(value) if "/outputs/" in value[:300] else None
+        if url is None or not url.path.startswith("/outputs/"):
+            return None
+        query = dict(parse_qsl(url.query))
+        expires, signature = query.get("expires", ""), query.get("signature", "")
+        path = unquote(url.path.removeprefix("/outputs/"))
+        try:
+            return self._outputs.signed_path(path, int(expires), signature)
+        except ValueError:  # no number: another site's URL
+            return None
+        except OutputLinkError:
+            if url.scheme:  # perhaps another site's URL
+                return None
+            raise
 
     async def _earlier(self, owner: str, reference: str) -> InputFile:
         """`job:<id>/<node_id>/<k>`: the k-th file, from 0, that the node saved."""

@@ -11,7 +11,7 @@ from graph.errors import ServiceError
 from storage.fetch import Fetcher
 from storage.inputs import EarlierOutputError, Inputs
 from storage.jobs import JobRecord, JobRecords
-from storage.outputs import JobOutputs, OutputStore
+from storage.outputs import JobOutputs, OutputLinkError, OutputStore, StoredOutput
 from storage.paths import UnsafePathError
 from storage.signing import UrlSigner
 from storage.uploads import MissingInputError, Place, Uploads, annotated
@@ -100,6 +100,23 @@ async def test_an_earlier_output_is_read(desk: Desk) -> None:
     assert file.name == "ComfyUI_00002_.png"
     assert job.answer is not None
     assert file.sha256 == job.answer["outputs"][1]["sha256"]
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:8000", "https://pictures.example", ""])
+async def test_a_url_from_an_answer_is_read_without_fetching(desk: Desk, host: str) -> None:
+    job = await desk.job()
+    assert job.answer is not None
+    output = StoredOutput.from_json(job.answer["outputs"][1])
+    url = host + desk.outputs.url("me", job.id, output)
+    assert (await desk.inputs.read("me", url)).sha256 == output.sha256
+
+
+async def test_a_forged_url_of_ours_is_fetched_like_any_other(desk: Desk) -> None:
+    job = await desk.job()
+    path = f"/outputs/me/{job.id}/output/ComfyUI_00001_.png?expires=99999999999&signature=00"
+    assert (await desk.inputs.read("me", "https://a.example" + path)).content == b"fetched"
+    with pytest.raises(OutputLinkError):
+        await desk.inputs.read("me", path)
 
 
 @pytest.mark.parametrize("rest", ["4:3/2", "9/0", "4:3", "", "4:3/-1", "4:3/x", "/0"])
