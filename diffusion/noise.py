@@ -110,14 +110,20 @@ class NoiseSource:
             torch.randn(*self.shape, generator=generator, device=self.drawn_on)
         )
 
-    def continued(self) -> Callable[[Sequence[int]], Tensor]:
-        """The draws after the initial noise, each of its own size, for samplers that resize x.
+    def continued(self) -> Callable[[Tensor], Tensor]:
+        """The draws after the initial noise, each shaped like its argument, which may have grown.
 
-        ComfyUI takes these from torch's global generator, which the initial noise has seeded.
+        ComfyUI takes these from torch's global generator, which the initial noise has seeded, by
+        `randn_like`: which number goes where follows from the argument's strides.
         """
         generator = seeded(self.seed)
         _initial_draws(self.shape, generator, self.batch_index)
-        return lambda size: self._cut(torch.randn(self.shape[0], *size, generator=generator))
+
+        def draw(like: Tensor) -> Tensor:
+            noise = torch.empty_strided((self.shape[0], *like.shape[1:]), like.stride())
+            return self._cut(noise.normal_(generator=generator))
+
+        return draw
 
     def brownian(self, sigmas: Tensor, *, on_device: bool = False) -> BrownianNoise:
         """Increments of one Brownian path over the range of `sigmas`, each of unit variance.

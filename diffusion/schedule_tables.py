@@ -1,9 +1,9 @@
 """Schedules that were searched for, not derived: tables of sigmas, interpolated for other steps.
 
-Align Your Steps (Sabour et al. 2024): research.nvidia.com/labs/toronto-ai/AlignYourSteps/howto.html.
+Align Your Steps (Sabour et al. 2024): research.nvidia.com/labs/toronto-ai/AlignYourSteps.
 OptimalSteps (Pei et al. 2025): github.com/bebebe666/OptimalSteps.
-GITS (Chen et al. 2024): github.com/zju-pi/diff-sampler, gits-main; gits_levels.json lists the levels
-it chooses from, and for each coefficient and for 2 to 20 steps which of them, by index.
+GITS (Chen et al. 2024): github.com/zju-pi/diff-sampler, gits-main; gits_levels.json lists the
+levels it chooses from, and for each coefficient and for 2 to 20 steps which, by index.
 """
 
 import json

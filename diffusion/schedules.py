@@ -175,8 +175,8 @@ def ltxv(
     shift = math.exp(tokens * slope + base_shift - slope * 1024)
     t = torch.linspace(1.0, 0.0, steps + 1)[:-1]
     sigmas = shift / (shift + (1 / t - 1))
-    if terminal is not None:
-        done = 1.0 - sigmas
+    done = 1.0 - sigmas
+    if terminal is not None and done[-1] > 0:  # it is 0 when there is but one step, from 1
         sigmas = 1.0 - done / (done[-1] / (1.0 - terminal))
     return _with_zero(sigmas)
 

@@ -56,7 +56,7 @@ def extend_intermediate(
     end_at_sigma: float = 12.0,
     spacing: Spacing = "linear",
 ) -> Tensor:
-    """Each step that starts between the two sigmas, in `steps` parts; a negative start is no limit."""
+    """Each step that starts between the two sigmas in `steps` parts. A start below 0: any."""
     highest = math.inf if start_at_sigma < 0 else start_at_sigma
     parts = _SPACINGS[spacing](torch.linspace(0, 1, steps + 1)[1:-1])
     pieces = []

@@ -25,7 +25,7 @@ from diffusion.samplers.euler import (
 from diffusion.samplers.gradient_estimation import gradient_estimation, gradient_estimation_cfg_pp
 from diffusion.samplers.heun import heun, heunpp2
 from diffusion.samplers.ipndm import ipndm, ipndm_v
-from diffusion.samplers.lcm import ddpm, lcm
+from diffusion.samplers.lcm import ddpm, lcm, lcm_upscale
 from diffusion.samplers.lms import lms
 from diffusion.samplers.protocol import SamplerType
 from diffusion.samplers.res_multistep import (
@@ -88,5 +88,6 @@ SAMPLERS: Mapping[str, SamplerType] = MappingProxyType(
         "uni_pc_bh2": SamplerType(partial(uni_pc, variant="bh2"), discards_penultimate_sigma=True),
         # Of sampler nodes alone:
         "euler_pp": SamplerType(euler_pp, wants_uncond=True),
+        "lcm_upscale": SamplerType(lcm_upscale),
     }
 )

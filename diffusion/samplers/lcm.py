@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from diffusion.samplers.protocol import Sampling, SamplingContext
+from imaging.resize import Method, resize
 
 
 def lcm(x: Tensor, sigmas: Tensor, context: SamplingContext) -> Sampling:
@@ -15,6 +17,33 @@ def lcm(x: Tensor, sigmas: Tensor, context: SamplingContext) -> Sampling:
         x = yield x, sigma
         if sigma_next > 0:
             x = model.noise_scaling(sigma_next, noise(), x)
+    return x
+
+
+def lcm_upscale(
+    x: Tensor,
+    sigmas: Tensor,
+    context: SamplingContext,
+    *,
+    scale_ratio: float = 1.0,
+    scale_steps: int = -1,
+    upscale_method: Method = "bislerp",
+) -> Sampling:
+    """LCM whose latent grows evenly to `scale_ratio` over its first steps (SamplerLCMUpscale).
+
+    Over `scale_steps` of them, below 0 over half of the schedule. The noise is an eps model's.
+    """
+    noise, (height, width) = context.noise.continued(), x.shape[-2:]
+    count = min(scale_steps, len(sigmas)) if scale_steps >= 0 else max(len(sigmas) // 2, 1)
+    layout = x  # ComfyUI's strides, whatever the prediction's are
+    scales = np.linspace(1.0, scale_ratio, count + 1)[1:]
+    for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
+        x = yield x, sigma
+        if i < len(scales):
+            x = resize(x, round(width * scales[i]), round(height * scales[i]), upscale_method)
+            layout = x
+        if sigma_next > 0:
+            x = x + sigma_next * noise(layout)
     return x
 
 

@@ -58,3 +58,23 @@ def test_a_sampler_ends_where_comfyui_s_ends(k: int) -> None:
     x, x0 = sample(model, name, options, torch.tensor(RECORDED["sigmas"][k, 1 : 1 + count]))
     torch.testing.assert_close(x, torch.tensor(RECORDED["x"][k]), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(x0, torch.tensor(RECORDED["x0"][k]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in RECORDED.files if name.startswith("upscale") and name[-6:] != "sigmas"],
+)
+def test_lcm_upscale_grows_the_latent_as_comfyui_does(name: str) -> None:
+    _, model, ratio, steps, method = name.split("/")
+    options = {
+        "scale_ratio": float(ratio),
+        "scale_steps": int(steps),
+        "upscale_method": method,
+    }
+    sigmas = torch.tensor(RECORDED[f"upscale/{model}/sigmas"])
+    x, _ = sample(model, "lcm_upscale", options, sigmas)
+    torch.testing.assert_close(x, torch.tensor(RECORDED[name]), rtol=1e-4, atol=1e-4)
+
+
+def test_every_sampler_a_workflow_may_name_exists() -> None:
+    assert {name for _, name, _, _ in CASES} | {"lcm_upscale"} == set(SAMPLERS)
