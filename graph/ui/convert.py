@@ -38,7 +38,8 @@ def convert_ui(
     Raises:
         WorkflowUnreadable: a node or a link of the file is not what it must be.
     """
-    file = ungroup(renumber(read_document(document)), node_types)
+    file = renumber(read_document(document))
+    file = ungroup(file, node_types, max_nodes=max_nodes)
     file = complete_inputs(file, node_types)
     frames = list(lay_out(file, max_nodes=max_nodes, max_depth=max_depth))
     notes, resolver = Notes(), Resolver()

@@ -4,10 +4,13 @@ Editor 1.58.1 turns each into a subgraph when it opens a file: the inner nodes g
 ids, in order, and the instance the one after. So does this, and all else need not know of them.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+from graph.prompt import WorkflowTooLarge
 from graph.ui.document import (
     INPUT_NODE,
     OUTPUT_NODE,
@@ -27,6 +30,7 @@ from graph.ui.links import PRIMITIVE
 from graph.ui.widgets import CONTROL, Widget, widgets_of
 
 PREFIXES = ("workflow>", "workflow/")
+MAX_DEGREE = 20  # links a node, on average
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,56 @@ class _Group:
         of_node = as_dict(as_dict(self.config.get(str(index))).get(side))
         return as_dict(of_node.get(name)).get("visible") is False
 
-    def linked_inputs(self, index: int) -> dict[int, tuple[int, int]]:
-        """The inputs of a node that are fed inside the group, by slot."""
-        return {t_slot: (o, o_slot) for o, o_slot, t, t_slot in self.links if t == index}
+    @cached_property
+    def inside(self) -> frozenset[tuple[int, int]]:
+        """The inputs, as (node index, slot), that are fed inside the group."""
+        return frozenset((target, slot) for _, _, target, slot in self.links)
 
 
-def ungroup(document: UiDocument, node_types: Mapping[str, Any]) -> UiDocument:
-    """`document` with a subgraph in place of each group node of the root."""
+def ungroup(document: UiDocument, node_types: Mapping[str, Any], *, max_nodes: int) -> UiDocument:
+    """`document` with a subgraph in place of each group node of the root.
+
+    Raises:
+        WorkflowTooLarge: over `max_nodes` in all of them, or as many links for each.
+    """
+    groups = _groups(document, node_types)
+    used = Counter(node.type for node in document.root.nodes.values() if node.type in groups)
+    sizes = [(len(groups[t].nodes) * n, len(groups[t].links) * n) for t, n in used.items()]
+    if sum(n for n, _ in sizes) > max_nodes or sum(n for _, n in sizes) > max_nodes * MAX_DEGREE:
+        problem = f"The workflow's group nodes hold more than {max_nodes} nodes."
+        raise WorkflowTooLarge(problem, "", "")
+    last, nodes, subgraphs = document.last_node_id, {}, dict(document.subgraphs)
+    new_ids: dict[str, str] = {}
+    for node in document.root.nodes.values():
+        group = groups.get(node.type)
+        if group is None:
+            nodes[node.id] = node
+            continue
+        ids = [str(last + 1 + index) for index in range(len(group.nodes))]
+        last += len(ids) + 1
+        new_ids[node.id] = str(last)
+        nodes[str(last)] = _instance(node, str(last))
+        subgraphs[f"group node {last}"] = _as_graph(group, node, ids, node_types)
+    links = {key: _moved(link, new_ids) for key, link in document.root.links.items()}
+    root = replace(document.root, nodes=nodes, links=links)
+    return replace(document, root=root, subgraphs=subgraphs, last_node_id=last)
+
+
+def _groups(document: UiDocument, node_types: Mapping[str, Any]) -> dict[str, _Group]:
+    """The definitions of group nodes that the root uses, by type."""
     definitions = as_dict(document.extra.get("groupNodes"))
-    for node in list(document.root.nodes.values()):
-        name = next((node.type.removeprefix(p) for p in PREFIXES if node.type.startswith(p)), None)
-        if name in definitions and node.type not in node_types:
-            group = _read_group(name or "", as_dict(definitions[name]))
-            document = _replaced(document, node, group, node_types)
-    return document
+    groups = {}
+    for kind in {node.type for node in document.root.nodes.values()} - node_types.keys():
+        name = next((kind.removeprefix(p) for p in PREFIXES if kind.startswith(p)), None)
+        if name is not None and name in definitions:
+            groups[kind] = _read_group(name, as_dict(definitions[name]))
+    return groups
+
+
+def _instance(node: UiNode, node_id: str) -> UiNode:
+    """A group node as the instance of a subgraph."""
+    kind, inputs = f"group node {node_id}", node.inputs or ()
+    return replace(node, id=node_id, type=kind, inputs=inputs, values=None, named_values={})
 
 
 def _read_group(name: str, definition: Mapping[str, Any]) -> _Group:
@@ -73,36 +113,15 @@ def _read_group(name: str, definition: Mapping[str, Any]) -> _Group:
     return _Group(name, nodes, tuple(links), frozenset(shown), as_dict(definition.get("config")))
 
 
-def _replaced(
-    document: UiDocument, node: UiNode, group: _Group, node_types: Mapping[str, Any]
-) -> UiDocument:
-    first = document.last_node_id + 1
-    ids = [str(first + index) for index in range(len(group.nodes))]
-    instance_id = str(first + len(ids))
-    definition_id = f"group node {instance_id}"
-    graph, inputs = _as_graph(group, node, ids, node_types)
-    instance = replace(
-        node, id=instance_id, type=definition_id, inputs=inputs, values=None, named_values={}
-    )
-    nodes = {k: n for k, n in document.root.nodes.items() if k != node.id} | {instance_id: instance}
-    links = {k: _moved(link, node.id, instance_id) for k, link in document.root.links.items()}
-    return replace(
-        document,
-        root=replace(document.root, nodes=nodes, links=links),
-        subgraphs={**document.subgraphs, definition_id: graph},
-        last_node_id=number(instance_id),
-    )
-
-
-def _moved(link: Link, old: str, new: str) -> Link:
-    origin = new if link.origin == old else link.origin
-    return replace(link, origin=origin, target=new if link.target == old else link.target)
+def _moved(link: Link, ids: Mapping[str, str]) -> Link:
+    origin, target = ids.get(link.origin, link.origin), ids.get(link.target, link.target)
+    return replace(link, origin=origin, target=target)
 
 
 def _as_graph(
     group: _Group, instance: UiNode, ids: list[str], node_types: Mapping[str, Any]
-) -> tuple[UiGraph, tuple[Slot, ...]]:
-    """The group as a definition of a subgraph, and the instance's inputs under its names."""
+) -> UiGraph:
+    """The group as the definition of a subgraph whose inputs go by the instance's names."""
     links = {
         f"inside {i}": Link(ids[origin], slot, ids[target], target_slot)
         for i, (origin, slot, target, target_slot) in enumerate(group.links)
@@ -123,8 +142,7 @@ def _as_graph(
     }
     names = tuple(Slot(name) for _, _, name in open_inputs)
     kinds = tuple(Slot(f"output {k}") for k in range(len(outputs)))
-    graph = UiGraph(nodes, links, group.name, names, kinds)
-    return graph, tuple(shown)
+    return UiGraph(nodes, links, group.name, names, kinds)
 
 
 def _linked(node: UiNode, into: Mapping[int, str]) -> UiNode:
@@ -138,9 +156,8 @@ def _open_inputs(group: _Group) -> Iterator[tuple[int, int, str]]:
     """Inputs that can be linked from outside: node index, slot, the name the group gives it."""
     taken: dict[str, int] = {}
     for index, node in enumerate(group.nodes):
-        inside = group.linked_inputs(index)
         for slot, item in enumerate(node.inputs or ()):
-            if slot in inside or group.hides(index, "input", item.name):
+            if (index, slot) in group.inside or group.hides(index, "input", item.name):
                 continue
             yield index, slot, _unique_name(group, index, item.name, taken)
 

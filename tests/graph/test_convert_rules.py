@@ -353,3 +353,19 @@ def test_links_may_be_an_object() -> None:
 def test_comments_that_never_end_take_no_longer_than_others() -> None:
     text = "/* " * 200_000
     assert choose(text, Random(0)) == text
+
+
+def test_group_nodes_that_hold_too_much_are_refused() -> None:
+    inner = [{"type": "VAEDecode"} for _ in range(100)]
+    groups = [node(k, "workflow>g") for k in range(100)]
+    saved = document(groups, extra={"groupNodes": {"g": {"nodes": inner, "links": []}}})
+    with pytest.raises(WorkflowTooLarge):
+        convert_ui(saved, KNOWN)
+
+
+def test_two_group_nodes_get_ids_one_after_the_other() -> None:
+    groups = [node(k, "workflow/g", [k]) for k in (1, 2)]
+    inner = [{"type": "EmptyLatentImage", "widgets_values": [64, 64, 1]}]
+    saved = document(groups, extra={"groupNodes": {"g": {"nodes": inner, "links": []}}})
+    nodes = convert_ui(saved, KNOWN).nodes
+    assert {key: found.inputs["width"] for key, found in nodes.items()} == {"4:3": 1, "6:5": 2}
