@@ -1,0 +1,121 @@
+"""Conditionings joined, mixed, and told where, when and how strongly they apply.
+
+A conditioning is a tuple of Conditions; what they say is worked out against a latent in
+conditioning.py. (ComfyUI nodes.py, the Conditioning* classes.)
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from graph.errors import ServiceError
+from graph.values import Condition, Conditioning
+
+PX = 8  # pixels of a picture along one pixel of its latent
+
+
+@dataclass(eq=False)
+class ConditioningMismatchError(ServiceError):
+    """Conditionings of two families of text encoders."""
+
+    status = 422
+    code = "conditioning_mismatch"
+    template = "Conditionings of width {first} and {second} cannot be combined."
+    first: int
+    second: int
+
+
+def combine_conditionings(first: Conditioning, second: Conditioning) -> Conditioning:
+    """Both, each in its own right: their predictions are averaged."""
+    return (*first, *second)
+
+
+def concat_conditionings(to: Conditioning, source: Conditioning) -> Conditioning:
+    """The tokens of the first of `source` after those of each in `to`."""
+    ending = source[0].tokens
+    return tuple(replace(c, tokens=torch.cat(_alike(c.tokens, ending), dim=1)) for c in to)
+
+
+def average_conditionings(to: Conditioning, source: Conditioning, strength: float) -> Conditioning:
+    """`strength` of each in `to` and the rest of the first of `source`, token by token."""
+    return tuple(_averaged(condition, source[0], strength) for condition in to)
+
+
+def _averaged(to: Condition, source: Condition, strength: float) -> Condition:
+    tokens, others = _alike(to.tokens, source.tokens)
+    others = functional.pad(others, (0, 0, 0, max(0, tokens.shape[1] - others.shape[1])))
+    mixed = tokens * strength + others[:, : tokens.shape[1]] * (1.0 - strength)
+    pooled = to.pooled
+    if source.pooled is not None:
+        pooled = source.pooled if pooled is None else pooled
+        pooled = pooled * strength + source.pooled * (1.0 - strength)
+    return replace(to, tokens=mixed, pooled=pooled)
+
+
+def _alike(first: Tensor, second: Tensor) -> list[Tensor]:
+    """Both, once it is sure that they can be put together along their tokens."""
+    if first.shape[-1] != second.shape[-1]:
+        raise ConditioningMismatchError(first.shape[-1], second.shape[-1])
+    batch = max(len(first), len(second))
+    return [tokens.expand(batch, -1, -1) for tokens in (first, second)]
+
+
+def set_area(
+    conditioning: Conditioning, *, width: int, height: int, x: int, y: int, strength: float
+) -> Conditioning:
+    """Apply in a rectangle, in picture pixels."""
+    area = (height // PX, width // PX, y // PX, x // PX)
+    return _each(
+        conditioning, area=area, area_in_percent=False, strength=strength, mask_bounds=False
+    )
+
+
+def set_area_percentage(
+    conditioning: Conditioning, *, width: float, height: float, x: float, y: float, strength: float
+) -> Conditioning:
+    """Apply in a rectangle, in parts of the picture."""
+    area = (height, width, y, x)
+    return _each(
+        conditioning, area=area, area_in_percent=True, strength=strength, mask_bounds=False
+    )
+
+
+def set_strength(conditioning: Conditioning, strength: float) -> Conditioning:
+    return _each(conditioning, strength=strength)
+
+
+def set_mask(
+    conditioning: Conditioning, mask: Tensor, strength: float, *, bounds: bool
+) -> Conditioning:
+    """Apply where `mask` [B, H, W] is 1; with `bounds` the model sees just the box around that."""
+    mask = mask.unsqueeze(0) if mask.ndim == 2 else mask
+    return _each(conditioning, mask=mask, mask_strength=strength, mask_bounds=bounds)
+
+
+def set_timestep_range(conditioning: Conditioning, start: float, end: float) -> Conditioning:
+    """Apply from one part of the schedule to another, 0..1."""
+    return _each(conditioning, start_percent=start, end_percent=end)
+
+
+def zero_out(conditioning: Conditioning) -> Conditioning:
+    """Say nothing: zeros for the tokens and the pooled text."""
+    return tuple(
+        replace(
+            condition,
+            tokens=torch.zeros_like(condition.tokens),
+            pooled=None if condition.pooled is None else torch.zeros_like(condition.pooled),
+        )
+        for condition in conditioning
+    )
+
+
+def with_extras(conditioning: Conditioning, **extras: Any) -> Conditioning:
+    """Conditionings that carry more, under ComfyUI's names."""
+    return tuple(replace(c, extras={**c.extras, **extras}) for c in conditioning)
+
+
+def _each(conditioning: Conditioning, **values: Any) -> Conditioning:
+    return tuple(replace(condition, **values) for condition in conditioning)
