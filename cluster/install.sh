@@ -56,3 +56,9 @@ else
 fi
 say 'installing the locked packages'
 "$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes "$wanted"
+
+# A dozen Ray processes start at once; they need not all compile the same modules on the first run.
+say 'compiling Ray to bytecode'
+"$venv/bin/python" -m compileall -q "$("$venv/bin/python" -c \
+    'import importlib.util as u; print(*u.find_spec("ray").submodule_search_locations)')"
+"$venv/bin/python" -c 'from ray import serve'

@@ -35,6 +35,10 @@ class StartError(Exception):
     """Why nothing was started, in one line."""
 
 
+class RayTimedOutError(StartError):
+    """Ray missed its own deadline (30 s, fixed) while it started."""
+
+
 class Interrupted(BaseException):
     """Somebody wants this to end: Ctrl-C, SIGTERM or a closed terminal."""
 
@@ -105,7 +109,7 @@ def started_processes() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def end(child: subprocess.Popen[str]) -> None:
+def end(child: subprocess.Popen[bytes]) -> None:
     """Ask the child to shut down, wait, then end whatever it left behind."""
     try:
         child.send_signal(signal.SIGINT)  # Ray answers SIGTERM with a stack trace
@@ -135,28 +139,30 @@ def is_served(url: str) -> bool:
         return False
 
 
-def stages(child: subprocess.Popen[str]) -> Iterator[str]:
+def stages(child: subprocess.Popen[bytes]) -> Iterator[str]:
     """What the child says it is doing, and an empty line every second in between; ends with it."""
     assert child.stdout is not None
+    pending = b""
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while True:
             if not selector.select(timeout=1):
                 yield ""
-            elif line := child.stdout.readline():
-                yield line.strip()
-            else:
+                continue
+            if not (read := os.read(child.stdout.fileno(), 4096)):
                 return
+            *lines, pending = (pending + read).split(b"\n")
+            yield from (line.decode() for line in lines)
 
 
 def say(text: str) -> None:
     print(text, flush=True)
 
 
-def wait_until_served(child: subprocess.Popen[str], url: str) -> None:
+def wait_until_served(child: subprocess.Popen[bytes], url: str) -> None:
     """Show progress until /healthz answers.
 
-    Raises: StartError when the child ends before.
+    Raises: StartError when the child ends before, RayTimedOutError when more time may help.
     """
     began, shown, stage = time.monotonic(), 0.0, "starting"
     for line in stages(child):
@@ -167,14 +173,26 @@ def wait_until_served(child: subprocess.Popen[str], url: str) -> None:
         if stage == "waiting for the first answer" and is_served(url):
             say(f"[{time.monotonic() - began:5.1f} s] ready")
             return
-    raise StartError(f"the application did not come up (exit status {child.wait()})")
+    if (status := child.wait()) == os.EX_TEMPFAIL:
+        raise RayTimedOutError("Ray was not up in time")
+    raise StartError(f"the application did not come up (exit status {status})")
+
+
+def serve_patiently(command: list[str], environment: Mapping[str, str], url: str) -> int:
+    """As serve(), in up to three tries: on a busy machine Ray's own deadline can be too short."""
+    for _ in range(2):
+        try:
+            return serve(command, environment, url)
+        except RayTimedOutError as error:
+            say(f"{error}; once more")
+    return serve(command, environment, url)
 
 
 def serve(command: list[str], environment: Mapping[str, str], url: str) -> int:
     """Run the child until it ends or somebody wants it to; gives the exit status."""
     adopt_orphans()
     child = subprocess.Popen(  # its own session: a terminal's Ctrl-C reaches this process alone
-        command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, env=environment, stdout=subprocess.PIPE, start_new_session=True
     )
     try:
         wait_until_served(child, url)
@@ -189,7 +207,7 @@ def serve(command: list[str], environment: Mapping[str, str], url: str) -> int:
     return 1
 
 
-def end_despite_impatience(child: subprocess.Popen[str]) -> None:
+def end_despite_impatience(child: subprocess.Popen[bytes]) -> None:
     """As end(); a second signal while it waits ends everything at once."""
     try:
         end(child)
@@ -225,7 +243,7 @@ def main() -> int:
     try:
         check_address(given.host, given.port, settings.auth)
         environment = ray_environment(os.environ, ray_token(settings.data_dir))
-        return serve(
+        return serve_patiently(
             [sys.executable, "-m", "deployments.local_ray", *options],
             environment,
             f"http://{host}:{given.port}",

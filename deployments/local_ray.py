@@ -6,6 +6,7 @@ environment sees to it).
 """
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -33,15 +34,23 @@ class ApplicationFailedError(Exception):
 
 
 def start_ray(object_store_mib: int) -> None:
-    """Start a Ray of our own, whatever others run on this machine or RAY_ADDRESS says."""
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=object_store_mib * 2**20,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        namespace="serve",
-    )
+    """Start a Ray of our own, whatever others run on this machine or RAY_ADDRESS says.
+
+    Exits with EX_TEMPFAIL when Ray missed its own deadline, which says that another try may do.
+    """
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=object_store_mib * 2**20,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            namespace="serve",
+        )
+    except Exception as error:  # Ray raises no class of its own here
+        if "timed out during startup" in str(error):
+            sys.exit(os.EX_TEMPFAIL)
+        raise
 
 
 def sized(
@@ -132,7 +141,8 @@ def main(config: Path, host: str, port: int, object_store_mib: int) -> None:
         print("waiting for the first answer")
         signal.pause()
     finally:
-        serve.shutdown()
+        if ray.is_initialized():  # serve.shutdown() would start one
+            serve.shutdown()
         ray.shutdown()
 
 
