@@ -19,7 +19,8 @@ class InputNames:
 
     def __init__(self, workflow: Workflow, node_types: Mapping[str, Any]) -> None:
         self._workflow = workflow
-        self._node_types = node_types
+        kinds = {node.class_type for node in workflow.nodes.values()}
+        self._facts = {kind: node_types[kind] for kind in kinds if kind in node_types}
         self._by_title: dict[str, list[str]] = defaultdict(list)
         self._by_name: dict[str, list[str]] = defaultdict(list)
         entries: dict[str, Node | Handle] = {**workflow.handles, **workflow.nodes}
@@ -72,7 +73,7 @@ class InputNames:
 
     def facts(self, key: str) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
         """Name, type and options of each input of a node's type."""
-        facts = self._node_types.get(self._workflow.nodes[key].class_type)
+        facts = self._facts.get(self._workflow.nodes[key].class_type)
         return node_inputs(facts) if isinstance(facts, Mapping) else iter(())
 
     def all_nodes(self) -> list[str]:
@@ -84,7 +85,7 @@ class InputNames:
         key, name = target
         options = next((o for n, kind, o in self.facts(key) if n == name and kind == "INT"), None)
         if options is None:
-            unknown = self._workflow.nodes[key].class_type not in self._node_types
+            unknown = self._workflow.nodes[key].class_type not in self._facts
             return (0, 2**32 - 1) if unknown and name in SEED_NAMES else None
         if name not in SEED_NAMES and not options.get("control_after_generate"):
             return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from graph.prompt import Node, Source, Workflow, WorkflowUnreadable, pack_name
 from graph.ui.app_mode import app_mode
-from graph.ui.document import read_document
+from graph.ui.document import UiDocument, as_dict, as_list, id_text, read_document
 from graph.ui.drafts import Draft, Notes, drafts_of
 from graph.ui.frames import lay_out
 from graph.ui.group_nodes import ungroup
@@ -39,6 +39,7 @@ def convert_ui(
         WorkflowUnreadable: a node or a link of the file is not what it must be.
     """
     file = renumber(read_document(document))
+    node_types = _used(file, node_types)
     file = ungroup(file, node_types, max_nodes=max_nodes)
     file = complete_inputs(file, node_types)
     frames = list(lay_out(file, max_nodes=max_nodes, max_depth=max_depth))
@@ -57,6 +58,17 @@ def convert_ui(
         repairs=tuple(notes.repairs),
         handles=handles,
     )
+
+
+def _used(file: UiDocument, node_types: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts about the types in `file`, each asked for once: they may be made when asked for."""
+    graphs = (file.root, *file.subgraphs.values())
+    kinds = {node.type for graph in graphs for node in graph.nodes.values()}
+    for group in as_dict(file.extra.get("groupNodes")).values():
+        kinds |= {
+            id_text(as_dict(item).get("type")) for item in as_list(as_dict(group).get("nodes"))
+        }
+    return {kind: node_types[kind] for kind in kinds if kind in node_types}
 
 
 def _change_texts(drafts: list[Draft], seed: int, now: datetime) -> None:

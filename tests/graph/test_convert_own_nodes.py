@@ -10,7 +10,7 @@ import pytest
 import graph.nodes
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.node import declared_in
-from graph.object_info import describe_all
+from graph.object_info import describe
 from graph.ui.widgets import sockets_of, widgets_of
 
 KNOWN = load_comfyui_nodes()
@@ -30,7 +30,8 @@ def own() -> Mapping[str, Any]:
     modules = [
         import_module(f"graph.nodes.{found.name}") for found in iter_modules(graph.nodes.__path__)
     ]
-    return describe_all(declared_in(*modules), NoFiles())
+    types = declared_in(*modules)
+    return {name: describe(node_type, NoFiles()) for name, node_type in types.items()}
 
 
 OWN = own()
