@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffusion.latents import PX, fit
 from graph.values import Latent
-from imaging.sizes import check_size, repeat_to_batch
+from imaging.sizes import SizeMismatchError, check_size, repeat_to_batch
 
 
 def latent_from_batch(latent: Latent, first: int, length: int) -> Latent:
@@ -48,7 +48,10 @@ def batch_latents(first: Latent, second: Latent) -> Latent:
 
     ComfyUI comfy_extras/nodes_latent.py, LatentBatch.
     """
-    samples = torch.cat([first.samples, fit(first.samples, second.samples)])
+    other = fit(first.samples, second.samples)
+    if other.shape[1:] != first.samples.shape[1:]:
+        raise SizeMismatchError(tuple(first.samples.shape), tuple(other.shape))
+    samples = torch.cat([first.samples, other])
     return replace(first, samples=samples, batch_index=_indices(first) + _indices(second))
 
 
@@ -99,7 +102,7 @@ def _split(latent: Latent, batch_size: int) -> list[Latent]:
 
 def _mask(latent: Latent) -> Tensor:
     """A noise mask for every picture, all ones where there is none."""
-    batch, _, height, width = latent.samples.shape
+    batch, *_, height, width = latent.samples.shape
     if latent.noise_mask is None:
         return torch.ones(batch, 1, height * PX, width * PX)
     mask: Tensor = latent.noise_mask

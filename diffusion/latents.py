@@ -10,7 +10,14 @@ from torch import Tensor
 from graph.values import Latent
 from imaging.compositing import paste
 from imaging.resize import Crop, Method, resize
-from imaging.sizes import BatchMismatch, check_size, repeat_to_batch
+from imaging.sizes import (
+    BatchMismatchError,
+    EmptyImageError,
+    SizeMismatchError,
+    check_size,
+    match_batch,
+    repeat_to_batch,
+)
 from imaging.transform import TURNS
 
 PX = 8  # pixels of a picture along one pixel of its latent, as the nodes' widgets count them
@@ -53,7 +60,9 @@ def crop_latent(latent: Latent, width: int, height: int, x: int, y: int) -> Late
     """The part inside a rectangle in picture pixels (ComfyUI nodes.py, LatentCrop)."""
     rows, columns = latent.samples.shape[-2:]
     left, top = min(x // PX, columns - PX), min(y // PX, rows - PX)
-    part = latent.samples[:, :, top : top + height // PX, left : left + width // PX]
+    part = latent.samples[..., top : top + height // PX, left : left + width // PX]
+    if part.numel() == 0:
+        raise EmptyImageError(part.shape[-1], part.shape[-2])
     return replace(latent, samples=part)
 
 
@@ -84,8 +93,8 @@ def multiply_latent(latent: Latent, factor: float) -> Latent:
 
 def blend_latents(first: Latent, second: Latent, factor: float) -> Latent:
     """`factor` of the first and the rest of the second (ComfyUI nodes.py, LatentBlend)."""
-    other = second.samples
-    if other.shape != first.samples.shape:
+    other = match_batch(first.samples, _same_kind(first.samples, second.samples))
+    if other.shape[2:] != first.samples.shape[2:]:
         height, width = first.samples.shape[-2:]
         other = resize(other, width, height, "bicubic", "center")
     return replace(first, samples=first.samples * factor + other * (1 - factor))
@@ -119,9 +128,13 @@ def concat_latents(first: Latent, second: Latent, dim: str) -> Latent:
     ComfyUI comfy_extras/nodes_latent.py, LatentConcat.
     """
     parts = [first.samples, repeat_to_batch(second.samples, first.samples.shape[0])]
+    axis = _axis(dim)
+    first_size, second_size = (part.select(axis, 0).shape for part in parts)
+    if first_size != second_size:
+        raise SizeMismatchError(tuple(first_size), tuple(second_size))
     if dim.startswith("-"):
         parts.reverse()
-    return replace(first, samples=torch.cat(parts, dim=_axis(dim)))
+    return replace(first, samples=torch.cat(parts, dim=axis))
 
 
 def cut_latent(latent: Latent, dim: Literal["x", "y", "t"], index: int, amount: int) -> Latent:
@@ -152,10 +165,11 @@ def composite_latents(
     x, y = at[0] // PX, at[1] // PX
     height, width = destination.samples.shape[-2:]
     result = destination.samples.clone()
-    under = result[:, :, y : y + source.samples.shape[2], x : x + source.samples.shape[3]]
-    over = source.samples[:, :, : under.shape[2], : under.shape[3]].to(result)
+    over = _same_kind(result, source.samples).to(result)
+    under = result[..., y : y + over.shape[-2], x : x + over.shape[-1]]
+    over = over[..., : under.shape[-2], : under.shape[-1]]
     if over.shape[0] not in {1, under.shape[0]}:
-        raise BatchMismatch(under.shape[0], over.shape[0])
+        raise BatchMismatchError(under.shape[0], over.shape[0])
     rows, columns = over.shape[-2:]
     fade = _fade(rows, feather // PX, start=y != 0, end=y + rows < height)[:, None]
     fade = (fade * _fade(columns, feather // PX, start=x != 0, end=x + columns < width)).to(result)
@@ -188,7 +202,8 @@ def composite_latents_masked(
     ComfyUI comfy_extras/nodes_mask.py, LatentCompositeMasked.
     """
     place = at[0] // PX, at[1] // PX
-    samples = paste(destination.samples, source.samples, place, mask, resize=resize_source)
+    over = _same_kind(destination.samples, source.samples)
+    samples = paste(destination.samples, over, place, mask, resize_source=resize_source)
     return replace(destination, samples=samples)
 
 
@@ -202,7 +217,21 @@ def _like(first: Latent, second: Latent) -> Tensor:
 
 
 def fit(samples: Tensor, other: Tensor) -> Tensor:
-    """`other` scaled to the height and width of `samples` (nodes_latent.py, reshape_latent_to)."""
+    """`other` scaled to the height and width of `samples` (nodes_latent.py, reshape_latent_to).
+
+    Raises:
+        SizeMismatchError: they are of different kinds of latents.
+    """
     height, width = samples.shape[-2:]
-    same = other.shape[1:] == samples.shape[1:]
+    same = _same_kind(samples, other).shape[1:] == samples.shape[1:]
     return other if same else resize(other, width, height, "bilinear", "center")
+
+
+def _same_kind(samples: Tensor, other: Tensor) -> Tensor:
+    """`other`, if it has as many channels and frames as `samples`, or one for all."""
+    kinds = samples.shape[1:-2], other.shape[1:-2]
+    if len(kinds[0]) != len(kinds[1]) or any(
+        a != b and 1 not in {a, b} for a, b in zip(*kinds, strict=True)
+    ):
+        raise SizeMismatchError(tuple(samples.shape), tuple(other.shape))
+    return other

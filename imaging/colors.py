@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from imaging.sizes import check_size
+from imaging.sizes import SizeMismatchError, check_size
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -33,9 +33,15 @@ def rgb_to_yuv(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def yuv_to_rgb(y: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """The picture of three planes, each the mean of an image's channels.
 
-    ComfyUI comfy_extras/nodes_morphology.py, ImageYUVToRGB.
+    Raises:
+        SizeMismatchError: the planes are not of one size.
+
+    Source: ComfyUI comfy_extras/nodes_morphology.py, ImageYUVToRGB.
     """
     y, cb, cr = (plane.mean(dim=-1) for plane in (y, u, v))
+    for plane in (cb, cr):
+        if plane.shape != y.shape:
+            raise SizeMismatchError(tuple(y.shape), tuple(plane.shape))
     cb, cr = cb - 0.5, cr - 0.5
     rgb = y + 1.403 * cr, y - 0.714 * cr - 0.344 * cb, y + 1.773 * cb
     return torch.stack(rgb, dim=-1).clamp(0, 1)

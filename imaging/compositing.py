@@ -19,15 +19,20 @@ Planes: TypeAlias = tuple[Tensor, Tensor]  # a picture times its alpha, and its 
 
 
 def paste(
-    destination: Tensor, source: Tensor, at: tuple[int, int], mask: Tensor | None, *, resize: bool
+    destination: Tensor,
+    source: Tensor,
+    at: tuple[int, int],
+    mask: Tensor | None,
+    *,
+    resize_source: bool,
 ) -> Tensor:
     """[B, C, H, W] with `source` laid over it at (x, y), where `mask` [B, H, W] is 1.
 
     The mask is brought to the size of the source, and what hangs over the edge is cut.
     Source: ComfyUI comfy_extras/nodes_mask.py, composite.
     """
-    if resize:
-        source = interpolate(source, size=destination.shape[-2:], mode="bilinear")
+    if resize_source:
+        source = resize(source, destination.shape[-1], destination.shape[-2], "bilinear")
     source = repeat_to_batch(source, destination.shape[0]).to(destination)
     x, y = at
     result = destination.clone()
@@ -45,12 +50,17 @@ def paste(
 
 
 def composite_images(
-    destination: Tensor, source: Tensor, at: tuple[int, int], mask: Tensor | None, *, resize: bool
+    destination: Tensor,
+    source: Tensor,
+    at: tuple[int, int],
+    mask: Tensor | None,
+    *,
+    resize_source: bool,
 ) -> Tensor:
     """`paste` for [B, H, W, C] (ComfyUI comfy_extras/nodes_mask.py, ImageCompositeMasked)."""
     source = match_channels(destination, source)
     over, under = source.movedim(-1, 1), destination.movedim(-1, 1)
-    return paste(under, over, at, mask, resize=resize).movedim(1, -1)
+    return paste(under, over, at, mask, resize_source=resize_source).movedim(1, -1)
 
 
 def split_alpha(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,6 +90,7 @@ def porter_duff(
     Source: ComfyUI comfy_extras/nodes_compositing.py, PorterDuffImageComposite.
     """
     batch = min(map(len, (source, source_mask, destination, destination_mask)))
+    source = match_channels(destination, source)
     pictures = source, source_mask[..., None], destination, destination_mask[..., None]
     source, source_mask, destination, destination_mask = (
         _sized(picture[:batch].movedim(-1, 1), *destination.shape[1:3]) for picture in pictures

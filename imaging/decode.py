@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, ImageOps, ImageSequence
 from torch import Tensor
 
 from graph.errors import ServiceError
-from imaging.sizes import ImageTooLarge
+from imaging.sizes import ImageTooLargeError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -48,7 +48,7 @@ DEFAULT_LIMITS = DecodeLimits()
 
 
 @dataclass(eq=False)
-class ImageUnreadable(ServiceError):
+class ImageUnreadableError(ServiceError):
     """Bytes that are no picture, or one of a format that is not taken."""
 
     status = 422
@@ -65,8 +65,8 @@ def decode_image(content: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> tuple
     transparent; without transparency it is 64 x 64 zeros.
 
     Raises:
-        ImageUnreadable: no picture, broken, or a format that is not taken.
-        ImageTooLarge: more pixels or frames than `limits` allow.
+        ImageUnreadableError: no picture, broken, or a format that is not taken.
+        ImageTooLargeError: more pixels or frames than `limits` allow.
     """
     images: list[Tensor] = []
     masks: list[Tensor] = []
@@ -86,8 +86,8 @@ def decode_mask(content: bytes, channel: Channel, limits: DecodeLimits = DEFAULT
     """One channel of the first frame of a picture file, [1, H, W]; alpha is turned over.
 
     Raises:
-        ImageUnreadable: no picture, broken, or a format that is not taken.
-        ImageTooLarge: more pixels than `limits` allow.
+        ImageUnreadableError: no picture, broken, or a format that is not taken.
+        ImageTooLargeError: more pixels than `limits` allow.
     """
     frame = next(_frames(content, limits)).convert("RGBA")
     mask = _values(frame.getchannel(channel[0].upper()))
@@ -105,20 +105,20 @@ def _frames(content: bytes, limits: DecodeLimits) -> Iterator[Image.Image]:
                 pixels = frame.width * frame.height
                 left -= pixels
                 if index >= limits.frames:
-                    raise ImageTooLarge(index + 1, "frames or more", limits.frames)
+                    raise ImageTooLargeError(index + 1, "frames or more", limits.frames)
                 if pixels > limits.pixels:
-                    raise ImageTooLarge(pixels, "pixels", limits.pixels)
+                    raise ImageTooLargeError(pixels, "pixels", limits.pixels)
                 if left < 0:
                     total = limits.all_pixels - left
-                    raise ImageTooLarge(total, "pixels in all frames", limits.all_pixels)
+                    raise ImageTooLargeError(total, "pixels in all frames", limits.all_pixels)
                 yield _upright(file)  # the iterator's frame is the file itself, moved on
                 if file.format == "MPO":  # a camera's preview and depth pictures follow
                     return
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge(limits.pixels + 1, "pixels or more", limits.pixels) from error
+        raise ImageTooLargeError(limits.pixels + 1, "pixels or more", limits.pixels) from error
     except BROKEN_FILE as error:
         problem = str(error).partition("<")[0].strip() or type(error).__name__
-        raise ImageUnreadable(problem, ", ".join(FORMATS)) from error
+        raise ImageUnreadableError(problem, ", ".join(FORMATS)) from error
 
 
 def _upright(frame: ImageFile.ImageFile) -> Image.Image:

@@ -18,7 +18,7 @@ BlendMode: TypeAlias = Literal[
 
 
 @dataclass(eq=False)
-class ImageTooSmall(ServiceError):
+class ImageTooSmallError(ServiceError):
     """A filter that reaches further than the picture it is used on."""
 
     status = 422
@@ -40,10 +40,10 @@ def blur_channels(x: Tensor, radius: int, sigma: float) -> Tensor:
     """Gaussian blur of [B, C, H, W] that mirrors the picture at its edges.
 
     Raises:
-        ImageTooSmall: the picture is too small to be mirrored so far.
+        ImageTooSmallError: the picture is too small to be mirrored so far.
     """
     if radius >= min(x.shape[-2:]):
-        raise ImageTooSmall(radius, *x.shape[:1:-1])
+        raise ImageTooSmallError(radius, x.shape[-1], x.shape[-2])
     weights = gaussian_weights(radius, sigma).to(x)
     channels = x.shape[1]
     rows = weights[None, None, None].expand(channels, 1, 1, -1)

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from graph.errors import ServiceError
 from imaging.morphology import dilate, dilate_diamond
-from imaging.sizes import BatchMismatch, EmptyImage, check_size
+from imaging.sizes import BatchMismatchError, EmptyImageError, check_size
 
 CHANNELS = ("red", "green", "blue", "alpha")
 MaskOperation: TypeAlias = Literal["multiply", "add", "subtract", "and", "or", "xor"]
 
 
 @dataclass(eq=False)
-class MissingChannel(ServiceError):
+class MissingChannelError(ServiceError):
     """A channel that was asked for and that the image does not have."""
 
     status = 422
@@ -40,11 +40,11 @@ def image_to_mask(image: Tensor, channel: str) -> Tensor:
     """One channel of an image.
 
     Raises:
-        MissingChannel: the image has no such channel.
+        MissingChannelError: the image has no such channel.
     """
     index = CHANNELS.index(channel)
     if index >= image.shape[-1]:
-        raise MissingChannel(channel, image.shape[-1])
+        raise MissingChannelError(channel, image.shape[-1])
     return image[..., index]
 
 
@@ -68,11 +68,11 @@ def crop_mask(mask: Tensor, x: int, y: int, width: int, height: int) -> Tensor:
     """The part of a mask inside a rectangle.
 
     Raises:
-        EmptyImage: the rectangle lies outside.
+        EmptyImageError: the rectangle lies outside.
     """
     part = as_masks(mask)[:, y : y + height, x : x + width]
     if part.numel() == 0:
-        raise EmptyImage(part.shape[2], part.shape[1])
+        raise EmptyImageError(part.shape[2], part.shape[1])
     return part
 
 
@@ -84,7 +84,7 @@ def combine_masks(
     under = result[:, y : y + source.shape[-2], x : x + source.shape[-1]]
     over = source[:, : under.shape[-2], : under.shape[-1]]
     if over.shape[0] not in {1, under.shape[0]}:
-        raise BatchMismatch(under.shape[0], over.shape[0])
+        raise BatchMismatchError(under.shape[0], over.shape[0])
     under.copy_(_combined(under, over, operation))
     return result.clamp(0, 1)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from imaging.bislerp import bislerp
-from imaging.sizes import EmptyImage, check_size
+from imaging.sizes import EmptyImageError, check_size
 
 Method: TypeAlias = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp", "lanczos"]
 Crop: TypeAlias = Literal["disabled", "center"]
@@ -23,12 +23,12 @@ def resize(x: Tensor, width: int, height: int, method: Method, crop: Crop = "dis
     `center` first cuts the middle of the wanted proportions out of it.
 
     Raises:
-        EmptyImage: the wanted size is empty.
+        EmptyImageError: the wanted size, or the part of these proportions, has no pixels.
     """
     if x.ndim > 4:  # frames of a video: each is a picture
         return _each_frame(x, lambda frames: resize(frames, width, height, method, crop))
     if min(width, height) < 1:
-        raise EmptyImage(width, height)
+        raise EmptyImageError(width, height)
     check_size(*x.shape[:2], height, width)
     if crop == "center":
         x = _middle(x, width / height)
@@ -105,7 +105,10 @@ def _middle(x: Tensor, aspect: float) -> Tensor:
         left = round((width - width * (aspect / old_aspect)) / 2)
     elif old_aspect < aspect:
         top = round((height - height * (old_aspect / aspect)) / 2)
-    return x[..., top : height - top, left : width - left]
+    middle = x[..., top : height - top, left : width - left]
+    if middle.numel() == 0:
+        raise EmptyImageError(middle.shape[-1], middle.shape[-2])
+    return middle
 
 
 def _lanczos(x: Tensor, width: int, height: int) -> Tensor:

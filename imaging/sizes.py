@@ -12,7 +12,7 @@ MAX_VALUES = 3 * 2**28  # of one tensor: the largest single picture ComfyUI's wi
 
 
 @dataclass(eq=False)
-class ImageTooLarge(ServiceError):
+class ImageTooLargeError(ServiceError):
     """A picture, or what was asked to be made of one, that is over a limit."""
 
     status = 413
@@ -24,7 +24,7 @@ class ImageTooLarge(ServiceError):
 
 
 @dataclass(eq=False)
-class EmptyImage(ServiceError):
+class EmptyImageError(ServiceError):
     """An operation that would leave no pixels."""
 
     status = 422
@@ -35,7 +35,7 @@ class EmptyImage(ServiceError):
 
 
 @dataclass(eq=False)
-class BatchMismatch(ServiceError):
+class BatchMismatchError(ServiceError):
     """Two batches of which neither is one picture, and that differ in number."""
 
     status = 422
@@ -45,10 +45,21 @@ class BatchMismatch(ServiceError):
     second: int
 
 
+@dataclass(eq=False)
+class SizeMismatchError(ServiceError):
+    """Two tensors of sizes that an operation does not bring together."""
+
+    status = 422
+    code = "size_mismatch"
+    template = "Sizes {first} and {second} cannot be combined."
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+
+
 def check_size(*shape: int) -> None:
-    """Raises ImageTooLarge where a tensor of `shape` would take more memory than one job may."""
+    """Raises ImageTooLargeError where a tensor of `shape` would take more than a job may."""
     if (size := math.prod(shape)) > MAX_VALUES:
-        raise ImageTooLarge(size, "values", MAX_VALUES)
+        raise ImageTooLargeError(size, "values", MAX_VALUES)
 
 
 def repeat_to_batch(x: Tensor, batch: int) -> Tensor:
@@ -67,11 +78,11 @@ def match_batch(image: Tensor, other: Tensor) -> Tensor:
     """`other` as it can be combined with `image`: as large a batch, or one picture for all.
 
     Raises:
-        BatchMismatch: neither batch is 1 and they differ.
+        BatchMismatchError: neither batch is 1 and they differ.
     """
     batches = image.shape[0], other.shape[0]
     if 1 not in batches and batches[0] != batches[1]:
-        raise BatchMismatch(*batches)
+        raise BatchMismatchError(*batches)
     return other
 
 

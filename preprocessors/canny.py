@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d, pad
 
 from imaging.colors import luma
+from imaging.filters import ImageTooSmallError
 
 BLUR_RADIUS, BLUR_SIGMA = 2, 1.0
 EPS = 1e-6  # under the root of the magnitude
@@ -23,8 +24,14 @@ def canny(image: Tensor, low_threshold: float, high_threshold: float) -> Tensor:
 
     Edges are ridges of the gradient's magnitude above `high_threshold`, and those above
     `low_threshold` that touch them through others.
+
+    Raises:
+        ImageTooSmallError: the picture cannot be mirrored as far as it is blurred.
     """
     grey = luma(image)[:, None]
+    height, width = grey.shape[-2:]
+    if min(height, width) <= BLUR_RADIUS:
+        raise ImageTooSmallError(BLUR_RADIUS, width, height)
     dx, dy = gradients(blur(grey))
     magnitude = torch.sqrt(dx * dx + dy * dy + EPS)
     ridges = magnitude * is_ridge(magnitude, torch.atan2(dy, dx))

@@ -60,7 +60,7 @@ class Filters(Protocol):
         at: tuple[int, int],
         mask: Mask | None,
         *,
-        resize: bool,
+        resize_source: bool,
     ) -> Image: ...
 
     def canny(self, image: Image, low_threshold: float, high_threshold: float) -> Image: ...
@@ -240,7 +240,7 @@ def composite_images(
     mask: Mask | None = None,
 ) -> Image:
     """Lay a picture over another, where a mask lets it."""
-    return filters.composite_images(destination, source, (x, y), mask, resize=resize_source)
+    return filters.composite_images(destination, source, (x, y), mask, resize_source=resize_source)
 
 
 @node("Canny", runs_on=Stage.IMAGE, category="image/preprocessors")

@@ -40,7 +40,7 @@ from diffusion.latents import (
     upscale_latent_by,
 )
 from graph.values import Change, Latent
-from imaging.sizes import ImageTooLarge
+from imaging.sizes import ImageTooLargeError
 
 Latents: TypeAlias = Mapping[str, Latent]
 RECORDED = Path(__file__).parents[1] / "contract" / "latents.npz"
@@ -153,5 +153,5 @@ def test_a_latent_scaled_to_nothing_stays_as_it_is() -> None:
 
 
 def test_empty_latents_beyond_memory_are_refused() -> None:
-    with pytest.raises(ImageTooLarge):
+    with pytest.raises(ImageTooLargeError):
         empty_latent((4096, 4, 2048, 2048))

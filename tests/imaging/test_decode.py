@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from imaging.decode import DecodeLimits, ImageUnreadable, decode_image, decode_mask
-from imaging.sizes import ImageTooLarge
+from imaging.decode import DecodeLimits, ImageUnreadableError, decode_image, decode_mask
+from imaging.sizes import ImageTooLargeError
 
 NUMBERS = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 4), dtype=np.uint8)
 
@@ -121,18 +121,18 @@ def test_a_picture_without_alpha_masks_nothing() -> None:
     [b"", b"hello", b"GIF89a", b"%!PS-Adobe-3.0", b"<svg/>", encoded(rgb(), "JPEG")[:40]],
 )
 def test_what_is_no_picture_is_refused(content: bytes) -> None:
-    with pytest.raises(ImageUnreadable):
+    with pytest.raises(ImageUnreadableError):
         decode_image(content)
 
 
 def test_formats_that_are_not_on_the_list_are_refused() -> None:
-    with pytest.raises(ImageUnreadable, match="PNG, JPEG"):
+    with pytest.raises(ImageUnreadableError, match="PNG, JPEG"):
         decode_image(encoded(rgb(), "PPM"))
 
 
 @pytest.mark.parametrize("side", [9_000, 60_000])
 def test_a_decompression_bomb_is_refused_before_it_unpacks(side: int) -> None:
-    with pytest.raises(ImageTooLarge):
+    with pytest.raises(ImageTooLargeError):
         decode_image(png_of_size(side, side))
 
 
@@ -140,10 +140,10 @@ def test_a_decompression_bomb_is_refused_before_it_unpacks(side: int) -> None:
 def test_a_long_animation_is_refused(limits: DecodeLimits) -> None:
     frames = [rgb(index) for index in range(4)]
     content = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
-    with pytest.raises(ImageTooLarge):
+    with pytest.raises(ImageTooLargeError):
         decode_image(content, limits)
 
 
 def test_errors_arrive_intact_from_another_process() -> None:
-    for error in (ImageUnreadable("no picture", "PNG"), ImageTooLarge(9, "pixels", 8)):
+    for error in (ImageUnreadableError("no picture", "PNG"), ImageTooLargeError(9, "pixels", 8)):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -57,10 +57,10 @@ CASES: dict[str, Case] = {
     "JoinImageWithAlpha": lambda x: compositing.join_alpha(x["image"], x["small_mask"]),
     "SplitImageWithAlpha": lambda x: compositing.split_alpha(x["rgba"]),
     "ImageCompositeMasked": lambda x: compositing.composite_images(
-        x["image"], x["other"], (6, 3), x["small_mask"], resize=False
+        x["image"], x["other"], (6, 3), x["small_mask"], resize_source=False
     ),
     "ImageCompositeMasked resized": lambda x: compositing.composite_images(
-        x["image"], x["other"], (0, 0), None, resize=True
+        x["image"], x["other"], (0, 0), None, resize_source=True
     ),
     "ImageScale width alone": lambda x: scale_image(x["image"], 17, 0, "bilinear", "disabled"),
     "ImageScaleBy": lambda x: scale_image_by(x["image"], 1.25, "lanczos"),

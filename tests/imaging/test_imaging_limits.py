@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from imaging.colors import empty_image
-from imaging.filters import ImageTooSmall, blend_images, gaussian_blur, sharpen
+from imaging.filters import ImageTooSmallError, blend_images, gaussian_blur, sharpen
 from imaging.masks import (
-    MissingChannel,
+    MissingChannelError,
     combine_masks,
     crop_mask,
     grow_mask,
@@ -17,7 +17,7 @@ from imaging.masks import (
 )
 from imaging.morphology import morph
 from imaging.resize import resize, scale_image, scale_image_by
-from imaging.sizes import BatchMismatch, EmptyImage, ImageTooLarge
+from imaging.sizes import BatchMismatchError, EmptyImageError, ImageTooLargeError
 from imaging.transform import batch_images, rebatch_images, repeat_images
 
 PICTURE = torch.rand(1, 6, 8, 3, generator=torch.Generator().manual_seed(0))
@@ -42,22 +42,22 @@ def test_lanczos_takes_grey_pictures() -> None:
 
 
 def test_nothing_is_scaled_to_no_pixels() -> None:
-    with pytest.raises(EmptyImage):
+    with pytest.raises(EmptyImageError):
         scale_image_by(PICTURE, 0.01, "bilinear")
 
 
 def test_pictures_beyond_memory_are_refused() -> None:
-    with pytest.raises(ImageTooLarge):
+    with pytest.raises(ImageTooLargeError):
         empty_image(16384, 16384, 4096, 0)
-    with pytest.raises(ImageTooLarge):
+    with pytest.raises(ImageTooLargeError):
         repeat_images(PICTURE.expand(4096, -1, -1, -1), 4096)
-    with pytest.raises(ImageTooLarge):
+    with pytest.raises(ImageTooLargeError):
         resize(PICTURE.movedim(-1, 1), 100_000, 100_000, "area")
 
 
 @pytest.mark.parametrize("reach", [6, 31])
 def test_a_filter_does_not_reach_beyond_the_picture(reach: int) -> None:
-    with pytest.raises(ImageTooSmall, match="8 × 6"):
+    with pytest.raises(ImageTooSmallError, match="8 × 6"):
         gaussian_blur(PICTURE, reach, 1.0)
 
 
@@ -71,7 +71,7 @@ def test_a_blend_takes_one_picture_for_a_whole_batch() -> None:
 
 
 def test_batches_of_different_lengths_do_not_blend() -> None:
-    with pytest.raises(BatchMismatch):
+    with pytest.raises(BatchMismatchError):
         blend_images(PICTURE.repeat(3, 1, 1, 1), PICTURE.repeat(2, 1, 1, 1), 0.5, "normal")
 
 
@@ -87,12 +87,12 @@ def test_no_picture_is_lost_in_rebatching() -> None:
 
 
 def test_an_image_without_alpha_has_no_alpha_mask() -> None:
-    with pytest.raises(MissingChannel):
+    with pytest.raises(MissingChannelError):
         image_to_mask(PICTURE, "alpha")
 
 
 def test_a_mask_has_nothing_outside_itself() -> None:
-    with pytest.raises(EmptyImage):
+    with pytest.raises(EmptyImageError):
         crop_mask(solid_mask(1.0, 8, 6), 8, 0, 4, 4)
 
 
@@ -119,9 +119,9 @@ def test_opening_removes_what_is_smaller_than_the_window() -> None:
 
 def test_errors_arrive_intact_from_another_process() -> None:
     for error in (
-        EmptyImage(0, 3),
-        BatchMismatch(2, 3),
-        ImageTooSmall(3, 2, 2),
-        MissingChannel("alpha", 3),
+        EmptyImageError(0, 3),
+        BatchMismatchError(2, 3),
+        ImageTooSmallError(3, 2, 2),
+        MissingChannelError("alpha", 3),
     ):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
