@@ -51,5 +51,5 @@ async def schema(request: Request, known: InContext) -> JsonResponse:
 async def convert(request: Request, known: InContext) -> JsonResponse:
     """With `object_info` it converts for any ComfyUI."""
     body = await read_json(request, known.most_body_bytes)
-    await known.access.owner(request, body)
-    return JsonResponse(dict(await known.service.runner.convert(body)))
+    owner = await known.access.owner(request, body)
+    return JsonResponse(dict(await known.service.runner.convert(owner, body)))

@@ -30,7 +30,9 @@ def build(config: AppConfig) -> Application:
         return deployment.options(**size.options(has_gpu=has_gpu)).bind(*args)
 
     stages, pinned = bind_stages(config, site, bind)
-    return bind("Router", serve.ingress()(Router), config.router, settings, config.router, stages, pinned)
+    return bind(
+        "Router", serve.ingress()(Router), config.router, settings, config.router, stages, pinned
+    )
 
 
 def bind_stages(

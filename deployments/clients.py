@@ -1,13 +1,13 @@
 """Stages as local objects: the only file that calls a deployment."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.transport import load, to_numpy
 from graph.cache import Handle, ResultLostError
@@ -34,7 +34,7 @@ class StageClient(Protocol):
 
     def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]: ...
+    ) -> AsyncGenerator[StepEvent, None]: ...
 
 
 class DeploymentClient:
@@ -49,11 +49,11 @@ class DeploymentClient:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         handle = self._handle
         if self._by_base and segment.base:
             handle = handle.options(multiplexed_model_id=segment.base)
-        response = handle.run.remote(segment, inputs)
+        response = cast(DeploymentResponseGenerator[StepEvent], handle.run.remote(segment, inputs))
         try:
             async for event in response:
                 yield event
@@ -104,7 +104,7 @@ class JobStages:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         local = segment.stage in {Stage.INLINE, Stage.OUTPUT}
         events = (
             self.run_here(segment, inputs)
@@ -115,11 +115,11 @@ class JobStages:
             async for event in events:
                 yield event
         finally:
-            await events.aclose()  # type: ignore[attr-defined]
+            await events.aclose()
 
     async def run_here(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         values = {link: await load(handle, to_numpy) for link, handle in inputs.items()}
         async for event in run_segment(segment, values, self.node_types, self.work):
             if isinstance(event, Done) and event.outputs is not None:

@@ -88,7 +88,7 @@ class AppConfig(Part):
 
     profile: Literal["local", "cluster"] = "local"
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     torch_threads: int = Field(default=0, ge=0, description="0: as many as there are cores.")
     router: RouterConfig = RouterConfig()
     encoder: EncoderConfig = EncoderConfig()

@@ -1,7 +1,8 @@
 """The `local` profile: every tensor stage in one process, so that torch is loaded once."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
+from deployments.clients import StageClient
 from deployments.config import AppConfig
 from deployments.preprocessor import Preprocessor
 from deployments.prompt_encoder import PromptEncoder
@@ -19,7 +20,7 @@ class LocalStages:
     """One object of each stage's class, behind one deployment."""
 
     def __init__(self, site: Site, config: AppConfig) -> None:
-        self._stages = {
+        self._stages: Mapping[Stage, StageClient] = {
             Stage.ENCODE: PromptEncoder(site, config.encoder),
             Stage.IMAGE: Preprocessor(site),
             Stage.SAMPLE: Sampler(site, config.sampler),
@@ -28,7 +29,7 @@ class LocalStages:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of any stage."""
         async for event in self._stages[segment.stage].run(segment, inputs):
             yield event

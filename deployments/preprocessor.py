@@ -1,6 +1,6 @@
 """The IMAGE stage: what is done to pictures and masks before and after sampling."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from deployments.modules import modules_of
 from deployments.site import Site
@@ -21,7 +21,7 @@ class Preprocessor:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event

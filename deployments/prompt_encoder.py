@@ -1,6 +1,6 @@
 """The ENCODE stage: text encoders."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from deployments.config import EncoderConfig
 from deployments.site import Site
@@ -29,7 +29,7 @@ class PromptEncoder:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event

@@ -8,7 +8,7 @@ from ray.serve.handle import DeploymentHandle
 
 from api.access import LOCAL, LocalAccess
 from api.app import create_app
-from api.errors import error_body
+from api.errors import error_body, known, unexpected
 from api.service import Limits, Service
 from deployments.clients import DeploymentClient, StageClients
 from deployments.config import RouterConfig
@@ -17,7 +17,6 @@ from deployments.settings import Settings
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
-from graph.errors import ServiceError
 from graph.node import Stage
 from graph.nodes import load_node_types
 from storage.model_files import ModelFolders
@@ -61,5 +60,5 @@ class Router:
         """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle."""
         try:
             return await self._service.execute(LOCAL, body)
-        except ServiceError as error:
-            return error_body(error)
+        except Exception as error:  # noqa: BLE001 - a caller by handle gets an answer, as one by HTTP does
+            return error_body(known(error) or unexpected(error))

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import random
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from graph.errors import ServiceError
 from graph.events import Progress, Started
 from graph.execution import Execution, NodeTiming
 from graph.node import NodeType
-from graph.object_info import describe_all
+from graph.object_info import ObjectInfo
 from graph.overrides import apply
 from graph.parameters import parameters
 from graph.plan import Folded, fold, make_plan
@@ -33,6 +34,8 @@ from storage.inputs import Inputs
 from storage.model_files import ModelFolders
 from storage.outputs import JobOutputs
 from storage.picture_limits import PictureTooLargeError, check_pixels
+
+SMALL_NODES = 200  # in API format; read faster than a thread is entered on a busy machine
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,12 @@ class WorkflowRunner:
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> PreparedWorkflow:
         """Read, override and validate the workflow of an execute body. Raises ServiceError."""
-        info = await asyncio.to_thread(self.object_info, owner)
-        workflow = read_workflow(body.get("workflow"), {**self.comfyui_nodes, **info})
-        workflow, applied = apply(workflow, body.get("inputs") or {}, info, random.Random())
+        known = self._known_nodes(owner)
+        workflow = await read(body.get("workflow"), known)
+        workflow, applied = apply(workflow, body.get("inputs") or {}, known, random.Random())
         files = OwnersFiles(self.folders, self.inputs, owner)
         uploads = await self._uploads(owner, workflow)
-        checked = await asyncio.to_thread(validate, workflow, self.node_types, files, uploads)
+        checked = validate(workflow, self.node_types, files, uploads)
         folded = fold(checked)
         meta = {"seed": _seeds(checked), "overrides": applied}
         return PreparedWorkflow(
@@ -119,23 +122,24 @@ class WorkflowRunner:
 
     def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""
-        return describe_all(self.node_types, OwnersFiles(self.folders, self.inputs, owner))
+        return ObjectInfo(self.node_types, OwnersFiles(self.folders, self.inputs, owner))
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters of a workflow as JSON Schema."""
-        info = {**self.comfyui_nodes, **await asyncio.to_thread(self.object_info, owner)}
-        workflow = read_workflow(body.get("workflow"), info)
-        return parameters(workflow, info)
+        known = self._known_nodes(owner)
+        workflow = await read(body.get("workflow"), known)
+        return await asyncio.to_thread(parameters, workflow, known)
 
-    async def convert(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def convert(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """A UI workflow in API format; `object_info` says the node types of another server."""
         theirs = body.get("object_info")
-        known = theirs if isinstance(theirs, Mapping) else await self._all_nodes()
-        workflow = await asyncio.to_thread(read_workflow, body.get("workflow"), known)
+        known = theirs if isinstance(theirs, Mapping) else self._known_nodes(owner)
+        workflow = await read(body.get("workflow"), known)
         return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
 
-    async def _all_nodes(self) -> Mapping[str, Any]:
-        return {**self.comfyui_nodes, **await asyncio.to_thread(self.object_info, "")}
+    def _known_nodes(self, owner: str) -> Mapping[str, Any]:
+        """Our node types, and ComfyUI's for what does not run here."""
+        return ChainMap(self.object_info(owner), self.comfyui_nodes)  # type: ignore[arg-type]
 
     async def _uploads(self, owner: str, workflow: Workflow) -> Uploads:
         """The files that inputs of needed nodes name, or why they cannot be had."""
@@ -172,6 +176,14 @@ class WorkflowRunner:
         if isinstance(event, Started):
             return node_event(event.node_id, class_type, "started")
         return node_event(event.node_id, class_type, "cached" if event.cached else "finished")
+
+
+async def read(document: Any, known: Mapping[str, Any]) -> Workflow:
+    """The workflow of a request. One that may take long is read beside the event loop."""
+    simple = isinstance(document, Mapping) and "nodes" not in document
+    if simple and len(document) <= SMALL_NODES:
+        return read_workflow(document, known)
+    return await asyncio.to_thread(read_workflow, document, known)
 
 
 def data_uri(jpeg: bytes) -> str:

@@ -1,7 +1,7 @@
 """The SAMPLE stage: diffusion models and autoencoders."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ class Sampler:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event
@@ -68,14 +68,14 @@ class PooledSampler(Sampler):
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
         if segment.base:
             await self._resident(segment.base)
         async for event in super().run(segment, inputs):
             yield event
 
-    @serve.multiplexed(max_num_models_per_replica=4)
+    @serve.multiplexed(max_num_models_per_replica=4)  # type: ignore[untyped-decorator]
     async def _resident(self, base: str) -> str:
         """A mark for Serve's routing. The weights themselves are the stage's to keep or drop."""
         return base

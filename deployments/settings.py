@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Where things are, from COMFYRAY_*. Read in `app.build` alone; all below takes plain arguments."""
+    """Where things are, from COMFYRAY_*. Read where the application is built, and passed down."""
 
     model_config = SettingsConfigDict(env_prefix="COMFYRAY_", frozen=True)
 

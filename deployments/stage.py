@@ -1,7 +1,7 @@
 """What every tensor stage does with a segment: get its inputs, run it, store what leaves it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -19,7 +19,7 @@ from graph.segment_run import Report, run_segment
 
 @dataclass(frozen=True)
 class SegmentRunner:
-    """Runs segments on this replica. `place` gives the object that node functions are called with."""
+    """Runs segments on this replica. `place` gives what node functions are called with."""
 
     place: Callable[[str, Report], object]
     node_types: Mapping[str, NodeType] = field(default_factory=load_node_types)
@@ -35,7 +35,7 @@ class SegmentRunner:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment. The outputs in `Done` are Handles."""
         values = await asyncio.gather(*(load(handle, to_tensors) for handle in inputs.values()))
         loaded = dict(zip(inputs, values, strict=True))
@@ -52,13 +52,17 @@ def _stored(outputs: tuple[Any, ...]) -> tuple[Handle, ...]:
 
 
 class Functions:
-    """The functions of several modules as one object: what the nodes of a stage are called with."""
+    """The functions of several modules as one object: what the nodes of a stage are called with.
+
+    Only those that a module defines: what it imports, and the modules of a package, are not meant.
+    """
 
     def __init__(self, *modules: ModuleType) -> None:
         self._modules = modules
 
     def __getattr__(self, name: str) -> Any:
         for module in self._modules:
-            if hasattr(module, name):
-                return getattr(module, name)
+            member = vars(module).get(name)
+            if getattr(member, "__module__", None) == module.__name__:
+                return member
         raise AttributeError(name)

@@ -111,7 +111,7 @@ async def load(handle: Handle, unpack: Callable[[Any], Any]) -> Any:
         ResultLostError: it went down with the process that computed it.
     """
     if isinstance(handle.value, Small):
-        return unpack(pickle.loads(handle.value.data))  # noqa: S301 - written by a replica of ours
+        return unpack(pickle.loads(handle.value.data))
     if not isinstance(handle.value, ray.ObjectRef):
         return handle.value
     try:

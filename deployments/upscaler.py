@@ -1,6 +1,6 @@
 """The UPSCALE stage: upscaling models. No node type runs here yet."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 from deployments.site import Site
 from deployments.stage import Functions, SegmentRunner
@@ -20,7 +20,7 @@ class Upscaler:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event

@@ -89,11 +89,6 @@ class SampleStage:
         self._engine = StepEngine(batching=batching)
         self._vae_thread = ThreadPoolExecutor(1, "vae")
 
-    async def warm(self, model: Model) -> None:
-        """Load a model before anybody asks for it."""
-        async with self._unet(model):
-            pass
-
     async def sample(
         self,
         request: SampleRequest,

@@ -24,7 +24,7 @@ Outputs: TypeAlias = tuple[Handle, ...]
 
 
 class ResultCache:
-    """Results and promises of results, least recently used going first. Belongs to one event loop."""
+    """Results and promises of results, the least recently used going first. For one event loop."""
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes

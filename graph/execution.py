@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,7 +17,9 @@ from graph.segment_run import first_cause
 class Stages(Protocol):
     """The stages as this process reaches them."""
 
-    def run(self, segment: Segment, inputs: Mapping[Source, Handle]) -> AsyncIterator[StepEvent]:
+    def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment. The outputs in `Done` are Handles.
 
         Raises:
@@ -105,7 +107,7 @@ class Execution:
             inputs[link] = outputs[link.slot]
         steps = {step.node_id: step for step in segment.steps}
         try:
-            async with aclosing(self.stages.run(segment, inputs)) as events:  # type: ignore[type-var]
+            async with aclosing(self.stages.run(segment, inputs)) as events:
                 async for event in events:
                     self._follow(event, segment, steps, results)
         except ResultLostError:

@@ -29,6 +29,10 @@ NODE = "__comfy_node__"
 REQUIRED = inspect.Parameter.empty
 
 
+class DeclarationError(TypeError):
+    """A declaration that cannot be: an input of two types, a bare upload, a name used twice."""
+
+
 class Stage(StrEnum):
     """Where a node runs. Each tensor stage is one deployment of the cluster profile."""
 
@@ -76,7 +80,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Upload:
-    """A combo of the caller's uploads; the node gets an InputFile. `kind` is image, video or audio."""
+    """A combo of the caller's uploads of one `kind`: image, video, audio. Gives an InputFile."""
 
     kind: str = "image"
 
@@ -212,7 +216,7 @@ def _optional(hint: Any) -> tuple[Any, bool]:
         return hint, False
     rest = [part for part in get_args(hint) if part is not type(None)]
     if len(rest) != 1:
-        raise TypeError(f"an input has one type, not {hint}")
+        raise DeclarationError(hint)
     return rest[0], True
 
 
@@ -251,7 +255,7 @@ def _type_name(hint: Any, *, combo: bool = False) -> str:
     if bare in _SCALARS:
         return _SCALARS[bare]
     if bare is InputFile:
-        raise TypeError("say what may be uploaded: Annotated[InputFile, Upload('image')]")
+        raise DeclarationError(hint)
     return str(bare.link.name)
 
 
@@ -278,6 +282,6 @@ def declared_in(*modules: types.ModuleType) -> dict[str, NodeType]:
                 continue
             for declared in getattr(member, NODE, ()):
                 if declared.name in found:
-                    raise ValueError(f"node type {declared.name} is declared twice")
+                    raise DeclarationError(declared.name)
                 found[declared.name] = declared
     return found

@@ -1,6 +1,6 @@
 """Node types in the format of ComfyUI's /object_info."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from graph.node import REQUIRED, Input, NodeType
@@ -49,9 +49,21 @@ def describe(node_type: NodeType, files: FileLists) -> dict[str, Any]:
     }
 
 
-def describe_all(node_types: Mapping[str, NodeType], files: FileLists) -> dict[str, Any]:
-    """The whole of /object_info."""
-    return {name: describe(node_type, files) for name, node_type in node_types.items()}
+class ObjectInfo(Mapping[str, Any]):
+    """The whole of /object_info, each entry made when it is asked for."""
+
+    def __init__(self, node_types: Mapping[str, NodeType], files: FileLists) -> None:
+        self._node_types = node_types
+        self._files = files
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        return describe(self._node_types[name], self._files)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._node_types)
+
+    def __len__(self) -> int:
+        return len(self._node_types)
 
 
 def _describe_input(declared: Input, files: FileLists) -> list[Any]:

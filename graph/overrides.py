@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from graph.names import InputNames, Target
-from graph.problems import Problem, WorkflowInvalid, near_miss
+from graph.problems import Problem, WorkflowInvalidError, near_miss
 from graph.prompt import Workflow
 
 RANDOM = "random"
@@ -29,11 +29,11 @@ def apply(
     from `random`, below 2**53. `node_types` is in /object_info's format.
 
     Raises:
-        WorkflowInvalid: overrides that match no input, or more than one; all that do.
+        WorkflowInvalidError: overrides that match no input, or more than one; all that do.
     """
     if not isinstance(inputs, Mapping):
         message = "The inputs must be an object of overrides."
-        raise WorkflowInvalid((Problem("override_invalid", message, received=inputs),))
+        raise WorkflowInvalidError((Problem("override_invalid", message, received=inputs),))
     names = InputNames(workflow, node_types)
     changes: dict[Target, Any] = {}
     applied: dict[str, str] = {}
@@ -47,7 +47,7 @@ def apply(
         changes |= dict.fromkeys(meanings[0], drawn)
         applied[key] = meanings[0][0][0]
     if problems:
-        raise WorkflowInvalid(tuple(problems))
+        raise WorkflowInvalidError(tuple(problems))
     return _changed(workflow, changes), applied
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from graph.errors import ServiceError
 from graph.node import NodeType, Stage
-from graph.problems import Problem, WorkflowInvalid
+from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Source
 from graph.validation import CheckedWorkflow, with_defaults
 from graph.values import InputFile, Model
@@ -122,7 +122,7 @@ def run_inline(node_id: str, node_type: NodeType, inputs: Mapping[str, Any]) -> 
         return as_outputs(node_type, node_type.function(**inputs))
     except ServiceError as error:
         problem = Problem("custom_validation_failed", str(error), node_id, node_type.name)
-        raise WorkflowInvalid((problem,)) from error
+        raise WorkflowInvalidError((problem,)) from error
 
 
 def as_outputs(node_type: NodeType, returned: Any) -> tuple[Any, ...]:
@@ -199,7 +199,7 @@ def _join(steps: list[Step], stages: Mapping[str, Stage]) -> list[list[Step]]:
         new = set().union(*(behind[other] | {other} for other in sources - {chosen}))
         for index, waits in enumerate(behind):
             if index == chosen or chosen in waits:
-                waits |= new
+                waits.update(new)
     return sorted_by_dependency(groups, home)
 
 

@@ -24,18 +24,17 @@ class Problem:
 
     def __str__(self) -> str:
         place = "" if self.node_id is None else f"Node {self.node_id}"
-        place += "" if self.class_type is None else f" ({self.class_type})"
         place += "" if self.input is None else f", input {self.input!r}"
         hint = f" Did you mean {self.suggestion!r}?" if self.suggestion else ""
         return (f"{place}: " if place else "") + self.message + hint
 
     def body(self) -> dict[str, Any]:
-        facts = {name: value for name, value in asdict(self).items() if value is not None}
-        return facts | {"dependent_outputs": list(self.dependent_outputs)}
+        facts = asdict(self) | {"dependent_outputs": list(self.dependent_outputs)}
+        return facts if self.model else {k: v for k, v in facts.items() if k != "model"}
 
 
 @dataclass(eq=False)
-class WorkflowInvalid(ServiceError):
+class WorkflowInvalidError(ServiceError):
     """The workflow cannot run; `problems` says every reason."""
 
     status = 422

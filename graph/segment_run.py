@@ -1,8 +1,8 @@
-"""Running a segment where its stage is: node functions, called as soon as their inputs are there."""
+"""Running a segment on its stage: node functions, called as soon as their inputs are there."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from graph.events import Done, Progress, Started, StepEvent
@@ -29,7 +29,7 @@ async def run_segment(
     inputs: Mapping[Source, Any],
     node_types: Mapping[str, NodeType],
     work: StageWork,
-) -> AsyncIterator[StepEvent]:
+) -> AsyncGenerator[StepEvent, None]:
     """Run all steps, each when its inputs are there, and tell what happens.
 
     Closing the iterator, or an error in one step, cancels the steps that are running.

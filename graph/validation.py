@@ -5,7 +5,7 @@ ComfyUI refuses a prompt for a node nobody needs, or only notices while running,
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from graph.errors import ServiceError
 from graph.node import REQUIRED, Input, NodeType
 from graph.object_info import FileLists, choices_of
-from graph.problems import Problem, WorkflowInvalid, near_miss
-from graph.values import InputFile, ModelFile
+from graph.problems import Problem, WorkflowInvalidError, near_miss
 from graph.prompt import RequiredModel, Source, Workflow
+from graph.values import InputFile, ModelFile
 
-LISTED = 20  # ComfyUI names the choices of a combo in an error up to this many
+LISTED = 100  # choices of a combo that an error names; ComfyUI stops at 20, below its own samplers
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0", ""}
 
@@ -91,11 +91,11 @@ def validate(
     """The runnable part of a workflow.
 
     Raises:
-        WorkflowInvalid: with every problem of every node that an output needs.
+        WorkflowInvalidError: with every problem of every node that an output needs.
     """
     outputs = requested_outputs(workflow, node_types)
     if not outputs:
-        raise WorkflowInvalid(_no_outputs(workflow, node_types))
+        raise WorkflowInvalidError(_no_outputs(workflow, node_types))
     dependents: dict[str, list[str]] = {}
     for output in outputs:
         for node_id in needed_by(workflow, output):
@@ -111,7 +111,7 @@ def validate(
             nodes[node_id] = checked
     problems += _cycles(workflow, dependents)
     if problems:
-        raise WorkflowInvalid(tuple(problems))
+        raise WorkflowInvalidError(tuple(problems))
     order = TopologicalSorter(
         {name: [link.node_id for link in node.links.values()] for name, node in nodes.items()}
     ).static_order()
@@ -291,16 +291,23 @@ def compatible(given: str, wanted: str) -> bool:
 
 def coerced(kind: str, value: Any) -> Any:
     """A constant in the type of its input, as ComfyUI converts it."""
+    converters: Mapping[str, Callable[[Any], Any]] = {
+        "INT": int,
+        "FLOAT": float,
+        "STRING": _text,
+        "BOOLEAN": _boolean,
+    }
     try:
-        if kind == "BOOLEAN":
-            return _boolean(value)
-        convert = {"INT": int, "FLOAT": float, "STRING": str}[kind]
-        if isinstance(value, dict | list) or value is None:
-            raise TypeError
-        return convert(value)
+        return converters[kind](value)
     except (TypeError, ValueError, OverflowError):
         said = f"{json.dumps(value, default=str)} is not of type {kind}."
         raise Refused("invalid_input_type", said, expected=kind, received=value) from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict | list) or value is None:
+        raise TypeError
+    return str(value)
 
 
 def _boolean(value: Any) -> bool:

@@ -64,7 +64,7 @@ class Model(Changeable):
 
 @dataclass(frozen=True)
 class Clip(Changeable):
-    """One or more text encoders: their files, the layer read from the end, and what is laid on them."""
+    """Text encoders: their files, the layer read from the end, and what is laid on them."""
 
     link: ClassVar = Link("CLIP")
     files: tuple[ModelFile, ...]

@@ -10,7 +10,7 @@ import numpy as np
 from api.runner import Prepared, RunningJob, node_event, progress_event
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
-from graph.problems import Problem, WorkflowInvalid
+from graph.problems import Problem, WorkflowInvalidError
 from graph.values import InputFile
 from storage.inputs import Inputs
 
@@ -44,7 +44,7 @@ class FakeRunner:
         self.prepared.append(body)
         workflow = body["workflow"]
         if "unknown" in workflow:
-            raise WorkflowInvalid(
+            raise WorkflowInvalidError(
                 (
                     Problem("missing_node_type", "Node type not found", "1", "Nope"),
                     Problem("value_not_in_list", "Value not in list", "3", received="eulr"),
@@ -96,5 +96,5 @@ class FakeRunner:
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"type": "object", "owner": owner, "properties": body["workflow"]}
 
-    async def convert(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def convert(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"workflow": {"converted": body["workflow"]}}

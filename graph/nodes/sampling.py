@@ -8,8 +8,8 @@ from graph.sampling import (
     SCHEDULER_NAMES,
     Guider,
     Noise,
-    SampleRequest,
     SamplerChoice,
+    SampleRequest,
     Sigmas,
 )
 from graph.values import Conditioning, Latent, Model

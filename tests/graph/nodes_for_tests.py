@@ -71,7 +71,7 @@ class TwoFiles(Library):
     def models(self, folder: str) -> list[str]:
         return ["a.safetensors", "b.safetensors"] if folder == "checkpoints" else []
 
-    def uploads(self, kind: str) -> list[str]:  # noqa: ARG002
+    def uploads(self, kind: str) -> list[str]:
         return []
 
     def find(self, folder: str, name: str) -> ModelFile:

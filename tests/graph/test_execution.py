@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,7 +38,7 @@ class Recorder:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         values = {link: handle.value for link, handle in inputs.items()}
         async for event in run_segment(segment, values, node_types(), self):
             if isinstance(event, Done) and event.outputs is not None:
@@ -198,7 +198,7 @@ class ItemsInProcess:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncIterator[StepEvent]:
+    ) -> AsyncGenerator[StepEvent, None]:
         values = {link: handle.value for link, handle in inputs.items()}
         async for event in run_segment(segment, values, node_types(), self.recorder):
             if isinstance(event, Done) and event.outputs is not None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pytest
 
 from graph.comfyui_nodes import load_comfyui_nodes
-from graph.node import Stage, Widget, declared_in, node
+from graph.node import DeclarationError, Stage, Widget, declared_in, node
 from graph.nodes import load_node_types
 from graph.object_info import describe
 from graph.values import Image
@@ -54,7 +54,7 @@ def test_a_node_type_is_described_as_comfyui_describes_it(class_type: str) -> No
 
 
 def test_a_node_name_is_declared_once() -> None:
-    with pytest.raises(ValueError, match="Twice"):
+    with pytest.raises(DeclarationError, match="Twice"):
         declared_in(_module_with_a_name_twice())
 
 

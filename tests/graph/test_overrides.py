@@ -8,7 +8,7 @@ import pytest
 
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.overrides import apply
-from graph.problems import WorkflowInvalid
+from graph.problems import WorkflowInvalidError
 from graph.prompt import Source, Workflow
 from graph.workflow import read_workflow
 from tests.graph.ui_files import golden
@@ -122,7 +122,7 @@ def test_a_list_is_a_value() -> None:
 
 def test_all_overrides_that_match_nothing_or_too_much_are_told_at_once() -> None:
     inputs = {"5.sed": 1, "99.text": "x", "CLIPTextEncode.text": "x", "2.text": "fine"}
-    with pytest.raises(WorkflowInvalid) as raised:
+    with pytest.raises(WorkflowInvalidError) as raised:
         overridden(read("01"), inputs)
     problems = {problem.received: problem for problem in raised.value.problems}
     assert set(problems) == {"5.sed", "99.text", "CLIPTextEncode.text"}
@@ -132,13 +132,13 @@ def test_all_overrides_that_match_nothing_or_too_much_are_told_at_once() -> None
 
 
 def test_a_misspelt_title_is_answered_with_the_one_that_is_close() -> None:
-    with pytest.raises(WorkflowInvalid) as raised:
+    with pytest.raises(WorkflowInvalidError) as raised:
         overridden(read("16"), {"Positve.text": "x"})
     assert raised.value.problems[0].suggestion == "Positive.text"
 
 
 def test_inputs_must_be_an_object() -> None:
-    with pytest.raises(WorkflowInvalid):
+    with pytest.raises(WorkflowInvalidError):
         apply(read("01"), ["5.seed"], KNOWN, Random(0))
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from graph.problems import Problem, WorkflowInvalid
+from graph.problems import Problem, WorkflowInvalidError
 from graph.validation import compatible
 from tests.graph.nodes_for_tests import checked, picture
 
 
 def problems_of(document: dict[str, Any]) -> list[Problem]:
-    with pytest.raises(WorkflowInvalid) as caught:
+    with pytest.raises(WorkflowInvalidError) as caught:
         checked(document)
     return list(caught.value.problems)
 
@@ -48,7 +48,7 @@ def test_a_wrong_input_is_named(node_id: str, inputs: dict[str, Any], code: str)
     (name,) = inputs
     assert (problem.node_id, problem.input) == (node_id, name)
     assert problem.dependent_outputs == ("6",)
-    assert str(problem).startswith(f"Node {node_id} (")
+    assert str(problem).startswith(f"Node {node_id}, input {name!r}: ")
 
 
 def test_a_near_miss_is_suggested() -> None:

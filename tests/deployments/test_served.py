@@ -1,0 +1,208 @@
+"""The whole application on a real Ray, over HTTP, as a user meets it."""
+
+import io
+import json
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+KIT = ROOT / "tests" / "parity"
+EXECUTE = "/api/v7/comfyui/execute"
+CASES = (
+    "sampler_euler_normal",
+    "sampler_euler_ancestral_normal",
+    "sampler_dpmpp_2m_karras",
+    "sampler_ddim_ddim_uniform",
+    "prompt_weights",
+    "prompt_long",
+    "clip_skip",
+    "batch_of_three",
+    "img2img",
+    "two_outputs",
+    "image_ops",
+    "vae_separate_tiled",
+)
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def http(server: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server, timeout=120) as client:
+        yield client
+
+
+def case(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((KIT / "cases" / f"{name}.json").read_text())
+    return document
+
+
+def changed(node_id: str, **inputs: Any) -> dict[str, Any]:
+    document = case("sampler_euler_normal")
+    document[node_id]["inputs"].update(inputs)
+    return document
+
+
+def run(http: httpx.Client, workflow: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    answer = http.post(EXECUTE, json={"workflow": workflow, "wait": 60, **fields})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    while body["status"] == "processing":
+        body = http.get(body["fetch_result"]).json()
+    return body
+
+
+def png_bomb(side: int) -> bytes:
+    """A small PNG that claims to be `side` pixels square."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return pack(">I", len(data)) + kind + data + pack(">I", zlib.crc32(kind + data))
+
+    header = pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+def test_the_pictures_are_comfyuis(server: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, KIT / "compare.py", server, *CASES],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout.splitlines()[-1] == f"{len(CASES)} passed, 0 failed", ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("workflow", "code"),
+    [
+        (changed("5", sampler_name="eulr"), "value_not_in_list"),
+        (changed("5", steps=0), "value_smaller_than_min"),
+        (changed("5", model=["1", 1]), "return_type_mismatch"),
+        (changed("5", latent_image=["5", 0]), "dependency_cycle"),
+        (changed("1", ckpt_name="sd.safetensors"), "value_not_in_list"),
+        ({"1": {"class_type": "SaveImag", "inputs": {}}}, "missing_node_type"),
+    ],
+)
+def test_a_workflow_that_cannot_run_is_a_422_that_says_why(
+    http: httpx.Client, workflow: dict[str, Any], code: str
+) -> None:
+    answer = http.post(EXECUTE, json={"workflow": workflow})
+    body = answer.json()
+    assert (answer.status_code, body["status"]) == (422, "error")
+    assert code in {error["code"] for error in body["errors"]}
+    assert body["message"] == body["messege"]
+    assert http.get("/healthz").status_code == 200
+
+
+def test_a_missing_input_is_named(http: httpx.Client) -> None:
+    workflow = case("sampler_euler_normal")
+    del workflow["5"]["inputs"]["positive"]
+    (error,) = http.post(EXECUTE, json={"workflow": workflow}).json()["errors"]
+    assert (error["code"], error["node_id"], error["input"]) == (
+        "required_input_missing",
+        "5",
+        "positive",
+    )
+
+
+def test_what_is_not_json_is_a_400(http: httpx.Client) -> None:
+    answer = http.post(EXECUTE, content="{nope", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["status"]) == (400, "error")
+
+
+def test_an_override_that_matches_nothing_is_a_422(http: httpx.Client) -> None:
+    body = {"workflow": case("sampler_euler_normal"), "inputs": {"nobody.text": "x"}}
+    answer = http.post(EXECUTE, json=body)
+    assert answer.status_code == 422
+    assert "nobody.text" in answer.json()["message"]
+
+
+def test_an_image_bomb_is_refused_before_it_is_decoded(http: httpx.Client) -> None:
+    files = {"image": ("bomb.png", png_bomb(60_000), "image/png")}
+    name = http.post("/upload/image", files=files).json()["name"]
+    workflow = case("image_ops")
+    workflow["1"]["inputs"]["image"] = name
+    answer = http.post(EXECUTE, json={"workflow": workflow})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (413, "image_too_large")
+    assert http.get("/healthz").status_code == 200
+
+
+def test_two_workflows_at_once_both_come_back_right(http: httpx.Client) -> None:
+    def draw(seed: int) -> bytes:
+        answer = run(http, changed("5", seed=seed, steps=3))
+        return http.get(answer["output"][0]).content
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(draw, (101, 102))
+    again = draw(101)
+    assert pixels(one) == pixels(again) != pixels(other)
+
+
+def pixels(png: bytes) -> bytes:
+    return Image.open(io.BytesIO(png)).convert("RGB").tobytes()
+
+
+def test_the_picture_carries_its_workflow(http: httpx.Client) -> None:
+    workflow = changed("5", seed=7, steps=2)
+    answer = run(http, workflow, inputs={"2.text": "a blue boat"})
+    picture = Image.open(io.BytesIO(http.get(answer["output"][0]).content))
+    prompt = json.loads(picture.info["prompt"])
+    assert prompt["2"]["inputs"]["text"] == "a blue boat"
+    assert answer["meta"] == {"seed": {"5": 7}, "overrides": {"2.text": "2"}}
+
+
+def test_events_tell_every_step_and_the_end(http: httpx.Client) -> None:
+    job = http.post(EXECUTE, json={"workflow": changed("5", seed=8, steps=4), "wait": 0}).json()
+    seen: list[tuple[str, dict[str, Any]]] = []
+    with http.stream("GET", job["events"]) as stream:
+        kind = ""
+        for line in stream.iter_lines():
+            if line.startswith("event:"):
+                kind = line.removeprefix("event:").strip()
+            if line.startswith("data:"):
+                seen.append((kind, json.loads(line.removeprefix("data:"))))
+    steps = [data["step"] for kind, data in seen if kind == "progress"]
+    assert steps == [1, 2, 3, 4]
+    assert seen[0][0] == "queued"
+    assert [kind for kind, _ in seen[-2:]] == ["output", "success"]
+
+
+def test_a_cancelled_job_stops_and_the_next_one_runs(http: httpx.Client) -> None:
+    long = changed("5", seed=9, steps=5000)
+    job = http.post(EXECUTE, json={"workflow": long, "wait": 0}).json()
+    with http.stream("GET", job["events"]) as stream:
+        next(line for line in stream.iter_lines() if "progress" in line)
+    cancelled = http.post(f"/api/v7/comfyui/cancel/{job['id']}")
+    assert cancelled.json()["status"] == "failed"
+    assert run(http, changed("5", seed=10, steps=1))["status"] == "success"
+
+
+def test_what_is_known_is_not_computed_again(http: httpx.Client) -> None:
+    workflow = changed("5", seed=11, steps=2)
+    run(http, workflow)
+    nodes = run(http, workflow)["timings"]["nodes"]
+    assert {node["node_id"]: node["cached"] for node in nodes} == {"6": True, "7": False}
+
+
+HANDLE_CALL = """
+import json, sys
+import ray
+from ray import serve
+
+ray.init(address=sys.argv[1], namespace="serve", log_to_driver=False)
+handle = serve.get_app_handle("comfyray")
+body = json.load(sys.stdin)
+print(json.dumps(handle.execute.remote(body).result(timeout_s=120)))
+"""
