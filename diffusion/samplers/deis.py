@@ -4,6 +4,7 @@ Zhang & Chen 2022, tAB-DEIS; time as in github.com/zju-pi/diff-sampler (Apache-2
 solver_utils.py.
 """
 
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -17,8 +18,7 @@ POINTS = 10_000
 
 def deis(x: Tensor, sigmas: Tensor, context: SamplingContext, *, max_order: int = 3) -> Sampling:
     """tAB-DEIS of order up to `max_order` on the slope (x - denoised) / sigma."""
-    low, high = _vp_betas()
-    times = _time(sigmas, low, high)
+    times = _time(sigmas).tolist()
     slopes: list[Tensor] = []  # newest first
     for i, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         denoised = yield x, sigma
@@ -26,8 +26,8 @@ def deis(x: Tensor, sigmas: Tensor, context: SamplingContext, *, max_order: int 
         if len(slopes) == 1 or sigma_next <= 0:
             x = x + (sigma_next - sigma) * slopes[0]
             continue
-        nodes = times[i + 1 - len(slopes) : i + 1].flip(0)
-        weights = _weights(nodes, times[i + 1], low, high)
+        nodes = tuple(times[i + 1 - len(slopes) : i + 1][::-1])
+        weights = _weights(nodes, times[i + 1])
         x = x + sum(w * slope for w, slope in zip(weights, slopes, strict=True))
     return x
 
@@ -41,26 +41,30 @@ def _vp_betas() -> tuple[Tensor, Tensor]:
     return low, growth + low
 
 
-def _time(sigmas: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def _time(sigmas: Tensor) -> Tensor:
+    low, high = _vp_betas()
     growth = high - low
     return ((low**2 + 2 * growth * (sigmas**2 + 1).log()).sqrt() - low) / growth
 
 
-def _weights(nodes: Tensor, end: Tensor, low: Tensor, high: Tensor) -> list[Tensor]:
+@lru_cache(maxsize=1024)  # jobs with one schedule share them
+def _weights(nodes: tuple[float, ...], end: float) -> tuple[float, ...]:
     """The integral from nodes[0] to `end` of each Lagrange polynomial times d sigma / d t.
 
     A sum over POINTS points, ends included, as ComfyUI's: its small bias is part of the picture.
     """
-    t = torch.linspace(float(nodes[0]), float(end), POINTS)
+    low, high = _vp_betas()
+    t = torch.linspace(nodes[0], end, POINTS)
     alpha = torch.exp(-0.5 * t**2 * (high - low) - t * low)
     integrand = 0.5 * (t * (high - low) + low) / torch.sqrt(alpha * (1 - alpha))
     width = (end - nodes[0]) / POINTS
-    return [torch.sum(integrand * _lagrange(nodes, k, t)) * width for k in range(len(nodes))]
+    sums = (torch.sum(integrand * _lagrange(nodes, k, t)) for k in range(len(nodes)))
+    return tuple(float(total) * width for total in sums)
 
 
-def _lagrange(nodes: Tensor, k: int, t: Tensor) -> Tensor:
+def _lagrange(nodes: tuple[float, ...], k: int, t: Tensor) -> Tensor:
     value = torch.ones_like(t)
-    for j in range(len(nodes)):
+    for j, node in enumerate(nodes):
         if j != k:
-            value = value * ((t - nodes[j]) / (nodes[k] - nodes[j]))
+            value = value * ((t - node) / (nodes[k] - node))
     return value

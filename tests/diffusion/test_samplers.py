@@ -182,3 +182,11 @@ def test_a_sampler_changes_nothing_it_was_given(name: str) -> None:
     sample(name, MODELS["eps"], x, sigmas)
     assert torch.equal(x, kept)
     assert torch.equal(sigmas, schedule)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "dpm_adaptive"])
+def test_a_sampler_does_its_sums_without_waiting_for_the_device(name: str) -> None:
+    x = torch.empty((1, 2, 4, 4), device="meta")  # whose values nobody can ask for
+    noise = NoiseSource(3, tuple(x.shape), device="meta")
+    sigmas = torch.tensor([10.0, 5.0, 2.0, 1.0, 0.0])
+    assert sample(name, MODELS["eps"], x, sigmas, noise=noise).device.type == "meta"
