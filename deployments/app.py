@@ -19,9 +19,15 @@ from deployments.upscaler import Upscaler
 from graph.node import Stage
 
 
+class KeysNotThereError(ValueError):
+    """A setting that asks for keys; to serve without them instead would be worse than nothing."""
+
+
 def build(config: AppConfig) -> Application:
     """The application of serve_config.yaml."""
     settings = Settings()
+    if settings.auth == "on":
+        raise KeysNotThereError("COMFYRAY_AUTH=on needs keys, which this version does not have")
     site = Site(settings.models_dir.resolve(), config.device, config.dtype, config.torch_threads)
     has_gpu = wants_gpu(config)
 

@@ -7,6 +7,7 @@ of what it started is left, and nothing else is touched. It imports neither ray 
 
 import argparse
 import ctypes
+import json
 import os
 import secrets
 import selectors
@@ -27,6 +28,13 @@ import psutil
 from deployments.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+FIRST_WORKFLOW = {  # needs no model
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 256, "height": 256, "batch_size": 1, "color": 3368601},
+    },
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "hello"}},
+}
 SHUTDOWN_S = 30.0  # Serve drains for about five; then Ray
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
@@ -188,6 +196,12 @@ def serve_patiently(command: list[str], environment: Mapping[str, str], url: str
     return serve(command, environment, url)
 
 
+def first_request(url: str) -> str:
+    """The line to try."""
+    body = json.dumps({"workflow": FIRST_WORKFLOW})
+    return f"curl -s {url}/api/v7/comfyui/execute -H 'Content-Type: application/json' -d '{body}'"
+
+
 def serve(command: list[str], environment: Mapping[str, str], url: str) -> int:
     """Run the child until it ends or somebody wants it to; gives the exit status."""
     adopt_orphans()
@@ -196,7 +210,7 @@ def serve(command: list[str], environment: Mapping[str, str], url: str) -> int:
     )
     try:
         wait_until_served(child, url)
-        say(f"curl -s {url}/object_info/KSampler")
+        say(first_request(url))
         child.wait()
     except Interrupted:
         say("shutting down (once more: at once) ...")

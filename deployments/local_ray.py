@@ -26,7 +26,7 @@ from ray.serve.context import _get_global_client
 
 from deployments.launch import end_with_parent
 
-POLL_S = 0.2
+POLL_S = 0.5
 
 
 class ApplicationFailedError(Exception):
