@@ -74,7 +74,7 @@ class EncodeStage:
         """ComfyUI's CLIPTextEncode.
 
         Raises:
-            PromptTooDeepError, BadModelFile, UnknownChangeError.
+            PromptDepthError, BadModelFile, UnknownChangeError.
         """
         return await self._condition(clip, Prompt(text), {})
 

@@ -28,7 +28,7 @@ EMBEDDING = "embedding:"
 
 
 @dataclass(eq=False)
-class PromptTooDeepError(ServiceError):
+class PromptDepthError(ServiceError):
     """A prompt whose parentheses nest deeper than anybody means."""
 
     status = 422
@@ -57,20 +57,20 @@ def check_depth(text: str) -> None:
     """Refuse parentheses that nest too deep.
 
     Raises:
-        PromptTooDeepError: more than `DEEPEST` are open at once.
+        PromptDepthError: more than `DEEPEST` are open at once.
     """
     depth = 0
     for parenthesis in re.findall(r"[()]", text):
         depth = depth + 1 if parenthesis == "(" else max(depth - 1, 0)
         if depth > DEEPEST:
-            raise PromptTooDeepError(DEEPEST)
+            raise PromptDepthError(DEEPEST)
 
 
 def segments(text: str) -> list[tuple[str, float]]:
     """The pieces of `text` that share a weight, in order, without the syntax.
 
     Raises:
-        PromptTooDeepError: parentheses nest too deep.
+        PromptDepthError: parentheses nest too deep.
     """
     check_depth(text)
     hidden = text.replace("\\)", "\0\1").replace("\\(", "\0\2")
@@ -124,7 +124,7 @@ def chunks(
     """The chunks of a prompt, at least one. `pad` is the id that fills them up.
 
     Raises:
-        PromptTooDeepError: parentheses nest too deep.
+        PromptDepthError: parentheses nest too deep.
     """
     groups: list[list[Weighted]] = []
     for segment, weight in segments(text):

@@ -163,7 +163,7 @@ class TextEncoder:
         `stop_at_layer` is clip skip: -1 the last layer, -2 the one before it.
 
         Raises:
-            PromptTooDeepError: parentheses nest too deep.
+            PromptDepthError: parentheses nest too deep.
         """
         read = [self._tokenized(prompt) for prompt in prompts]
         encoded = {}

@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -168,11 +167,10 @@ BESIDE_THE_WEIGHTS = (
 def _open_pickled(path: Path, file: ModelFile) -> Weights:
     try:
         loaded = _unpickle(path)
-    except (UnpicklingError, RuntimeError, ValueError, TypeError, EOFError, OSError) as error:
-        problem = f"not a readable checkpoint: {str(error).splitlines()[0]}"
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        problem = f"not a readable checkpoint: {reason}"
         raise BadModelFile(file.folder, file.name, problem) from error
-    except (KeyError, IndexError, AttributeError, AssertionError, zipfile.BadZipFile) as error:
-        raise BadModelFile(file.folder, file.name, "a damaged checkpoint") from error
     tensors = _state_dict(loaded)
     if not tensors:
         raise BadModelFile(file.folder, file.name, "no tensors in it")

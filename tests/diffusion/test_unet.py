@@ -34,12 +34,13 @@ def loaded(folder: Path, tensors: Mapping[str, Tensor]) -> LoadedUnet:
 def answer(unet: LoadedUnet) -> Tensor:
     shape = unet.shape
     with torch.inference_mode():
-        return unet.module(
+        answered: Tensor = unet.module(
             seeded("x", (2, shape.in_channels, 10, 6)) * 20,
             torch.tensor([500.25, 12.0]),
             encoder_hidden_states=seeded("context", (2, 9, shape.context_dim)) * 20,
             class_labels=seeded("y", (2, shape.y_dim)) * 20 if shape.y_dim else None,
         ).sample
+    return answered
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -1,0 +1,112 @@
+"""Text encoders against ComfyUI 0.3.64.
+
+tests/contract/text_encoder_shapes.json.gz has the names and shapes of four-layer CLIPs in the
+layout of each family's checkpoints; text_encoder_outputs.npz has what comfy.sd1_clip.SD1ClipModel
+(sd15), sd2_clip.SD2ClipModel, sdxl_clip.SDXLClipModel and SDXLRefinerClipModel answer, filled by
+`drawn`, to `PROMPTS` and to clip skip; of the tokens [:, ::9, ::96], of the pooled state [:, ::32].
+"""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from diffusion.text_encoder import Prompt, TextEncoder, load_text_encoder
+from diffusion.tokenizer import ClipTokenizer
+from diffusion.weights import Entry, Weights
+from graph.errors import BadModelFile
+from graph.values import ModelFile
+from tests.diffusion.model_files import CPU, Shapes, recorded, recorded_shapes, seeded
+
+PROMPTS = (
+    "",
+    "a photo of a red fox in the snow, golden hour",
+    "(a cat:1.3) and ((dog)) [bird] (x:0.4)",
+    "very detailed (landscape:1.2) with a river, " * 20,
+    "a (b:0) <|endoftext|> c",
+)
+TWO_TEXTS = {"two0": Prompt(PROMPTS[1], PROMPTS[3]), "two1": Prompt(PROMPTS[3], PROMPTS[2])}
+SHAPES = recorded_shapes("text_encoder_shapes")
+OUTPUTS = recorded("text_encoder_outputs")
+CASES = sorted({key.rpartition(".")[0] for key in OUTPUTS})
+
+
+def drawn(key: str, shape: tuple[int, ...]) -> Tensor:
+    if "token_embedding" in key:  # a whole table of 49408 rows is long to draw
+        return seeded(key, (shape[0], 32)).repeat(1, shape[1] // 32)
+    sharp = "attn.in_proj_weight" in key or "_proj.weight" in key
+    return seeded(key, tuple(shape)) * (3 if sharp else 1)
+
+
+def in_memory(tensors: Mapping[str, Tensor]) -> Weights:
+    entries = {key: Entry(tuple(value.shape), value.dtype) for key, value in tensors.items()}
+    return Weights(ModelFile("clip", "m.safetensors"), entries, tensors.__getitem__)
+
+
+def made(shapes: Shapes) -> TextEncoder:
+    weights = in_memory({key: drawn(key, shape) for key, shape in shapes.items()})
+    return load_text_encoder([weights], TOKENIZER, dtype=torch.float32, device=CPU)
+
+
+TOKENIZER = ClipTokenizer()
+
+
+@pytest.fixture(scope="module")
+def encoders() -> dict[str, TextEncoder]:
+    return {family: made(shapes) for family, shapes in SHAPES.items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_encoding_is_as_in_comfyui(case: str, encoders: dict[str, TextEncoder]) -> None:
+    family, tag, layer = case.split(".")
+    prompt = TWO_TEXTS[tag] if tag in TWO_TEXTS else Prompt(PROMPTS[int(tag[-1])])
+    stop = None if layer == "None" else int(layer)
+    (encoded,) = encoders[family].encode([prompt], stop_at_layer=stop)
+    tokens, pooled = encoded.tokens[:, ::9, ::96], encoded.pooled[:, ::32]
+    torch.testing.assert_close(tokens, OUTPUTS[case + ".tokens"], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(pooled, OUTPUTS[case + ".pooled"], rtol=1e-4, atol=1e-4)
+
+
+def test_a_prompt_is_encoded_the_same_in_any_company(encoders: dict[str, TextEncoder]) -> None:
+    prompts = [Prompt(text) for text in PROMPTS]
+    together = encoders["sdxl"].encode(prompts)
+    for prompt, encoded in zip(prompts, together, strict=True):
+        (alone,) = encoders["sdxl"].encode([prompt])
+        torch.testing.assert_close(encoded.tokens, alone.tokens, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(encoded.pooled, alone.pooled, rtol=1e-4, atol=1e-4)
+
+
+def test_learned_vectors_take_the_place_of_tokens(encoders: dict[str, TextEncoder]) -> None:
+    plain = encoders["sd15"]
+    (fox,) = TOKENIZER("fox")
+    table: Tensor = plain.parts[0].module.text_model.embeddings.token_embedding.weight
+    encoder = TextEncoder(plain.parts, TOKENIZER, plain.size, {"l": {"pet": table[fox]}.get})
+    (named,) = encoder.encode([Prompt("a red embedding:pet in snow")])
+    (written,) = encoder.encode([Prompt("a red fox in snow")])
+    torch.testing.assert_close(named.tokens, written.tokens)
+
+
+def test_two_files_that_hold_one_clip_each_make_one_encoder(
+    encoders: dict[str, TextEncoder],
+) -> None:
+    parts: dict[str, dict[str, Tensor]] = {"embedders.0": {}, "embedders.1": {}}
+    for key, shape in SHAPES["sdxl"].items():
+        _, kind, index, rest = re.split(r"^conditioner\.(embedders)\.(\d)\.", key)
+        bare = rest.removeprefix("transformer.") if index == "0" else rest.removeprefix("model.")
+        parts[f"{kind}.{index}"][bare] = drawn(key, shape)
+    files = [in_memory(tensors) for tensors in parts.values()]
+    encoder = load_text_encoder(files, TOKENIZER, dtype=torch.float32, device=CPU)
+    (found,), (wanted,) = (e.encode([Prompt("a fox")]) for e in (encoder, encoders["sdxl"]))
+    assert torch.equal(found.tokens, wanted.tokens)
+
+
+def test_a_file_without_a_text_encoder_is_refused() -> None:
+    with pytest.raises(BadModelFile, match="no text encoder found in it"):
+        made({"model.diffusion_model.out.0.bias": (3,)})
+
+
+def test_a_text_encoder_of_a_width_that_no_clip_has_is_refused() -> None:
+    with pytest.raises(BadModelFile, match="width 64"):
+        made({"text_model.embeddings.token_embedding.weight": (10, 64)})
