@@ -140,6 +140,9 @@ def main(config: Path, host: str, port: int, object_store_mib: int) -> None:
         wait_until_running()
         print("waiting for the first answer")
         signal.pause()
+    except ApplicationFailedError as error:
+        print(f"comfyray: {error}", file=sys.stderr)  # now: shutting down takes a while
+        sys.exit(1)
     finally:
         if ray.is_initialized():  # serve.shutdown() would start one
             serve.shutdown()

@@ -1,5 +1,6 @@
 """The launcher: what it refuses to start, what Ray is told, what is left at the end."""
 
+import shlex
 import signal
 import socket
 import stat
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -101,3 +103,13 @@ def test_a_signal_ends_all_that_was_started_and_nothing_else(number: signal.Sign
     stranger.wait()
     assert alive == (False, True)
     assert watcher.returncode == 0
+
+
+@pytest.mark.cluster
+def test_the_line_that_is_printed_when_ready_draws_a_picture(server: str) -> None:
+    url, *_, body = shlex.split(launch.first_request(server))[2:]
+    answer = httpx.post(url, content=body, headers={"Content-Type": "application/json"}, timeout=90)
+    while answer.json()["status"] == "processing":
+        answer = httpx.get(answer.json()["fetch_result"], timeout=90)
+    assert answer.json()["status"] == "success"
+    assert [output["node_id"] for output in answer.json()["outputs"]] == ["2"]
