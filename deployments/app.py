@@ -52,7 +52,7 @@ def bind_stages(
         Stage.ENCODE: bind("PromptEncoder", PromptEncoder, config.encoder, site, config.encoder),
         Stage.IMAGE: bind("Preprocessor", Preprocessor, config.preprocessor, site),
         Stage.SAMPLE: bind("Sampler", PooledSampler, config.sampler, site, config.sampler),
-        Stage.UPSCALE: bind("Upscaler", Upscaler, config.upscaler, site),
+        Stage.UPSCALE: bind("Upscaler", Upscaler, config.upscaler, site, config.upscaler),
     }
     pinned = {
         base: bind(f"Sampler-{base.rpartition('.')[0]}", Sampler, size, site, size, base)

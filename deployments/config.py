@@ -78,6 +78,12 @@ class SamplerConfig(Size):
     batching: bool = Field(default=True, description="Whether requests share model calls.")
 
 
+class UpscalerConfig(Size):
+    """Upscaling models. `memory_bytes` bounds the weights that stay."""
+
+    memory_bytes: PositiveInt = GIB
+
+
 class AppConfig(Part):
     """The whole application.
 
@@ -94,7 +100,7 @@ class AppConfig(Part):
     encoder: EncoderConfig = EncoderConfig()
     preprocessor: Size = Size()
     sampler: SamplerConfig = SamplerConfig()
-    upscaler: Size = Size()
+    upscaler: UpscalerConfig = UpscalerConfig()
     pinned: dict[str, SamplerConfig] = Field(
         default={}, description="Checkpoint file name -> the size of its own sampler."
     )

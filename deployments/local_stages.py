@@ -24,7 +24,7 @@ class LocalStages:
             Stage.ENCODE: PromptEncoder(site, config.encoder),
             Stage.IMAGE: Preprocessor(site),
             Stage.SAMPLE: Sampler(site, config.sampler),
-            Stage.UPSCALE: Upscaler(site),
+            Stage.UPSCALE: Upscaler(site, config.upscaler),
         }
 
     async def run(

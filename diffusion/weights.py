@@ -16,6 +16,8 @@ from graph.errors import BadModelFile
 from graph.values import ModelFile
 
 PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin"})
+# Where training scripts put the weights; of two sets, the averaged one (BasicSR's) is for use.
+WRAPPERS = ("state_dict", "params_ema", "params")
 MAX_HEADER_BYTES = 32 * 2**20  # the longest of public models is below 2 MiB
 SAFETENSORS_DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,
@@ -199,8 +201,8 @@ def _state_dict(loaded: Any) -> dict[str, Tensor]:
     """The tensors by name, from under the wrappers that training scripts put around them."""
     if not isinstance(loaded, Mapping):
         return {}
-    inner = loaded.get("state_dict")
-    if inner is None and len(loaded) == 1:
-        inner = next(iter(loaded.values()))
-    source = inner if isinstance(inner, Mapping) else loaded
+    wrapped = [loaded.get(name) for name in WRAPPERS]
+    if len(loaded) == 1:
+        wrapped.extend(loaded.values())
+    source = next((inner for inner in wrapped if isinstance(inner, Mapping)), loaded)
     return {str(key): value for key, value in source.items() if isinstance(value, Tensor)}

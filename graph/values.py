@@ -81,6 +81,14 @@ class Vae:
     file: ModelFile
 
 
+@dataclass(frozen=True)
+class UpscaleModel:
+    """A network that makes pictures larger: the file it is in."""
+
+    link: ClassVar = Link("UPSCALE_MODEL")
+    file: ModelFile
+
+
 @dataclass(frozen=True, eq=False)
 class Condition:
     """One prompt and where and when it applies. A CONDITIONING is a tuple of these."""

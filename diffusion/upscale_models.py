@@ -1,0 +1,140 @@
+"""Upscaling models from their files, by way of spandrel, which tells them by their tensors' names.
+
+spandrel imports torchvision for two of its forty architectures, LaMa (which is for inpainting) and
+RestoreFormer. Where torchvision is not installed these two are left out, and all others work.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from math import prod
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from diffusion.weights import Weights
+
+if TYPE_CHECKING:
+    from spandrel import (  # type: ignore[import-untyped]
+        ImageModelDescriptor,
+        ModelDescriptor,
+    )
+
+NEED_TORCHVISION = ("LaMa", "RestoreFormer")
+COLORS = 3
+SPARE_BYTES = 2**30  # a network may take so much more than four times its file
+LONGEST_PROBLEM = 300  # characters
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedUpscaler:
+    """A network that makes pictures `scale` times larger along each side, ready to run."""
+
+    descriptor: "ImageModelDescriptor[Any]"
+    device: torch.device
+    scale: int
+    size: int  # bytes
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor) -> Tensor:
+        """[1, 3, H, W] in 0..1 on any device to [1, 3, H * scale, W * scale] on the CPU."""
+        upscaled: Tensor = self.descriptor(x.to(self.device, torch.float32))
+        return upscaled.cpu()
+
+
+def load_upscaler(weights: Weights, *, device: torch.device) -> LoadedUpscaler:
+    """The network in a file, in float32 as ComfyUI runs it.
+
+    Raises:
+        BadModelFile: it is none, or is damaged, or not one that takes and gives coloured pictures.
+    """
+    descriptor = _describe(weights)
+    if descriptor.input_channels != COLORS or descriptor.output_channels != COLORS:
+        channels = f"{descriptor.input_channels} channels to {descriptor.output_channels}"
+        raise weights.bad(problem=f"it turns pictures of {channels}, not of 3 to 3")
+    model = descriptor.model.float().eval().requires_grad_(requires_grad=False).to(device)
+    tensors = [*model.parameters(), *model.buffers()]
+    return LoadedUpscaler(
+        descriptor=descriptor,
+        device=device,
+        scale=descriptor.scale,
+        size=sum(t.numel() * t.element_size() for t in tensors),
+    )
+
+
+def _describe(weights: Weights) -> "ImageModelDescriptor[Any]":
+    spandrel = import_spandrel()
+    tensors = {key: weights[key] for key in weights}
+    limit = 4 * sum(t.numel() * t.element_size() for t in tensors.values()) + SPARE_BYTES
+    try:
+        with AllocationLimit(limit):
+            descriptor: ModelDescriptor = spandrel.MAIN_REGISTRY.load(tensors)
+    except spandrel.UnsupportedModelError as error:
+        examples = ", ".join(sorted(weights)[:3])
+        raise weights.bad(
+            problem=f"no known upscaling model; found {len(weights)} tensors such as {examples}"
+        ) from error
+    except Exception as error:  # whatever an architecture raises, the file gave the reason
+        raise weights.bad(problem=f"not a whole upscaling model: {_short(error)}") from error
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor):
+        raise weights.bad(problem=f"{descriptor.architecture.name} does not upscale pictures")
+    return descriptor
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST_PROBLEM else text[:LONGEST_PROBLEM] + "..."
+
+
+class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, torch makes no more than `limit_bytes` of new tensors, what is freed included.
+
+    A file of a few bytes can name sizes whose network would take all memory there is.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._left = limit_bytes
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        options = kwargs or {}
+        if args and isinstance(args[0], list | tuple) and all(isinstance(n, int) for n in args[0]):
+            dtype = options.get("dtype") or torch.get_default_dtype()
+            self._left -= prod(args[0]) * dtype.itemsize
+            if self._left < 0:
+                problem = f"its sizes, such as {list(args[0])}, do not belong to a file this small"
+                raise ValueError(problem)
+        return func(*args, **options)
+
+
+def import_spandrel() -> Any:
+    """The library; importing it takes more than a second."""
+    if find_spec("torchvision") is None:
+        for name in NEED_TORCHVISION:
+            module = ModuleType(f"spandrel.architectures.{name}")
+            setattr(module, f"{name}Arch", lambda name=name: LeftOut(name))
+            sys.modules.setdefault(module.__name__, module)
+    import spandrel  # noqa: PLC0415 - see above
+
+    return spandrel
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An architecture that cannot be imported here. No file is found to be one."""
+
+    id: str
+
+    @staticmethod
+    def detect(_: Mapping[str, object]) -> bool:
+        return False

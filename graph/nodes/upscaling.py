@@ -1,0 +1,37 @@
+"""Pictures made larger by a network."""
+
+from typing import Annotated, Protocol
+
+from graph.node import Files, Stage, node
+from graph.values import Image, ModelFile, UpscaleModel
+
+
+class Upscaling(Protocol):
+    async def upscale(self, model: UpscaleModel, image: Image) -> Image: ...
+
+
+@node(
+    "UpscaleModelLoader",
+    runs_on=Stage.INLINE,
+    display_name="Load Upscale Model",
+    category="loaders",
+)
+def load_upscale_model(
+    *, model_name: Annotated[ModelFile, Files("upscale_models")]
+) -> UpscaleModel:
+    """Name an upscaling model."""
+    return UpscaleModel(model_name)
+
+
+@node(
+    "ImageUpscaleWithModel",
+    runs_on=Stage.UPSCALE,
+    display_name="Upscale Image (using Model)",
+    category="image/upscaling",
+    costly=True,
+)
+async def upscale_image(
+    upscalers: Upscaling, *, upscale_model: UpscaleModel, image: Image
+) -> Image:
+    """Make pictures as much larger as the model does."""
+    return await upscalers.upscale(upscale_model, image)
