@@ -19,6 +19,7 @@ class _Seat(Generic[V]):
     value: V | None = None
     loaded: bool = False
     leases: int = 0
+    upon: "_Seat[V] | None" = None  # leased for as long as this seat is there
 
 
 class Residency(Generic[K, V]):
@@ -52,6 +53,24 @@ class Residency(Generic[K, V]):
                 self._evict()
                 self._changed.notify_all()
 
+    @contextmanager
+    def lease_upon(
+        self, base: K, load_base: Callable[[], V], key: K, lay: Callable[[V], V]
+    ) -> Iterator[V]:
+        """As `lease`, for a value that `lay` makes of the value of `base` and that shares memory
+        with it: the base stays for as long as what was made of it.
+        """
+
+        def load() -> V:
+            below = self._take(base, load_base, 0)
+            with self._changed:
+                self._seats[key].upon = below
+            assert below.value is not None
+            return lay(below.value)
+
+        with self.lease(key, load) as value:
+            yield value
+
     def resident(self) -> tuple[K, ...]:
         """The keys in memory, least recently used first."""
         with self._changed:
@@ -66,7 +85,7 @@ class Residency(Generic[K, V]):
         """Drop idle values whose key `select` picks; those in use stay."""
         with self._changed:
             for key in [k for k, seat in self._seats.items() if _idle(seat) and select(k)]:
-                del self._seats[key]
+                self._drop(key)
             self._changed.notify_all()
 
     def _take(self, key: K, load: Callable[[], V], needs_bytes: int) -> _Seat[V]:
@@ -99,7 +118,7 @@ class Residency(Generic[K, V]):
             size = self._size(value)
         except BaseException:
             with self._changed:
-                del self._seats[key]
+                self._drop(key)
                 self._changed.notify_all()
             raise
         with self._changed:
@@ -117,11 +136,16 @@ class Residency(Generic[K, V]):
 
     def _evict(self, down_to: int | None = None) -> None:
         limit = self._budget if down_to is None else down_to
-        used = self._used()
-        for key in [key for key, seat in self._seats.items() if _idle(seat)]:
-            if used <= limit:
+        while self._used() > limit:
+            idle = next((key for key, seat in self._seats.items() if _idle(seat)), None)
+            if idle is None:
                 return
-            used -= self._seats.pop(key).bytes
+            self._drop(idle)
+
+    def _drop(self, key: K) -> None:
+        below = self._seats.pop(key).upon
+        if below is not None:
+            below.leases -= 1
 
     def _used(self) -> int:
         return sum(seat.bytes for seat in self._seats.values())
