@@ -86,6 +86,7 @@ class Denoiser:
         self._module = module
         self._dtype = dtype
         self._device = device
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         place_attention(module)
         self._layers = cross_attention_layers(module)
         self._projected: WeakKeyDictionary[Embedding, KeysAndValues] = WeakKeyDictionary()
@@ -99,6 +100,11 @@ class Denoiser:
     def forget(self) -> None:
         """Let go of what was kept for the jobs of the last calls."""
         self._prompts.clear()
+
+    @property
+    def remembered(self) -> int:
+        """Prompts whose keys and values are kept; none once their jobs are gone and forgotten."""
+        return len(self._projected)
 
     @torch.inference_mode()
     def __call__(self, rows: Sequence[Row]) -> list[Tensor]:
@@ -147,7 +153,7 @@ class Denoiser:
             prompts.keys_and_values, frozenset(patch.kind for patch in parts[0].row.patches)
         )
         output = self._module(
-            sample.to(self._dtype),
+            sample.to(self._dtype, memory_format=torch.channels_last),
             _timesteps(parts).to(self._device),
             encoder_hidden_states=prompts.context,
             class_labels=prompts.y,

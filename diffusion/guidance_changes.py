@@ -82,7 +82,8 @@ def perpendicular(
     (Armandpour et al. 2023, eq. 6; ComfyUI comfy_extras/nodes_perpneg.py, perp_neg)
     """
     positive, negative = cond - nothing, uncond - nothing
-    along = (negative * positive).sum() / torch.linalg.vector_norm(positive) ** 2
+    length: Tensor = torch.linalg.vector_norm(positive)
+    along = (negative * positive).sum() / length**2
     return nothing + scale * (positive - (negative - along * positive) * neg_scale)
 
 
@@ -189,8 +190,8 @@ def cfg_norm(change: Change) -> After:
     strength = float(change["strength"])
 
     def after(predicted: Predicted, denoised: Tensor) -> Tensor:
-        limit = torch.linalg.vector_norm(predicted.cond, dim=1, keepdim=True)
-        length = torch.linalg.vector_norm(denoised, dim=1, keepdim=True) + 1e-8
+        limit: Tensor = torch.linalg.vector_norm(predicted.cond, dim=1, keepdim=True)
+        length: Tensor = torch.linalg.vector_norm(denoised, dim=1, keepdim=True) + 1e-8
         return denoised * (limit / length).clamp(0.0, 1.0) * strength
 
     return unasking(after)

@@ -1,6 +1,7 @@
 """A sample stage over narrow models of random weights, and requests to it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,12 @@ def request(
         "positive": prompt(seed) if positive is None else positive,
         "negative": prompt(seed + 100) if negative is None else negative,
     }
-    return custom_request(
-        "cfg", prompts, {"cfg": cfg}, seed, sampler, steps, denoise, latent, model
+    scales = {"cfg": cfg}
+    asked = custom_request(
+        "cfg", prompts, scales, seed, sampler=sampler, steps=steps, denoise=denoise
     )
+    guider = asked.guider if model is None else replace(asked.guider, model=model)
+    return replace(asked, guider=guider, latent=asked.latent if latent is None else latent)
 
 
 def custom_request(

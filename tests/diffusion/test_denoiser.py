@@ -1,0 +1,186 @@
+"""Many rows in one call of a real, narrow network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from diffusion.conditioning import prepare
+from diffusion.denoiser import FEATURE_MAPS, Denoiser
+from diffusion.frame import Frame
+from diffusion.model_sampling import ModelSampling, Prediction, discrete
+from diffusion.rows import Row
+from diffusion.unet import LoadedUnet, load_unet
+from diffusion.weights import open_weights
+from graph.values import Change, Condition
+from tests.diffusion.model_files import CPU
+from tests.diffusion.narrow_stage import INPAINT, NARROW, REFINER, drawn, write_models
+
+PIXEL_BYTES = FEATURE_MAPS * 32 * 4
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LoadedUnet]:
+    folder = tmp_path_factory.mktemp("narrow")
+    write_models(folder)
+    return {
+        file.name: load_unet(
+            open_weights(Path(folder / file.name), file), dtype=torch.float32, device=CPU
+        )
+        for file in (NARROW, INPAINT, REFINER)
+    }
+
+
+def denoiser(unet: LoadedUnet, *, max_rows: int = 64, activation_bytes: int = 2**30) -> Denoiser:
+    return Denoiser(
+        unet.module,
+        max_rows=max_rows,
+        activation_bytes=activation_bytes,
+        dtype=torch.float32,
+        device=CPU,
+    )
+
+
+def row(
+    unet: LoadedUnet,
+    seed: int = 1,
+    *,
+    batch: int = 1,
+    tokens: int = 77,
+    prediction: Prediction = "eps",
+    sigma: float = 3.0,
+    patches: tuple[Change, ...] = (),
+) -> Row:
+    x = drawn(seed, batch, 4, 8, 8)
+    sampling = discrete(prediction)
+    frame = Frame(x, None, sampling, unet.latent_format, unet.in_channels, unet.y_kind)
+    condition = Condition(
+        drawn(seed + 50, 1, tokens, unet.shape.context_dim), pooled=drawn(seed, 1, 1280)
+    )
+    (prompt,) = prepare({"positive": (condition,)}, frame)["positive"]
+    return Row(x, torch.tensor(sigma), prompt, sampling, patches)
+
+
+def direct(unet: LoadedUnet, asked: Row) -> Tensor:
+    """The same answer, from the network as diffusers runs it."""
+    sampling: ModelSampling = asked.sampling
+    count = len(asked.x)
+    with torch.inference_mode():
+        output = unet.module(
+            sampling.input_scaling(asked.sigma, asked.x),
+            sampling.timestep(asked.sigma).float().expand(count),
+            encoder_hidden_states=asked.prompt.embedding.context.expand(count, -1, -1),
+        ).sample
+    return sampling.denoised(asked.sigma, output, asked.x)
+
+
+def apart(answering: Denoiser, rows: Sequence[Row]) -> list[Tensor]:
+    return [answering([each])[0] for each in rows]
+
+
+def assert_close(got: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_the_answer_is_the_networks_own(models: dict[str, LoadedUnet], tmp_path: Path) -> None:
+    write_models(tmp_path)
+    fresh = load_unet(open_weights(tmp_path / NARROW.name, NARROW), dtype=torch.float32, device=CPU)
+    expected = direct(fresh, row(fresh, batch=2))
+    assert_close(denoiser(models[NARROW.name])([row(fresh, batch=2)]), [expected])
+
+
+def test_rows_of_any_sigma_prediction_and_prompt_length_share_a_call(
+    models: dict[str, LoadedUnet],
+) -> None:
+    unet = models[NARROW.name]
+    rows = [
+        row(unet, 1),
+        row(unet, 2, tokens=154, sigma=0.5),
+        row(unet, 3, tokens=231, prediction="v"),
+        row(unet, 4, batch=3, prediction="x0"),
+    ]
+    answering = denoiser(unet)
+    assert_close(answering(rows), apart(answering, rows))
+
+
+@pytest.mark.parametrize("name", [INPAINT.name, REFINER.name])
+def test_channels_and_sizes_of_each_row_are_its_own(
+    models: dict[str, LoadedUnet], name: str
+) -> None:
+    unet = models[name]
+    rows = [row(unet, 1, batch=2), row(unet, 2)]
+    answering = denoiser(unet)
+    assert_close(answering(rows), apart(answering, rows))
+
+
+def test_a_call_holds_no_more_than_memory_is_estimated_for(models: dict[str, LoadedUnet]) -> None:
+    answering = denoiser(models[NARROW.name], activation_bytes=6 * 64 * PIXEL_BYTES)
+    assert (answering.limit(8, 8), answering.limit(16, 8), answering.limit(64, 64)) == (6, 3, 1)
+
+
+class Cramped(torch.nn.Module):
+    """A network on a device that holds at most so many pictures."""
+
+    def __init__(self, inside: Any, room: int) -> None:
+        super().__init__()
+        self.inside = inside
+        self.room = room
+        self.tried: list[int] = []
+        self.config = inside.config
+        self.attn_processors = inside.attn_processors
+        self.set_attn_processor = inside.set_attn_processor
+
+    def get_submodule(self, target: str) -> torch.nn.Module:
+        found: torch.nn.Module = self.inside.get_submodule(target)
+        return found
+
+    def forward(self, sample: Tensor, *arguments: Any, **options: Any) -> Any:
+        self.tried.append(len(sample))
+        if len(sample) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.inside(sample, *arguments, **options)
+
+
+def cramped(unet: LoadedUnet, room: int) -> tuple[Denoiser, Cramped]:
+    module: Any = Cramped(unet.module, room)
+    answering = Denoiser(
+        module, max_rows=64, activation_bytes=2**30, dtype=torch.float32, device=CPU
+    )
+    return answering, module
+
+
+def test_a_call_that_runs_out_of_memory_is_halved_and_goes_on(
+    models: dict[str, LoadedUnet],
+) -> None:
+    unet = models[NARROW.name]
+    rows = [row(unet, 1, batch=3), row(unet, 2, batch=3)]
+    answering, module = cramped(unet, room=2)
+    assert_close(answering(rows), apart(denoiser(unet), rows))
+    assert module.tried == [6, 3, 1, 1, 1, 1, 1, 1]
+
+
+def test_one_picture_that_does_not_fit_is_an_error(models: dict[str, LoadedUnet]) -> None:
+    answering, _ = cramped(models[NARROW.name], room=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        answering([row(models[NARROW.name])])
+
+
+def test_blind_self_attention_changes_the_answer_of_its_own_rows_only(
+    models: dict[str, LoadedUnet],
+) -> None:
+    unet = models[NARROW.name]
+    answering = denoiser(unet)
+    plain, blind = answering([row(unet), row(unet, patches=(Change("identity_attention"),))])
+    assert_close([plain], answering([row(unet)]))
+    assert float((plain - blind).abs().max()) > 1e-3
+
+
+def test_nothing_of_a_job_is_kept_once_it_is_forgotten(models: dict[str, LoadedUnet]) -> None:
+    answering = denoiser(models[NARROW.name])
+    answering([row(models[NARROW.name])])
+    answering.forget()
+    assert answering.remembered == 0
