@@ -5,7 +5,7 @@ have, and diffusers' (`down_blocks`, `mid_block`, `up_blocks`). Neither file nam
 known models are consulted, so a slimmed relative of a model is as good as the model.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Any
@@ -82,9 +82,9 @@ def read_shape(weights: Weights) -> UnetShape | None:
     """
     try:
         if "input_blocks.0.0.weight" in weights:
-            shape = _LdmReader(weights).shape()
+            shape = LdmReader(weights).shape()
         elif "down_blocks.0.resnets.0.norm1.weight" in weights:
-            shape = _DiffusersReader(weights).shape()
+            shape = DiffusersReader(weights).shape()
         else:
             return None
     except (KeyError, IndexError, ValueError) as error:
@@ -105,7 +105,9 @@ def _check(shape: UnetShape, weights: Weights) -> None:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class Reader:
+    """Reads parts of a U-Net's shape. Raises KeyError for what is not there."""
+
     weights: Weights
 
     def count(self, pattern: str) -> int:
@@ -129,7 +131,7 @@ class _Reader:
         return self.width(to_k, 1), len(self.weights.shape(proj_in)) == 2
 
 
-class _LdmReader(_Reader):
+class LdmReader(Reader):
     """Reads `input_blocks.i`, where each is the first convolution, a layer or a downsampler."""
 
     def shape(self) -> UnetShape:
@@ -172,7 +174,7 @@ class _LdmReader(_Reader):
         return self.depth("middle_block.1")
 
 
-class _DiffusersReader(_Reader):
+class DiffusersReader(Reader):
     """Reads `down_blocks.l.resnets.j` and their mirror image."""
 
     def shape(self) -> UnetShape:
@@ -272,7 +274,11 @@ def diffusers_keys(weights: Weights, shape: UnetShape) -> dict[str, str]:
     """diffusers' key -> the key in `weights`, for every tensor that is part of the U-Net."""
     if "conv_in.weight" in weights:
         return {key.replace("add_embedding.", "class_embedding."): key for key in weights}
-    names = module_names(shape)
+    return renamed(weights, module_names(shape))
+
+
+def renamed(weights: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+    """New key -> the key in `weights`, for every tensor of a module that `names` renames."""
     found = {}
     for key in weights:
         start = key
