@@ -28,11 +28,19 @@ def morph(image: Tensor, operation: MorphologyOperation, kernel_size: int) -> Te
 def dilate(x: Tensor, reach: tuple[int, int]) -> Tensor:
     """[B, C, H, W] with the largest value from `reach` (before, after) pixels around each."""
     before, after = (min(r, max(x.shape[-2:])) for r in reach)  # further there is nothing
-    size = before + after + 1
-    rows = pad(x, (before, after, 0, 0), value=float("-inf"))
-    wide = max_pool2d(rows, (1, size), stride=1)
-    columns = pad(wide, (0, 0, before, after), value=float("-inf"))
-    return max_pool2d(columns, (size, 1), stride=1)
+    wide = _largest(pad(x, (before, after, 0, 0), value=float("-inf")), -1, before + after + 1)
+    return _largest(pad(wide, (0, 0, before, after), value=float("-inf")), -2, before + after + 1)
+
+
+def _largest(x: Tensor, axis: int, size: int) -> Tensor:
+    """The largest of every `size` neighbours along an axis, from windows that double."""
+    reached = 1
+    while reached < size:
+        step = min(reached, size - reached)
+        rest = x.shape[axis] - step
+        x = torch.maximum(x.narrow(axis, 0, rest), x.narrow(axis, step, rest))
+        reached += step
+    return x
 
 
 def erode(x: Tensor, reach: tuple[int, int]) -> Tensor:

@@ -125,6 +125,28 @@ def empty_ltxv_video_latent(
     return latents.empty_latent((batch_size, 128, (length - 1) // 8 + 1, height // 32, width // 32))
 
 
+@node("EmptyLatentHunyuan3Dv2", runs_on=Stage.SAMPLE, category="latent/3d")
+def empty_hunyuan_3d_latent(
+    latents: EmptyLatents,
+    *,
+    resolution: Annotated[int, Widget(min=1, max=8192)] = 3072,
+    batch_size: Batch = 1,
+) -> Latent:
+    """Make empty latents to denoise (Hunyuan 3D)."""
+    return latents.empty_latent((batch_size, 64, resolution))
+
+
+@node("EmptyAceStepLatentAudio", runs_on=Stage.SAMPLE, category="latent/audio")
+def empty_ace_step_latent(
+    latents: EmptyLatents,
+    *,
+    seconds: Annotated[float, Widget(min=1.0, max=1000.0, step=0.1)] = 120.0,
+    batch_size: Batch = 1,
+) -> Latent:
+    """Make empty sound to denoise (ACE-Step)."""
+    return latents.empty_latent((batch_size, 8, 16, int(seconds * 44100 / 512 / 8)))
+
+
 @node("TrimVideoLatent", runs_on=Stage.SAMPLE, category="latent/video")
 def trim_latent(
     latents: EmptyLatents,
