@@ -7,7 +7,12 @@ of the step engine, and runs autoencoders on a thread of their own beside the st
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -20,10 +25,12 @@ from diffusion.engine import Job, Preview, Report, StepEngine, Track
 from diffusion.frame import process_out
 from diffusion.model_changes import check_changes, model_sampling
 from diffusion.model_sampling import ModelSampling
+from diffusion.noising import noised
 from diffusion.request import latent_for, prepare_run
 from diffusion.residency import Residency
 from diffusion.sampling import sample
 from diffusion.schedules import ksampler_sigmas
+from diffusion.tiles import decode_tiled, encode_tiled
 from diffusion.unet import (
     FAMILIES,
     LoadedUnet,
@@ -34,7 +41,8 @@ from diffusion.unet import (
 )
 from diffusion.vae import LoadedVae, decode, encode, load_vae
 from diffusion.weights import Weights
-from graph.sampling import SampleRequest
+from graph.events import Warned
+from graph.sampling import Noise, SampleRequest
 from graph.values import Change, Latent, Model, ModelFile, Vae
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
@@ -73,8 +81,8 @@ class SampleStage:
         """A stage that keeps weights within `budget_bytes`.
 
         A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
-        `batching` off lets every job step alone. `apply_changes` lays changes of the kinds
-        `weight_changes` on a freshly loaded model.
+        `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
+        kinds `weight_changes` of one without, which it leaves alone and may share memory with.
         """
         self._open = open_weights
         self._device = device
@@ -109,6 +117,8 @@ class SampleStage:
         model = request.guider.model
         self._check(model)
         async with self._unet(model) as resident:
+            for warning in resident.unet.warnings if report else ():
+                report(Warned(request.node_id, warning))
             latent = latent_for(request.latent, resident.unet)
             if len(request.sigmas) == 0:
                 return latent, latent
@@ -156,6 +166,25 @@ class SampleStage:
         async with self._vae(vae) as loaded:
             return await self._beside_steps(encode, loaded, image)
 
+    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Tensor:
+        """As `decode`, in tiles of so many picture pixels along a side."""
+        work = partial(decode_tiled, tile=tile, overlap=overlap)
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(work, loaded, latent.samples)
+
+    async def encode_tiled(self, vae: Vae, image: Tensor, *, tile: int, overlap: int) -> Tensor:
+        """As `encode`, in tiles of so many picture pixels along a side."""
+        work = partial(encode_tiled, tile=tile, overlap=overlap)
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(work, loaded, image)
+
+    async def add_noise(self, model: Model, noise: Noise, sigmas: Tensor, latent: Latent) -> Latent:
+        """`latent` with the noise that `model` would have between the ends of `sigmas`."""
+        sampling = await self.model_sampling(model)
+        async with self._unet(model) as resident:
+            own = resident.unet.latent_format
+            return await asyncio.to_thread(noised, latent, noise, sigmas, sampling, own)
+
     async def close(self) -> None:
         await self._engine.close()
         self._vae_thread.shutdown()
@@ -176,16 +205,24 @@ class SampleStage:
     def _unet(self, model: Model) -> AbstractAsyncContextManager[ResidentUnet]:
         """The weights of `model`: jobs whose models differ in other ways share them."""
         laid = tuple(c for c in model.changes if c.kind in self._weight_changes)
-        load = partial(self._load_unet, model.file, laid)
-        return leased(self._resident, ("unet", model.file, laid), load)
+        base, load = ("unet", model.file), partial(self._load_unet, model.file)
+        if not laid:
+            return leased(self._resident.lease(base, load))
+        change = partial(self._changed, changes=laid)
+        return leased(self._resident.lease_upon(base, load, (*base, laid), change))
 
     def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
-        return leased(self._resident, ("vae", vae.file), partial(self._load_vae, vae.file))
+        load = partial(self._load_vae, vae.file)
+        return leased(self._resident.lease(("vae", vae.file), load))
 
-    def _load_unet(self, file: ModelFile, changes: tuple[Change, ...]) -> ResidentUnet:
-        unet = load_unet(self._open(file), dtype=self._dtype, device=self._device)
-        if changes and self._apply is not None:
-            unet = self._apply(unet, changes)
+    def _load_unet(self, file: ModelFile) -> ResidentUnet:
+        return self._asked(load_unet(self._open(file), dtype=self._dtype, device=self._device))
+
+    def _changed(self, base: ResidentUnet, *, changes: tuple[Change, ...]) -> ResidentUnet:
+        assert self._apply is not None
+        return self._asked(self._apply(base.unet, changes))
+
+    def _asked(self, unet: LoadedUnet) -> ResidentUnet:
         denoiser = Denoiser(
             unet.module,
             max_rows=self._max_rows,
@@ -200,12 +237,9 @@ class SampleStage:
 
 
 @asynccontextmanager
-async def leased(
-    resident: Residency[Hashable, Any], key: Hashable, load: Callable[[], Any]
-) -> AsyncIterator[Any]:
+async def leased(lease: AbstractContextManager[Any]) -> AsyncIterator[Any]:
     """A lease that may have to load, or to wait for another to load, off the event loop."""
     stack = ExitStack()
-    lease = resident.lease(key, load)
     entering = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, lease))
     try:
         value = await asyncio.shield(entering)

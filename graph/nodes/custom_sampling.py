@@ -1,6 +1,6 @@
 """Sampling taken apart: noise, guiders, samplers, and what puts them together."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from graph.node import Stage, Widget, node
 from graph.nodes.sampling import Cfg, Sampling, Seed, cfg_guider
@@ -8,6 +8,12 @@ from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest, Sigmas
 from graph.values import Conditioning, Latent, Model
 
 NegScale = Annotated[float, Widget(min=0.0, max=100.0, step=0.01)]
+
+
+class NoiseAdding(Protocol):
+    async def add_noise(
+        self, model: Model, noise: Noise, sigmas: Sigmas, latent: Latent
+    ) -> Latent: ...
 
 
 @node(
@@ -66,6 +72,14 @@ def random_noise(*, noise_seed: Seed = 0) -> Noise:
 def no_noise() -> Noise:
     """Start from the latent as it is."""
     return Noise(None)
+
+
+@node("AddNoise", runs_on=Stage.SAMPLE, category="_for_testing/custom_sampling/noise")
+async def add_noise(
+    stage: NoiseAdding, *, model: Model, noise: Noise, sigmas: Sigmas, latent_image: Latent
+) -> Latent:
+    """Add the noise of a schedule's beginning to a latent."""
+    return await stage.add_noise(model, noise, sigmas, latent_image)
 
 
 @node("CFGGuider", runs_on=Stage.SAMPLE, category="sampling/custom_sampling/guiders")

@@ -1,0 +1,56 @@
+"""Between pictures and latents, tile by tile."""
+
+from typing import Annotated, Protocol
+
+from graph.node import Stage, Widget, node
+from graph.values import Image, Latent, Tensor, Vae
+
+Overlap = Annotated[int, Widget(min=0, max=4096, step=32)]
+Frames = Annotated[int, Widget(min=8, max=4096, step=4)]
+FrameOverlap = Annotated[int, Widget(min=4, max=4096, step=4)]
+
+
+class TiledAutoencoding(Protocol):
+    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Image: ...
+
+    async def encode_tiled(self, vae: Vae, image: Image, *, tile: int, overlap: int) -> Tensor: ...
+
+
+@node(
+    "VAEDecodeTiled",
+    runs_on=Stage.SAMPLE,
+    display_name="VAE Decode (Tiled)",
+    category="_for_testing",
+)
+async def decode_tiled(
+    autoencoders: TiledAutoencoding,
+    *,
+    samples: Latent,
+    vae: Vae,
+    tile_size: Annotated[int, Widget(min=64, max=4096, step=32)] = 512,
+    overlap: Overlap = 64,
+    temporal_size: Frames = 64,  # noqa: ARG001 - of videos' autoencoders
+    temporal_overlap: FrameOverlap = 8,  # noqa: ARG001
+) -> Image:
+    """Pictures of latents that are too large to be decoded in one piece."""
+    return await autoencoders.decode_tiled(vae, samples, tile=tile_size, overlap=overlap)
+
+
+@node(
+    "VAEEncodeTiled",
+    runs_on=Stage.SAMPLE,
+    display_name="VAE Encode (Tiled)",
+    category="_for_testing",
+)
+async def encode_tiled(
+    autoencoders: TiledAutoencoding,
+    *,
+    pixels: Image,
+    vae: Vae,
+    tile_size: Annotated[int, Widget(min=64, max=4096, step=64)] = 512,
+    overlap: Overlap = 64,
+    temporal_size: Frames = 64,  # noqa: ARG001
+    temporal_overlap: FrameOverlap = 8,  # noqa: ARG001
+) -> Latent:
+    """Latents of pictures that are too large to be encoded in one piece."""
+    return Latent(await autoencoders.encode_tiled(vae, pixels, tile=tile_size, overlap=overlap))
