@@ -42,7 +42,8 @@ def narrow_stage(folder: Path, **options: Any) -> SampleStage:
     def opened(file: ModelFile) -> Weights:
         return open_weights(folder / file.name, file)
 
-    return SampleStage(opened, device=CPU, dtype=torch.float32, budget_bytes=2**30, **options)
+    given = {"budget_bytes": 2**30, **options}
+    return SampleStage(opened, device=CPU, dtype=torch.float32, **given)
 
 
 def drawn(seed: int, *shape: int) -> Tensor:
