@@ -64,6 +64,7 @@ class JobRun:
             place.outputs.job_folder(record.owner, record.id), self._encoding(), self._on_stored
         )
         self._asked_to_end: ServiceError | None = None
+        self._warnings: list[str] = []
         self._started: asyncio.Task[None] | None = None
         self.log.add("queued", {"queue_position": place.queue.position(accepted.ticket)})
         loop = asyncio.get_running_loop()
@@ -101,7 +102,8 @@ class JobRun:
         await self._accepted.ticket.turn.wait()
         self.record = replace(self.record, status="running", started_s=time.time())
         self._started = asyncio.create_task(place.jobs.save(self.record))  # while it runs already
-        job = RunningJob(self.record.owner, self.record.id, self._files, self._on_event)
+        record, warn = self.record, self._warnings.append
+        job = RunningJob(record.owner, record.id, self._files, self._on_event, warn)
         scope = asyncio.timeout(place.deadline_s)
         try:
             async with scope:
@@ -114,7 +116,9 @@ class JobRun:
     def _outcome(self) -> dict[str, Any]:
         """How the work ended, as columns of the record."""
         inline = self._accepted.request.base64
-        meta = self._accepted.prepared.meta
+        meta = dict(self._accepted.prepared.meta)
+        if self._warnings:
+            meta["warnings"] = [*meta.get("warnings", ()), *self._warnings]
         answer = ended_answer(self.record, self._files.outputs, meta, inline=inline)
         error = self._error()
         status: JobStatus = "success" if error is None else "failed"

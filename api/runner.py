@@ -85,3 +85,4 @@ class RunningJob:
     id: int
     outputs: JobOutputs
     report: Report
+    warn: Callable[[str], None]  # said in the answer's `meta`

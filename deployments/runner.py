@@ -12,7 +12,7 @@ from api.runner import Event, Prepared, RunningJob, node_event, progress_event
 from deployments.clients import JobStages, JobWork, StageClients
 from graph.cache import ResultCache
 from graph.errors import ServiceError
-from graph.events import Progress, Started
+from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
 from graph.node import NodeType
 from graph.object_info import ObjectInfo
@@ -111,8 +111,10 @@ class WorkflowRunner:
     async def run(self, prepared: PreparedWorkflow, job: RunningJob) -> tuple[NodeTiming, ...]:
         """Run it; cancelling this cancels all that was started."""
 
-        def report(event: Started | Progress | NodeTiming) -> None:
-            if told := self._event(event, prepared):
+        def report(event: Started | Progress | Warned | NodeTiming) -> None:
+            if isinstance(event, Warned):
+                job.warn(event.text)
+            elif told := self._event(event, prepared):
                 job.report(told)
 
         work = JobWork(lambda node_id: NodeOutputs(job.outputs, node_id))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from diffusion.rows import Asking, Row
 from graph.errors import ServiceError
-from graph.events import Progress
+from graph.events import Progress, Warned
 
 
 @dataclass(eq=False)
@@ -49,7 +49,7 @@ class DeadlineError(SamplingError):
     code = "deadline_exceeded"
 
 
-Report: TypeAlias = Callable[[Progress], None]  # called on the event loop
+Report: TypeAlias = Callable[[Progress | Warned], None]  # called on the event loop
 Preview: TypeAlias = Callable[[Tensor], bytes]  # of the denoised latent [B, C, h, w] so far
 
 
@@ -182,6 +182,11 @@ class StepEngine:
             self._stepping.cancel()
             await asyncio.gather(self._stepping, return_exceptions=True)
         self._thread.shutdown()
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs wait for their next step."""
+        return len(self._waiting)
 
     def check_health(self) -> None:
         """Raises what stopped the engine."""

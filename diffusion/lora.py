@@ -124,7 +124,5 @@ def sharing_copy(module: M, tensors: Mapping[str, Tensor]) -> M:
     memo: dict[int, object] = {id(buffer): buffer for buffer in module.buffers()}
     for name, parameter in module.named_parameters():
         own = tensors.get(name)
-        memo[id(parameter)] = (
-            parameter if own is None else nn.Parameter(own, requires_grad=False)
-        )
+        memo[id(parameter)] = parameter if own is None else nn.Parameter(own, requires_grad=False)
     return deepcopy(module, memo)

@@ -122,7 +122,9 @@ class _Change:
     def _delta(self) -> Delta | None:
         parts = self._parts
         if "glora_a1" in parts:
-            return Generalized(*(self._factor(f"glora_{part}") for part in ("a1", "a2", "b1", "b2")))
+            return Generalized(
+                *(self._factor(f"glora_{part}") for part in ("a1", "a2", "b1", "b2"))
+            )
         if any(part.startswith("lokr_") for part in parts):
             return self._kronecker()
         if "hada_w1_a" in parts:

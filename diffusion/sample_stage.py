@@ -189,6 +189,16 @@ class SampleStage:
         await self._engine.close()
         self._vae_thread.shutdown()
 
+    @property
+    def jobs(self) -> int:
+        """How many runs of samplers are under way."""
+        return self._engine.jobs
+
+    @property
+    def used_bytes(self) -> int:
+        """The weights in memory."""
+        return self._resident.used_bytes()
+
     def check_health(self) -> None:
         """Raises what stopped the step engine, if anything did."""
         self._engine.check_health()

@@ -77,6 +77,7 @@ class LoadedUnet:
     parameterization: Parameterization
     latent_format: LatentFormat
     size: int  # bytes
+    warnings: tuple[str, ...] = ()  # about the files it was made of
 
     @property
     def in_channels(self) -> int:

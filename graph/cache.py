@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Key: TypeAlias = tuple[str, str]  # owner, content key
+MOST_WARNED = 1000  # keys whose warnings are remembered
 
 
 class ResultLostError(Exception):
@@ -31,6 +32,7 @@ class ResultCache:
         self._stored: OrderedDict[Key, Outputs] = OrderedDict()
         self._promised: dict[Key, asyncio.Future[Outputs]] = {}
         self._nbytes = 0
+        self._warnings: OrderedDict[Key, tuple[str, ...]] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
@@ -73,6 +75,16 @@ class ResultCache:
         self._nbytes += _size(outputs)
         while self._nbytes > self._budget_bytes:
             self.forget(next(iter(self._stored)))
+
+    def warn(self, key: Key, warning: str) -> None:
+        """Remember what was said while `key` was computed, for whoever gets it from here."""
+        said = self._warnings.pop(key, ())
+        self._warnings[key] = said if warning in said else (*said, warning)
+        if len(self._warnings) > MOST_WARNED:
+            self._warnings.popitem(last=False)
+
+    def warnings(self, key: Key) -> tuple[str, ...]:
+        return self._warnings.get(key, ())
 
     def withdraw(self, key: Key) -> None:
         """Take a promise back; who waits for it gets ResultLostError."""

@@ -19,6 +19,14 @@ class Progress:
     preview: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Warned:
+    """Something a node did not do as asked, and went on."""
+
+    node_id: str
+    text: str
+
+
 @dataclass(frozen=True, eq=False)
 class Done:
     """A node has its outputs. `outputs` is None where nobody outside the segment needs them."""
@@ -28,4 +36,4 @@ class Done:
     outputs: tuple[Any, ...] | None = None
 
 
-StepEvent: TypeAlias = Started | Progress | Done
+StepEvent: TypeAlias = Started | Progress | Warned | Done

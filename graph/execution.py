@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from graph.cache import Handle, Outputs, ResultCache, ResultLostError
-from graph.events import Done, Progress, Started, StepEvent
+from graph.events import Done, Progress, Started, StepEvent, Warned
 from graph.plan import Folded, Plan, Segment, Step, make_plan
 from graph.prompt import Source
 from graph.segment_run import first_cause
@@ -47,7 +47,7 @@ class Execution:
     folded: Folded
     stages: Stages
     cache: ResultCache
-    report: Callable[[Started | Progress | NodeTiming], None]
+    report: Callable[[Started | Progress | Warned | NodeTiming], None]
     most_attempts: int = 3
     timings: dict[str, NodeTiming] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -68,6 +68,7 @@ class Execution:
                     raise
             else:
                 break
+        self._tell_warnings()
         return tuple(self.timings.values())
 
     def _unfinished(self) -> Folded:
@@ -122,6 +123,9 @@ class Execution:
         steps: Mapping[str, Step],
         results: dict[str, "asyncio.Future[Outputs]"],
     ) -> None:
+        if isinstance(event, Warned):
+            self.cache.warn(self._key(event.node_id), event.text)
+            return
         if not isinstance(event, Done):
             self.report(event)
             return
@@ -144,6 +148,15 @@ class Execution:
         if not (timing.cached and timing.node_id in self.timings):
             self.timings[timing.node_id] = timing
             self.report(timing)
+
+    def _tell_warnings(self) -> None:
+        """Every warning once, whether its node ran in this job or its result was there."""
+        said = set()
+        for node_id in self.folded.steps:
+            for text in self.cache.warnings(self._key(node_id)):
+                if text not in said:
+                    said.add(text)
+                    self.report(Warned(node_id, text))
 
     def _key(self, node_id: str) -> tuple[str, str]:
         return self.owner, self.folded.steps[node_id].key

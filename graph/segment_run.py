@@ -1,17 +1,23 @@
 """Running a segment on its stage: node functions, called as soon as their inputs are there."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
-from graph.events import Done, Progress, Started, StepEvent
+from graph.cache import ResultLostError
+from graph.errors import NodeFailed, ServiceError
+from graph.events import Done, Progress, Started, StepEvent, Warned
 from graph.node import Hidden, NodeType, Stage
 from graph.plan import Segment, Step, as_outputs
 from graph.prompt import Source
 from graph.values import Items
 
-Report: TypeAlias = Callable[[Progress], None]
+LOG = logging.getLogger(__name__)
+LONGEST_REASON = 300  # characters of a library's message that a caller is shown
+Report: TypeAlias = Callable[[Progress | Warned], None]
 
 
 class StageWork(Protocol):
@@ -47,7 +53,8 @@ async def run_segment(
         node_type = node_types[step.class_type]
         events.put_nowait(Started(step.node_id))
         began = time.perf_counter()
-        outputs = await run_node(step, node_type, {**step.constants, **handed}, work, events)
+        with named_failure(step):
+            outputs = await run_node(step, node_type, {**step.constants, **handed}, work, events)
         seconds = time.perf_counter() - began
         leaves = step.node_id in segment.gives
         events.put_nowait(Done(step.node_id, seconds, outputs if leaves else None))
@@ -71,6 +78,19 @@ async def run_segment(
     finally:
         running.cancel()
         await asyncio.wait([running])
+
+
+@contextmanager
+def named_failure(step: Step) -> Iterator[None]:
+    """What goes wrong inside a node function is told with the node's name; the log has the rest."""
+    try:
+        yield
+    except (ServiceError, ResultLostError):
+        raise
+    except Exception as error:
+        LOG.exception("node %s (%s) failed", step.node_id, step.class_type)
+        said = (str(error).strip() or type(error).__name__).partition("\n")[0]
+        raise NodeFailed(step.node_id, step.class_type, said[:LONGEST_REASON]) from error
 
 
 async def run_node(
