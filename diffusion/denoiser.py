@@ -10,7 +10,6 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,9 +19,9 @@ from diffusion.attention import (
     KeysAndValues,
     cross_attention_layers,
     place_attention,
-    project_context,
 )
-from diffusion.conditioning import Embedding, Prompt
+from diffusion.conditioning import Prompt
+from diffusion.parts import Contexts, Part, vectors
 from diffusion.rows import Row
 
 if TYPE_CHECKING:
@@ -30,25 +29,6 @@ if TYPE_CHECKING:
 
 LONGEST_REPEAT = 16  # times that a prompt may be repeated to reach a common length
 FEATURE_MAPS = 96  # at the finest level, as many are alive at once at the peak of a call
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some pictures of a row: all of them, unless a call cannot hold so many."""
-
-    row: Row
-    start: int
-    stop: int
-
-    @property
-    def count(self) -> int:
-        return self.stop - self.start
-
-    def of(self, tensor: Tensor) -> Tensor:
-        """This part's pictures of [B or 1, ...]."""
-        if len(tensor) == 1:
-            return tensor.expand(self.count, *tensor.shape[1:])
-        return tensor[self.start : self.stop]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +68,7 @@ class Denoiser:
         self._device = device
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         place_attention(module)
-        self._layers = cross_attention_layers(module)
-        self._projected: WeakKeyDictionary[Embedding, KeysAndValues] = WeakKeyDictionary()
+        self._contexts = Contexts(cross_attention_layers(module), dtype)
         self._prompts: list[Prompts] = []
 
     def limit(self, height: int, width: int) -> int:
@@ -104,7 +83,7 @@ class Denoiser:
     @property
     def remembered(self) -> int:
         """Prompts whose keys and values are kept; none once their jobs are gone and forgotten."""
-        return len(self._projected)
+        return len(self._contexts)
 
     @torch.inference_mode()
     def __call__(self, rows: Sequence[Row]) -> list[Tensor]:
@@ -176,41 +155,15 @@ class Denoiser:
         return self._prompts[0]
 
     def _assemble(self, key: tuple[Hashable, ...], parts: list[Part]) -> Prompts:
-        embeddings = [part.row.prompt.embedding for part in parts]
-        tokens = [embedding.context.shape[1] for embedding in embeddings]
-        length = math.lcm(*tokens)
-        repeats = [length // count for count in tokens]
-        known = [self._keys_and_values(embedding) for embedding in embeddings]
-
-        def beside(tensors: Sequence[Tensor]) -> Tensor:
-            """Prompts of [B or 1, T, D] at one length, one entry for every picture."""
-            pairs = zip(parts, tensors, repeats, strict=True)
-            return torch.cat([part.of(t.repeat(1, times, 1)) for part, t, times in pairs])
-
         concats = [part.of(p.concat) for part in parts if (p := part.row.prompt).concat is not None]
-        ys = [part.of(e.y) for part, e in zip(parts, embeddings, strict=True) if e.y is not None]
         return Prompts(
             key,
             tuple(part.row.prompt for part in parts),
-            context=embeddings[0].context[:1].to(self._dtype),
-            keys_and_values={
-                place: (
-                    beside([layers[place][0] for layers in known]),
-                    beside([layers[place][1] for layers in known]),
-                )
-                for place in self._layers
-            },
+            context=parts[0].row.prompt.embedding.context[:1].to(self._dtype),
+            keys_and_values=self._contexts.beside(parts),
             concat=torch.cat(concats) if concats else None,
-            y=torch.cat(ys).to(self._dtype) if ys else None,
+            y=vectors(parts, self._dtype),
         )
-
-    def _keys_and_values(self, embedding: Embedding) -> KeysAndValues:
-        """What the layers read of one prompt, kept for as long as its job."""
-        known = self._projected.get(embedding)
-        if known is None:
-            known = project_context(self._layers, embedding.context.to(self._dtype))
-            self._projected[embedding] = known
-        return known
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
