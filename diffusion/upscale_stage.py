@@ -47,7 +47,7 @@ class StoppedError(Exception):
 
 
 @dataclass(eq=False)
-class _Turns:
+class Turns:
     """One request's share of the device: a tile at a time, told to whoever waits for it."""
 
     device: Lock
@@ -105,7 +105,7 @@ class UpscaleStage:
             if report is not None:
                 loop.call_soon_threadsafe(report, done, of)
 
-        turns = _Turns(self._turn, tell)
+        turns = Turns(self._turn, tell)
         try:
             return await loop.run_in_executor(self._threads, self._upscale, model, image, turns)
         except asyncio.CancelledError:
@@ -115,7 +115,7 @@ class UpscaleStage:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _upscale(self, model: UpscaleModel, image: Tensor, turns: _Turns) -> Tensor:
+    def _upscale(self, model: UpscaleModel, image: Tensor, turns: Turns) -> Tensor:
         load = partial(self._load, model.file)
         with self._resident.lease(model.file, load) as loaded:
             batch, height, width = image.shape[:3]
@@ -131,7 +131,7 @@ class UpscaleStage:
         return load_upscaler(self._open(file), device=self._device)
 
 
-def in_tiles(upscale: Upscale, scale: int, x: Tensor, turns: _Turns) -> Tensor:
+def in_tiles(upscale: Upscale, scale: int, x: Tensor, turns: Turns) -> Tensor:
     """`upscale` of x [B, 3, H, W], in tiles half as large each time memory runs out."""
     tile = TILE
     while True:
