@@ -21,6 +21,7 @@ from diffusion.attention import (
     place_attention,
 )
 from diffusion.conditioning import Prompt
+from diffusion.control import control_arguments
 from diffusion.parts import Contexts, Part, vectors
 from diffusion.rows import Row
 
@@ -66,7 +67,8 @@ class Denoiser:
         self._module = module
         self._dtype = dtype
         self._device = device
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # The stub of diffusers' wrapper knows no arguments.
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
         place_attention(module)
         self._contexts = Contexts(cross_attention_layers(module), dtype)
         self._prompts: list[Prompts] = []
@@ -126,6 +128,7 @@ class Denoiser:
             p.row.sampling.input_scaling(p.row.sigma, x) for p, x in zip(parts, xs, strict=True)
         ]
         sample = torch.cat(scaled)
+        timesteps = _timesteps(parts).to(self._device)
         if prompts.concat is not None:
             sample = torch.cat([sample, prompts.concat], dim=1)
         call = AttentionCall(
@@ -133,10 +136,11 @@ class Denoiser:
         )
         output = self._module(
             sample.to(self._dtype, memory_format=torch.channels_last),
-            _timesteps(parts).to(self._device),
+            timesteps,
             encoder_hidden_states=prompts.context,
             class_labels=prompts.y,
             cross_attention_kwargs={"call": call},
+            **control_arguments(parts, scaled, timesteps),
             return_dict=False,
         )[0].float()
         _hand_out(call.recorded, parts)

@@ -7,8 +7,8 @@ nodes_custom_sampler.py and nodes_perpneg.py.)
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -35,6 +35,9 @@ class Guided:
     changes: GuidanceChanges
     patches: tuple[Change, ...] = ()
     wants_uncond: bool = False  # the sampler reads the prediction without the prompt
+    recorded: dict[str | None, Tensor] = field(
+        default_factory=dict
+    )  # by name, of the last question
 
     @property
     def needs_all(self) -> bool:
@@ -51,10 +54,20 @@ class Guided:
                     rows.append(self._row(prompt, x, sigma))
                     owners.append(place)
         answers = (yield rows) if rows else []
+        self._keep_records(names, owners, rows)
         parts: list[list[tuple[Prompt, Tensor]]] = [[] for _ in names]
         for place, row, answer in zip(owners, rows, answers, strict=True):
             parts[place].append((row.prompt, answer))
         return [joined(part, x) for part in parts]
+
+    def _keep_records(
+        self, names: Sequence[str | None], owners: Sequence[int], rows: Sequence[Row]
+    ) -> None:
+        """What patches wrote down of the first row of each name."""
+        self.recorded.clear()
+        for place, row in zip(owners, rows, strict=True):
+            if row.recorded:
+                self.recorded.setdefault(names[place], row.recorded[0])
 
     def _row(self, prompt: Prompt, x: Tensor, sigma: Tensor) -> Row:
         crop = x if prompt.box is None else prompt.box.crop(x)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diffusion.attention_blur import blurred_where_attended
 from diffusion.rows import Asking
 from graph.values import Change
 
@@ -211,6 +212,23 @@ def perturbed_attention(change: Change) -> After:
     return after
 
 
+def self_attention(change: Change) -> After:
+    """Away from a prediction of a picture blurred where it attends (Hong et al. 2023)."""
+    scale, blur_sigma = float(change["scale"]), float(change["blur_sigma"])
+
+    def after(predicted: Predicted, denoised: Tensor) -> Asking[Tensor]:
+        attention = predicted.guided.recorded.get(predicted.uncond_name)
+        if attention is None or min(denoised.shape[-2:]) <= 4:  # too small to reflect its edges
+            return denoised
+        degraded = blurred_where_attended(predicted.uncond, attention, blur_sigma)
+        noised = degraded + predicted.x - predicted.uncond
+        plain = replace(predicted.guided, patches=(), recorded={})
+        (again,) = yield from plain.predict(noised, predicted.sigma, predicted.uncond_name)
+        return denoised + (degraded - again) * scale
+
+    return after
+
+
 def unasking(change: Callable[[Predicted, Tensor], Tensor]) -> After:
     """`change` as a generator that has nothing to ask."""
 
@@ -229,10 +247,20 @@ AFTER: Mapping[str, Callable[[Change], After]] = MappingProxyType(
         "cfg_zero_star": cfg_zero_star,
         "cfg_norm": cfg_norm,
         "perturbed_attention": perturbed_attention,
+        "self_attention_guidance": self_attention,
     }
 )
 GUIDANCE_CHANGES = frozenset({*BEFORE, *COMBINE, *AFTER})
-NEED_UNCOND: frozenset[str] = frozenset()  # changes for which a scale of 1 asks the negative too
+# Changes for which a scale of 1 asks for the negative too, and those that need patched rows.
+NEED_UNCOND = frozenset({"self_attention_guidance"})
+PATCHES: Mapping[str, Change] = MappingProxyType(
+    {"self_attention_guidance": Change("record_attention")}
+)
+
+
+def row_patches(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """How every row of a job is run for its changes of guidance."""
+    return tuple(PATCHES[change.kind] for change in changes if change.kind in PATCHES)
 
 
 def start_changes(changes: Iterable[Change]) -> GuidanceChanges:

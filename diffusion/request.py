@@ -9,7 +9,7 @@ from torch.nn import functional
 from diffusion.conditioning import prepare
 from diffusion.frame import Frame, process_in, repeat_to
 from diffusion.guidance import GUIDERS, Guided
-from diffusion.guidance_changes import start_changes
+from diffusion.guidance_changes import row_patches, start_changes
 from diffusion.model_changes import mask_function, model_sampling
 from diffusion.model_sampling import ModelSampling
 from diffusion.noise import NoiseSource
@@ -33,7 +33,11 @@ def latent_for(latent: Latent, unet: LoadedUnet) -> Latent:
 
 
 def prepare_run(
-    request: SampleRequest, latent: Latent, unet: LoadedUnet, device: torch.device
+    request: SampleRequest,
+    latent: Latent,
+    unet: LoadedUnet,
+    device: torch.device,
+    controls: Mapping[ControlNet, LoadedControl] = MappingProxyType({}),
 ) -> Run:
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
@@ -48,6 +52,7 @@ def prepare_run(
         dict(guider.scales),
         sampling,
         start_changes(changes),
+        row_patches(changes),
         wants_uncond=sampler.wants_uncond,
     )
     redrawn = source.inpaint() if sampler.redraws_inpaint_noise else noise

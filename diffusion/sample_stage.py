@@ -117,8 +117,9 @@ class SampleStage:
         model = request.guider.model
         self._check(model)
         async with self._unet(model) as resident:
-            for warning in resident.unet.warnings if report else ():
-                report(Warned(request.node_id, warning))
+            if report is not None:
+                for warning in resident.unet.warnings:
+                    report(Warned(request.node_id, warning))
             latent = latent_for(request.latent, resident.unet)
             if len(request.sigmas) == 0:
                 return latent, latent

@@ -20,7 +20,7 @@ from diffusion.engine import (
     Track,
 )
 from diffusion.rows import Asking, Row
-from graph.events import Progress
+from graph.events import Progress, Warned
 
 SIZE = (4, 4)
 ANYTHING = cast(Any, None)
@@ -232,7 +232,7 @@ async def test_a_job_past_its_deadline_fails_by_name() -> None:
 
 
 async def test_every_step_is_reported_with_a_preview_where_one_is_wanted() -> None:
-    model, told = Curved(), list[Progress]()
+    model, told = Curved(), list[Progress | Warned]()
     each = job(model, 1.0)
     each.report, each.preview = told.append, lambda _denoised: b"jpeg"
     await alone(each)

@@ -10,7 +10,7 @@ import torch
 
 from diffusion.model_changes import UnknownModelChangeError
 from diffusion.sample_stage import SampleStage
-from graph.events import Progress
+from graph.events import Progress, Warned
 from graph.sampling import Noise
 from graph.values import Latent, Model
 from tests.diffusion.narrow_stage import (
@@ -39,7 +39,7 @@ async def stage(models: Path) -> AsyncIterator[SampleStage]:
 
 
 async def test_steps_are_reported_under_the_node(stage: SampleStage) -> None:
-    told: list[Progress] = []
+    told: list[Progress | Warned] = []
     await stage.sample(request(steps=3), told.append)
     assert told == [Progress("5", step, 3) for step in (1, 2, 3)]
 
@@ -91,6 +91,15 @@ async def test_a_mask_opens_step_by_step_under_differential_diffusion(stage: Sam
     assert float((plain.samples - opened.samples).abs().max()) > 0.1
 
 
+async def test_self_attention_guidance_asks_for_the_negative_even_at_a_scale_of_one(
+    stage: SampleStage,
+) -> None:
+    model = Model(NARROW).changed("self_attention_guidance", scale=0.5, blur_sigma=2.0)
+    plain, _ = await stage.sample(request(cfg=1.0))
+    guided, _ = await stage.sample(request(cfg=1.0, model=model))
+    assert float((plain.samples - guided.samples).abs().max()) > 1e-3
+
+
 async def test_an_empty_latent_gets_the_models_channels(stage: SampleStage) -> None:
     output, _ = await stage.sample(request(latent=Latent(torch.zeros(1, 16, 8, 8))))
     assert output.samples.shape == (1, 4, 8, 8)
@@ -111,8 +120,11 @@ async def test_an_unknown_change_is_refused_before_anything_is_loaded(stage: Sam
 async def test_a_change_of_noise_levels_changes_the_schedule(stage: SampleStage) -> None:
     plain = Model(NARROW)
     zsnr = plain.changed("model_sampling_discrete", sampling="v_prediction", zsnr=True)
-    named = {"sampler_name": "euler", "scheduler": "normal", "steps": 4}
-    first = [float((await stage.sigmas(model, **named))[0]) for model in (plain, zsnr)]
+    schedules = [
+        await stage.sigmas(model, sampler_name="euler", scheduler="normal", steps=4)
+        for model in (plain, zsnr)
+    ]
+    first = [float(sigmas[0]) for sigmas in schedules]
     assert first == pytest.approx([14.6146, 4518.8], rel=1e-3)
 
 
