@@ -54,51 +54,57 @@ TOKENIZER = ClipTokenizer()
 
 
 @pytest.fixture(scope="module")
-def encoders() -> dict[str, TextEncoder]:
-    return {family: made(shapes) for family, shapes in SHAPES.items()}
+def encoder(request: pytest.FixtureRequest) -> TextEncoder:
+    """One family's encoder; they are large, so no two are kept."""
+    return made(SHAPES[request.param])
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_an_encoding_is_as_in_comfyui(case: str, encoders: dict[str, TextEncoder]) -> None:
-    family, tag, layer = case.split(".")
-    prompt = TWO_TEXTS[tag] if tag in TWO_TEXTS else Prompt(PROMPTS[int(tag[-1])])
+def asked(tag: str) -> Prompt:
+    return TWO_TEXTS[tag] if tag in TWO_TEXTS else Prompt(PROMPTS[int(tag[-1])])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "case"), [(case.split(".")[0], case) for case in CASES], indirect=["encoder"]
+)
+def test_an_encoding_is_as_in_comfyui(case: str, encoder: TextEncoder) -> None:
+    _, tag, layer = case.split(".")
     stop = None if layer == "None" else int(layer)
-    (encoded,) = encoders[family].encode([prompt], stop_at_layer=stop)
+    (encoded,) = encoder.encode([asked(tag)], stop_at_layer=stop)
     tokens, pooled = encoded.tokens[:, ::9, ::96], encoded.pooled[:, ::32]
     torch.testing.assert_close(tokens, OUTPUTS[case + ".tokens"], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(pooled, OUTPUTS[case + ".pooled"], rtol=1e-4, atol=1e-4)
 
 
-def test_a_prompt_is_encoded_the_same_in_any_company(encoders: dict[str, TextEncoder]) -> None:
+@pytest.mark.parametrize("encoder", ["sdxl"], indirect=True)
+def test_a_prompt_is_encoded_the_same_in_any_company(encoder: TextEncoder) -> None:
     prompts = [Prompt(text) for text in PROMPTS]
-    together = encoders["sdxl"].encode(prompts)
+    together = encoder.encode(prompts)
     for prompt, encoded in zip(prompts, together, strict=True):
-        (alone,) = encoders["sdxl"].encode([prompt])
+        (alone,) = encoder.encode([prompt])
         torch.testing.assert_close(encoded.tokens, alone.tokens, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(encoded.pooled, alone.pooled, rtol=1e-4, atol=1e-4)
 
 
-def test_learned_vectors_take_the_place_of_tokens(encoders: dict[str, TextEncoder]) -> None:
-    plain = encoders["sd15"]
+@pytest.mark.parametrize("encoder", ["sd15"], indirect=True)
+def test_learned_vectors_take_the_place_of_tokens(encoder: TextEncoder) -> None:
     (fox,) = TOKENIZER("fox")
-    table: Tensor = plain.parts[0].module.text_model.embeddings.token_embedding.weight
-    encoder = TextEncoder(plain.parts, TOKENIZER, plain.size, {"l": {"pet": table[fox]}.get})
-    (named,) = encoder.encode([Prompt("a red embedding:pet in snow")])
+    table: Tensor = encoder.parts[0].module.text_model.embeddings.token_embedding.weight
+    knowing = TextEncoder(encoder.parts, TOKENIZER, encoder.size, {"l": {"pet": table[fox]}.get})
+    (named,) = knowing.encode([Prompt("a red embedding:pet in snow")])
     (written,) = encoder.encode([Prompt("a red fox in snow")])
     torch.testing.assert_close(named.tokens, written.tokens)
 
 
-def test_two_files_that_hold_one_clip_each_make_one_encoder(
-    encoders: dict[str, TextEncoder],
-) -> None:
+@pytest.mark.parametrize("encoder", ["sdxl"], indirect=True)
+def test_two_files_that_hold_one_clip_each_make_one_encoder(encoder: TextEncoder) -> None:
     parts: dict[str, dict[str, Tensor]] = {"embedders.0": {}, "embedders.1": {}}
     for key, shape in SHAPES["sdxl"].items():
         _, kind, index, rest = re.split(r"^conditioner\.(embedders)\.(\d)\.", key)
         bare = rest.removeprefix("transformer.") if index == "0" else rest.removeprefix("model.")
         parts[f"{kind}.{index}"][bare] = drawn(key, shape)
     files = [in_memory(tensors) for tensors in parts.values()]
-    encoder = load_text_encoder(files, TOKENIZER, dtype=torch.float32, device=CPU)
-    (found,), (wanted,) = (e.encode([Prompt("a fox")]) for e in (encoder, encoders["sdxl"]))
+    joined = load_text_encoder(files, TOKENIZER, dtype=torch.float32, device=CPU)
+    (found,), (wanted,) = (each.encode([Prompt("a fox")]) for each in (joined, encoder))
     assert torch.equal(found.tokens, wanted.tokens)
 
 
