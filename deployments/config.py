@@ -64,16 +64,21 @@ class RouterConfig(Size):
 
 
 class EncoderConfig(Size):
-    """Text encoders."""
+    """Text encoders. `lora_bytes` bounds the LoRA files kept in host memory."""
 
     memory_bytes: PositiveInt = 3 * GIB
+    lora_bytes: PositiveInt = GIB // 4
     cache_bytes: PositiveInt = GIB // 4
 
 
 class SamplerConfig(Size):
-    """Diffusion models and autoencoders. `memory_bytes` bounds the weights that stay."""
+    """Diffusion models and autoencoders. `memory_bytes` bounds the weights that stay.
+
+    Among them are those that LoRAs changed; the LoRA files are in host memory, in `lora_bytes`.
+    """
 
     memory_bytes: PositiveInt = 6 * GIB
+    lora_bytes: PositiveInt = GIB
     max_rows: PositiveInt = Field(default=16, description="Latents in one model call, at most.")
     batching: bool = Field(default=True, description="Whether requests share model calls.")
 

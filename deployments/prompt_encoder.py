@@ -1,31 +1,46 @@
 """The ENCODE stage: text encoders."""
 
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from deployments.config import EncoderConfig
 from deployments.site import Site
 from deployments.stage import SegmentRunner
 from graph.cache import Handle
-from graph.events import StepEvent
+from graph.events import StepEvent, Warned
 from graph.plan import Segment
 from graph.prompt import Source
+from graph.segment_run import Report
+
+if TYPE_CHECKING:
+    from diffusion.encode import EncodeStage
 
 
 class PromptEncoder:
     """Text encoders on one device; prompts of many requests are encoded together."""
 
     def __init__(self, site: Site, config: EncoderConfig) -> None:
-        from diffusion.encode import EncodeStage  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.embeddings import EmbeddingFiles  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.encode import EncodeStage  # noqa: PLC0415
+        from diffusion.lora import LORA, Loras  # noqa: PLC0415
 
         place = site.placement()
+        open_weights = site.opener()
+        loras = Loras(open_weights, budget_bytes=config.lora_bytes)
         encoders = EncodeStage(
-            site.opener(),
+            open_weights,
             dtype=place.text,
             device=place.device,
             budget_bytes=config.memory_bytes,
             cache_bytes=config.cache_bytes,
+            weight_changes=(LORA,),
+            apply_changes=loras.on_text_encoder,
+            embeddings=EmbeddingFiles(site.finder(), open_weights),
         )
-        self._segments = SegmentRunner(lambda _node_id, _report: encoders)
+        self._segments = SegmentRunner(
+            lambda node_id, report: NodeEncoding(encoders, node_id, report)
+        )
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -33,3 +48,18 @@ class PromptEncoder:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event
+
+
+class NodeEncoding:
+    """The encode stage as one node sees it: what is left out of a prompt is told under its id."""
+
+    def __init__(self, stage: "EncodeStage", node_id: str, report: Report) -> None:
+        self._stage = stage
+        self._node_id = node_id
+        self._report = report
+
+    def __getattr__(self, method: str) -> Any:
+        return partial(getattr(self._stage, method), warn=self._warn)
+
+    def _warn(self, text: str) -> None:
+        self._report(Warned(self._node_id, text))

@@ -30,17 +30,22 @@ class Sampler:
     """
 
     def __init__(self, site: Site, config: SamplerConfig, base: str = "") -> None:
-        from diffusion.sample_stage import SampleStage  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.lora import LORA, Loras  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.sample_stage import SampleStage  # noqa: PLC0415
 
         place = site.placement()
+        open_weights = site.opener()
+        loras = Loras(open_weights, budget_bytes=config.lora_bytes)
         self._stage = SampleStage(
-            site.opener(),
+            open_weights,
             device=place.device,
             dtype=place.diffusion,
             vae_dtype=place.vae,
             budget_bytes=config.memory_bytes,
             max_rows=config.max_rows,
             batching=config.batching,
+            weight_changes=(LORA,),
+            apply_changes=loras.on_unet,
         )
         functions = Functions(*modules_of("diffusion"))
         self._segments = SegmentRunner(

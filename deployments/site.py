@@ -42,6 +42,10 @@ class Site:
         folders = ModelFolders(self.models_dir)
         return lambda file: open_weights(folders.path(file), file)
 
+    def finder(self) -> Callable[[str, str], ModelFile]:
+        """The description of a file by its folder and name. Raises MissingModelFile."""
+        return ModelFolders(self.models_dir).find
+
     def find(self, checkpoint: str) -> ModelFile:
         """The description of a checkpoint by its name."""
-        return ModelFolders(self.models_dir).find("checkpoints", checkpoint)
+        return self.finder()("checkpoints", checkpoint)

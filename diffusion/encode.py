@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 
@@ -19,8 +21,13 @@ from graph.errors import ServiceError
 from graph.values import Change, Clip, Condition, Conditioning, ModelFile
 
 OpenWeights = Callable[[ModelFile], Weights]
-# Lays changes, such as LoRAs, on a freshly loaded text encoder.
-ApplyChanges = Callable[[TextEncoder, Sequence[Change]], TextEncoder]
+Warn = Callable[[str], None]
+
+
+class ApplyChanges(Protocol):
+    """Makes a text encoder with changes, such as LoRAs, of one without, which it leaves alone."""
+
+    def __call__(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder: ...
 
 
 @dataclass(eq=False)
@@ -33,11 +40,8 @@ class UnknownChangeError(ServiceError):
     kind: str
 
 
-def refuse_changes(encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
-    """The encoder as it is, which is right only where there are no changes."""
-    if changes:
-        raise UnknownChangeError(changes[0].kind)
-    return encoder
+def unheard(_warning: str) -> None:
+    """Nobody wants to know."""
 
 
 class EncodeStage:
@@ -55,12 +59,14 @@ class EncodeStage:
         device: torch.device,
         budget_bytes: int,
         cache_bytes: int,
-        apply_changes: ApplyChanges = refuse_changes,
+        weight_changes: Collection[str] = (),
+        apply_changes: ApplyChanges | None = None,
         embeddings: Callable[[PartName, int], Embeddings] | None = None,
     ) -> None:
         self._open = open_weights
         self._dtype = dtype
         self._device = device
+        self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._embeddings = embeddings
         self._tokenizer: ClipTokenizer | None = None
@@ -70,29 +76,42 @@ class EncodeStage:
         self._draining: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
-    async def encode_text(self, clip: Clip, text: str) -> Conditioning:
-        """ComfyUI's CLIPTextEncode.
+    async def encode_text(self, clip: Clip, text: str, *, warn: Warn = unheard) -> Conditioning:
+        """ComfyUI's CLIPTextEncode. What of the text or the files is left out, `warn` is told.
 
         Raises:
             PromptDepthError, BadModelFile, UnknownChangeError.
         """
-        return await self._condition(clip, Prompt(text), {})
+        return await self._condition(clip, Prompt(text), {}, warn)
 
     async def encode_sdxl(
-        self, clip: Clip, *, text_g: str, text_l: str, sizes: Mapping[str, int]
+        self,
+        clip: Clip,
+        *,
+        text_g: str,
+        text_l: str,
+        sizes: Mapping[str, int],
+        warn: Warn = unheard,
     ) -> Conditioning:
         """ComfyUI's CLIPTextEncodeSDXL: a text for each encoder.
 
         `sizes` has width, height, crop_w, crop_h, target_width and target_height, in pixels.
         """
-        return await self._condition(clip, Prompt(text_g, text_l), sizes)
+        return await self._condition(clip, Prompt(text_g, text_l), sizes, warn)
 
     async def encode_sdxl_refiner(
-        self, clip: Clip, *, text: str, ascore: float, width: int, height: int
+        self,
+        clip: Clip,
+        *,
+        text: str,
+        ascore: float,
+        width: int,
+        height: int,
+        warn: Warn = unheard,
     ) -> Conditioning:
         """ComfyUI's CLIPTextEncodeSDXLRefiner: a text, and how beautiful the picture shall be."""
         extras = {"aesthetic_score": ascore, "width": width, "height": height}
-        return await self._condition(clip, Prompt(text), extras)
+        return await self._condition(clip, Prompt(text), extras, warn)
 
     def resident(self) -> tuple[Clip, ...]:
         """The encoders in memory, least recently used first."""
@@ -103,12 +122,17 @@ class EncodeStage:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _condition(
-        self, clip: Clip, prompt: Prompt, extras: Mapping[str, Any]
+        self, clip: Clip, prompt: Prompt, extras: Mapping[str, Any], warn: Warn
     ) -> Conditioning:
         encoded = await self._encode(clip, prompt)
+        for warning in encoded.warnings:
+            warn(warning)
         return (Condition(encoded.tokens, encoded.pooled, extras=dict(extras)),)
 
     async def _encode(self, clip: Clip, prompt: Prompt) -> Encoded:
+        for change in clip.changes:
+            if change.kind not in self._weight_changes:
+                raise UnknownChangeError(change.kind)
         check_depth(prompt.text)  # before it shares a batch: a bad prompt fails alone
         check_depth(prompt.text_l or "")
         cached = self._cache.get((clip, prompt))
@@ -146,21 +170,29 @@ class EncodeStage:
 
     def _compute(self, clip: Clip, prompts: Sequence[Prompt]) -> list[Encoded]:
         """On the thread."""
-        loaded = replace(clip, stop_at_layer=None)  # clip skip reads the same weights
-        with self._encoders.lease(loaded, lambda: self._load(loaded)) as encoder:
+        with self._encoder(clip) as encoder:
             return encoder.encode(prompts, stop_at_layer=clip.stop_at_layer)
+
+    def _encoder(self, clip: Clip) -> AbstractContextManager[TextEncoder]:
+        loaded = replace(clip, stop_at_layer=None)  # clip skip reads the same weights
+        base = replace(loaded, changes=())
+        load = partial(self._load, base)
+        if not clip.changes:
+            return self._encoders.lease(base, load)
+        assert self._apply is not None
+        change = partial(self._apply, changes=clip.changes)
+        return self._encoders.lease_upon(base, load, loaded, change)
 
     def _load(self, clip: Clip) -> TextEncoder:
         if self._tokenizer is None:
             self._tokenizer = ClipTokenizer()
-        encoder = load_text_encoder(
+        return load_text_encoder(
             [self._open(file) for file in clip.files],
             self._tokenizer,
             dtype=self._dtype,
             device=self._device,
             embeddings=self._embeddings,
         )
-        return self._apply(encoder, clip.changes)
 
 
 @dataclass(eq=False)

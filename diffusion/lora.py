@@ -56,24 +56,24 @@ class Loras:
             warnings=base.warnings + warnings,
         )
 
-    def on_text_encoder(self, base: "TextEncoder", changes: Sequence[Change]) -> "TextEncoder":
+    def on_text_encoder(self, encoder: "TextEncoder", changes: Sequence[Change]) -> "TextEncoder":
         """As `on_unet`."""
-        own = {part.name: dict(part.module.named_parameters()) for part in base.parts}
+        own = {part.name: dict(part.module.named_parameters()) for part in encoder.parts}
         parameters = {
             f"{part}.{name}": tensor for part in own for name, tensor in own[part].items()
         }
         names = ClipNames(tuple((part, tuple(tensors)) for part, tensors in own.items()))
         patched, warnings = self._patched(parameters, names, changes)
         parts = []
-        for part in base.parts:
+        for part in encoder.parts:
             start = f"{part.name}."
             laid = {n.removeprefix(start): t for n, t in patched.items() if n.startswith(start)}
             parts.append(replace(part, module=sharing_copy(part.module, laid)))
         return replace(
-            base,
+            encoder,
             parts=tuple(parts),
             size=sum(tensor.nbytes for tensor in patched.values()),
-            warnings=base.warnings + warnings,
+            warnings=encoder.warnings + warnings,
         )
 
     def _patched(

@@ -104,7 +104,7 @@ class _Change:
         if delta is None:
             return None
         if delta.rank == 0:
-            raise self._bad("is of rank 0")
+            raise self._bad(problem="is of rank 0")
         added = Added(delta, self._alpha())
         for part in ("dora_scale", "magnitude"):
             if part in self._parts:
@@ -116,7 +116,7 @@ class _Change:
             return None
         blocks = self._tensor("oft_blocks")
         if blocks.shape[1] != blocks.shape[2]:
-            raise self._bad(f"has blocks {tuple(blocks.shape)}, which are not square")
+            raise self._bad(problem=f"has blocks {tuple(blocks.shape)}, which are not square")
         return Rotated(blocks, self._alpha() or 0.0)
 
     def _delta(self) -> Delta | None:
@@ -137,37 +137,37 @@ class _Change:
         return None
 
     def _kronecker(self) -> Kronecker:
-        sides = []
-        for side in ("lokr_w1", "lokr_w2"):
-            if side in self._parts:
-                sides += [self._factor(side), None, None]
-            else:
-                sides += [None, self._factor(f"{side}_a"), self._factor(f"{side}_b")]
         core = "lokr_t2" in self._parts and "lokr_w2" not in self._parts
-        return Kronecker(*sides, self._factor("lokr_t2", dims=4) if core else None)
+        t2 = self._factor("lokr_t2", dims=4) if core else None
+        return Kronecker(*self._side("lokr_w1"), *self._side("lokr_w2"), t2)
+
+    def _side(self, side: str) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        if side in self._parts:
+            return self._factor(side), None, None
+        return None, self._factor(f"{side}_a"), self._factor(f"{side}_b")
 
     def _alpha(self) -> float | None:
         if "alpha" not in self._parts:
             return None
         alpha = self._tensor("alpha")
         if alpha.numel() != 1:
-            raise self._bad(f"has an alpha of {alpha.numel()} numbers")
+            raise self._bad(problem=f"has an alpha of {alpha.numel()} numbers")
         return float(alpha)
 
     def _factor(self, part: str, *, dims: int = 2) -> Tensor:
         tensor = self._tensor(part)
         if tensor.dim() < dims:
-            raise self._bad(f"has a part {part!r} of shape {tuple(tensor.shape)}")
+            raise self._bad(problem=f"has a part {part!r} of shape {tuple(tensor.shape)}")
         return tensor
 
     def _tensor(self, part: str) -> Tensor:
         """A copy that outlives the file."""
         if part not in self._parts:
-            raise self._bad(f"lacks its part {part!r}")
+            raise self._bad(problem=f"lacks its part {part!r}")
         tensor = self._weights[self._parts[part]].clone()
         self.read.add(part)
         self.size += tensor.nbytes
         return tensor
 
-    def _bad(self, problem: str) -> BadModelFile:
+    def _bad(self, *, problem: str) -> BadModelFile:
         return self._weights.bad(problem=f"the change to {self._stem!r} {problem}")

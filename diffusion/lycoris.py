@@ -17,7 +17,9 @@ from torch import Tensor
 class Delta(Protocol):
     """A difference to a weight, before it is scaled."""
 
-    rank: int | None  # what alpha is divided by; None where alpha does not count
+    @property
+    def rank(self) -> int | None:
+        """What alpha is divided by; None where alpha does not count."""
 
     def elements(self) -> int | None:
         """How many numbers it makes; None where it follows the weight's shape."""

@@ -5,13 +5,14 @@ prompt, follows ComfyUI: sd1_clip.py (`SDClipModel`, `ClipTokenWeightEncoder`), 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from diffusion.clip_layout import PartName, find_parts, read_config, tensors_of
+from diffusion.embeddings import Lookup
 from diffusion.filling import fill
 from diffusion.prompt import Chunk, Embeddings, chunks, empty_chunk, no_embeddings
 from diffusion.tokenizer import END, ClipTokenizer
@@ -69,10 +70,11 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """tokens [1, T, D] and pooled [1, P], float32 on the CPU."""
+    """tokens [1, T, D] and pooled [1, P], float32 on the CPU; and what was left out of them."""
 
     tokens: Tensor
     pooled: Tensor
+    warnings: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -153,6 +155,7 @@ class TextEncoder:
     tokenizer: ClipTokenizer
     size: int  # bytes
     embeddings: Mapping[PartName, Embeddings]
+    warnings: tuple[str, ...] = ()  # about the files it was made of
 
     @torch.inference_mode()
     def encode(
@@ -169,21 +172,30 @@ class TextEncoder:
         encoded = {}
         for part in self.parts:
             reading = part.reading.skipped_to(stop_at_layer, part.layers)
-            encoded[part.name] = _encoded(part, [chunks[part.name] for chunks in read], reading)
-        return [_joined([encoded[part.name][i] for part in self.parts]) for i in range(len(read))]
+            encoded[part.name] = _encoded(part, [chunks[part.name] for chunks, _ in read], reading)
+        return [
+            replace(
+                _joined([encoded[part.name][i] for part in self.parts]),
+                warnings=self.warnings + warnings,
+            )
+            for i, (_, warnings) in enumerate(read)
+        ]
 
-    def _tokenized(self, prompt: Prompt) -> dict[PartName, list[Chunk]]:
+    def _tokenized(self, prompt: Prompt) -> tuple[dict[PartName, list[Chunk]], tuple[str, ...]]:
+        """The chunks for every CLIP, and which embeddings are not in them."""
+        warnings: tuple[str, ...] = ()
         own = {"l": prompt.text if prompt.text_l is None else prompt.text_l}
         read = {}
         for part in self.parts:
-            embeddings = self.embeddings.get(part.name, no_embeddings)
+            embeddings = Lookup(self.embeddings.get(part.name, no_embeddings), part.name)
             text = own.get(part.name, prompt.text)
             read[part.name] = part.chunks(text, self.tokenizer, embeddings)
+            warnings += embeddings.warnings
         if prompt.text_l is not None:
             most = max(map(len, read.values()))
             for part in self.parts:
                 read[part.name] += [part.empty()] * (most - len(read[part.name]))
-        return read
+        return read, warnings
 
 
 def _encoded(part: ClipPart, prompts: Sequence[list[Chunk]], reading: Reading) -> list[Encoded]:

@@ -72,7 +72,7 @@ class Decomposed:
             had = _lengths(total if self.of_sum else weight, axis=0)
         else:
             had = _lengths(total, axis=1)
-        if torch.broadcast_shapes(learned.shape, had.shape) != had.shape:
+        if learned.shape != had.shape:
             problem = f"has lengths {tuple(learned.shape)} for a weight {tuple(weight.shape)}"
             raise MismatchError(problem)
         return weight + strength * (total * (learned / had) - weight)
@@ -95,10 +95,9 @@ class Rotated:
             raise MismatchError(problem)
         turned = cayley(self.blocks.to(device=weight.device, dtype=torch.float32), self.limit)
         change = turned - torch.eye(size, device=weight.device)
-        rows = weight.unflatten(0, (count, size))
-        return weight + strength * torch.einsum("k n m, k n ... -> k m ...", change, rows).flatten(
-            0, 1
-        )
+        rows = weight.reshape(count, size, *weight.shape[1:])
+        moved = torch.einsum("k n m, k n ... -> k m ...", change, rows)
+        return weight + strength * moved.reshape(weight.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +127,15 @@ def cayley(blocks: Tensor, limit: float) -> Tensor:
     if 0 < limit < length:
         q = q * (limit / length)
     unit = torch.eye(q.shape[-1], device=q.device)
-    return (unit + q) @ torch.linalg.inv(unit - q)
+    turned: Tensor = (unit + q) @ torch.linalg.inv(unit - q)
+    return turned
 
 
 def _lengths(weight: Tensor, *, axis: int) -> Tensor:
     """Of every slice along `axis`, shaped to be divided by; never 0."""
     others = [i for i in range(weight.dim()) if i != axis]
-    return weight.norm(dim=others, keepdim=True) + torch.finfo(torch.float32).eps
+    lengths: Tensor = torch.linalg.vector_norm(weight, dim=others, keepdim=True)
+    return lengths + torch.finfo(torch.float32).eps
 
 
 def _shaped(tensor: Tensor, like: Tensor) -> Tensor:

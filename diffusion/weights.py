@@ -17,7 +17,7 @@ from graph.values import ModelFile
 
 PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin"})
 # Where training scripts put the weights; of two sets, the averaged one (BasicSR's) is for use.
-WRAPPERS = ("state_dict", "params_ema", "params")
+WRAPPERS = ("state_dict", "params_ema", "params", "string_to_param")
 MAX_HEADER_BYTES = 32 * 2**20  # the longest of public models is below 2 MiB
 SAFETENSORS_DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,
@@ -155,6 +155,13 @@ class Ignored:
         pass
 
 
+class StoredParameters(dict[str, Tensor]):
+    """Stands in for torch's ParameterDict, in which the first embeddings were stored."""
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.update(state["_parameters"])
+
+
 # Found in public Stable Diffusion checkpoints beside the state dict.
 BESIDE_THE_WEIGHTS = (
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
@@ -164,6 +171,7 @@ BESIDE_THE_WEIGHTS = (
     "numpy._core.multiarray.scalar",
     "numpy.dtype",
 )
+PARAMETER_DICT = "torch.nn.modules.container.ParameterDict"
 
 
 def _open_pickled(path: Path, file: ModelFile) -> Weights:
@@ -183,6 +191,7 @@ def _open_pickled(path: Path, file: ModelFile) -> Weights:
 def _unpickle(path: Path) -> Any:
     """`torch.load`, which builds tensors and plain containers and refuses everything else."""
     torch.serialization.add_safe_globals([(Ignored, name) for name in BESIDE_THE_WEIGHTS])
+    torch.serialization.add_safe_globals([(StoredParameters, PARAMETER_DICT)])
     in_zip = zipfile.is_zipfile(path)
     if in_zip:
         _refuse_zip_bomb(path)
