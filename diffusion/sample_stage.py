@@ -5,14 +5,9 @@ of the step engine, and runs autoencoders on a thread of their own beside the st
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    ExitStack,
-    asynccontextmanager,
-)
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -20,6 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from diffusion.control_loading import Controls
 from diffusion.denoiser import Denoiser
 from diffusion.engine import Job, Preview, Report, StepEngine, Track
 from diffusion.frame import process_out
@@ -27,7 +23,7 @@ from diffusion.model_changes import check_changes, model_sampling
 from diffusion.model_sampling import ModelSampling
 from diffusion.noising import noised
 from diffusion.request import latent_for, prepare_run
-from diffusion.residency import Residency
+from diffusion.residency import Residency, leased
 from diffusion.sampling import sample
 from diffusion.schedules import ksampler_sigmas
 from diffusion.tiles import decode_tiled, encode_tiled
@@ -91,6 +87,7 @@ class SampleStage:
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
         self._resident: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
+        self._controls = Controls(open_weights, self._resident, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._parameterizations: dict[ModelFile, Parameterization] = {}
@@ -123,12 +120,16 @@ class SampleStage:
             latent = latent_for(request.latent, resident.unet)
             if len(request.sigmas) == 0:
                 return latent, latent
-            run = await asyncio.to_thread(prepare_run, request, latent, resident.unet, self._device)
-            track = Track(of=len(request.sigmas) - 1)
-            size = (run.latent.shape[-2], run.latent.shape[-1])
-            job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
-            job.report, job.preview, job.deadline = report, preview, deadline
-            samples = await self._engine.run(job)
+            of = (resident.unet, (model.file, self._laid(model)))
+            async with self._controls.leased(request.guider, *of) as controls:
+                run = await asyncio.to_thread(
+                    prepare_run, request, latent, resident.unet, self._device, controls
+                )
+                track = Track(of=len(request.sigmas) - 1)
+                size = (run.latent.shape[-2], run.latent.shape[-1])
+                job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
+                job.report, job.preview, job.deadline = report, preview, deadline
+                samples = await self._engine.run(job)
         denoised = samples if track.denoised is None else track.denoised
         return (
             replace(latent, samples=_on_link(samples, resident.unet)),
@@ -215,12 +216,16 @@ class SampleStage:
 
     def _unet(self, model: Model) -> AbstractAsyncContextManager[ResidentUnet]:
         """The weights of `model`: jobs whose models differ in other ways share them."""
-        laid = tuple(c for c in model.changes if c.kind in self._weight_changes)
+        laid = self._laid(model)
         base, load = ("unet", model.file), partial(self._load_unet, model.file)
         if not laid:
             return leased(self._resident.lease(base, load))
         change = partial(self._changed, changes=laid)
         return leased(self._resident.lease_upon(base, load, (*base, laid), change))
+
+    def _laid(self, model: Model) -> tuple[Change, ...]:
+        """The changes to the weights of `model`."""
+        return tuple(c for c in model.changes if c.kind in self._weight_changes)
 
     def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
         load = partial(self._load_vae, vae.file)
@@ -245,20 +250,6 @@ class SampleStage:
 
     def _load_vae(self, file: ModelFile) -> LoadedVae:
         return load_vae(self._open(file), dtype=self._vae_dtype, device=self._device)
-
-
-@asynccontextmanager
-async def leased(lease: AbstractContextManager[Any]) -> AsyncIterator[Any]:
-    """A lease that may have to load, or to wait for another to load, off the event loop."""
-    stack = ExitStack()
-    entering = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, lease))
-    try:
-        value = await asyncio.shield(entering)
-    except asyncio.CancelledError:
-        entering.add_done_callback(lambda _: stack.close())
-        raise
-    with stack:
-        yield value
 
 
 def _parameterization(open_weights: OpenWeights, file: ModelFile) -> Parameterization:

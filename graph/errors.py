@@ -20,6 +20,18 @@ class ServiceError(Exception):
 
 
 @dataclass(eq=False)
+class NodeFailed(ServiceError):
+    """A node whose inputs were of the right types and yet could not be computed with."""
+
+    status = 422
+    code = "execution_error"
+    template = "Node {node_id} ({class_type}) failed: {problem}"
+    node_id: str
+    class_type: str
+    problem: str
+
+
+@dataclass(eq=False)
 class BadModelFile(ServiceError):
     """A file in the models folder that cannot be what it is asked to be."""
 

@@ -8,7 +8,7 @@ Images are [B, H, W, C] and masks [B, H, W], float32 in 0..1; latents are [B, C,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,28 @@ class UpscaleModel:
     file: ModelFile
 
 
+@dataclass(frozen=True)
+class ControlNet:
+    """A ControlNet or T2I-Adapter: the file it is in, and what is laid on it."""
+
+    link: ClassVar = Link("CONTROL_NET")
+    file: ModelFile
+    base: ModelFile | None = None  # the model that the weights are a difference to, if they are
+    union_type: str = ""  # what the hint of a union ControlNet shows; "" does not tell it
+    strength_type: Literal["constant", "linear_up"] = "constant"
+
+
+@dataclass(frozen=True, eq=False)
+class ControlUse:
+    """A ControlNet with the picture it goes by, and when and how strongly it does."""
+
+    net: ControlNet
+    hint: Image
+    strength: float = 1.0
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Condition:
     """One prompt and where and when it applies. A CONDITIONING is a tuple of these."""
@@ -105,6 +127,8 @@ class Condition:
     mask_bounds: bool = False
     start_percent: float = 0.0
     end_percent: float = 1.0
+    controls: tuple[ControlUse, ...] = ()  # their residuals are summed in this order
+    control_apply_to_uncond: bool = False  # the other prompts of a guider take `controls` too
     extras: Mapping[str, Any] = field(default_factory=dict)  # ComfyUI's own key names: width, ...
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from graph.cache import Handle, ResultCache, ResultLostError
+from graph.errors import NodeFailed
 from graph.events import Done, StepEvent
 from graph.execution import Execution, NodeTiming
 from graph.plan import Segment, fold
@@ -146,10 +147,11 @@ async def test_a_job_that_waited_for_a_cancelled_one_computes_for_itself() -> No
 async def test_an_error_of_a_node_is_the_error_of_the_job() -> None:
     async def fail(name: str) -> None:
         if name == "Decode":
-            raise ZeroDivisionError
+            raise ZeroDivisionError("by nothing")
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(NodeFailed) as caught:
         await job(Recorder(gate=fail), cache(), picture()).run()
+    assert (caught.value.node_id, caught.value.class_type) == ("5", "Decode")
 
 
 async def test_a_lost_result_is_computed_again() -> None:
