@@ -43,10 +43,6 @@ class StartError(Exception):
     """Why nothing was started, in one line."""
 
 
-class RayTimedOutError(StartError):
-    """Ray missed its own deadline (30 s, fixed) while it started."""
-
-
 class Interrupted(BaseException):
     """Somebody wants this to end: Ctrl-C, SIGTERM or a closed terminal."""
 
@@ -170,7 +166,7 @@ def say(text: str) -> None:
 def wait_until_served(child: subprocess.Popen[bytes], url: str) -> None:
     """Show progress until /healthz answers.
 
-    Raises: StartError when the child ends before, RayTimedOutError when more time may help.
+    Raises: StartError when the child ends before.
     """
     began, shown, stage = time.monotonic(), 0.0, "starting"
     for line in stages(child):
@@ -181,19 +177,7 @@ def wait_until_served(child: subprocess.Popen[bytes], url: str) -> None:
         if stage == "waiting for the first answer" and is_served(url):
             say(f"[{time.monotonic() - began:5.1f} s] ready")
             return
-    if (status := child.wait()) == os.EX_TEMPFAIL:
-        raise RayTimedOutError("Ray was not up in time")
-    raise StartError(f"the application did not come up (exit status {status})")
-
-
-def serve_patiently(command: list[str], environment: Mapping[str, str], url: str) -> int:
-    """As serve(), in up to three tries: on a busy machine Ray's own deadline can be too short."""
-    for _ in range(2):
-        try:
-            return serve(command, environment, url)
-        except RayTimedOutError as error:
-            say(f"{error}; once more")
-    return serve(command, environment, url)
+    raise StartError(f"the application did not come up (exit status {child.wait()})")
 
 
 def first_request(url: str) -> str:
@@ -257,7 +241,7 @@ def main() -> int:
     try:
         check_address(given.host, given.port, settings.auth)
         environment = ray_environment(os.environ, ray_token(settings.data_dir))
-        return serve_patiently(
+        return serve(
             [sys.executable, "-m", "deployments.local_ray", *options],
             environment,
             f"http://{host}:{given.port}",

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 KIT = ROOT / "tests" / "parity"
-READY_WITHIN_S = 300  # thirty seconds on a quiet machine with two cores
+READY_WITHIN_S = 480  # thirty seconds on a quiet machine with two cores
 
 
 @pytest.fixture(scope="session")
