@@ -1,0 +1,90 @@
+"""Text put together and taken apart.
+
+ComfyUI's regular-expression nodes are left out: a pattern from outside can keep a process busy
+for as long as its author likes.
+"""
+
+from typing import Annotated, Literal
+
+from graph.node import Stage, Widget, node
+
+CATEGORY = "utils/string"
+Text = Annotated[str, Widget(multiline=True)]
+Line = Annotated[str, Widget(multiline=False)]
+
+
+@node("StringConcatenate", runs_on=Stage.INLINE, display_name="Concatenate", category=CATEGORY)
+def concatenate(*, string_a: Text, string_b: Text, delimiter: Line = "") -> str:
+    """Join two texts."""
+    return string_a + delimiter + string_b
+
+
+@node("StringSubstring", runs_on=Stage.INLINE, display_name="Substring", category=CATEGORY)
+def substring(*, string: Text, start: int, end: int) -> str:
+    """Cut a text, by Python's rules: negative positions count from the end."""
+    return string[start:end]
+
+
+@node(
+    "StringLength",
+    runs_on=Stage.INLINE,
+    display_name="Length",
+    category=CATEGORY,
+    outputs=("length",),
+)
+def length(*, string: Text) -> int:
+    """Count the characters of a text."""
+    return len(string)
+
+
+@node("CaseConverter", runs_on=Stage.INLINE, display_name="Case Converter", category=CATEGORY)
+def convert_case(
+    *, string: Text, mode: Literal["UPPERCASE", "lowercase", "Capitalize", "Title Case"]
+) -> str:
+    """Change the case of a text."""
+    convert = {
+        "UPPERCASE": str.upper,
+        "lowercase": str.lower,
+        "Capitalize": str.capitalize,
+        "Title Case": str.title,
+    }
+    return convert[mode](string)
+
+
+@node("StringTrim", runs_on=Stage.INLINE, display_name="Trim", category=CATEGORY)
+def trim(*, string: Text, mode: Literal["Both", "Left", "Right"]) -> str:
+    """Take white space off the ends of a text."""
+    return {"Both": str.strip, "Left": str.lstrip, "Right": str.rstrip}[mode](string)
+
+
+@node("StringReplace", runs_on=Stage.INLINE, display_name="Replace", category=CATEGORY)
+def replace(*, string: Text, find: Text, replace: Text) -> str:
+    """Replace a text within a text, wherever it stands."""
+    return string.replace(find, replace)
+
+
+@node(
+    "StringContains",
+    runs_on=Stage.INLINE,
+    display_name="Contains",
+    category=CATEGORY,
+    outputs=("contains",),
+)
+def contains(*, string: Text, substring: Text, case_sensitive: bool = True) -> bool:
+    """Whether a text stands within another."""
+    if case_sensitive:
+        return substring in string
+    return substring.lower() in string.lower()
+
+
+@node("StringCompare", runs_on=Stage.INLINE, display_name="Compare", category=CATEGORY)
+def compare(
+    *,
+    string_a: Text,
+    string_b: Text,
+    mode: Literal["Starts With", "Ends With", "Equal"],
+    case_sensitive: bool = True,
+) -> bool:
+    """Compare two texts."""
+    a, b = (string_a, string_b) if case_sensitive else (string_a.lower(), string_b.lower())
+    return {"Starts With": a.startswith, "Ends With": a.endswith, "Equal": a.__eq__}[mode](b)
