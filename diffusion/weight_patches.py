@@ -66,7 +66,7 @@ class Decomposed:
     def __call__(self, weight: Tensor, strength: float) -> Tensor:
         total = weight + self.added.scale() * self.added.difference(weight)
         learned = self.magnitude.to(device=weight.device, dtype=torch.float32)
-        if learned.dim() < weight.dim():
+        if self.of_sum or learned.dim() < weight.dim():
             learned = learned.reshape(-1, *(1,) * (weight.dim() - 1))
         if learned.shape[0] == total.shape[0]:
             had = _lengths(total if self.of_sum else weight, axis=0)
