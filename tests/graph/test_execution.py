@@ -10,7 +10,7 @@ import pytest
 
 from graph.cache import Handle, ResultCache, ResultLostError
 from graph.errors import NodeFailed
-from graph.events import Done, StepEvent
+from graph.events import Done, StepEvent, Warned
 from graph.execution import Execution, NodeTiming
 from graph.plan import Segment, fold
 from graph.prompt import Source
@@ -190,6 +190,25 @@ async def test_several_items_run_what_follows_once_for_each() -> None:
 async def test_timings_tell_when_each_node_ran() -> None:
     timings = await job(Recorder(), cache(), picture()).run()
     assert all(isinstance(t, NodeTiming) and 0 <= t.start_s <= t.end_s for t in timings)
+
+
+@dataclass
+class Warner(Recorder):
+    """As Recorder, with something to say about every node."""
+
+    def for_node(self, node_id: str, report: Report) -> object:
+        report(Warned(node_id, "a key fits nothing"))
+        return self
+
+
+async def test_a_warning_is_told_once_and_again_to_who_gets_the_result_from_the_cache() -> None:
+    stages, results = Warner(), cache()
+    for _ in range(2):
+        told: list[Any] = []
+        execution = job(stages, results, picture())
+        await replace(execution, report=told.append).run()
+        warnings = [event.text for event in told if isinstance(event, Warned)]
+        assert warnings == ["a key fits nothing"]
 
 
 @dataclass
