@@ -15,6 +15,7 @@ from torch.nn import functional
 
 if TYPE_CHECKING:  # importing diffusers' models takes seconds; whoever loads one has done it
     from diffusers.models.attention_processor import Attention
+    from diffusers.models.controlnets.controlnet import ControlNetModel
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 KeysAndValues: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]  # by layer, each [B, T, D]
@@ -95,14 +96,16 @@ def _projected(attn: "Attention", attended: Tensor) -> Tensor:
     return attn.to_out[0](attended)  # type: ignore[no-any-return]
 
 
-def place_attention(unet: "UNet2DConditionModel") -> None:
+def place_attention(unet: "UNet2DConditionModel | ControlNetModel") -> None:
     """Let every attention layer of `unet` be run by this module."""
     names = unet.attn_processors
     placed: Any = {name: PlacedAttention(name.removesuffix(SUFFIX)) for name in names}
     unet.set_attn_processor(placed)
 
 
-def cross_attention_layers(unet: "UNet2DConditionModel") -> dict[str, "Attention"]:
+def cross_attention_layers(
+    unet: "UNet2DConditionModel | ControlNetModel",
+) -> dict[str, "Attention"]:
     """The layers that attend to prompts, by place."""
     places = (name.removesuffix(SUFFIX) for name in unet.attn_processors)
     modules: Any = {place: unet.get_submodule(place) for place in places}

@@ -9,15 +9,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from diffusion.concat import concat_channels
+from diffusion.controlled import lend_controls
 from diffusion.frame import Frame, repeat_to
 from graph.errors import ServiceError
 from graph.values import Condition
+
+if TYPE_CHECKING:
+    from diffusion.control import Control
 
 FEATHER = 8  # latent pixels over which the edge of an area fades
 SMALLEST_BOUNDS = 8  # latent pixels, of an area drawn around a mask
@@ -110,6 +115,8 @@ class Prompt:
     region: Region
     embedding: Embedding
     shape: torch.Size  # [B, C, h, w], the job's latents
+    controls: "tuple[Control, ...]" = ()
+    lends_controls: bool = False
 
     @cached_property
     def box(self) -> Box | None:
@@ -150,7 +157,13 @@ def prepare(
     """The prompts of every named conditioning, with missing areas completed between them."""
     prompts = {
         name: [
-            Prompt(_region(condition, frame), _embedding(condition, name, frame), frame.shape)
+            Prompt(
+                _region(condition, frame),
+                _embedding(condition, name, frame),
+                frame.shape,
+                tuple(frame.controls[use] for use in condition.controls),
+                condition.control_apply_to_uncond,
+            )
             for condition in conditions
         ]
         for name, conditions in conditionings.items()
@@ -159,15 +172,18 @@ def prepare(
         for prompt in own:
             for other, theirs in prompts.items():
                 if other != name:
-                    _complete(theirs, prompt.region)
+                    _complete(theirs, prompt)
+    lend_controls(prompts)
     return {name: tuple(own) for name, own in prompts.items()}
 
 
-def _complete(prompts: list[Prompt], region: Region) -> None:
-    """Let `prompts` have one in just `region`, so that guidance there compares like with like.
+def _complete(prompts: list[Prompt], other: Prompt) -> None:
+    """Let `prompts` have one in just `other`'s region and under its controls.
 
-    The smallest that covers the region speaks for it. (create_cond_with_same_area_if_none)
+    So guidance there compares like with like. The smallest that covers the region speaks for it.
+    (create_cond_with_same_area_if_none)
     """
+    region = other.region
     if region.box is None:
         return
     covering = [p for p in prompts if p.region.box is None or p.region.box.contains(region.box)]
@@ -176,7 +192,7 @@ def _complete(prompts: list[Prompt], region: Region) -> None:
     in_areas = [prompt for prompt in covering if prompt.region.box is not None]
     smallest = min(in_areas or covering[:1], key=_box_size)
     if smallest.region.box != region.box:
-        prompts.append(replace(smallest, region=region))
+        prompts.append(replace(smallest, region=region, controls=other.controls))
 
 
 def _box_size(prompt: Prompt) -> float:

@@ -1,13 +1,18 @@
 """What one job's conditions are measured against: its latent batch, its model's traits."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from diffusion.unet import LatentFormat
+from graph.values import ControlUse
+
+if TYPE_CHECKING:
+    from diffusion.control import Control
 
 
 class PercentSchedule(Protocol):
@@ -26,6 +31,7 @@ class Frame:
     format: LatentFormat
     in_channels: int
     y_kind: Literal["none", "sdxl", "refiner"] = "none"
+    controls: "Mapping[ControlUse, Control]" = field(default_factory=dict)
     scaled_concat: bool = False  # InstructPix2Pix pictures come in the model's scale, not the VAE's
 
     @property

@@ -1,12 +1,15 @@
 """From a request, as nodes say it, to a run: noise, masks and prompts against one model."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from diffusion.conditioning import prepare
+from diffusion.control import LoadedControl, prepare_controls
 from diffusion.frame import Frame, process_in, repeat_to
 from diffusion.guidance import GUIDERS, Guided
 from diffusion.guidance_changes import row_patches, start_changes
@@ -18,7 +21,7 @@ from diffusion.samplers.protocol import SamplingContext
 from diffusion.sampling import Inpainting, Run
 from diffusion.unet import LoadedUnet
 from graph.sampling import Noise, SampleRequest
-from graph.values import Latent
+from graph.values import ControlNet, Latent
 
 
 def latent_for(latent: Latent, unet: LoadedUnet) -> Latent:
@@ -46,9 +49,11 @@ def prepare_run(
     source = _noise_source(request, latent, device)
     noise = _initial_noise(request.noise, source)
     frame = _frame(latent, unet, sampling, device)
+    conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
+    used = prepare_controls(conditions, controls, unet.shape, sampling, frame.latent)
     sigmas = request.sigmas.to("cpu", torch.float32)
     guided = Guided(
-        prepare(dict(guider.conditionings), frame),
+        prepare(dict(guider.conditionings), replace(frame, controls=used)),
         dict(guider.scales),
         sampling,
         start_changes(changes),

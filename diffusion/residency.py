@@ -1,8 +1,9 @@
 """What is kept in memory: values by key, within a budget, least recently used out first."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from threading import Condition
 from typing import Any, Generic, TypeVar
@@ -149,6 +150,20 @@ class Residency(Generic[K, V]):
 
     def _used(self) -> int:
         return sum(seat.bytes for seat in self._seats.values())
+
+
+@asynccontextmanager
+async def leased(lease: AbstractContextManager[Any]) -> AsyncIterator[Any]:
+    """A lease that may have to load, or to wait for another to load, off the event loop."""
+    stack = ExitStack()
+    entering = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, lease))
+    try:
+        value = await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        entering.add_done_callback(lambda _: stack.close())
+        raise
+    with stack:
+        yield value
 
 
 def _idle(seat: _Seat[Any]) -> bool:

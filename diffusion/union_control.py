@@ -1,0 +1,117 @@
+"""What union ControlNets have beside a ControlNet: they are told what a hint shows.
+
+A hint's embedding is marked with its type by a small transformer, and the type is embedded beside
+the time. Both are the same at every step. diffusers' ControlNetUnionModel has its transformer
+attend over the pictures of a batch, which would make a job's picture depend on its company; here,
+as in ComfyUI, every picture is by itself, which is what that model computes for one picture.
+(ComfyUI comfy/cldm/cldm.py, ControlNet.union_controlnet_merge; comfy/cldm/control_types.py)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.filling import copied, fill
+from diffusion.weights import Weights
+from graph.errors import ServiceError
+from graph.values import ControlNet
+
+HEADS = 8
+WAVES = 256  # numbers that stand for whether a hint is of one type
+TYPES: Mapping[str, int] = MappingProxyType(
+    {
+        "openpose": 0,
+        "depth": 1,
+        "hed/pidi/scribble/ted": 2,
+        "canny/lineart/anime_lineart/mlsd": 3,
+        "normal": 4,
+        "segment": 5,
+        "tile": 6,
+        "repaint": 7,
+    }
+)
+
+
+@dataclass(eq=False)
+class UnionTypeError(ServiceError):
+    """A type of hint that a union ControlNet was not trained on."""
+
+    status = 422
+    code = "union_type_unknown"
+    template = "The union ControlNet {name} knows {count} types of hints, and not {type!r}."
+    name: str
+    count: int
+    type: str
+
+
+def union_type_index(net: ControlNet, count: int) -> int | None:
+    """Which of `count` types a hint is of; None where it is not said."""
+    index = TYPES.get(net.union_type)
+    if index is not None and index >= count:
+        raise UnionTypeError(net.file.name, count, net.union_type)
+    return index
+
+
+class UnionTypes(nn.Module):
+    """The parts of a union ControlNet that read types. Parameters are named as in its files."""
+
+    def __init__(self, count: int, *, layers: int, channels: int, time_channels: int) -> None:
+        from diffusers.models.controlnets.controlnet_union import (  # noqa: PLC0415 - takes seconds
+            ResidualAttentionBlock,
+        )
+        from diffusers.models.embeddings import TimestepEmbedding  # noqa: PLC0415
+
+        super().__init__()
+        self.count = count
+        self.task_embedding = nn.Parameter(torch.empty(count, channels))
+        self.transformer_layes = nn.ModuleList(
+            [ResidualAttentionBlock(channels, HEADS) for _ in range(layers)]
+        )
+        self.spatial_ch_projs = nn.Linear(channels, channels)
+        self.control_add_embedding = TimestepEmbedding(WAVES * count, time_channels)
+
+    def marked(self, embedding: Tensor, index: int) -> Tensor:
+        """A hint's embedding [B, C, h, w] as one of type `index`."""
+        pictures = embedding.mean(dim=(2, 3)) + self.task_embedding[index]
+        x = pictures[None]  # one token for each picture: the blocks take the batch second
+        for layer in self.transformer_layes:
+            x = layer(x)
+        alpha: Tensor = self.spatial_ch_projs(x[0])
+        return embedding + alpha[:, :, None, None]
+
+    def told(self, index: int | None) -> Tensor:
+        """What joins the time's embedding, [1, T]."""
+        from diffusers.models.embeddings import get_timestep_embedding  # noqa: PLC0415
+
+        weight = self.task_embedding
+        which = torch.zeros(self.count, device=weight.device)
+        if index is not None:
+            which[index] = 1.0
+        waves = get_timestep_embedding(which, WAVES, flip_sin_to_cos=True, downscale_freq_shift=0)
+        embedded: Tensor = self.control_add_embedding(waves.reshape(1, -1).to(weight.dtype))
+        return embedded
+
+
+def read_union_types(
+    weights: Weights, *, dtype: torch.dtype, device: torch.device
+) -> UnionTypes | None:
+    """The parts of a union ControlNet in a file of diffusers' layout; None in any other.
+
+    Raises:
+        BadModelFile: some are missing or have other shapes.
+    """
+    if "task_embedding" not in weights or "control_add_embedding.linear_1.weight" not in weights:
+        return None
+    count, channels = weights.shape("task_embedding")
+    layers = {key.split(".")[1] for key in weights if key.startswith("transformer_layes.")}
+    time_channels = weights.shape("control_add_embedding.linear_1.weight")[0]
+    with torch.device("meta"):
+        union = UnionTypes(
+            count, layers=len(layers), channels=channels, time_channels=time_channels
+        )
+    names = [name for name, _ in union.named_parameters() if name in weights]
+    fill(union, weights, {name: copied(weights[name], dtype, device) for name in names})
+    return union
