@@ -150,9 +150,8 @@ async def test_a_stack_is_the_sum_of_its_loras(stage: SampleStage, models: Path)
             product = drawn[f"{BLOCK}.lora_up.weight"] @ drawn[f"{BLOCK}.lora_down.weight"]
             key = f"{name}.{part}.weight"
             tensors[key] = tensors[key] + strength * product
-    file = ModelFile("checkpoints", "merged.safetensors")
-    written(models, tensors, file.name)
-    merged = await sampled(stage, request(1, model=Model(file)))
+    merged_file = written(models, tensors, "merged.safetensors").file
+    merged = await sampled(stage, request(1, model=Model(merged_file)))
     plain = await sampled(stage, under())
     scale = float(merged.std())
     assert (merged - plain).abs().max() > 0.01 * scale

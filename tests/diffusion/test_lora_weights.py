@@ -52,17 +52,18 @@ class Net(nn.Module):
 def peft_config(kind: str) -> Any:
     import peft  # noqa: PLC0415 - importing it takes seconds
 
-    same = {"r": 4, "target_modules": ["layer"]}
+    same: dict[str, Any] = {"r": 4, "target_modules": ["layer"]}
     adapters = {**same, "alpha": 4, "init_weights": False}
     low_rank = {**same, "lora_alpha": 4, "init_lora_weights": False}
-    return {
+    configs: dict[str, Any] = {
         "lora": lambda: peft.LoraConfig(**low_rank),
         "dora": lambda: peft.LoraConfig(**low_rank, use_dora=True),
         "loha": lambda: peft.LoHaConfig(**adapters),
         "loha_conv": lambda: peft.LoHaConfig(**adapters, use_effective_conv2d=True),
         "lokr": lambda: peft.LoKrConfig(**adapters),
         "lokr_conv": lambda: peft.LoKrConfig(**adapters, use_effective_conv2d=True),
-    }[kind]()
+    }
+    return configs[kind]()
 
 
 def learned(key: str, tensor: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def test_a_weight_is_patched_as_peft_merges_it(kind: str, layer: str, tmp_path: 
     shape = LINEAR if layer == "linear" else CONV
     plain = nn.Linear(20, 12) if layer == "linear" else nn.Conv2d(6, 8, 3)
     plain.weight.data = seeded("weight", shape)
-    model = peft.get_peft_model(Net(plain), peft_config(kind))  # type: ignore[arg-type]
+    model = peft.get_peft_model(Net(plain), peft_config(kind))
     state = peft.get_peft_model_state_dict(model)
     state = {key: learned(key, tensor) for key, tensor in state.items()}
     peft.set_peft_model_state_dict(model, dict(state))
