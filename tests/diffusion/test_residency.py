@@ -161,3 +161,38 @@ def test_one_who_waited_for_a_failed_load_loads_for_himself(threads: ThreadPoolE
     go_on.set()
     assert isinstance(failing.exception(PATIENCE_S), ValueError)
     assert second.result(PATIENCE_S) == "a"
+
+
+def use_upon(kept: Residency[str, str], base: str, key: str) -> str:
+    with kept.lease_upon(base, lambda: base, key, lambda below: below + key) as value:
+        return value
+
+
+def test_a_value_made_of_another_keeps_it_in_memory() -> None:
+    kept = residency(4)
+    assert use_upon(kept, "b", "x") == "bx"
+    use(kept, "c")
+    assert set(kept.resident()) == {"b", "x", "c"}
+    use(kept, "d")
+    assert set(kept.resident()) == {"b", "c", "d"}
+
+
+def test_a_base_goes_after_all_that_was_made_of_it() -> None:
+    kept = residency(5)
+    use_upon(kept, "b", "x")
+    use_upon(kept, "b", "y")
+    use(kept, "c", size=5)
+    assert kept.resident() == ("c",)
+
+
+def test_a_base_is_idle_again_when_nothing_could_be_made_of_it() -> None:
+    kept = residency(1)
+
+    def fail(_below: str) -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), kept.lease_upon("b", lambda: "b", "x", fail):
+        pass
+    assert kept.resident() == ("b",)
+    use(kept, "c")
+    assert kept.resident() == ("c",)
