@@ -99,7 +99,10 @@ class NodeSampling:
 
     async def sample(self, request: SampleRequest) -> tuple[Latent, Latent]:
         """The output, and the last denoised prediction."""
-        return await self._stage.sample(replace(request, node_id=self._node_id), self._report)
+        from diffusion.preview import Previews  # noqa: PLC0415 - see deployments/site.py
+
+        own = replace(request, node_id=self._node_id)
+        return await self._stage.sample(own, self._report, preview=Previews())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stage if hasattr(self._stage, name) else self._functions, name)

@@ -50,7 +50,7 @@ class DeadlineError(SamplingError):
 
 
 Report: TypeAlias = Callable[[Progress | Warned], None]  # called on the event loop
-Preview: TypeAlias = Callable[[Tensor], bytes]  # of the denoised latent [B, C, h, w] so far
+Preview: TypeAlias = Callable[[Tensor], bytes | None]  # of the denoised [B, C, h, w] so far
 
 
 class Model(Protocol):

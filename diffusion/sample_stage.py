@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diffusion.control_loading import Controls
 from diffusion.denoiser import Denoiser
-from diffusion.engine import Job, Preview, Report, StepEngine, Track
+from diffusion.engine import Job, Report, StepEngine, Track
 from diffusion.frame import process_out
 from diffusion.model_changes import check_changes, model_sampling
 from diffusion.model_sampling import ModelSampling
@@ -29,6 +29,7 @@ from diffusion.schedules import ksampler_sigmas
 from diffusion.tiles import decode_tiled, encode_tiled
 from diffusion.unet import (
     FAMILIES,
+    LatentFormat,
     LoadedUnet,
     Parameterization,
     find_unet,
@@ -42,6 +43,7 @@ from graph.sampling import Noise, SampleRequest
 from graph.values import Change, Latent, Model, ModelFile, Vae
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
+Preview: TypeAlias = Callable[[LatentFormat, Tensor], bytes | None]
 ApplyChanges: TypeAlias = Callable[[LoadedUnet, Sequence[Change]], LoadedUnet]
 
 
@@ -105,7 +107,7 @@ class SampleStage:
         """The output, and the last denoised prediction.
 
         Every step is told to `report`, with what `preview` makes of the denoised latent in the
-        model's scale. `deadline` is in the event loop's time.
+        model's scale, if anything. `deadline` is in the event loop's time.
 
         Raises:
             SamplingError: the model, the sampler or the deadline; see its subclasses.
@@ -128,7 +130,9 @@ class SampleStage:
                 track = Track(of=len(request.sigmas) - 1)
                 size = (run.latent.shape[-2], run.latent.shape[-1])
                 job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
-                job.report, job.preview, job.deadline = report, preview, deadline
+                job.report, job.deadline = report, deadline
+                if preview is not None:
+                    job.preview = partial(preview, resident.unet.latent_format)
                 samples = await self._engine.run(job)
         denoised = samples if track.denoised is None else track.denoised
         return (

@@ -137,6 +137,14 @@ async def test_previews_come_on_request_and_only_the_newest_is_kept(site: Site) 
     assert "base64,2" in text
 
 
+async def test_previews_are_left_out_where_nobody_asks_for_them(site: Site) -> None:
+    job_id = await _ended(site)
+    steps = [event for event in await site.events(job_id) if event["event"] == "progress"]
+    assert [json.loads(event["data"]) for event in steps] == [
+        {"node": "3", "step": step, "of": 2} for step in (1, 2)
+    ]
+
+
 async def test_a_base64_answer_comes_with_urls_in_events(site: Site) -> None:
     job_id = (await site.execute({}, base64=True)).json()["id"]
     final = json.loads((await site.events(job_id))[-1]["data"])

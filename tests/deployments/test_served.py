@@ -1,7 +1,9 @@
 """The whole application on a real Ray, over HTTP, as a user meets it."""
 
+import base64
 import io
 import json
+import re
 import subprocess
 import sys
 import zlib
@@ -177,6 +179,14 @@ def test_events_tell_every_step_and_the_end(http: httpx.Client) -> None:
     assert steps == [1, 2, 3, 4]
     assert seen[0][0] == "queued"
     assert [kind for kind, _ in seen[-2:]] == ["output", "success"]
+
+
+def test_a_preview_on_request_is_a_jpeg_of_the_picture(http: httpx.Client) -> None:
+    job = run(http, changed("5", seed=314159))
+    answer = http.get(f"/api/v7/comfyui/events/{job['id']}?preview=true").text
+    (encoded,) = re.findall(r'"data:image/jpeg;base64,([^"]+)"', answer)
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as preview:
+        assert (preview.format, preview.size) == ("JPEG", (96, 64))
 
 
 def test_a_cancelled_job_stops_and_the_next_one_runs(http: httpx.Client) -> None:
