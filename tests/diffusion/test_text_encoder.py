@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.text_encoder import Prompt, TextEncoder, load_text_encoder
+from diffusion.text_encoder import Encoded, Prompt, TextEncoder, load_text_encoder
 from diffusion.tokenizer import ClipTokenizer
 from diffusion.weights import Entry, Weights
 from graph.errors import BadModelFile
@@ -30,7 +30,8 @@ PROMPTS = (
 TWO_TEXTS = {"two0": Prompt(PROMPTS[1], PROMPTS[3]), "two1": Prompt(PROMPTS[3], PROMPTS[2])}
 SHAPES = recorded_shapes("text_encoder_shapes")
 OUTPUTS = recorded("text_encoder_outputs")
-CASES = sorted({key.rpartition(".")[0] for key in OUTPUTS})
+# (index of the prompt, clip skip): all prompts with two settings, one prompt with all
+CASES = [(i, layer) for layer in (None, -3) for i in range(5)] + [(2, -1), (2, -2), (2, -20)]
 
 
 def drawn(key: str, shape: tuple[int, ...]) -> Tensor:
@@ -59,20 +60,27 @@ def encoder(request: pytest.FixtureRequest) -> TextEncoder:
     return made(SHAPES[request.param])
 
 
-def asked(tag: str) -> Prompt:
-    return TWO_TEXTS[tag] if tag in TWO_TEXTS else Prompt(PROMPTS[int(tag[-1])])
-
-
-@pytest.mark.parametrize(
-    ("encoder", "case"), [(case.split(".")[0], case) for case in CASES], indirect=["encoder"]
-)
-def test_an_encoding_is_as_in_comfyui(case: str, encoder: TextEncoder) -> None:
-    _, tag, layer = case.split(".")
-    stop = None if layer == "None" else int(layer)
-    (encoded,) = encoder.encode([asked(tag)], stop_at_layer=stop)
+def assert_recorded(encoded: Encoded, case: str) -> None:
     tokens, pooled = encoded.tokens[:, ::9, ::96], encoded.pooled[:, ::32]
     torch.testing.assert_close(tokens, OUTPUTS[case + ".tokens"], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(pooled, OUTPUTS[case + ".pooled"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", SHAPES, indirect=True)
+@pytest.mark.parametrize(("prompt", "stop_at_layer"), CASES)
+def test_an_encoding_is_as_in_comfyui(
+    prompt: int, stop_at_layer: int | None, encoder: TextEncoder, request: pytest.FixtureRequest
+) -> None:
+    family = request.node.callspec.params["encoder"]
+    (encoded,) = encoder.encode([Prompt(PROMPTS[prompt])], stop_at_layer=stop_at_layer)
+    assert_recorded(encoded, f"{family}.prompt{prompt}.{stop_at_layer}")
+
+
+@pytest.mark.parametrize("encoder", ["sdxl"], indirect=True)
+@pytest.mark.parametrize("name", TWO_TEXTS)
+def test_two_texts_are_encoded_as_in_comfyui(name: str, encoder: TextEncoder) -> None:
+    (encoded,) = encoder.encode([TWO_TEXTS[name]])
+    assert_recorded(encoded, f"sdxl.{name}.None")
 
 
 @pytest.mark.parametrize("encoder", ["sdxl"], indirect=True)
