@@ -37,10 +37,16 @@ class Site:
 
     def opener(self) -> "Callable[[ModelFile], Weights]":
         """Opens the file of a description."""
+        from diffusion.taesd import joined  # noqa: PLC0415
         from diffusion.weights import open_weights  # noqa: PLC0415
 
         folders = ModelFolders(self.models_dir)
-        return lambda file: open_weights(folders.path(file), file)
+
+        def opened(file: ModelFile) -> "Weights":
+            parts = {p: open_weights(path, file) for p, path in folders.parts(file).items()}
+            return parts[""] if "" in parts else joined(file, parts)
+
+        return opened
 
     def finder(self) -> Callable[[str, str], ModelFile]:
         """The description of a file by its folder and name. Raises MissingModelFile."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion.filling import copied, fill
+from diffusion.taesd import DOWNSCALE, TinyAutoencoder, is_tiny, load_tiny
 from diffusion.weights import Weights
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class VaeShape:
 class LoadedVae:
     """An autoencoder, ready to run."""
 
-    module: "AutoencoderKL"
+    module: "AutoencoderKL | TinyAutoencoder"
     latent_channels: int
     downscale: int  # pixels per latent pixel along a side
     dtype: torch.dtype
@@ -70,20 +71,27 @@ def load_vae(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> L
     Raises:
         BadModelFile: there is none in it, or it is incomplete.
     """
+    if is_tiny(weights):
+        tiny = load_tiny(weights, dtype, device)
+        return _loaded(tiny, weights.shape("taesd_decoder.1.weight")[1], DOWNSCALE, (dtype, device))
     part = find_vae(weights)
     try:
         shape = read_shape(part)
     except (KeyError, ValueError) as error:
         raise weights.bad(problem=f"its autoencoder is incomplete: {error}") from error
     module = _module(part, shape, dtype, device)
-    return LoadedVae(
-        module=module,
-        latent_channels=shape.latent_channels,
-        downscale=2 ** (len(shape.channels) - 1),
-        dtype=dtype,
-        device=device,
-        size=sum(p.numel() * p.element_size() for p in module.parameters()),
-    )
+    downscale = 2 ** (len(shape.channels) - 1)
+    return _loaded(module, shape.latent_channels, downscale, (dtype, device))
+
+
+def _loaded(
+    module: "AutoencoderKL | TinyAutoencoder",
+    latent_channels: int,
+    downscale: int,
+    place: tuple[torch.dtype, torch.device],
+) -> LoadedVae:
+    size = sum(p.numel() * p.element_size() for p in module.parameters())
+    return LoadedVae(module, latent_channels, downscale, *place, size)
 
 
 def find_vae(weights: Weights) -> Weights:

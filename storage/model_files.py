@@ -21,6 +21,10 @@ SEVERAL: Mapping[str, tuple[str, ...]] = {
     "diffusion_models": ("unet", "diffusion_models"),
     "controlnet": ("controlnet", "t2i_adapter"),
 }
+# Models of two files, which ComfyUI offers in the list of another folder (nodes.py, VAELoader).
+PAIRS: Mapping[str, tuple[str, ...]] = {"vae": ("taesd", "taesdxl", "taesd3", "taef1")}
+PAIRS_LIE_IN = "vae_approx"
+HALVES = ("encoder", "decoder")
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,12 @@ class ModelFolders:
         self._listings: dict[str, _Listing] = {}
 
     def list(self, folder: str) -> tuple[str, ...]:
-        """The model files of `folder`, sorted; a new one shows within `staleness_s`."""
+        """The model files of `folder`, sorted, then pairs; new ones show within `staleness_s`."""
         folder = OTHER_NAMES.get(folder, folder)
+        pairs = (name for name in PAIRS.get(folder, ()) if len(self._halves(name)) == len(HALVES))
+        return (*self._files(folder), *pairs)
+
+    def _files(self, folder: str) -> tuple[str, ...]:
         listing = self._listings.get(folder)
         now = time.monotonic()
         if listing and now - listing.checked_s < self._staleness_s:
@@ -68,8 +76,31 @@ class ModelFolders:
             MissingModelFile: there is no such model file.
         """
         folder = OTHER_NAMES.get(folder, folder)
-        stat = self._locate(folder, name).stat()
-        return ModelFile(folder, name, f"{stat.st_size}-{stat.st_mtime_ns}")
+        stats = [path.stat() for path in self.parts(ModelFile(folder, name)).values()]
+        stamp = "-".join(f"{stat.st_size}-{stat.st_mtime_ns}" for stat in stats)
+        return ModelFile(folder, name, stamp)
+
+    def parts(self, file: ModelFile) -> Mapping[str, Path]:
+        """Where the file is, or the files of a pair are, each by the prefix its tensors get.
+
+        Raises:
+            MissingModelFile: it is not there any more, or never was.
+        """
+        if file.name not in PAIRS.get(file.folder, ()):
+            return {"": self.path(file)}
+        halves = self._halves(file.name)
+        if len(halves) < len(HALVES):
+            raise MissingModelFile(file.folder, file.name)
+        return {f"taesd_{half}.": self._locate(PAIRS_LIE_IN, name) for half, name in halves.items()}
+
+    def _halves(self, name: str) -> Mapping[str, str]:
+        """The files of a pair that are there."""
+        return {
+            half: found
+            for half in HALVES
+            for found in reversed(self._files(PAIRS_LIE_IN))
+            if found.startswith(f"{name}_{half}.")
+        }
 
     def path(self, file: ModelFile) -> Path:
         """Where the file is.
