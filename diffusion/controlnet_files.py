@@ -5,7 +5,6 @@ What a file is follows from the names in it, the network from their shapes.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import count, takewhile
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -99,8 +98,7 @@ def load_control_lora(
     Raises:
         BadModelFile: it is damaged, or made for another kind of U-Net.
     """
-    own = replace(shape, levels=tuple(replace(level, up=()) for level in shape.levels))
-    found = renamed(weights, _control_names(weights, own))
+    found = renamed(weights, _control_names(weights, shape))
     tensors = {name: weights[key] for name, key in found.items() if not _is_factor(name)}
     for name, tensor in base.items():
         stem = name.removesuffix(".weight")
@@ -109,8 +107,8 @@ def load_control_lora(
             tensors[name] = _product(weights, name, up, down, tensor)
         else:
             tensors.setdefault(name, tensor)
-    module = _module(weights, own, tensors, dtype=dtype, device=device)
-    return LoadedControlNet(module, own, pools=_pools(weights))
+    module = _module(weights, shape, tensors, dtype=dtype, device=device)
+    return LoadedControlNet(module, shape, pools=_pools(weights))
 
 
 def _product(weights: Weights, name: str, up: Tensor, down: Tensor, base: Tensor) -> Tensor:

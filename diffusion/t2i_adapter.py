@@ -66,12 +66,13 @@ class LoadedAdapter:
     def misfit(self, unet: UnetShape) -> str | None:
         """Why it cannot control such a U-Net, if so."""
         widths = [level.channels for level in unet.levels]
-        if self._shape.kind == "full_adapter_xl":
-            widths.append(widths[-1])  # behind the middle block
-        if widths == list(self._shape.channels):
+        is_xl = self._shape.kind == "full_adapter_xl"
+        fitting = [widths, [*widths, widths[-1]]] if is_xl else [widths]  # the middle block's last
+        # Finest features join before the first downsampler where there is attention, else behind.
+        if list(self._shape.channels) in fitting and any(unet.levels[0].down) is not is_xl:
             return None
         own = ", ".join(map(str, self._shape.channels))
-        return f"it is a T2I-Adapter for levels of {own} channels, which this model has not"
+        return f"it is a T2I-Adapter for a U-Net with other levels than this model's, of {own}"
 
     def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> list[Tensor]:
         """The features of a hint [B, H, W, C] at a latent size, finest first."""
