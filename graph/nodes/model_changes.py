@@ -104,6 +104,23 @@ def perturbed_attention(
 
 
 @node(
+    "SelfAttentionGuidance",
+    runs_on=Stage.INLINE,
+    display_name="Self-Attention Guidance",
+    category="_for_testing",
+    experimental=True,
+)
+def self_attention_guidance(
+    *,
+    model: Model,
+    scale: Annotated[float, Widget(min=-2.0, max=5.0, step=0.01)] = 0.5,
+    blur_sigma: Annotated[float, Widget(min=0.0, max=10.0, step=0.1)] = 2.0,
+) -> Model:
+    """Guide away from what the model makes of a picture blurred where it looks."""
+    return model.changed("self_attention_guidance", scale=scale, blur_sigma=blur_sigma)
+
+
+@node(
     "TCFG",
     runs_on=Stage.INLINE,
     display_name="Tangential Damping CFG",
