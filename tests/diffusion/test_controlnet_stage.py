@@ -12,7 +12,7 @@ from torch import Tensor
 from diffusion.controlled import apply_control, apply_control_to_both
 from graph.errors import BadModelFile
 from graph.sampling import SampleRequest
-from graph.values import Conditioning, ControlNet, Latent, ModelFile
+from graph.values import ControlNet, Latent, ModelFile
 from tests.diffusion.control_files import (
     ADAPTER,
     CONTROL,
@@ -39,7 +39,7 @@ def hint(seed: int, *shape: int) -> Tensor:
 
 def both(
     seed: int, file: ModelFile, *, strength: float = 1.0, start: float = 0.0, end: float = 1.0
-) -> dict[str, Conditioning]:
+) -> dict[str, Any]:
     positive, negative = apply_control_to_both(
         prompt(seed),
         prompt(seed + 100),
