@@ -20,14 +20,17 @@ from graph.node import Stage
 
 
 class KeysNotThereError(ValueError):
-    """A setting that asks for keys; to serve without them instead would be worse than nothing."""
+    """COMFYRAY_AUTH=on asks for keys, and there are none yet; serving without would be worse."""
+
+    def __str__(self) -> str:
+        return "COMFYRAY_AUTH=on needs keys, which this version does not have"
 
 
 def build(config: AppConfig) -> Application:
     """The application of serve_config.yaml."""
     settings = Settings()
     if settings.auth == "on":
-        raise KeysNotThereError("COMFYRAY_AUTH=on needs keys, which this version does not have")
+        raise KeysNotThereError
     site = Site(settings.models_dir.resolve(), config.device, config.dtype, config.torch_threads)
     has_gpu = wants_gpu(config)
 

@@ -3,13 +3,19 @@
 Usage: python -m deployments.local_ray CONFIG HOST PORT OBJECT_STORE_MIB. Prints what it is doing,
 a line each; ends, with Serve and Ray, on SIGINT. Ray listens on loopback only (launch.py's
 environment sees to it).
+
+`ray.init` takes no word on three things that matter here, so its parameters are told: the log
+monitor and the autoscaler have nothing to do on one machine, and cost a tenth of the start-up and
+100 MB; and the agents' ports.
 """
 
 import logging
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,15 +26,15 @@ import ray
 import yaml
 from ray import serve
 from ray._common.utils import import_attr
-from ray._private import parameter, services
+from ray._private import parameter
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary as built_with
 from ray.serve._private.build_app import BuiltApplication, build_app
 from ray.serve.context import _get_global_client
 
 from deployments.launch import end_with_parent
+from deployments.settings import Settings
 
 POLL_S = 0.3
-REGISTERED_S = 240.0
 
 
 class ApplicationFailedError(Exception):
@@ -36,16 +42,10 @@ class ApplicationFailedError(Exception):
 
 
 def start_ray(object_store_mib: int) -> None:
-    """Start a Ray of our own, whatever others run on this machine or RAY_ADDRESS says.
-
-    Two things `ray.init` has no option for. Ray's log monitor and autoscaler have nothing to do on
-    one machine, and cost a tenth of the start-up and 100 MB. And a node gets 30 s to register,
-    which is too short where others keep the processors busy.
-    """
+    """Start a Ray of our own, whatever others run on this machine or RAY_ADDRESS says."""
     options: Any = parameter.RayParams
-    lean = partial(options, include_log_monitor=False, no_monitor=True)
-    setattr(parameter, "RayParams", lean)  # noqa: B010 - a class, to mypy
-    services.get_node = patient(services.get_node)
+    ours = partial(options, include_log_monitor=False, no_monitor=True, **agent_ports())
+    setattr(parameter, "RayParams", ours)  # noqa: B010 - a class, to mypy
     ray.init(
         address="local",
         include_dashboard=False,
@@ -56,20 +56,24 @@ def start_ray(object_store_mib: int) -> None:
     )
 
 
-def patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
-    """`get_node`, asking again for up to REGISTERED_S seconds while the node is not there."""
+def agent_ports() -> dict[str, int]:
+    """Free ports for Ray's agents.
 
-    def ask_again(*args: Any) -> Any:
-        deadline = time.monotonic() + REGISTERED_S
-        while True:
-            try:
-                return get_node(*args)
-            except RuntimeError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_S)
+    Without, the node waits for its agents to choose, and on a busy machine gives up after 15 s
+    (ray#65983).
+    """
+    names = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in names]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        ports = [probe.getsockname()[1] for probe in probes]
+    return {f"{name}_port": port for name, port in zip(names, ports, strict=True)}
 
-    return ask_again
+
+def tell_address(path: Path) -> None:
+    """Write down how other Ray jobs reach this Ray; the token they need lies beside it."""
+    path.write_text(ray.get_runtime_context().gcs_address)
 
 
 def sized(
@@ -154,6 +158,7 @@ def main(config: Path, host: str, port: int, object_store_mib: int) -> None:
     try:
         print("starting Ray")
         start_ray(object_store_mib)
+        tell_address(Settings().data_dir / "ray_address")
         print("starting Serve")
         deploy(yaml.safe_load(config.read_text()), host, port)
         wait_until_running()

@@ -39,15 +39,21 @@ def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(parity_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `server` keeps."""
+    return tmp_path_factory.mktemp("server") / "data"
+
+
+@pytest.fixture(scope="session")
+def server(parity_models: Path, data_dir: Path) -> Iterator[str]:
     """The real application on a free port, over the parity models; its base URL."""
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    port = free_port()
     settings = {
         "COMFYRAY_AUTH": "off",
-        "COMFYRAY_DATA_DIR": str(folder / "data"),
+        "COMFYRAY_DATA_DIR": str(data_dir),
         "COMFYRAY_MODELS_DIR": str(parity_models),
     }
-    log = folder / "log.txt"
+    log = data_dir.parent / "log.txt"
     command = [sys.executable, "-m", "deployments.launch", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
