@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from diffusion.weights import Weights
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NEED_TORCHVISION = ("LaMa", "RestoreFormer")
 COLORS = 3
 SPARE_BYTES = 2**30  # a network may take so much more than four times its file
+FACTORIES = frozenset({torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn})
 LONGEST_PROBLEM = 300  # characters
 
 
@@ -90,17 +91,17 @@ def _short(error: Exception) -> str:
     return text if len(text) <= LONGEST_PROBLEM else text[:LONGEST_PROBLEM] + "..."
 
 
-class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class AllocationLimit(TorchFunctionMode):
     """Within it, torch makes no more than `limit_bytes` of new tensors, what is freed included.
 
     A file of a few bytes can name sizes whose network would take all memory there is.
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._left = limit_bytes
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self,
         func: Callable[..., Any],
         types: object,
@@ -108,11 +109,13 @@ class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         options = kwargs or {}
-        if args and isinstance(args[0], list | tuple) and all(isinstance(n, int) for n in args[0]):
+        if func in FACTORIES:
+            given = options.get("size", args[0] if len(args) == 1 else args)
+            size = [given] if isinstance(given, int) else list(given)
             dtype = options.get("dtype") or torch.get_default_dtype()
-            self._left -= prod(args[0]) * dtype.itemsize
+            self._left -= prod(size) * dtype.itemsize
             if self._left < 0:
-                problem = f"its sizes, such as {list(args[0])}, do not belong to a file this small"
+                problem = f"its sizes, such as {size}, do not belong to a file this small"
                 raise ValueError(problem)
         return func(*args, **options)
 
