@@ -15,6 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def measured() -> Run:
             pss = sum(process.memory_full_info().pss for process in processes) / 2**20
         finally:
             ending = time.monotonic()
-            process.terminate()
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
             process.wait()
     ended_s = time.monotonic() - ending
     return Run(ready_s, ended_s, pss, ours_s, max(foreign, 0.0), len(processes))

@@ -89,6 +89,7 @@ def ray_environment(inherited: Mapping[str, str], token: Path) -> dict[str, str]
         "PYTHONUNBUFFERED": "1",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_agent_register_timeout_ms": "240000",  # half a minute is short on a busy machine
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the node's address is 127.0.0.1
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",  # it would kill by age, the controller first

@@ -6,7 +6,7 @@ environment sees to it).
 
 `ray.init` takes no word on three things that matter here, so its parameters are told: the log
 monitor and the autoscaler have nothing to do on one machine, and cost a tenth of the start-up and
-100 MB; and the agents' ports.
+100 MB; and the agents' ports (ray#65983).
 """
 
 import logging
@@ -44,7 +44,9 @@ class ApplicationFailedError(Exception):
 def start_ray(object_store_mib: int) -> None:
     """Start a Ray of our own, whatever others run on this machine or RAY_ADDRESS says."""
     options: Any = parameter.RayParams
-    ours = partial(options, include_log_monitor=False, no_monitor=True, **agent_ports())
+    ports = agent_ports()
+    metrics_port = ports.pop("metrics_export_port")  # this one `ray.init` passes itself
+    ours = partial(options, include_log_monitor=False, no_monitor=True, **ports)
     setattr(parameter, "RayParams", ours)  # noqa: B010 - a class, to mypy
     ray.init(
         address="local",
@@ -53,6 +55,7 @@ def start_ray(object_store_mib: int) -> None:
         log_to_driver=False,
         logging_level=logging.WARNING,
         namespace="serve",
+        _metrics_export_port=metrics_port,
     )
 
 
