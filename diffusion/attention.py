@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diffusion.token_changes import TOKEN_CHANGES, Draws, Site, Undo
+from graph.values import Change
+
 if TYPE_CHECKING:  # importing diffusers' models takes seconds; whoever loads one has done it
     from diffusers.models.attention_processor import Attention
     from diffusers.models.controlnets.controlnet import ControlNetModel
@@ -30,8 +33,24 @@ class AttentionCall:
     """What one call of the network tells its attention layers."""
 
     context: KeysAndValues
-    patches: frozenset[str] = frozenset()
+    patches: tuple[Change, ...] = ()
+    size: tuple[int, int] = (0, 0)  # of the latents
+    draws: Draws | None = None
     recorded: list[Tensor] = field(default_factory=list)  # [B, heads, T, T]
+
+    def has(self, kind: str) -> bool:
+        return any(patch.kind == kind for patch in self.patches)
+
+    def fewer(self, place: str, tokens: Tensor) -> tuple[Tensor, list[Undo]]:
+        """The tokens [B, T, D] that ask in self-attention, and how each answer becomes all."""
+        undos: list[Undo] = []
+        if self.draws is not None:
+            site = Site(place, *self.size, self.draws)
+            for patch in self.patches:
+                if patch.kind in TOKEN_CHANGES:
+                    tokens, undo = TOKEN_CHANGES[patch.kind](patch, site, tokens)
+                    undos.append(undo)
+        return tokens, undos
 
 
 class PlacedAttention:
@@ -57,17 +76,23 @@ class PlacedAttention:
             return _projected(attn, attn.to_v(hidden_states))
         else:
             keys, values = attn.to_k(hidden_states), attn.to_v(hidden_states)
-        queries = attn.to_q(hidden_states)
-        if encoder_hidden_states is None and self._is_recorded(call):
+        if encoder_hidden_states is not None:
+            return _projected(attn, _attention(attn, attn.to_q(hidden_states), keys, values))
+        if self._is_recorded(call):
+            queries = attn.to_q(hidden_states)
             return _projected(attn, _recorded_attention(attn, queries, keys, values, call))
-        return _projected(attn, _attention(attn, queries, keys, values))
+        asking, undos = call.fewer(self._place, hidden_states)
+        attended = _projected(attn, _attention(attn, attn.to_q(asking), keys, values))
+        for undo in undos:
+            attended = undo(attended)
+        return attended
 
     def _is_blind(self, call: AttentionCall) -> bool:
-        return "identity_attention" in call.patches and self._place.startswith(MIDDLE)
+        return call.has("identity_attention") and self._place.startswith(MIDDLE)
 
     def _is_recorded(self, call: AttentionCall) -> bool:
         first_of_middle = self._place.startswith(MIDDLE) and FIRST_BLOCK in self._place
-        return "record_attention" in call.patches and first_of_middle
+        return call.has("record_attention") and first_of_middle
 
 
 def _heads(attn: "Attention", tensor: Tensor) -> Tensor:
@@ -76,6 +101,11 @@ def _heads(attn: "Attention", tensor: Tensor) -> Tensor:
 
 
 def _attention(attn: "Attention", queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Queries in tiles [B * n, T / n, D] see strips of the keys, as many (as in ComfyUI)."""
+    if len(keys) != len(queries):
+        keys, values = (
+            tensor.reshape(len(queries), -1, tensor.shape[-1]) for tensor in (keys, values)
+        )
     attended = functional.scaled_dot_product_attention(
         _heads(attn, queries), _heads(attn, keys), _heads(attn, values)
     )

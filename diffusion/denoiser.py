@@ -20,6 +20,7 @@ from diffusion.attention import (
     cross_attention_layers,
     place_attention,
 )
+from diffusion.block_changes import changed_blocks
 from diffusion.conditioning import Prompt
 from diffusion.control import control_arguments
 from diffusion.parts import Contexts, Part, vectors
@@ -131,20 +132,24 @@ class Denoiser:
         timesteps = _timesteps(parts).to(self._device)
         if prompts.concat is not None:
             sample = torch.cat([sample, prompts.concat], dim=1)
-        call = AttentionCall(
-            prompts.keys_and_values, frozenset(patch.kind for patch in parts[0].row.patches)
-        )
-        output = self._module(
-            sample.to(self._dtype, memory_format=torch.channels_last),
-            timesteps,
-            encoder_hidden_states=prompts.context,
-            class_labels=prompts.y,
-            cross_attention_kwargs={"call": call},
-            **control_arguments(parts, scaled, timesteps),
-            return_dict=False,
-        )[0].float()
+        first = parts[0].row  # patched as all of them are
+        size = (sample.shape[-2], sample.shape[-1])
+        call = AttentionCall(prompts.keys_and_values, first.patches, size, first.draws)
+        with changed_blocks(self._module, first.patches):
+            output = self._module(
+                sample.to(self._dtype, memory_format=torch.channels_last),
+                timesteps,
+                encoder_hidden_states=prompts.context,
+                class_labels=prompts.y,
+                cross_attention_kwargs={"call": call},
+                **control_arguments(parts, scaled, timesteps),
+                return_dict=False,
+            )[0].float()
         _hand_out(call.recorded, parts)
         outputs = torch.split(output, [part.count for part in parts])
+        for part, own in zip(parts, outputs, strict=True):
+            if part.row.outputs is not None:
+                part.row.outputs.append(own)
         return [
             part.row.sampling.denoised(part.row.sigma, out, x)
             for part, out, x in zip(parts, outputs, xs, strict=True)
@@ -185,7 +190,9 @@ def _groups(rows: Sequence[Row]) -> list[list[Row]]:
 
 def _together(row: Row, group: list[Row]) -> bool:
     first = group[0]
-    if row.x.shape[1:] != first.x.shape[1:] or row.patches != first.patches:
+    if row.x.shape[1:] != first.x.shape[1:]:
+        return False
+    if row.patches != first.patches or row.draws is not first.draws:
         return False
     lengths = {other.prompt.embedding.context.shape[1] for other in [*group, row]}
     return math.lcm(*lengths) <= LONGEST_REPEAT * min(lengths)

@@ -18,6 +18,7 @@ from torch import Tensor
 from diffusion.conditioning import Prompt
 from diffusion.guidance_changes import GuidanceChanges, Predicted, perpendicular
 from diffusion.model_sampling import ModelSampling
+from diffusion.network_changes import RunChanges
 from diffusion.rows import Asking, Row
 from diffusion.samplers.protocol import Prediction
 from graph.values import Change
@@ -33,7 +34,8 @@ class Guided:
     scales: Mapping[str, float]
     sampling: ModelSampling
     changes: GuidanceChanges
-    patches: tuple[Change, ...] = ()
+    running: RunChanges = field(default_factory=RunChanges)
+    patches: tuple[Change, ...] = ()  # of this question
     wants_uncond: bool = False  # the sampler reads the prediction without the prompt
     recorded: dict[str | None, Tensor] = field(
         default_factory=dict
@@ -47,13 +49,16 @@ class Guided:
     def predict(self, x: Tensor, sigma: Tensor, *names: str | None) -> Asking[list[Tensor]]:
         """One denoised prediction for each name, of all its prompts together; zeros for None."""
         rows: list[Row] = []
+        patches = (*self.running.at(float(sigma)), *self.patches)
+        draws = self.running.draws()
         owners: list[int] = []
         for place, name in enumerate(names):
             for prompt in self.prompts.get(name, ()) if name else ():
                 if prompt.applies(float(sigma)):
-                    rows.append(self._row(prompt, x, sigma))
+                    crop = x if prompt.box is None else prompt.box.crop(x)
+                    rows.append(Row(crop, sigma, prompt, self.sampling, patches, draws=draws))
                     owners.append(place)
-        answers = (yield rows) if rows else []
+        answers = (yield from self._ask(rows)) if rows else []
         self._keep_records(names, owners, rows)
         parts: list[list[tuple[Prompt, Tensor]]] = [[] for _ in names]
         for place, row, answer in zip(owners, rows, answers, strict=True):
@@ -69,9 +74,9 @@ class Guided:
             if row.recorded:
                 self.recorded.setdefault(names[place], row.recorded[0])
 
-    def _row(self, prompt: Prompt, x: Tensor, sigma: Tensor) -> Row:
-        crop = x if prompt.box is None else prompt.box.crop(x)
-        return Row(crop, sigma, prompt, self.sampling, self.patches)
+    def _ask(self, rows: Sequence[Row]) -> Asking[Sequence[Tensor]]:
+        cache = self.running.cache
+        return (yield rows) if cache is None else (yield from cache.ask(rows))
 
     def patched(self, *patches: Change) -> "Guided":
         return replace(self, patches=(*self.patches, *patches))

@@ -22,6 +22,7 @@ from diffusion.model_sampling import (
     flow,
     flux,
 )
+from diffusion.network_changes import NETWORK_CHANGES
 from diffusion.unet import Parameterization
 from graph.errors import ServiceError
 from graph.values import Change
@@ -107,7 +108,7 @@ MASK_CHANGES: Mapping[str, Callable[[Change, ModelSampling, Tensor], MaskFunctio
 
 def check_changes(changes: Iterable[Change], weight_changes: Iterable[str]) -> None:
     """Raises UnknownModelChangeError for the first kind that has no place in any table."""
-    known = {*weight_changes, *SAMPLING_CHANGES, *GUIDANCE_CHANGES, *MASK_CHANGES}
+    known = {*weight_changes, *SAMPLING_CHANGES, *GUIDANCE_CHANGES, *MASK_CHANGES, *NETWORK_CHANGES}
     for change in changes:
         if change.kind not in known:
             raise UnknownModelChangeError(change.kind)

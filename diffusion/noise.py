@@ -119,14 +119,19 @@ class NoiseSource:
             torch.randn(*self.shape, generator=generator, device=self.drawn_on)
         )
 
+    def after_initial(self) -> torch.Generator:
+        """The stream of the initial noise, where that ends."""
+        generator = seeded(self.seed)
+        _initial_draws(self.shape, generator, self.batch_index)
+        return generator
+
     def continued(self) -> Callable[[Tensor], Tensor]:
         """The draws after the initial noise, each shaped like its argument, which may have grown.
 
         ComfyUI takes these from torch's global generator, which the initial noise has seeded, by
         `randn_like`: which number goes where follows from the argument's strides.
         """
-        generator = seeded(self.seed)
-        _initial_draws(self.shape, generator, self.batch_index)
+        generator = self.after_initial()
 
         def draw(like: Tensor) -> Tensor:
             noise = torch.empty_strided((self.shape[0], *like.shape[1:]), like.stride())

@@ -12,13 +12,15 @@ from diffusion.conditioning import prepare
 from diffusion.control import LoadedControl, prepare_controls
 from diffusion.frame import Frame, process_in, repeat_to
 from diffusion.guidance import GUIDERS, Guided
-from diffusion.guidance_changes import row_patches, start_changes
+from diffusion.guidance_changes import start_changes
 from diffusion.model_changes import mask_function, model_sampling
 from diffusion.model_sampling import ModelSampling
+from diffusion.network_changes import start_run_changes
 from diffusion.noise import NoiseSource
 from diffusion.samplers import SAMPLERS
 from diffusion.samplers.protocol import SamplingContext
 from diffusion.sampling import Inpainting, Run
+from diffusion.step_caches import with_lazycache
 from diffusion.unet import LoadedUnet
 from graph.sampling import Noise, SampleRequest
 from graph.values import ControlNet, Latent
@@ -57,7 +59,7 @@ def prepare_run(
         dict(guider.scales),
         sampling,
         start_changes(changes),
-        row_patches(changes),
+        start_run_changes(changes, sampling, source.after_initial),
         wants_uncond=sampler.wants_uncond,
     )
     redrawn = source.inpaint() if sampler.redraws_inpaint_noise else noise
@@ -67,7 +69,7 @@ def prepare_run(
         latent=frame.latent,
         noise=noise.to(device),
         context=SamplingContext(source, sampling),
-        guider=GUIDERS[guider.kind],
+        guider=with_lazycache(GUIDERS[guider.kind], changes, sampling),
         guided=guided,
         inpainting=None
         if frame.denoise_mask is None

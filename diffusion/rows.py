@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diffusion.conditioning import Prompt
 from diffusion.model_sampling import ModelSampling
+from diffusion.token_changes import Draws
 from graph.values import Change
 
 Result = TypeVar("Result")
@@ -23,6 +24,8 @@ class Row:
     sampling: ModelSampling
     patches: tuple[Change, ...] = ()  # how the network is run, where it differs from its weights'
     recorded: list[Tensor] = field(default_factory=list)  # what a patch wrote down on the way
+    draws: Draws | None = None  # shared by the rows of one question, where patches draw
+    outputs: list[Tensor] | None = None  # where wanted, what the network itself said
 
 
 # A generator that yields rows, receives their denoised predictions (in order, each like its x) and

@@ -1,0 +1,57 @@
+"""Changes to how the network is run: which of a model's changes its rows carry, and when."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+
+from diffusion.block_changes import BLOCK_CHANGES, DOWNSCALE
+from diffusion.guidance_changes import row_patches
+from diffusion.model_sampling import ModelSampling
+from diffusion.step_caches import CACHE_CHANGES, EasyCache, start_easycache
+from diffusion.token_changes import TOKEN_CHANGES, Draws
+from graph.values import Change
+
+RUN_CHANGES = frozenset({*BLOCK_CHANGES, *TOKEN_CHANGES})
+NETWORK_CHANGES = RUN_CHANGES | CACHE_CHANGES
+
+
+@dataclass(frozen=True, eq=False)
+class RunChanges:
+    """One job's changes to how the network is run, in the order in which they were laid."""
+
+    changes: tuple[Change, ...] = ()
+    spans: tuple[tuple[float, float], ...] = ()  # of each, from sigma to sigma
+    generator: torch.Generator | None = None
+    cache: EasyCache | None = None
+
+    def at(self, sigma: float) -> tuple[Change, ...]:
+        """Those that hold at a noise level."""
+        pairs = zip(self.changes, self.spans, strict=True)
+        return tuple(change for change, (start, end) in pairs if end <= sigma <= start)
+
+    def draws(self) -> Draws | None:
+        """What one question's rows draw from."""
+        return None if self.generator is None else Draws(self.generator)
+
+
+def start_run_changes(
+    changes: Iterable[Change], sampling: ModelSampling, draw: Callable[[], torch.Generator]
+) -> RunChanges:
+    """Fresh changes for one job, which draws from what `draw` gives."""
+    laid = tuple(changes)
+    run = (*(c for c in laid if c.kind in RUN_CHANGES), *row_patches(laid))
+    draws = any(change.kind in TOKEN_CHANGES for change in run)
+    return RunChanges(
+        run,
+        tuple(_span(change, sampling) for change in run),
+        draw() if draws else None,
+        start_easycache(laid, sampling),
+    )
+
+
+def _span(change: Change, sampling: ModelSampling) -> tuple[float, float]:
+    if change.kind != DOWNSCALE:
+        return float("inf"), 0.0
+    start, end = change["start_percent"], change["end_percent"]
+    return sampling.percent_to_sigma(start), sampling.percent_to_sigma(end)
