@@ -23,7 +23,8 @@ class PromptEncoder:
     def __init__(self, site: Site, config: EncoderConfig) -> None:
         from diffusion.embeddings import EmbeddingFiles  # noqa: PLC0415 - see deployments/site.py
         from diffusion.encode import EncodeStage  # noqa: PLC0415
-        from diffusion.lora import LORA, Loras  # noqa: PLC0415
+        from diffusion.lora import Loras  # noqa: PLC0415
+        from diffusion.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
 
         place = site.placement()
         open_weights = site.opener()
@@ -34,8 +35,8 @@ class PromptEncoder:
             device=place.device,
             budget_bytes=config.memory_bytes,
             cache_bytes=config.cache_bytes,
-            weight_changes=(LORA,),
-            apply_changes=loras.on_text_encoder,
+            weight_changes=WEIGHT_CHANGES,
+            apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
             embeddings=EmbeddingFiles(site.finder(), open_weights),
         )
         self._segments = SegmentRunner(

@@ -30,7 +30,8 @@ class Sampler:
     """
 
     def __init__(self, site: Site, config: SamplerConfig, base: str = "") -> None:
-        from diffusion.lora import LORA, Loras  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.lora import Loras  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.sample_stage import SampleStage  # noqa: PLC0415
 
         place = site.placement()
@@ -44,8 +45,8 @@ class Sampler:
             budget_bytes=config.memory_bytes,
             max_rows=config.max_rows,
             batching=config.batching,
-            weight_changes=(LORA,),
-            apply_changes=loras.on_unet,
+            weight_changes=WEIGHT_CHANGES,
+            apply_changes=WeightChanges(open_weights, loras).on_unet,
         )
         functions = Functions(*modules_of("diffusion"))
         self._segments = SegmentRunner(

@@ -12,6 +12,7 @@ import torch
 
 from diffusion.guidance import GUIDERS
 from diffusion.guidance_changes import GUIDANCE_CHANGES, start_changes
+from diffusion.merging import WEIGHT_CHANGES
 from diffusion.model_changes import MASK_CHANGES, check_changes, mask_function, model_sampling
 from diffusion.model_sampling import discrete
 from diffusion.samplers import SAMPLERS
@@ -86,7 +87,7 @@ def test_a_guider_node_names_a_guider(name: str, choice: str) -> None:
 @pytest.mark.parametrize(("name", "choice"), sorted(every_choice(of("MODEL"))))
 def test_a_change_to_a_model_can_be_made_of_its_options(name: str, choice: str) -> None:
     changes = TYPES[name].function(**values(TYPES[name], choice)).changes
-    check_changes(changes, ())
+    check_changes(changes, WEIGHT_CHANGES)
     own = Parameterization("eps")
     model_sampling(own, changes)
     start_changes(changes)
