@@ -6,6 +6,8 @@ with the patches that the nodes named below lay on it and torch.manual_seed(11);
 caches make of a formula over 24 steps, every third pixel, and whether it was asked.
 """
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +25,9 @@ from diffusion.samplers.protocol import Prediction
 from diffusion.step_caches import Drift, EasyCache, Span, lazily
 from diffusion.token_changes import Draws
 from diffusion.unet import SD15_LATENT, LoadedUnet, load_unet
-from graph.values import Change, Condition
+from graph.values import Change, Condition, Model
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
+from tests.diffusion.narrow_stage import NARROW, narrow_stage, request, write_models
 
 EXPECTED = recorded("network")
 SAMPLING = discrete()
@@ -212,3 +215,25 @@ def test_lazycache_leaves_out_the_steps_that_comfyui_leaves_out() -> None:
 def _prompts() -> tuple[Any, ...]:
     frame = Frame(noisy(0), None, SAMPLING, SD15_LATENT, 4)
     return prepare({"positive": (Condition(seeded("context", (1, 9, 8))),)}, frame)["positive"]
+
+
+async def test_jobs_with_different_changes_run_side_by_side(tmp_path: Path) -> None:
+    write_models(tmp_path)
+    span = {"start_percent": 0.0, "end_percent": 1.0}
+    caching = {"reuse_threshold": 0.5, **span}
+    models = [
+        Model(NARROW),
+        Model(NARROW).changed("freeu", **FREEU),
+        Model(NARROW).changed("downscale", **SHRUNK, **span),
+        Model(NARROW).changed("easycache", **caching),
+        Model(NARROW).changed("lazycache", **caching),
+    ]
+    requests = [request(model=model, steps=6) for model in models]
+    stage = narrow_stage(tmp_path)
+    together = await asyncio.gather(*(stage.sample(asked) for asked in requests))
+    alone = [await stage.sample(asked) for asked in requests]
+    await stage.close()
+    for (one, _), (other, _) in zip(together, alone, strict=True):
+        torch.testing.assert_close(one.samples, other.samples, rtol=1e-5, atol=5e-3)  # of 300
+    plain = alone[0][0].samples
+    assert all(not torch.allclose(one.samples, plain, atol=1e-3) for one, _ in alone[1:])
