@@ -40,7 +40,14 @@ def build(config: AppConfig) -> Application:
 
     stages, pinned = bind_stages(config, site, bind)
     return bind(
-        "Router", serve.ingress()(Router), config.router, settings, config.router, stages, pinned
+        "Router",
+        serve.ingress()(Router),
+        config.router,
+        settings,
+        config.router,
+        stages,
+        pinned,
+        sampler_replicas(config),
     )
 
 
@@ -62,6 +69,12 @@ def bind_stages(
         for base, size in config.pinned.items()
     }
     return stages, pinned
+
+
+def sampler_replicas(config: AppConfig) -> dict[str, int]:
+    """The most replicas of each pinned sampler, and under "" of those that are not pinned."""
+    pool = 1 if config.profile == "local" else config.sampler.max_replicas
+    return {"": pool, **{base: size.max_replicas for base, size in config.pinned.items()}}
 
 
 def wants_gpu(config: AppConfig) -> bool:

@@ -1,7 +1,7 @@
 """Stages as local objects: the only file that calls a deployment."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
@@ -37,17 +37,46 @@ class StageClient(Protocol):
     ) -> AsyncGenerator[StepEvent, None]: ...
 
 
+class ReplicasClient(StageClient, Protocol):
+    """One deployment, which may have several replicas."""
+
+    @property
+    def idle(self) -> int:
+        """Replicas without work, as far as is known here."""
+
+
 class DeploymentClient:
     """A deployment called by handle, raising the replica's own exceptions.
 
-    `by_base` sends segments of one base model to a replica that holds it, where one does.
+    `by_base` sends segments of one base model to a replica that holds it, where one does;
+    `replicas` is how many there are.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any], *, by_base: bool = False) -> None:
+    def __init__(
+        self, handle: DeploymentHandle[Any], *, by_base: bool = False, replicas: int = 1
+    ) -> None:
         self._handle = handle.options(stream=True)
         self._by_base = by_base
+        self._replicas = replicas
+        self._in_flight = 0
+
+    @property
+    def idle(self) -> int:
+        """Replicas without work of this process, if each of its segments is on another."""
+        return max(0, self._replicas - self._in_flight)
 
     async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncGenerator[StepEvent, None]:
+        self._in_flight += 1
+        try:
+            async with aclosing(self._events(segment, inputs)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._in_flight -= 1
+
+    async def _events(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         handle = self._handle
@@ -72,13 +101,20 @@ class DeploymentClient:
 class StageClients:
     """Which client runs a segment: the stage's, and among samplers the one pinned to its base."""
 
-    stages: Mapping[Stage, StageClient]
-    pinned: Mapping[str, StageClient] = field(default_factory=dict)
+    stages: Mapping[Stage, ReplicasClient]
+    pinned: Mapping[str, ReplicasClient] = field(default_factory=dict)
 
     def of(self, segment: Segment) -> StageClient:
-        if segment.stage is Stage.SAMPLE and segment.base in self.pinned:
-            return self.pinned[segment.base]
+        if segment.stage is Stage.SAMPLE:
+            return self._sampler(segment.base)
         return self.stages[segment.stage]
+
+    def idle_samplers(self, base: str) -> int:
+        """How many samplers for `base` could begin at once."""
+        return self._sampler(base).idle
+
+    def _sampler(self, base: str) -> ReplicasClient:
+        return self.pinned.get(base) or self.stages[Stage.SAMPLE]
 
 
 class JobWork:

@@ -31,7 +31,9 @@ class Router:
         config: RouterConfig,
         stages: Mapping[Stage, DeploymentHandle[Any]],
         pinned: Mapping[str, DeploymentHandle[Any]],
+        samplers: Mapping[str, int],
     ) -> None:
+        """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
         stores = open_stores(settings, config)
         runner = WorkflowRunner(
             node_types=load_node_types(),
@@ -39,8 +41,16 @@ class Router:
             folders=ModelFolders(settings.models_dir),
             inputs=stores.inputs,
             clients=StageClients(
-                {stage: DeploymentClient(handle) for stage, handle in stages.items()},
-                {base: DeploymentClient(handle) for base, handle in pinned.items()},
+                {
+                    stage: DeploymentClient(
+                        handle, replicas=samplers[""] if stage is Stage.SAMPLE else 1
+                    )
+                    for stage, handle in stages.items()
+                },
+                {
+                    base: DeploymentClient(handle, replicas=samplers[base])
+                    for base, handle in pinned.items()
+                },
             ),
             cache=ResultCache(config.result_cache_bytes),
             max_input_pixels=config.max_input_pixels,

@@ -20,6 +20,7 @@ from graph.overrides import apply
 from graph.parameters import parameters
 from graph.plan import Folded, fold, make_plan
 from graph.prompt import Source, Workflow
+from graph.splitting import split_batches
 from graph.validation import (
     CheckedWorkflow,
     Library,
@@ -120,7 +121,13 @@ class WorkflowRunner:
         work = JobWork(lambda node_id: NodeOutputs(job.outputs, node_id))
         stages = JobStages(self.clients, self.node_types, work)
         assert prepared.folded is not None
-        return await Execution(job.owner, prepared.folded, stages, self.cache, report).run()
+        folded = split_batches(
+            prepared.folded,
+            self.node_types,
+            self.clients.idle_samplers,
+            lambda key: (job.owner, key) in self.cache,
+        )
+        return await Execution(job.owner, folded, stages, self.cache, report).run()
 
     def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""

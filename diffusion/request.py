@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diffusion.batch_rows import frame_rows, prompt_rows, slice_of
 from diffusion.conditioning import prepare
 from diffusion.control import LoadedControl, prepare_controls
 from diffusion.frame import Frame, process_in, repeat_to
@@ -54,8 +55,11 @@ def prepare_run(
     conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
     used = prepare_controls(conditions, controls, unet.shape, sampling, frame.latent)
     sigmas = request.sigmas.to("cpu", torch.float32)
+    prompts = prepare(dict(guider.conditionings), replace(frame, controls=used))
+    if request.rows is not None:
+        frame, prompts = frame_rows(frame, request.rows), prompt_rows(prompts, request.rows)
     guided = Guided(
-        prepare(dict(guider.conditionings), replace(frame, controls=used)),
+        prompts,
         dict(guider.scales),
         sampling,
         start_changes(changes),
@@ -87,12 +91,13 @@ def _noise_source(request: SampleRequest, latent: Latent, device: torch.device) 
     noise = request.noise
     seed = noise.seed if noise.sampler_seed is None else noise.sampler_seed
     shape = tuple(latent.samples.shape)
-    return NoiseSource(seed or 0, shape, batch_index=latent.batch_index, device=device)
+    rows = None if request.rows is None else slice_of(request.rows)
+    return NoiseSource(seed or 0, shape, rows, latent.batch_index, device)
 
 
 def _initial_noise(noise: Noise, source: NoiseSource) -> Tensor:
     if noise.seed is None:
-        return torch.zeros(source.shape)
+        return torch.zeros(source.shape)[source.rows or slice(None)]
     return replace(source, seed=noise.seed).initial()
 
 

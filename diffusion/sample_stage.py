@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from diffusion.batch_rows import latent_rows
 from diffusion.control_loading import Controls
 from diffusion.denoiser import Denoiser
 from diffusion.engine import Job, Report, StepEngine, Track
@@ -104,7 +105,7 @@ class SampleStage:
         preview: Preview | None = None,
         deadline: float | None = None,
     ) -> tuple[Latent, Latent]:
-        """The output, and the last denoised prediction.
+        """The output, and the last denoised prediction; of the request's `rows` where it has some.
 
         Every step is told to `report`, with what `preview` makes of the denoised latent in the
         model's scale, if anything. `deadline` is in the event loop's time.
@@ -120,8 +121,9 @@ class SampleStage:
                 for warning in resident.unet.warnings:
                     report(Warned(request.node_id, warning))
             latent = latent_for(request.latent, resident.unet)
+            own = latent if request.rows is None else latent_rows(latent, request.rows)
             if len(request.sigmas) == 0:
-                return latent, latent
+                return own, own
             of = (resident.unet, (model.file, self._laid(model)))
             async with self._controls.leased(request.guider, *of) as controls:
                 run = await asyncio.to_thread(
@@ -136,8 +138,8 @@ class SampleStage:
                 samples = await self._engine.run(job)
         denoised = samples if track.denoised is None else track.denoised
         return (
-            replace(latent, samples=_on_link(samples, resident.unet)),
-            replace(latent, samples=_on_link(denoised, resident.unet)),
+            replace(own, samples=_on_link(samples, resident.unet)),
+            replace(own, samples=_on_link(denoised, resident.unet)),
         )
 
     async def warm(self, model: Model) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from graph.cache import Handle, Outputs, ResultCache, ResultLostError
 from graph.events import Done, Progress, Started, StepEvent, Warned
+from graph.part_reports import PartReports
 from graph.plan import Folded, Plan, Segment, Step, make_plan
 from graph.prompt import Source
 from graph.segment_run import first_cause
@@ -51,6 +52,7 @@ class Execution:
     most_attempts: int = 3
     timings: dict[str, NodeTiming] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
+    _parts: PartReports = field(default_factory=PartReports)
     _finished: set[str] = field(default_factory=set)  # output nodes: run once, whatever is repeated
 
     async def run(self) -> tuple[NodeTiming, ...]:
@@ -76,6 +78,7 @@ class Execution:
         return Folded(self.folded.steps, self.folded.stages, left)
 
     async def _run_plan(self, plan: Plan) -> None:
+        self._parts.expect(plan)
         for node_id in sorted(plan.known):
             self._tell_cached(node_id)
         results: dict[str, asyncio.Future[Outputs]] = {}
@@ -127,22 +130,25 @@ class Execution:
             self.cache.warn(self._key(event.node_id), event.text)
             return
         if not isinstance(event, Done):
-            self.report(event)
+            if (told := self._parts.merged(event, segment)) is not None:
+                self.report(told)
             return
         if event.outputs is not None:
             self.cache.keep(self._key(event.node_id), event.outputs)
             results[event.node_id].set_result(event.outputs)
         if event.node_id in self.folded.output_ids:
             self._finished.add(event.node_id)
-        end = time.monotonic() - self._began
-        class_type = steps[event.node_id].class_type
-        start = max(0.0, end - event.seconds)
-        self._tell(NodeTiming(event.node_id, class_type, segment.stage.value, start, end))
+        end, step = time.monotonic() - self._began, steps[event.node_id]
+        start = self._parts.ended(step, max(0.0, end - event.seconds))
+        if start is not None:
+            self._tell(NodeTiming(step.told_as, step.class_type, segment.stage.value, start, end))
 
     def _tell_cached(self, node_id: str) -> None:
         now = time.monotonic() - self._began
         step, stage = self.folded.steps[node_id], self.folded.stages[node_id]
-        self._tell(NodeTiming(node_id, step.class_type, stage.value, now, now, cached=True))
+        if not self._parts.runs(step.told_as):
+            timing = NodeTiming(step.told_as, step.class_type, stage.value, now, now, cached=True)
+            self._tell(timing)
 
     def _tell(self, timing: NodeTiming) -> None:
         if not (timing.cached and timing.node_id in self.timings):

@@ -91,6 +91,7 @@ class Hidden(StrEnum):
     NODE_ID = "UNIQUE_ID"
     PROMPT = "PROMPT"
     EXTRA_PNGINFO = "EXTRA_PNGINFO"
+    ROWS = "ROWS"  # the part of a batch to do, or None: ours, and not in /object_info
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class NodeType:
     output_node: bool
     input_is_list: bool
     costly: bool
+    splits_batch: str
     experimental: bool
     deprecated: bool
 
@@ -159,13 +161,15 @@ def node(
     list_outputs: tuple[int, ...] = (),
     input_is_list: bool = False,
     costly: bool = False,
+    splits_batch: str = "",
     experimental: bool = False,
     deprecated: bool = False,
 ) -> Callable[[Function], Function]:
     """Declare a node type; the function comes back unchanged, so tests call it.
 
     `outputs` names the sockets where ComfyUI does not name them after their types. A `costly`
-    node's result is kept in the cache even when only its own segment uses it.
+    node's result is kept in the cache even when only its own segment uses it. `splits_batch` names
+    the input whose pictures may be done apart from each other.
     """
 
     def declare(function: Function) -> Function:
@@ -195,6 +199,7 @@ def node(
             output_node=output_node,
             input_is_list=input_is_list,
             costly=costly,
+            splits_batch=splits_batch,
             experimental=experimental,
             deprecated=deprecated,
         )

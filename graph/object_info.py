@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from graph.node import REQUIRED, Input, NodeType
+from graph.node import REQUIRED, Hidden, Input, NodeType
 
 
 class FileLists(Protocol):
@@ -29,8 +29,9 @@ def describe(node_type: NodeType, files: FileLists) -> dict[str, Any]:
     for declared in node_type.inputs.values():
         section = "required" if declared.required else "optional"
         sections.setdefault(section, {})[declared.name] = _describe_input(declared, files)
-    if node_type.hidden:
-        sections["hidden"] = {name: mark.value for name, mark in node_type.hidden.items()}
+    hidden = {name: mark for name, mark in node_type.hidden.items() if mark is not Hidden.ROWS}
+    if hidden:
+        sections["hidden"] = {name: mark.value for name, mark in hidden.items()}
     return {
         "input": sections,
         "input_order": {section: list(inputs) for section, inputs in sections.items()},

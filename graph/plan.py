@@ -16,6 +16,7 @@ from graph.errors import ServiceError
 from graph.node import NodeType, Stage
 from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Source
+from graph.sampling import Rows
 from graph.validation import CheckedWorkflow, with_defaults
 from graph.values import InputFile, Model
 
@@ -32,6 +33,14 @@ class Step:
     links: Mapping[str, Source]
     key: str
     keep: bool = False  # its result is worth the cache
+    part_of: str = ""  # the node of which this does some `rows`, in a segment of its own
+    rows: Rows | None = None
+    joins: bool = False  # it is given the parts of its result, and puts them together
+
+    @property
+    def told_as(self) -> str:
+        """The node that the workflow knows this as."""
+        return self.part_of or self.node_id
 
 
 @dataclass(frozen=True)
@@ -158,10 +167,19 @@ def _wanted(folded: Folded, is_known: Callable[[str], bool]) -> tuple[set[str], 
             continue
         wanted.add(node_id)
         waiting += [link.node_id for link in step.links.values()]
-    return wanted, frozenset(known)
+    return wanted | _kept_whole(folded, wanted), frozenset(known)
 
 
-def _base(step: Step) -> str:
+def _kept_whole(folded: Folded, wanted: set[str]) -> set[str]:
+    """What is worth the cache when it is joined, though each reader takes a part."""
+    return {
+        node_id
+        for node_id, step in folded.steps.items()
+        if step.joins and step.keep and all(link.node_id in wanted for link in step.links.values())
+    }
+
+
+def base_of(step: Step) -> str:
     """The file of the diffusion model that a step works with, if it names one."""
     for value in step.constants.values():
         model = value if isinstance(value, Model) else getattr(value, "model", None)
@@ -178,12 +196,13 @@ def _join(steps: list[Step], stages: Mapping[str, Stage]) -> list[list[Step]]:
     bases: list[str] = []
     for step in steps:
         sources = {home[link.node_id] for link in step.links.values() if link.node_id in home}
-        base = _base(step)
+        base = base_of(step)
         chosen = next(
             (
                 index
                 for index in _candidates(sources, groups, stages, step)
                 if (not base or not bases[index] or bases[index] == base)
+                and groups[index][0].rows == step.rows
                 and all(index not in behind[other] for other in sources - {index})
             ),
             None,
@@ -246,6 +265,6 @@ def _segment(group: list[Step], groups: list[list[Step]], stages: Mapping[str, S
         for link in step.links.values()
     }
     kept = {step.node_id for step in group if step.keep}
-    base = next((base for step in group if (base := _base(step))), "")
+    base = next((base for step in group if (base := base_of(step))), "")
     gives = frozenset((used_outside & own) | kept)
     return Segment(stages[group[0].node_id], tuple(group), gives, base)

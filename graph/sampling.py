@@ -51,6 +51,7 @@ SAMPLER_NAMES = (
     "uni_pc",
     "uni_pc_bh2",
 )
+WHOLE_BATCH_SAMPLERS = frozenset({"dpm_adaptive"})  # one step size for all pictures of a batch
 SCHEDULER_NAMES = (
     "simple",
     "sgm_uniform",
@@ -96,9 +97,18 @@ class Guider:
     scales: tuple[tuple[str, float], ...] = ()  # ("cfg", 7.0)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The pictures `start` to `stop` of a batch of `of`."""
+
+    start: int
+    stop: int
+    of: int
+
+
 @dataclass(frozen=True, eq=False)
 class SampleRequest:
-    """One run of a sampler over one latent batch."""
+    """One run of a sampler over one latent batch, or over some `rows` of it."""
 
     guider: Guider
     noise: Noise
@@ -106,3 +116,4 @@ class SampleRequest:
     sigmas: Tensor
     latent: Latent
     node_id: str = ""  # whose progress this is
+    rows: Rows | None = None

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from graph.cache import ResultLostError
 from graph.errors import NodeFailed, ServiceError
@@ -30,6 +30,13 @@ class StageWork(Protocol):
         """Run a function that blocks, where blocking hurts nobody."""
 
 
+class Joining(Protocol):
+    """What a stage that does batches in parts offers besides."""
+
+    def join_rows(self, parts: Sequence[Any]) -> Any:
+        """One batch of the parts of a result, in their order."""
+
+
 async def run_segment(
     segment: Segment,
     inputs: Mapping[Source, Any],
@@ -51,7 +58,7 @@ async def run_segment(
             for name, link in step.links.items()
         }
         node_type = node_types[step.class_type]
-        events.put_nowait(Started(step.node_id))
+        events.put_nowait(Started(step.told_as))
         began = time.perf_counter()
         with named_failure(step):
             outputs = await run_node(step, node_type, {**step.constants, **handed}, work, events)
@@ -88,9 +95,9 @@ def named_failure(step: Step) -> Iterator[None]:
     except (ServiceError, ResultLostError):
         raise
     except Exception as error:
-        LOG.exception("node %s (%s) failed", step.node_id, step.class_type)
+        LOG.exception("node %s (%s) failed", step.told_as, step.class_type)
         said = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        raise NodeFailed(step.node_id, step.class_type, said[:LONGEST_REASON]) from error
+        raise NodeFailed(step.told_as, step.class_type, said[:LONGEST_REASON]) from error
 
 
 async def run_node(
@@ -101,12 +108,15 @@ async def run_node(
     events: "asyncio.Queue[StepEvent | None]",
 ) -> tuple[Any, ...]:
     """The outputs of one node; for each of several items where a list comes in."""
-    hidden = {
-        name: step.node_id for name, mark in node_type.hidden.items() if mark is Hidden.NODE_ID
-    }
+    told = {Hidden.NODE_ID: step.told_as, Hidden.ROWS: step.rows}
+    hidden = {name: told[mark] for name, mark in node_type.hidden.items() if mark in told}
     place = (
-        () if node_type.stage is Stage.INLINE else (work.for_node(step.node_id, events.put_nowait),)
+        () if node_type.stage is Stage.INLINE else (work.for_node(step.told_as, events.put_nowait),)
     )
+
+    async def join(given: Mapping[str, Any]) -> tuple[Any, ...]:
+        (joining,) = cast(tuple[Joining], place)
+        return (await work.call(lambda: joining.join_rows(list(given.values()))),)
 
     async def call(given: Mapping[str, Any]) -> tuple[Any, ...]:
         def function() -> Any:
@@ -116,7 +126,7 @@ async def run_node(
             return as_outputs(node_type, await function())
         return as_outputs(node_type, await work.call(function))
 
-    return await over_items(node_type, inputs, call)
+    return await over_items(node_type, inputs, join if step.joins else call)
 
 
 async def over_items(

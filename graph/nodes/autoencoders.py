@@ -12,7 +12,13 @@ class Autoencoding(Protocol):
     async def encode(self, vae: Vae, image: Image) -> Tensor: ...
 
 
-@node("VAEDecode", runs_on=Stage.SAMPLE, display_name="VAE Decode", category="latent")
+@node(
+    "VAEDecode",
+    runs_on=Stage.SAMPLE,
+    display_name="VAE Decode",
+    category="latent",
+    splits_batch="samples",
+)
 async def decode(autoencoders: Autoencoding, *, samples: Latent, vae: Vae) -> Image:
     """Pictures of latents."""
     return await autoencoders.decode(vae, samples)

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal, Protocol
 
-from graph.node import Choices, Stage, Widget, node
+from graph.node import Choices, Hidden, Stage, Widget, node
 from graph.sampling import (
     SAMPLER_NAMES,
     SCHEDULER_NAMES,
     Guider,
     Noise,
+    Rows,
     SamplerChoice,
     SampleRequest,
     Sigmas,
@@ -21,6 +22,7 @@ Cfg = Annotated[float, Widget(min=0.0, max=100.0, step=0.1, round=0.01)]
 Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
 SamplerName = Annotated[str, Choices(SAMPLER_NAMES)]
 SchedulerName = Annotated[str, Choices(SCHEDULER_NAMES)]
+OwnRows = Annotated[Rows | None, Hidden.ROWS]
 
 
 class Sampling(Protocol):
@@ -40,7 +42,13 @@ def cfg_guider(model: Model, positive: Conditioning, negative: Conditioning, cfg
     return Guider("cfg", model, (("positive", positive), ("negative", negative)), (("cfg", cfg),))
 
 
-@node("KSampler", runs_on=Stage.SAMPLE, category="sampling", costly=True)
+@node(
+    "KSampler",
+    runs_on=Stage.SAMPLE,
+    category="sampling",
+    costly=True,
+    splits_batch="latent_image",
+)
 async def ksampler(
     sampler: Sampling,
     *,
@@ -54,6 +62,7 @@ async def ksampler(
     negative: Conditioning,
     latent_image: Latent,
     denoise: Share = 1.0,
+    rows: OwnRows = None,
 ) -> Latent:
     """Denoise a latent from the top of a schedule, or from the part of it that `denoise` says."""
     sigmas = await sampler.sigmas(
@@ -62,7 +71,7 @@ async def ksampler(
     guider = cfg_guider(model, positive, negative, cfg)
     choice = SamplerChoice(sampler_name)
     output, _ = await sampler.sample(
-        SampleRequest(guider, Noise(seed), choice, sigmas, latent_image)
+        SampleRequest(guider, Noise(seed), choice, sigmas, latent_image, rows=rows)
     )
     return output
 
@@ -73,6 +82,7 @@ async def ksampler(
     display_name="KSampler (Advanced)",
     category="sampling",
     costly=True,
+    splits_batch="latent_image",
 )
 async def ksampler_advanced(
     sampler: Sampling,
@@ -90,6 +100,7 @@ async def ksampler_advanced(
     start_at_step: Step = 0,
     end_at_step: Step = 10000,
     return_with_leftover_noise: Literal["disable", "enable"],
+    rows: OwnRows = None,
 ) -> Latent:
     """Run some steps of a schedule, with or without noise at their beginning and end."""
     whole = await sampler.sigmas(model, sampler_name=sampler_name, scheduler=scheduler, steps=steps)
@@ -101,7 +112,8 @@ async def ksampler_advanced(
     )
     noise = Noise(noise_seed if add_noise == "enable" else None, noise_seed)
     guider = cfg_guider(model, positive, negative, cfg)
+    choice = SamplerChoice(sampler_name)
     output, _ = await sampler.sample(
-        SampleRequest(guider, noise, SamplerChoice(sampler_name), sigmas, latent_image)
+        SampleRequest(guider, noise, choice, sigmas, latent_image, rows=rows)
     )
     return output

@@ -3,7 +3,8 @@
 import sys
 from typing import Annotated, Any, Literal, Protocol
 
-from graph.node import Files, NodeType, Stage, Widget, declared_in, node
+from graph.node import Files, Hidden, NodeType, Stage, Widget, declared_in, node
+from graph.sampling import Rows
 from graph.validation import CheckedWorkflow, Library, Uploads, validate
 from graph.values import Clip, Image, Items, Latent, Model, ModelFile
 from graph.workflow import read_workflow
@@ -40,7 +41,26 @@ async def sample(
     return await calls.record("Sample", model.file.name, prompt, latent, how)  # type: ignore[no-any-return]
 
 
-@node("Decode", runs_on=Stage.SAMPLE)
+@node("EmptyBatch", runs_on=Stage.SAMPLE)
+async def empty_batch(calls: Calls, *, batch_size: int = 1) -> Latent:
+    return await calls.record("EmptyBatch", batch_size)  # type: ignore[no-any-return]
+
+
+@node("SampleBatch", runs_on=Stage.SAMPLE, costly=True, splits_batch="latent")
+async def sample_batch(
+    calls: Calls,
+    *,
+    model: Model,
+    prompt: Image,
+    latent: Latent,
+    sampler_name: str = "euler",
+    rows: Annotated[Rows | None, Hidden.ROWS] = None,
+) -> Latent:
+    part = f"{rows.start}:{rows.stop}" if rows else "all"
+    return await calls.record("SampleBatch", prompt, latent, part)  # type: ignore[no-any-return]
+
+
+@node("Decode", runs_on=Stage.SAMPLE, splits_batch="latent")
 async def decode(calls: Calls, *, latent: Latent) -> Image:
     return await calls.record("Decode", latent)
 
@@ -91,6 +111,16 @@ def picture(seed: str = "fox", **of_save: Any) -> dict[str, Any]:
         "5": {"class_type": "Decode", "inputs": {"latent": ["4", 0]}},
         "6": {"class_type": "Save", "inputs": {"image": ["5", 0], **of_save}},
     }
+
+
+def batch(size: int, **of_sampler: Any) -> dict[str, Any]:
+    """As `picture`, of so many pictures by a sampler that can do a part of them."""
+    document = picture()
+    document["3"] = {"class_type": "EmptyBatch", "inputs": {"batch_size": size}}
+    links = {"model": ["1", 0], "prompt": ["2", 0], "latent": ["3", 0]}
+    inputs = {**links, "sampler_name": "euler", **of_sampler}
+    document["4"] = {"class_type": "SampleBatch", "inputs": inputs}
+    return document
 
 
 def checked(document: dict[str, Any]) -> CheckedWorkflow:
