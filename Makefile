@@ -5,9 +5,9 @@ export COMFYRAY_AUTH ?= off
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
 
-.PHONY: help run setup lint format test lock
+.PHONY: help run setup lint format test test-large lock
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: setup ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
 	@$(python) -m deployments.launch --end-with-parent --port $(PORT)
@@ -29,6 +29,9 @@ format: setup ## format, and fix what linters can
 
 test: lint ## linters, types and the whole suite, on free ports
 	@$(python) -m pytest -m "not large"
+
+test-large: setup ## tests over models of several gigabytes, which it makes first
+	@$(python) -m pytest -m large
 
 lock: setup ## resolve pyproject.toml into the locks again
 	@PIP_PYTHON=$(python) sh -c '. cluster/pip_settings.sh && $(python) cluster/lock.py'

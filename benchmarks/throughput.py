@@ -3,9 +3,10 @@
 Usage: python -m benchmarks.throughput CHECKPOINT URL [--unbatched URL] [--comfyui URL] [--rounds N]
 
 Posts 16 requests of other seeds, prompts, samplers and scales at once and takes the time until the
-last picture is there; then one alone. Servers are measured in turns, round by round, so that a ratio is
-of things measured side by side. ComfyUI works through its queue one after another. A batched and
-an unbatched comfyray differ in `sampler.batching` of their serve_config.yaml.
+last picture is there; then one alone. Servers are measured in turns, round by round, so that a
+ratio is of things measured side by side. ComfyUI works through its
+queue one after another. A batched and an unbatched comfyray differ in `sampler.batching` of their
+serve_config.yaml.
 """
 
 import argparse

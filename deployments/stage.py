@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
-from deployments.transport import load, store, to_tensors
+from deployments.transport import Shelf, load, to_tensors
 from graph.cache import Handle
 from graph.events import Done, StepEvent
 from graph.node import NodeType
@@ -23,6 +23,7 @@ class SegmentRunner:
 
     place: Callable[[str, Report], object]
     node_types: Mapping[str, NodeType] = field(default_factory=load_node_types)
+    shelf: Shelf = field(default_factory=Shelf)
 
     def for_node(self, node_id: str, report: Report) -> object:
         return self.place(node_id, report)
@@ -42,13 +43,14 @@ class SegmentRunner:
         async with aclosing(run_segment(segment, loaded, self.node_types, self)) as events:
             async for event in events:
                 if isinstance(event, Done) and event.outputs is not None:
-                    yield replace(event, outputs=await asyncio.to_thread(_stored, event.outputs))
+                    yield replace(
+                        event, outputs=await asyncio.to_thread(self._stored, event.outputs)
+                    )
                 else:
                     yield event
 
-
-def _stored(outputs: tuple[Any, ...]) -> tuple[Handle, ...]:
-    return tuple(map(store, outputs))
+    def _stored(self, outputs: tuple[Any, ...]) -> tuple[Handle, ...]:
+        return tuple(map(self.shelf.store, outputs))
 
 
 class Functions:

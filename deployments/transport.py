@@ -5,10 +5,13 @@ the router can read without importing torch. A small result travels as bytes bes
 large one stays in the object store, and a reference to it travels.
 """
 
+import asyncio
 import pickle
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from ray.exceptions import ObjectLostError, OwnerDiedError
 
 from graph.cache import Handle, ResultLostError
 
+LOST_AFTER_S = 30.0  # a result that is there comes in milliseconds, from another node in seconds
 INLINE_BYTES = 64 * 2**10  # below this a round trip to the object store costs more than the copy
 
 
@@ -95,26 +99,47 @@ def nbytes(value: Any) -> int:
     return total
 
 
-def store(value: Any) -> Handle:
-    """Put one output where others can get it."""
-    arrays = to_arrays(value)
-    size = nbytes(arrays)
-    if size > INLINE_BYTES:
-        return Handle(ray.put(arrays), size)
-    return Handle(Small(pickle.dumps(arrays, protocol=5)), size)
+class Shelf:
+    """Where a replica puts its outputs. Used from several threads.
+
+    Ray frees an object when nobody is known to hold it, and a reference on its way in a stream is
+    not known yet. So the replica itself holds what it put last, up to `budget_bytes`.
+    """
+
+    def __init__(self, budget_bytes: int = 256 * 2**20) -> None:
+        self._budget_bytes = budget_bytes
+        self._held: deque[Handle] = deque()
+        self._nbytes = 0
+        self._lock = Lock()
+
+    def store(self, value: Any) -> Handle:
+        """Put one output where others can get it."""
+        arrays = to_arrays(value)
+        size = nbytes(arrays)
+        if size <= INLINE_BYTES:
+            return Handle(Small(pickle.dumps(arrays, protocol=5)), size)
+        handle = Handle(ray.put(arrays), size)
+        with self._lock:
+            self._held.append(handle)
+            self._nbytes += size
+            while self._nbytes > self._budget_bytes and len(self._held) > 1:
+                self._nbytes -= self._held.popleft().nbytes
+        return handle
 
 
 async def load(handle: Handle, unpack: Callable[[Any], Any]) -> Any:
-    """Get what `store` put.
+    """Get what a Shelf stored.
 
     Raises:
-        ResultLostError: it went down with the process that computed it.
+        ResultLostError: it went down with the process that computed it, or does not come.
     """
     if isinstance(handle.value, Small):
         return unpack(pickle.loads(handle.value.data))
     if not isinstance(handle.value, ray.ObjectRef):
         return handle.value
     try:
-        return unpack(await handle.value)
-    except (ObjectLostError, OwnerDiedError) as error:
+        async with asyncio.timeout(LOST_AFTER_S):
+            value = await handle.value
+    except (ObjectLostError, OwnerDiedError, TimeoutError) as error:
         raise ResultLostError(str(handle.value)) from error
+    return unpack(value)

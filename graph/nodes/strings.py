@@ -87,4 +87,6 @@ def compare(
 ) -> bool:
     """Compare two texts."""
     a, b = (string_a, string_b) if case_sensitive else (string_a.lower(), string_b.lower())
-    return {"Starts With": a.startswith, "Ends With": a.endswith, "Equal": a.__eq__}[mode](b)
+    if mode == "Equal":
+        return a == b
+    return a.startswith(b) if mode == "Starts With" else a.endswith(b)

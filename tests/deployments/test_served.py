@@ -34,6 +34,26 @@ CASES = (
     "two_outputs",
     "image_ops",
     "vae_separate_tiled",
+    "conditioning_area",
+    "conditioning_mix",
+    "controlnet_advanced_canny",
+    "controlnet_basic",
+    "custom_sampler",
+    "hires_fix",
+    "inpaint_noise_mask",
+    "inpaint_vae_encode",
+    "lora_one",
+    "lora_stack",
+    "outpaint",
+    "rescale_cfg_vpred",
+    "sampler_dpmpp_2m_sde_exponential",
+    "sampler_dpmpp_sde_karras",
+    "sampler_heun_simple",
+    "sampler_lcm_sgm_uniform",
+    "sampler_lms_beta",
+    "sampler_uni_pc_simple",
+    "two_stage_advanced",
+    "upscale_model",
 )
 pytestmark = pytest.mark.cluster
 
@@ -77,14 +97,25 @@ def png_bomb(side: int) -> bytes:
     )
 
 
-def test_the_pictures_are_comfyuis(server: str) -> None:
+def compare(server: str, cases: tuple[str, ...]) -> None:
     ran = subprocess.run(
-        [sys.executable, KIT / "compare.py", server, *CASES],
+        [sys.executable, KIT / "compare.py", server, *cases],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ran.stdout.splitlines()[-1] == f"{len(CASES)} passed, 0 failed", ran.stdout
+    assert ran.stdout.splitlines()[-1] == f"{len(cases)} passed, 0 failed", ran.stdout
+
+
+def test_the_pictures_are_comfyuis(server: str) -> None:
+    compare(server, CASES)
+
+
+@pytest.mark.large
+def test_the_pictures_of_sdxl_are_comfyuis(server: str, parity_models: Path) -> None:
+    model = "checkpoints/parity_sdxl.safetensors"
+    subprocess.run([sys.executable, KIT / "make_models.py", parity_models, model], check=True)
+    compare(server, ("sdxl_two_prompts",))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +252,8 @@ print(json.dumps(answers))
 
 
 def test_another_ray_job_gets_the_same_answer_by_handle(http: httpx.Client, data_dir: Path) -> None:
-    works, fails = {"workflow": changed("5", seed=12, steps=1)}, {"workflow": {}}
+    works = {"workflow": changed("5", seed=12, steps=1)}
+    fails: dict[str, Any] = {"workflow": {}}
     ran = subprocess.run(
         [sys.executable, "-c", HANDLE_CALL],
         input=json.dumps([works, fails]),
