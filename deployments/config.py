@@ -53,7 +53,9 @@ class RouterConfig(Size):
     """The ingress: HTTP, planning, results, outputs."""
 
     max_ongoing_requests: PositiveInt = 512
-    result_cache_bytes: PositiveInt = GIB // 2
+    result_cache_bytes: PositiveInt = Field(
+        default=GIB // 8, description="Less than what replicas hold: see deployments/transport.py."
+    )
     max_running_jobs: PositiveInt = 16
     max_queued_jobs: PositiveInt = 1000
     job_timeout_s: PositiveFloat = 3600

@@ -20,7 +20,7 @@ from ray.exceptions import ObjectLostError, OwnerDiedError
 
 from graph.cache import Handle, ResultLostError
 
-LOST_AFTER_S = 30.0  # a result that is there comes in milliseconds, from another node in seconds
+LOST_AFTER_S = 10.0  # a result that is there comes in milliseconds, from another node in seconds
 INLINE_BYTES = 64 * 2**10  # below this a round trip to the object store costs more than the copy
 
 

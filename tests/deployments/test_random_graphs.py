@@ -206,7 +206,9 @@ async def test_a_job_that_ends_early_leaves_all_as_before(models: Path, how: str
     before = (stages.sampling.jobs, stages.sampling.used_bytes, len(cache), cache.nbytes)
     document = text_to_image(2, steps=10_000)
     if how == "failed":
-        document["1"]["inputs"]["ckpt_name"] = "broken.safetensors"
+        document["7"] = document["1"]  # the prompt is known from before
+        document["2"]["inputs"]["clip"] = ["7", 1]
+        document["1"] = {**document["7"], "inputs": {"ckpt_name": "broken.safetensors"}}
     await ended_early(how, run(stages, cache, document))
     after = (stages.sampling.jobs, stages.sampling.used_bytes, len(cache), cache.nbytes)
     assert after == before
