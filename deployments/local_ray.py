@@ -10,6 +10,7 @@ monitor and the autoscaler have nothing to do on one machine, and cost a tenth o
 """
 
 import logging
+import shlex
 import signal
 import socket
 import sys
@@ -74,9 +75,16 @@ def agent_ports() -> dict[str, int]:
     return {f"{name}_port": port for name, port in zip(names, ports, strict=True)}
 
 
-def tell_address(path: Path) -> None:
-    """Write down how other Ray jobs reach this Ray; the token they need lies beside it."""
-    path.write_text(ray.get_runtime_context().gcs_address)
+def tell_address(folder: Path) -> None:
+    """Write `ray.env`, which a shell reads to let another Ray job in."""
+    facts = {
+        "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder.resolve() / "ray_token"),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # looks for this node at 127.0.0.1
+    }
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in facts.items()]
+    (folder / "ray.env").write_text("".join(lines))
 
 
 def sized(
@@ -161,7 +169,7 @@ def main(config: Path, host: str, port: int, object_store_mib: int) -> None:
     try:
         print("starting Ray")
         start_ray(object_store_mib)
-        tell_address(Settings().data_dir / "ray_address")
+        tell_address(Settings().data_dir)
         print("starting Serve")
         deploy(yaml.safe_load(config.read_text()), host, port)
         wait_until_running()
