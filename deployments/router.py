@@ -42,10 +42,10 @@ class Router:
             inputs=stores.inputs,
             clients=StageClients(
                 {
-                    stage: DeploymentClient(
-                        handle, replicas=samplers[""] if stage is Stage.SAMPLE else 1
-                    )
-                    for stage, handle in stages.items()
+                    **{stage: DeploymentClient(handle) for stage, handle in stages.items()},
+                    Stage.SAMPLE: DeploymentClient(
+                        stages[Stage.SAMPLE], by_base=samplers[""] > 1, replicas=samplers[""]
+                    ),
                 },
                 {
                     base: DeploymentClient(handle, replicas=samplers[base])
