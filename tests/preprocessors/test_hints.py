@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from graph.controlnet_types import PREPROCESSOR_OF_TYPE
 from graph.node import NODE, Stage
 from graph.nodes import load_node_types
 from graph.nodes.preprocessors import BY_NAME, any_hint
@@ -162,3 +163,9 @@ def test_the_names_offered_are_node_types() -> None:
     types = load_node_types()
     assert {name: types[name].function for name in BY_NAME} == dict(BY_NAME)
     assert all(getattr(function, NODE)[0].stage is Stage.IMAGE for function in BY_NAME.values())
+
+
+def test_hosted_types_that_need_no_weights_are_node_types() -> None:
+    known = load_node_types()
+    weightless = {"canny", "scribble", "inpaint", "shuffle", "tile", "blur", "gray", "low_quality"}
+    assert {PREPROCESSOR_OF_TYPE[name] for name in weightless} <= known.keys()
