@@ -1,21 +1,36 @@
-"""Whose request it is."""
+"""Whose request it is, and what they may do."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from fastapi import Request
 
 LOCAL = "local"
 
+# execute: run and cancel jobs, upload inputs. read: what the owner has. models: add and remove
+# model files. metrics: the whole service's figures. admin: keys, of every owner.
+Scope = Literal["execute", "read", "models", "metrics", "admin"]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: all they make belongs to `owner`; `key_id` pays, or is None where nobody does."""
+
+    owner: str
+    key_id: str | None = None
+
 
 class Access(Protocol):
-    """Names the owner of a request."""
+    """Lets requests in."""
 
-    async def owner(self, request: Request, body: Mapping[str, Any] | None = None) -> str:
-        """The owner; `body` is the JSON body where the route has one, for a `key` in it.
+    async def caller(
+        self, request: Request, scope: Scope, body: Mapping[str, Any] | None = None
+    ) -> Caller:
+        """Who asks for something of `scope`; `body` is the JSON body where it has been read.
 
         Raises:
-            ServiceError: 401 and its kin.
+            ServiceError: 401 without a valid key, 403 where the key lacks the scope, 429.
         """
         ...
 
@@ -23,7 +38,9 @@ class Access(Protocol):
 class LocalAccess:
     """Everything belongs to one owner: a service on a loopback address, without keys."""
 
-    async def owner(self, request: Request, body: Mapping[str, Any] | None = None) -> str:
-        """Always `local`."""
-        del request, body
-        return LOCAL
+    async def caller(
+        self, request: Request, scope: Scope, body: Mapping[str, Any] | None = None
+    ) -> Caller:
+        """Always `local`, who may do everything."""
+        del request, scope, body
+        return Caller(LOCAL)

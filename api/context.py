@@ -1,11 +1,16 @@
-"""What every route needs: the service, who may call it, and how big a body may be."""
+"""What every route needs: the service, who calls it, and how big a body may be.
+
+Every route that is not public says by one of these dependencies what scope it takes, so that a
+request is let in before anything of it is looked at.
+"""
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
-from api.access import Access
+from api.access import Access, Caller, Scope
+from api.bodies import read_json
 from api.service import Service
 from storage.jobs import MissingJobError
 
@@ -25,9 +30,39 @@ def context(request: Request) -> Context:
     return cast(Context, request.app.state.context)
 
 
-async def owner(request: Request) -> str:
-    """The owner of a request whose JSON body holds no key."""
-    return await context(request).access.owner(request)
+@dataclass(frozen=True)
+class Call:
+    """A request with a JSON body: who asks, and the body without the key that may be in it."""
+
+    caller: Caller
+    body: dict[str, Any]
+
+    @property
+    def owner(self) -> str:
+        return self.caller.owner
+
+
+@dataclass(frozen=True)
+class CallWith:
+    """Reads the JSON body of a request and lets it in for a scope."""
+
+    scope: Scope
+
+    async def __call__(self, request: Request) -> Call:
+        known = context(request)
+        body = await read_json(request, known.most_body_bytes)
+        caller = await known.access.caller(request, self.scope, body)
+        return Call(caller, {name: value for name, value in body.items() if name != "key"})
+
+
+@dataclass(frozen=True)
+class OwnerWith:
+    """Lets a request without a JSON body in for a scope, and gives its owner."""
+
+    scope: Scope
+
+    async def __call__(self, request: Request) -> str:
+        return (await context(request).access.caller(request, self.scope)).owner
 
 
 def base_url(request: Request) -> str:
@@ -43,6 +78,9 @@ def job_id(job_id: str) -> int:
 
 
 InContext = Annotated[Context, Depends(context)]
-Owner = Annotated[str, Depends(owner)]
+Owner = Annotated[str, Depends(OwnerWith("read"))]
+ActingOwner = Annotated[str, Depends(OwnerWith("execute"))]
+ReadingCall = Annotated[Call, Depends(CallWith("read"))]
+ActingCall = Annotated[Call, Depends(CallWith("execute"))]
 BaseUrl = Annotated[str, Depends(base_url)]
 JobId = Annotated[int, Depends(job_id)]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.access import Caller
 from api.answers import Answers, Outlook
 from api.errors import ServiceStoppedError, message_body, one_field
 from api.events import JobEvent
@@ -99,7 +100,7 @@ class Service:
 
     async def execute(
         self,
-        owner: str,
+        caller: Caller,
         body: Mapping[str, Any],
         *,
         idempotency_key: str | None = None,
@@ -110,7 +111,7 @@ class Service:
         Raises:
             ServiceError: nothing was accepted.
         """
-        request = ExecuteRequest.read(body)
+        owner, request = caller.owner, ExecuteRequest.read(body)
         body = {name: value for name, value in body.items() if name != "key"}
         if request.dry_run:
             quoted = await self.runner.prepare(owner, body)

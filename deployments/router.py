@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
-from api.access import LOCAL, LocalAccess
+from api.access import LOCAL, Caller, LocalAccess
 from api.app import create_app
 from api.errors import error_body, known, unexpected
 from api.service import Limits, Service
@@ -66,9 +66,12 @@ class Router:
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._service, LocalAccess(), most_body_bytes=self._most_body_bytes)
 
-    async def execute(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle."""
+    async def execute(self, body: Mapping[str, Any], owner: str = LOCAL) -> dict[str, Any]:
+        """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle.
+
+        They are trusted: the job is whose they say it is, and no key pays for it.
+        """
         try:
-            return await self._service.execute(LOCAL, body)
+            return await self._service.execute(Caller(owner), body)
         except Exception as error:  # noqa: BLE001 - a caller by handle gets an answer, as one by HTTP does
             return error_body(known(error) or unexpected(error))
