@@ -20,6 +20,7 @@ from api.metrics import ServiceMetrics
 from api.runner import Runner
 from api.schemas import ExecuteRequest
 from api.webhooks import deliver
+from storage.database import Database
 from storage.fetch import Fetcher, FetchError, checked_url
 from storage.inputs import Inputs
 from storage.jobs import JobFilter, JobRecord, JobRecords, MissingJobError
@@ -47,6 +48,7 @@ class Limits:
 class Stores:
     """Where jobs, files and webhooks go, and where inputs come from."""
 
+    database: Database
     jobs: JobRecords
     outputs: OutputStore
     uploads: Uploads
@@ -79,7 +81,7 @@ class Service:
 
     async def open(self) -> None:
         """Make ready; what an earlier process left unfinished is marked as failed."""
-        await self.stores.jobs.open()
+        await self.stores.database.open()
         left = await self.stores.jobs.fail_unfinished(message_body(ServiceStoppedError()))
         if left:
             LOG.warning("%d jobs of an earlier process were left unfinished", left)
@@ -96,7 +98,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.stores.fetcher.close()
-        await self.stores.jobs.close()
+        await self.stores.database.close()
 
     async def execute(
         self,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -16,4 +16,12 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("data"), description="Outputs, uploads, database.")
     auth: Literal["on", "off"] = Field(
         default="off", description="off: no keys, and everything belongs to the owner `local`."
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="postgresql://...; unset: a SQLite file in the data folder."
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None,
+        description="32 bytes in base64, or several parted by commas of which the first encrypts; "
+        "unset: a key that is made in the data folder.",
     )
