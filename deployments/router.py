@@ -19,6 +19,7 @@ from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.node import Stage
 from graph.nodes import load_node_types
+from storage.model_checks import ModelChecks
 from storage.model_files import ModelFolders
 
 
@@ -35,10 +36,12 @@ class Router:
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
         stores = open_stores(settings, config)
+        folders = ModelFolders(settings.models_dir)
         runner = WorkflowRunner(
             node_types=load_node_types(),
             comfyui_nodes=load_comfyui_nodes(),
-            folders=ModelFolders(settings.models_dir),
+            folders=folders,
+            checks=ModelChecks(folders),
             inputs=stores.inputs,
             clients=StageClients(
                 {

@@ -27,6 +27,10 @@ class Library(FileLists, Protocol):
 
     def find(self, folder: str, name: str) -> ModelFile: ...
 
+    def problem(self, _file: ModelFile) -> str | None:
+        """Why a file cannot be what its folder says, where its header tells."""
+        return None
+
 
 @dataclass(frozen=True)
 class CheckedNode:
@@ -258,8 +262,16 @@ class _Check:
         if found is None:
             raise Refused(**self.not_in_list(declared, value, choices))
         if declared.files and found not in declared.files.also:
-            return self.library.find(declared.files.folder, found)
+            return self.file(self.library.find(declared.files.folder, found))
         return found
+
+    def file(self, file: ModelFile) -> ModelFile:
+        problem = self.library.problem(file)
+        if problem is None:
+            return file
+        said = f"Model file {file.folder}/{file.name}: {problem}."
+        model = {"folder": file.folder, "name": file.name}
+        raise Refused("bad_model_file", said, received=file.name, model=model)
 
     def not_in_list(self, declared: Input, value: Any, choices: list[Any]) -> dict[str, Any]:
         many = len(choices) > LISTED
