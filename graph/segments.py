@@ -102,7 +102,7 @@ def _heads(
 ) -> list[str]:
     """For each step, the one that its group is known by."""
     heads = {step.node_id: step.node_id for step in steps}
-    prompts: dict[int, str] = {}  # without order among them, the encoder takes them as one batch
+    prompts: dict[tuple[Place, int], str] = {}  # the encoder takes those without links as one batch
 
     def head(node_id: str) -> str:
         while heads[node_id] != node_id:
@@ -117,7 +117,7 @@ def _heads(
             if places[it] == places[own] and depths[it] == depths[own]
         ]
         if places[own].stage is Stage.ENCODE and not step.links:
-            near.append(prompts.setdefault(depths[own], own))
+            near.append(prompts.setdefault((places[own], depths[own]), own))
         for it in near:
             heads[head(it)] = head(own)
     return [head(step.node_id) for step in steps]
