@@ -1,8 +1,8 @@
 """Whose request it is, and what they may do."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from fastapi import Request
 
@@ -11,6 +11,7 @@ LOCAL = "local"
 # execute: run and cancel jobs, upload inputs. read: what the owner has. models: add and remove
 # model files. metrics: the whole service's figures. admin: keys, of every owner.
 Scope = Literal["execute", "read", "models", "metrics", "admin"]
+ReadBody: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,8 @@ class Caller:
 class Access(Protocol):
     """Lets requests in."""
 
-    async def caller(
-        self, request: Request, scope: Scope, body: Mapping[str, Any] | None = None
-    ) -> Caller:
-        """Who asks for something of `scope`; `body` is the JSON body where it has been read.
+    async def caller(self, request: Request, scope: Scope, body: ReadBody) -> Caller:
+        """Who asks for something of `scope`. `body` reads the JSON body, for a key in it.
 
         Raises:
             ServiceError: 401 without a valid key, 403 where the key lacks the scope, 429.
@@ -38,9 +37,7 @@ class Access(Protocol):
 class LocalAccess:
     """Everything belongs to one owner: a service on a loopback address, without keys."""
 
-    async def caller(
-        self, request: Request, scope: Scope, body: Mapping[str, Any] | None = None
-    ) -> Caller:
+    async def caller(self, request: Request, scope: Scope, body: ReadBody) -> Caller:
         """Always `local`, who may do everything."""
         del request, scope, body
         return Caller(LOCAL)

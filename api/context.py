@@ -10,11 +10,12 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request
 
 from api.access import Access, Caller, Scope
-from api.bodies import read_json
+from api.bodies import JsonBody, KeyBody
 from api.service import Service
 from storage.jobs import MissingJobError
 
 LONGEST_ID = 16  # digits of 2**53
+MOST_KEY_BODY_BYTES = 64 * 1024  # where a body is read for nothing but the key in it
 
 
 @dataclass(frozen=True)
@@ -44,25 +45,27 @@ class Call:
 
 @dataclass(frozen=True)
 class CallWith:
-    """Reads the JSON body of a request and lets it in for a scope."""
+    """Lets a request in for a scope, and reads its JSON body."""
 
     scope: Scope
 
     async def __call__(self, request: Request) -> Call:
         known = context(request)
-        body = await read_json(request, known.most_body_bytes)
-        caller = await known.access.caller(request, self.scope, body)
+        read = JsonBody(request, known.most_body_bytes)
+        caller = await known.access.caller(request, self.scope, read)
+        body = await read()
         return Call(caller, {name: value for name, value in body.items() if name != "key"})
 
 
 @dataclass(frozen=True)
 class OwnerWith:
-    """Lets a request without a JSON body in for a scope, and gives its owner."""
+    """Lets a request in for a scope, and gives its owner; its JSON body may hold a key alone."""
 
     scope: Scope
 
     async def __call__(self, request: Request) -> str:
-        return (await context(request).access.caller(request, self.scope)).owner
+        body = KeyBody(request, MOST_KEY_BODY_BYTES)
+        return (await context(request).access.caller(request, self.scope, body)).owner
 
 
 def base_url(request: Request) -> str:

@@ -19,18 +19,9 @@ from deployments.upscaler import Upscaler
 from graph.node import Stage
 
 
-class KeysNotThereError(ValueError):
-    """COMFYRAY_AUTH=on asks for keys, and there are none yet; serving without would be worse."""
-
-    def __str__(self) -> str:
-        return "COMFYRAY_AUTH=on needs keys, which this version does not have"
-
-
 def build(config: AppConfig) -> Application:
     """The application of serve_config.yaml."""
     settings = Settings()
-    if settings.auth == "on":
-        raise KeysNotThereError
     site = Site(settings.models_dir.resolve(), config.device, config.dtype, config.torch_threads)
     has_gpu = wants_gpu(config)
 

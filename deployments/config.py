@@ -63,6 +63,9 @@ class RouterConfig(Size):
     max_upload_bytes: PositiveInt = 100 * 2**20
     max_input_pixels: PositiveInt = 64 * 2**20
     retention_s: PositiveFloat = 7 * 24 * 3600
+    reading_rate: str = Field(
+        default="3000/minute", description="How often a key may ask for what it has."
+    )
 
 
 class EncoderConfig(Size):

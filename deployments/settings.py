@@ -17,6 +17,10 @@ class Settings(BaseSettings):
     auth: Literal["on", "off"] = Field(
         default="off", description="off: no keys, and everything belongs to the owner `local`."
     )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="redis://..., where several routers count requests; unset: each for itself.",
+    )
     database_url: SecretStr | None = Field(
         default=None, description="postgresql://...; unset: a SQLite file in the data folder."
     )
