@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Literal, Protocol, TypeAlias
 
 from fastapi import Request
+
+from graph.errors import ServiceError
 
 LOCAL = "local"
 
@@ -34,10 +37,38 @@ class Access(Protocol):
         ...
 
 
+@dataclass(eq=False)
+class KeysNeededError(ServiceError):
+    """A request from elsewhere to a service that asks nobody for a key."""
+
+    status = 403
+    code = "keys_needed"
+    template = (
+        "This service has no keys (COMFYRAY_AUTH=off), so it answers on loopback addresses only, "
+        "not on {address}."
+    )
+    address: str
+
+
 class LocalAccess:
     """Everything belongs to one owner: a service on a loopback address, without keys."""
 
     async def caller(self, request: Request, scope: Scope, body: ReadBody) -> Caller:
-        """Always `local`, who may do everything."""
-        del request, scope, body
+        """Always `local`, who may do everything.
+
+        Raises:
+            KeysNeededError: the request came to an address that others reach too.
+        """
+        del scope, body
+        address, _ = request.scope.get("server") or ("", None)
+        if not _is_loopback(address):
+            raise KeysNeededError(address)
         return Caller(LOCAL)
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address; what is none (a socket, a name) is its own."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return True

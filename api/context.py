@@ -7,7 +7,8 @@ request is let in before anything of it is looked at.
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
 from api.access import Access, Caller, Scope
 from api.bodies import JsonBody, KeyBody
@@ -43,13 +44,29 @@ class Call:
         return self.caller.owner
 
 
+BEARER = HTTPBearer(auto_error=False, description="An API key.")
+HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
+QUERY = APIKeyQuery(name="key", auto_error=False, description="Also as `key` in a JSON body.")
+
+
+def key_places(
+    _bearer: Annotated[Any, Security(BEARER)],
+    _header: Annotated[Any, Security(HEADER)],
+    _query: Annotated[Any, Security(QUERY)],
+) -> None:
+    """Tells the documentation of a route where its key may be; `Access` reads it."""
+
+
+KeyPlaces = Annotated[None, Depends(key_places)]
+
+
 @dataclass(frozen=True)
 class CallWith:
     """Lets a request in for a scope, and reads its JSON body."""
 
     scope: Scope
 
-    async def __call__(self, request: Request) -> Call:
+    async def __call__(self, request: Request, _: KeyPlaces) -> Call:
         known = context(request)
         read = JsonBody(request, known.most_body_bytes)
         caller = await known.access.caller(request, self.scope, read)
@@ -63,7 +80,7 @@ class OwnerWith:
 
     scope: Scope
 
-    async def __call__(self, request: Request) -> str:
+    async def __call__(self, request: Request, _: KeyPlaces) -> str:
         body = KeyBody(request, MOST_KEY_BODY_BYTES)
         return (await context(request).access.caller(request, self.scope, body)).owner
 

@@ -15,7 +15,7 @@ class Settings(BaseSettings):
     models_dir: Path = Field(default=Path("models"), description="ComfyUI's own folder layout.")
     data_dir: Path = Field(default=Path("data"), description="Outputs, uploads, database.")
     auth: Literal["on", "off"] = Field(
-        default="off", description="off: no keys, and everything belongs to the owner `local`."
+        default="on", description="off: no keys, and everything belongs to the owner `local`."
     )
     redis_url: SecretStr | None = Field(
         default=None,

@@ -6,9 +6,10 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 
-from api.access import Scope
+from api.access import LocalAccess, Scope
+from api.app import create_app
 from tests.api.conftest import API, Site
-from tests.api.keyed import SCOPES, KeyedSite, keyed_routes, keyed_site
+from tests.api.keyed import PUBLIC, SCOPES, KeyedSite, keyed_routes, keyed_site
 
 Route: TypeAlias = tuple[str, str]
 
@@ -88,3 +89,30 @@ async def test_every_route_takes_a_key_of_its_scope_and_no_other(keyed: KeyedSit
         status, _ = await asked(with_only[scope], route)
         assert status not in {401, 403}, route
         assert status < 500, route
+
+
+async def test_the_documentation_says_which_routes_take_a_key(keyed: KeyedSite) -> None:
+    document = (await (await keyed.client()).get("/openapi.json")).json()
+    said = {
+        (method.upper(), path.replace("{path}", "{path:path}")): "security" in operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert said == {route: route not in PUBLIC for route in said}
+    assert document["components"]["securitySchemes"].keys() == {
+        "HTTPBearer",
+        "APIKeyHeader",
+        "APIKeyQuery",
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("127.0.0.1", 200), ("[::1]", 200), ("10.0.0.5", 403), ("[fe80::1]", 403)]
+)
+async def test_without_keys_only_loopback_addresses_are_answered(
+    site: Site, host: str, status: int
+) -> None:
+    app = create_app(site.service, LocalAccess(), manage_service=False)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}:80") as client:
+        assert (await client.get(f"{API}/jobs")).status_code == status
