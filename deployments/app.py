@@ -22,7 +22,13 @@ from graph.node import Stage
 def build(config: AppConfig) -> Application:
     """The application of serve_config.yaml."""
     settings = Settings()
-    site = Site(settings.models_dir.resolve(), config.device, config.dtype, config.torch_threads)
+    site = Site(
+        settings.models_dir.resolve(),
+        config.device,
+        config.dtype,
+        config.torch_threads,
+        hub=settings.hub == "on",
+    )
     has_gpu = wants_gpu(config)
 
     def bind(name: str, kind: type[Any], size: Size, *args: Any) -> Application:
@@ -51,7 +57,9 @@ def bind_stages(
         return dict.fromkeys((Stage.ENCODE, Stage.IMAGE, Stage.SAMPLE, Stage.UPSCALE), fused), {}
     stages = {
         Stage.ENCODE: bind("PromptEncoder", PromptEncoder, config.encoder, site, config.encoder),
-        Stage.IMAGE: bind("Preprocessor", Preprocessor, config.preprocessor, site),
+        Stage.IMAGE: bind(
+            "Preprocessor", Preprocessor, config.preprocessor, site, config.preprocessor
+        ),
         Stage.SAMPLE: bind("Sampler", PooledSampler, config.sampler, site, config.sampler),
         Stage.UPSCALE: bind("Upscaler", Upscaler, config.upscaler, site, config.upscaler),
     }

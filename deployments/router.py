@@ -21,6 +21,7 @@ from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.node import Stage
 from graph.nodes import load_node_types
+from storage.annotators import AnnotatorFolder
 from storage.database import Database
 from storage.keys import Keys
 from storage.model_checks import ModelChecks
@@ -46,6 +47,7 @@ class Router:
             comfyui_nodes=load_comfyui_nodes(),
             folders=folders,
             checks=ModelChecks(folders),
+            annotators=AnnotatorFolder.of(settings.models_dir, hub=settings.hub == "on"),
             inputs=stores.inputs,
             clients=StageClients(
                 {

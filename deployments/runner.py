@@ -11,6 +11,7 @@ from typing import Any
 
 from api.runner import Event, Prepared, RunningJob, node_event, progress_event
 from deployments.clients import JobStages, JobWork, StageClients
+from graph.annotators import Annotator
 from graph.cache import ResultCache
 from graph.errors import MissingModelFile, ServiceError
 from graph.events import Progress, Started, Warned
@@ -34,6 +35,7 @@ from graph.validation import (
 )
 from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow
+from storage.annotators import AnnotatorFolder
 from storage.inputs import Inputs
 from storage.model_checks import ModelChecks
 from storage.model_files import ModelFolders
@@ -51,6 +53,7 @@ class OwnersFiles(Library):
     inputs: Inputs
     owner: str
     checks: ModelChecks
+    annotators: AnnotatorFolder
 
     def models(self, folder: str) -> list[str]:
         return list(self.folders.list(folder))
@@ -63,6 +66,9 @@ class OwnersFiles(Library):
 
     def problem(self, file: ModelFile) -> str | None:
         return self.checks.facts(file).problem
+
+    def annotator(self, annotator: Annotator) -> ModelFile:
+        return self.annotators.find(annotator)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ class WorkflowRunner:
     comfyui_nodes: Mapping[str, Any]  # ComfyUI's own node types, to read files that use others
     folders: ModelFolders
     checks: ModelChecks
+    annotators: AnnotatorFolder
     inputs: Inputs
     clients: StageClients
     cache: ResultCache
@@ -105,7 +112,7 @@ class WorkflowRunner:
         known = self._known_nodes(owner)
         workflow = await read(body.get("workflow"), known)
         workflow, applied = apply(workflow, body.get("inputs") or {}, known, random.Random())
-        files = OwnersFiles(self.folders, self.inputs, owner, self.checks)
+        files = self._files(owner)
         uploads = await self._uploads(owner, workflow)
         await self._read_headers(workflow)
         checked = validate(workflow, self.node_types, files, uploads)
@@ -143,9 +150,7 @@ class WorkflowRunner:
 
     def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""
-        return ObjectInfo(
-            self.node_types, OwnersFiles(self.folders, self.inputs, owner, self.checks)
-        )
+        return ObjectInfo(self.node_types, self._files(owner))
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters of a workflow as JSON Schema."""
@@ -159,6 +164,9 @@ class WorkflowRunner:
         known = theirs if isinstance(theirs, Mapping) else self._known_nodes(owner)
         workflow = await read(body.get("workflow"), known)
         return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
+
+    def _files(self, owner: str) -> OwnersFiles:
+        return OwnersFiles(self.folders, self.inputs, owner, self.checks, self.annotators)
 
     def _known_nodes(self, owner: str) -> Mapping[str, Any]:
         """Our node types, and ComfyUI's for what does not run here."""

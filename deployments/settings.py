@@ -29,3 +29,6 @@ class Settings(BaseSettings):
         description="32 bytes in base64, or several parted by commas of which the first encrypts; "
         "unset: a key that is made in the data folder.",
     )
+    hub: Literal["on", "off"] = Field(
+        default="off", description="on: preprocessors' weights that are missing are fetched."
+    )

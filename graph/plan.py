@@ -115,7 +115,7 @@ def fold(checked: CheckedWorkflow) -> Folded:
             continue
         keyed = {name: [keys[link.node_id], link.slot] for name, link in links.items()}
         name = node.node_type.name
-        key = content_key([RESULT_VERSION, name, constants, keyed])
+        key = content_key([RESULT_VERSION, name, constants, keyed, node.weights])
         twin = next((other for other, its in keys.items() if its == key), None)
         if twin and not node.node_type.output_node:
             twins[node_id] = twin

@@ -19,6 +19,7 @@ from deployments.settings import Settings
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.nodes import load_node_types
+from storage.annotators import AnnotatorFolder
 from storage.model_checks import ModelChecks
 from storage.model_files import ModelFolders
 from tests.storage.test_model_headers import Bomb
@@ -82,6 +83,7 @@ async def client(models: Path, tmp_path: Path) -> AsyncIterator[httpx.AsyncClien
         comfyui_nodes={},
         folders=folders,
         checks=ModelChecks(folders),
+        annotators=AnnotatorFolder.of(models),
         inputs=stores.inputs,
         clients=StageClients({}, {}),
         cache=ResultCache(0),
