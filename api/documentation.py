@@ -17,6 +17,7 @@ MEANINGS: Mapping[int, str] = {
     422: "The request cannot be done: every problem at once",
     429: "Over the rate or queue limit of this key; see Retry-After",
     500: "A fault of ours, with an error id",
+    501: "A part of the hosted API that is not served here",
     503: "The service is full and accepted nothing; see Retry-After",
 }
 

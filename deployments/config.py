@@ -49,6 +49,20 @@ class Size(Part):
         return options | {"autoscaling_config": scaling}
 
 
+class HostedConfig(Part):
+    """The hosted API's endpoints, which are translations into workflows."""
+
+    aliases: dict[str, dict[str, str]] = Field(
+        default={},
+        description="Folder of models -> a name that clients use -> file. Of checkpoints, the "
+        "names default, realtime, inpaint and outpaint are used where a request names none.",
+    )
+    wait_s: float = Field(default=20, ge=0, le=60, description="How long an answer is held.")
+    errors_as_200: bool = Field(
+        default=False, description="Errors with HTTP 200, for clients that look at bodies alone."
+    )
+
+
 class RouterConfig(Size):
     """The ingress: HTTP, planning, results, outputs."""
 
@@ -66,6 +80,7 @@ class RouterConfig(Size):
     reading_rate: str = Field(
         default="3000/minute", description="How often a key may ask for what it has."
     )
+    hosted: HostedConfig = HostedConfig()
 
 
 class EncoderConfig(Size):

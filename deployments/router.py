@@ -9,6 +9,7 @@ from ray.serve.handle import DeploymentHandle
 from api.access import LOCAL, Access, Caller, LocalAccess
 from api.app import create_app
 from api.errors import error_body, known, unexpected
+from api.hosted.options import HostedOptions
 from api.key_access import KeyAccess
 from api.rates import Rates
 from api.service import Limits, Service
@@ -72,9 +73,15 @@ class Router:
         self._service = Service(runner, stores, limits)
         self._access = access(settings, config, stores.database)
         self._most_body_bytes = config.max_body_bytes
+        self._hosted = HostedOptions(**config.hosted.model_dump())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._service, self._access, most_body_bytes=self._most_body_bytes)
+        return create_app(
+            self._service,
+            self._access,
+            most_body_bytes=self._most_body_bytes,
+            hosted=self._hosted,
+        )
 
     async def execute(self, body: Mapping[str, Any], owner: str = LOCAL) -> dict[str, Any]:
         """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle.
