@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from diffusion.architecture import UnetShape
 from diffusion.attention import AttentionCall, cross_attention_layers, place_attention
 from diffusion.control import Asked, Residuals
+from diffusion.device import picture_layout
 from diffusion.parts import Contexts, vectors
 from diffusion.union_control import UnionTypes, union_type_index
 from graph.errors import ServiceError
@@ -65,7 +66,8 @@ class LoadedControlNet:
         if union is not None:
             told = Told(module.class_embedding, shape.y_dim or 0)
             module.class_embedding = told  # type: ignore[assignment]
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+        self._layout = picture_layout(module.conv_in.weight.device)
+        module.to(memory_format=self._layout)  # type: ignore[call-arg]
         place_attention(module)
         self._module = module
         self._dtype = module.conv_in.weight.dtype
@@ -105,7 +107,7 @@ class LoadedControlNet:
         embeddings = [q.of(guide.embedding) for q, guide in zip(asked, guides, strict=True)]
         sample = torch.cat([question.sample for question in asked])
         skips, middle = self._module(
-            sample.to(self._dtype, memory_format=torch.channels_last),
+            sample.to(self._dtype, memory_format=self._layout),
             torch.cat([question.timestep for question in asked]),
             encoder_hidden_states=parts[0].row.prompt.embedding.context[:1].to(self._dtype),
             controlnet_cond=torch.cat(embeddings),

@@ -23,6 +23,7 @@ from diffusion.attention import (
 from diffusion.block_changes import changed_blocks
 from diffusion.conditioning import Prompt
 from diffusion.control import control_arguments
+from diffusion.device import picture_layout
 from diffusion.parts import Contexts, Part, vectors
 from diffusion.rows import Row
 
@@ -68,8 +69,9 @@ class Denoiser:
         self._module = module
         self._dtype = dtype
         self._device = device
+        self._layout = picture_layout(device)
         # The stub of diffusers' wrapper knows no arguments.
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+        module.to(memory_format=self._layout)  # type: ignore[call-arg]
         place_attention(module)
         self._contexts = Contexts(cross_attention_layers(module), dtype)
         self._prompts: list[Prompts] = []
@@ -137,7 +139,7 @@ class Denoiser:
         call = AttentionCall(prompts.keys_and_values, first.patches, size, first.draws)
         with changed_blocks(self._module, first.patches):
             output = self._module(
-                sample.to(self._dtype, memory_format=torch.channels_last),
+                sample.to(self._dtype, memory_format=self._layout),
                 timesteps,
                 encoder_hidden_states=prompts.context,
                 class_labels=prompts.y,
