@@ -102,9 +102,9 @@ def summary(record: JobRecord, base_url: str) -> dict[str, Any]:
         "status": record.status,
         "priority": record.priority,
         "track_id": record.track_id,
-        "created_at": _iso(record.created_s),
-        "started_at": _iso(record.started_s),
-        "ended_at": _iso(record.ended_s),
+        "created_at": iso(record.created_s),
+        "started_at": iso(record.started_s),
+        "ended_at": iso(record.ended_s),
         **_links(record, base_url),
     }
 
@@ -148,7 +148,8 @@ def _links(record: JobRecord, base_url: str) -> dict[str, str]:
     }
 
 
-def _iso(time_s: float | None) -> str | None:
+def iso(time_s: float | None) -> str | None:
+    """A time as answers have it."""
     if time_s is None:
         return None
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")

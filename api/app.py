@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import admin, execute, files, health, jobs, nodes, workflows
+from api import admin, deliveries, execute, files, health, jobs, nodes, workflows
 from api.access import Access, LocalAccess
 from api.context import Context
 from api.errors import add_error_handlers
@@ -44,7 +44,7 @@ def create_app(
     )
     app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
     app.state.hosted = hosted or HostedOptions()
-    for module in (execute, jobs, workflows, nodes, files, admin, health):
+    for module in (execute, jobs, deliveries, workflows, nodes, files, admin, health):
         app.include_router(module.router)
     for module in (fetching, routes):
         app.include_router(module.router)

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from api.webhooks import DELAYS_S
+
 GIB = 2**30
 
 
@@ -72,6 +74,13 @@ class RouterConfig(Size):
     )
     max_running_jobs: PositiveInt = 16
     max_queued_jobs: PositiveInt = 1000
+    max_queued_jobs_per_owner: PositiveInt = 500
+    job_lease_s: PositiveFloat = Field(
+        default=15, description="After which the jobs of a router that died are taken up."
+    )
+    webhook_delays_s: tuple[PositiveFloat, ...] = Field(
+        default=DELAYS_S, description="Between the tries to deliver a webhook."
+    )
     job_timeout_s: PositiveFloat = 3600
     max_body_bytes: PositiveInt = 64 * 2**20
     max_upload_bytes: PositiveInt = 100 * 2**20

@@ -24,6 +24,7 @@ from graph.node import Stage
 from graph.nodes import load_node_types
 from storage.annotators import AnnotatorFolder
 from storage.database import Database
+from storage.jobs import QueueLimits
 from storage.keys import Keys
 from storage.model_checks import ModelChecks
 from storage.model_files import ModelFolders
@@ -67,8 +68,11 @@ class Router:
         )
         limits = Limits(
             running=config.max_running_jobs,
-            queued=config.max_queued_jobs,
+            queue=QueueLimits(config.max_queued_jobs, config.max_queued_jobs_per_owner),
             deadline_s=config.job_timeout_s,
+            lease_s=config.job_lease_s,
+            retention_s=config.retention_s,
+            webhook_delays_s=config.webhook_delays_s,
         )
         self._service = Service(runner, stores, limits)
         self._access = access(settings, config, stores.database)

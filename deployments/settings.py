@@ -32,3 +32,13 @@ class Settings(BaseSettings):
     hub: Literal["on", "off"] = Field(
         default="off", description="on: preprocessors' weights that are missing are fetched."
     )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="whsec_ and base64: what webhooks are signed with, the owners' own secrets "
+        "being derived from it; unset: one that is made in the data folder.",
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="host or host:port, parted by commas: URLs of inputs and webhooks may lead "
+        "there although the address is not public.",
+    )

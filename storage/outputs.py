@@ -238,6 +238,10 @@ class OutputStore:
         owner, job_id, location = path.split("/", 2)
         return self.path(owner, int(job_id), location)
 
+    def remove(self, owner: str, job_id: int) -> None:
+        """Remove all that a job saved. Blocks: call in a thread."""
+        shutil.rmtree(self.job_folder(owner, job_id).path, ignore_errors=True)
+
     def sweep(self) -> int:
         """Remove the jobs whose retention is over; returns how many. Blocks: call in a thread."""
         oldest = time.time() - self._retention_s

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,12 @@ def open_hosted(
     """Opens the service with some options."""
 
     async def open_(**options: Any) -> Hosted:
-        site: Site = await open_site(hosted=HostedOptions(aliases=ALIASES, **options))
-        runner = grey_runner(node_types, model_folder, site.service.stores.inputs)
-        site.service.runner = runner
+        site: Site = await open_site(
+            make_runner=partial(grey_runner, node_types, model_folder),
+            hosted=HostedOptions(aliases=ALIASES, **options),
+        )
+        runner = site.service.runner
+        assert isinstance(runner, GreyRunner)
         return Hosted(site, runner)
 
     return open_

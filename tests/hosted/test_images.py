@@ -92,7 +92,7 @@ async def test_an_instant_response_says_where_to_fetch(hosted: Hosted) -> None:
     assert answer["eta"] > 0
     assert answer["fetch_result"] == f"http://here:8000/api/v6/realtime/fetch/{answer['id']}"
     assert answer["meta"]["prompt"] == "x"
-    await hosted.site.service.run(answer["id"])
+    await hosted.site.ended(answer["id"])
     fetched = (await hosted.client.post(answer["fetch_result"], json={"key": "k"})).json()
     assert fetched["status"] == "success"
 

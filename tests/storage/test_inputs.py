@@ -44,7 +44,7 @@ class Desk:
         await files.save_images(np.zeros((2, 2, 2, 3), np.float32), node_id="4:3")
         kept = [output.as_json() for output in files.outputs]
         done = replace(record, status="success", answer={"outputs": kept})
-        await self.jobs.save(done)
+        await self.jobs.end(done)
         return done
 
 
