@@ -93,9 +93,10 @@ class RouterConfig(Size):
 
 
 class EncoderConfig(Size):
-    """Text encoders. `lora_bytes` bounds the LoRA files kept in host memory."""
+    """Text and image encoders. `lora_bytes` bounds the LoRA files kept in host memory."""
 
     memory_bytes: PositiveInt = 3 * GIB
+    vision_bytes: PositiveInt = 3 * GIB  # of image encoders and what IP-Adapters make of them
     lora_bytes: PositiveInt = GIB // 4
     cache_bytes: PositiveInt = GIB // 4
 

@@ -133,13 +133,14 @@ def _renamed(part: Weights, key: str) -> dict[str, Tensor]:
     if key in AROUND:
         return {AROUND[key]: part[key]}
     if key.startswith("transformer.resblocks."):
-        return _layer(part, key)
+        return layer_tensors(part, key, "text_model.encoder.layers.")
     return {}
 
 
-def _layer(part: Weights, key: str) -> dict[str, Tensor]:
+def layer_tensors(part: Weights, key: str, layers: str) -> dict[str, Tensor]:
+    """What transformers, whose `layers` these are, makes of a tensor of one of OpenCLIP's."""
     index, _, rest = key.removeprefix("transformer.resblocks.").partition(".")
-    name = f"text_model.encoder.layers.{index}."
+    name = f"{layers}{index}."
     if rest.startswith("attn.in_proj_"):
         kind = rest.removeprefix("attn.in_proj_")
         thirds = part[key].chunk(3)

@@ -18,6 +18,7 @@ from torch.nn import functional
 from diffusion.concat import concat_channels
 from diffusion.controlled import lend_controls
 from diffusion.frame import Frame, repeat_to
+from diffusion.unclip import KEY, unclip_vector
 from graph.errors import ServiceError
 from graph.values import Condition
 
@@ -282,10 +283,13 @@ def _batched(tensor: Tensor, frame: Frame) -> Tensor:
 
 
 def _vector(condition: Condition, name: str, frame: Frame) -> Tensor:
-    """The pooled text followed by the picture's sizes, each as a sinusoid.
+    """The pooled text followed by the picture's sizes, each as a sinusoid; or what was seen.
 
     (ComfyUI comfy/model_base.py, SDXL.encode_adm and SDXLRefiner.encode_adm)
     """
+    if frame.y_kind == "unclip":
+        seen = condition.extras.get(KEY, ())
+        return unclip_vector(seen, frame.y_width, frame.seed).to(frame.device)
     if condition.pooled is None:
         raise PooledTextMissingError(name)
     pooled = _batched(condition.pooled, frame)

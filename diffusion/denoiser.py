@@ -24,6 +24,7 @@ from diffusion.block_changes import changed_blocks
 from diffusion.conditioning import Prompt
 from diffusion.control import control_arguments
 from diffusion.device import picture_layout
+from diffusion.image_prompts import call_images
 from diffusion.parts import Contexts, Part, vectors
 from diffusion.rows import Row
 
@@ -136,7 +137,13 @@ class Denoiser:
             sample = torch.cat([sample, prompts.concat], dim=1)
         first = parts[0].row  # patched as all of them are
         size = (sample.shape[-2], sample.shape[-1])
-        call = AttentionCall(prompts.keys_and_values, first.patches, size, first.draws)
+        call = AttentionCall(
+            prompts.keys_and_values,
+            first.patches,
+            size,
+            first.draws,
+            images=call_images(parts, size),
+        )
         with changed_blocks(self._module, first.patches):
             output = self._module(
                 sample.to(self._dtype, memory_format=self._layout),

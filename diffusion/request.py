@@ -14,6 +14,8 @@ from diffusion.control import LoadedControl, prepare_controls
 from diffusion.frame import Frame, process_in, repeat_to
 from diffusion.guidance import GUIDERS, Guided
 from diffusion.guidance_changes import start_changes
+from diffusion.image_prompts import prepare_images
+from diffusion.ip_adapter import ImageLayers
 from diffusion.model_changes import mask_function, model_sampling
 from diffusion.model_sampling import ModelSampling
 from diffusion.network_changes import start_run_changes
@@ -24,7 +26,7 @@ from diffusion.sampling import Inpainting, Run
 from diffusion.step_caches import with_lazycache
 from diffusion.unet import LoadedUnet
 from graph.sampling import Noise, SampleRequest
-from graph.values import ControlNet, Latent
+from graph.values import ControlNet, Latent, ModelFile
 
 
 def latent_for(latent: Latent, unet: LoadedUnet) -> Latent:
@@ -44,6 +46,8 @@ def prepare_run(
     unet: LoadedUnet,
     device: torch.device,
     controls: Mapping[ControlNet, LoadedControl] = MappingProxyType({}),
+    *,
+    adapters: Mapping[ModelFile, ImageLayers] = MappingProxyType({}),
 ) -> Run:
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
@@ -51,9 +55,10 @@ def prepare_run(
     sampling = model_sampling(unet.parameterization, changes)
     source = _noise_source(request, latent, device)
     noise = _initial_noise(request.noise, source)
-    frame = _frame(latent, unet, sampling, device)
+    frame = replace(_frame(latent, unet, sampling, device), seed=source.seed)
     conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
     used = prepare_controls(conditions, controls, unet.shape, sampling, frame.latent)
+    images = prepare_images(changes, adapters, unet, sampling, len(frame.latent))
     sigmas = request.sigmas.to("cpu", torch.float32)
     prompts = prepare(dict(guider.conditionings), replace(frame, controls=used))
     if request.rows is not None:
@@ -63,7 +68,7 @@ def prepare_run(
         dict(guider.scales),
         sampling,
         start_changes(changes),
-        start_run_changes(changes, sampling, source.after_initial),
+        start_run_changes(changes, sampling, source.after_initial, images),
         wants_uncond=sampler.wants_uncond,
     )
     redrawn = source.inpaint() if sampler.redraws_inpaint_noise else noise
@@ -114,6 +119,7 @@ def _frame(
         unet.latent_format,
         unet.in_channels,
         unet.y_kind,
+        unet.shape.y_dim or 0,
         scaled_concat=unet.parameterization.kind == "v_edm",
     )
 

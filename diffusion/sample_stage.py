@@ -20,6 +20,7 @@ from diffusion.control_loading import Controls
 from diffusion.denoiser import Denoiser
 from diffusion.engine import Job, Report, StepEngine, Track
 from diffusion.frame import process_out
+from diffusion.image_loading import ImageAdapters
 from diffusion.model_changes import check_changes, model_sampling
 from diffusion.model_sampling import ModelSampling
 from diffusion.noising import noised
@@ -91,6 +92,7 @@ class SampleStage:
         self._activation_bytes = activation_bytes
         self._resident: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
         self._controls = Controls(open_weights, self._resident, dtype, device)
+        self._images = ImageAdapters(open_weights, self._resident, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._parameterizations: dict[ModelFile, Parameterization] = {}
@@ -125,9 +127,17 @@ class SampleStage:
             if len(request.sigmas) == 0:
                 return own, own
             of = (resident.unet, (model.file, self._laid(model)))
-            async with self._controls.leased(request.guider, *of) as controls:
+            async with (
+                self._controls.leased(request.guider, *of) as controls,
+                self._images.leased(model) as images,
+            ):
                 run = await asyncio.to_thread(
-                    prepare_run, request, latent, resident.unet, self._device, controls
+                    partial(prepare_run, adapters=images),
+                    request,
+                    latent,
+                    resident.unet,
+                    self._device,
+                    controls,
                 )
                 track = Track(of=len(request.sigmas) - 1)
                 size = (run.latent.shape[-2], run.latent.shape[-1])

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
 
 Family = Literal["sd15", "sd20", "sdxl", "refiner"]
+YKind = Literal["none", "sdxl", "refiner", "unclip"]
 # (width of the text, width of y) -> family
 FAMILIES: dict[tuple[int, int | None], Family] = {
     (768, None): "sd15",
     (1024, None): "sd20",
+    (1024, 1536): "sd20",  # unCLIP with a ViT-L
+    (1024, 2048): "sd20",  # and with a ViT-H
     (2048, 2816): "sdxl",
     (1280, 2560): "refiner",
 }
@@ -67,13 +70,14 @@ class LoadedUnet:
 
     `module(x, t, encoder_hidden_states=tokens, class_labels=y)`: x [B, in_channels, h, w],
     t [B] timesteps, tokens [B, T, context_dim], y [B, y_dim] or None. `y` is made of the pooled
-    text and the sizes the way `y_kind` says ("sdxl": six numbers, "refiner": five).
+    text and the sizes the way `y_kind` says ("sdxl": six numbers, "refiner": five), or
+    of pictures ("unclip").
     """
 
     module: "UNet2DConditionModel"
     family: Family
     shape: UnetShape
-    y_kind: Literal["none", "sdxl", "refiner"]
+    y_kind: YKind
     parameterization: Parameterization
     latent_format: LatentFormat
     size: int  # bytes
@@ -102,11 +106,17 @@ def load_unet(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> 
         module=module,
         family=family,
         shape=shape,
-        y_kind="refiner" if family == "refiner" else "sdxl" if family == "sdxl" else "none",
+        y_kind=_y_kind(family, shape),
         parameterization=parameterization,
         latent_format=_latent_format(family, parameterization),
         size=sum(p.numel() * p.element_size() for p in module.parameters()),
     )
+
+
+def _y_kind(family: Family, shape: UnetShape) -> YKind:
+    if shape.y_dim is None:
+        return "none"
+    return "refiner" if family == "refiner" else "sdxl" if family == "sdxl" else "unclip"
 
 
 def find_unet(weights: Weights) -> tuple[Weights, UnetShape]:
