@@ -73,7 +73,7 @@ class Answers:
         entry = {
             "node_id": output.node_id,
             "type": output.type,
-            "url": base_url + self._outputs.url(record.owner, record.id, output),
+            "url": self._outputs.url(record.owner, record.id, output, base_url),
             "filename": output.filename,
             "subfolder": output.subfolder,
             "width": output.width,
@@ -89,7 +89,7 @@ class Answers:
 
     def _text(self, record: JobRecord, output: StoredOutput) -> str | None:
         try:
-            content = self._outputs.path(record.owner, record.id, output.location).read_bytes()
+            content = self._outputs.read(record.owner, record.id, output.location)
         except MissingOutputError:  # retention has taken it; the rest of the answer stands
             return None
         return base64.b64encode(content).decode()

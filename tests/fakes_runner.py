@@ -92,7 +92,7 @@ class FakeRunner:
         await job.outputs.save_images(grey[:1], node_id="4")
         return (NodeTiming("3", "KSampler", "sample", 0.0, 0.1),)
 
-    def object_info(self, owner: str) -> Mapping[str, Any]:
+    async def object_info(self, owner: str) -> Mapping[str, Any]:
         return {"KSampler": {"name": "KSampler", "owner": owner}}
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

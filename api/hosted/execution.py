@@ -25,7 +25,7 @@ async def run(request: Request, call: Call, family: Family) -> dict[str, Any]:
         ServiceError: nothing was accepted.
     """
     asked = family.request.read(call.body)
-    bench = open_bench(request, call.owner)
+    bench = await open_bench(request, call.owner)
     translated = await family.translate(asked, bench)
     check_served(translated.draft, bench.catalog)
     answer = await execute(request, call, translated.draft, asked)
@@ -37,11 +37,11 @@ async def run(request: Request, call: Call, family: Family) -> dict[str, Any]:
     return written
 
 
-def open_bench(request: Request, owner: str) -> Bench:
+async def open_bench(request: Request, owner: str) -> Bench:
     """The models and pictures that an owner may use."""
     service = context(request).service
     stores = service.stores
-    catalog = Catalog(service.runner.object_info(owner), options(request).aliases)
+    catalog = Catalog(await service.runner.object_info(owner), options(request).aliases)
     return Bench(catalog, PictureReader(stores.inputs, owner, stores.uploads.limits.most_pixels))
 
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,8 +14,10 @@ from api.runner import Runner
 from api.service import Limits, Service, Stores
 from api.webhooks import Signer
 from storage.database import Database
+from storage.earlier_outputs import EarlierOutputs
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
+from storage.files import Files
 from storage.inputs import Inputs
 from storage.jobs import JobRecords
 from storage.outbox import Outbox
@@ -65,7 +66,7 @@ MakeRunner = Callable[[Inputs], Runner]
 
 
 @pytest.fixture
-async def open_site(tmp_path: Path, database_url: str) -> AsyncIterator[OpenSite]:
+async def open_site(database_url: str, files: Files) -> AsyncIterator[OpenSite]:
     """Opens a site with some limits; several over the same folder are like restarts.
 
     `make_runner` makes another runner than the small one, of the site's inputs.
@@ -75,7 +76,7 @@ async def open_site(tmp_path: Path, database_url: str) -> AsyncIterator[OpenSite
         async def open_(
             limits: Limits | None = None, make_runner: MakeRunner | None = None, **options: Any
         ) -> Site:
-            site = _site(tmp_path, database_url, limits or Limits(), make_runner, **options)
+            site = _site(database_url, files, limits or Limits(), make_runner, **options)
             return await stack.enter_async_context(site)
 
         yield open_
@@ -89,8 +90,8 @@ async def site(open_site: OpenSite) -> Site:
 
 @asynccontextmanager
 async def _site(
-    folder: Path,
     database_url: str,
+    files: Files,
     limits: Limits,
     make_runner: MakeRunner | None,
     **options: Any,
@@ -108,10 +109,11 @@ async def _site(
     database = Database(database_url)
     outbox = Outbox(database)
     jobs = JobRecords(database, [outbox])
-    outputs = OutputStore(folder / "outputs", UrlSigner(b"a key of tests"))
-    uploads = Uploads(folder / "uploads", outputs, UploadLimits(most_bytes=10_000))
+    outputs = OutputStore(files, UrlSigner(b"a key of tests"))
+    earlier = EarlierOutputs(jobs, outputs)
+    uploads = Uploads(files, earlier, UploadLimits(most_bytes=10_000))
     fetcher = Fetcher(resolve=public, transport=httpx.MockTransport(receive))
-    inputs = Inputs(uploads, fetcher, jobs, outputs)
+    inputs = Inputs(uploads, fetcher, earlier)
     runner = FakeRunner(inputs)
     stores = Stores(
         database=database,

@@ -58,8 +58,8 @@ class GreyRunner:
         await job.outputs.save_images(np.full((count, 8, 8, 3), 0.5, np.float32), node_id=save)
         return ()
 
-    def object_info(self, owner: str) -> Mapping[str, Any]:
-        return self.inner.object_info(owner)
+    async def object_info(self, owner: str) -> Mapping[str, Any]:
+        return await self.inner.object_info(owner)
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return await self.inner.schema(owner, body)
