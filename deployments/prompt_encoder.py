@@ -40,6 +40,7 @@ class PromptEncoder:
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
             embeddings=EmbeddingFiles(site.finder(), open_weights),
+            models_dir=site.models_dir,
         )
         vision = VisionStage(
             open_weights,

@@ -10,7 +10,7 @@ from diffusion.filling import copied
 from diffusion.tokenizer import END
 from diffusion.weights import Weights
 
-PartName = Literal["l", "g", "h"]
+PartName = Literal["l", "g", "h", "t5xxl"]
 
 # Each may hold one encoder. SD 1.x and 2.x; SDXL and its refiner; what ComfyUI saves; bare files.
 PREFIXES = (

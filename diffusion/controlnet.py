@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diffusion.architecture import UnetShape
 from diffusion.attention import AttentionCall, cross_attention_layers, place_attention
-from diffusion.control import Asked, Residuals
+from diffusion.control import FOR_UNETS, Asked, ModelShape, Residuals
 from diffusion.device import picture_layout
 from diffusion.parts import Contexts, vectors
 from diffusion.union_control import UnionTypes, union_type_index
@@ -78,8 +78,11 @@ class LoadedControlNet:
         """Bytes."""
         return sum(p.nbytes for part in self._parts for p in part.parameters())
 
-    def misfit(self, unet: UnetShape) -> str | None:
-        """Why it cannot control such a U-Net, if so."""
+    def misfit(self, model: ModelShape) -> str | None:
+        """Why it cannot control a model of such a shape, if so."""
+        if not isinstance(model, UnetShape):
+            return FOR_UNETS
+        unet = model
         own = self._shape
         if own.context_dim not in {0, unet.context_dim} or own.y_dim not in {None, unet.y_dim}:
             return (

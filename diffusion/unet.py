@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
 
 Family = Literal["sd15", "sd20", "sdxl", "refiner"]
-YKind = Literal["none", "sdxl", "refiner", "unclip"]
+YKind = Literal["none", "sdxl", "refiner", "unclip", "pooled"]
 # (width of the text, width of y) -> family
 FAMILIES: dict[tuple[int, int | None], Family] = {
     (768, None): "sd15",
@@ -54,14 +54,17 @@ class Parameterization:
     """What the model's output means, and the noise levels it was trained on where they are given.
 
     `kind`: "eps", "v" (both over the discrete 1000-step schedule), "edm" or "v_edm" (continuous,
-    from `sigma_min` to `sigma_max`). `zsnr`: the schedule ends in pure noise.
+    from `sigma_min` to `sigma_max`), "flow" or "flux" (rectified flows, moved by `shift`; the
+    network is told the time times `multiplier`). `zsnr`: the schedule ends in pure noise.
     """
 
-    kind: Literal["eps", "v", "edm", "v_edm"]
+    kind: Literal["eps", "v", "edm", "v_edm", "flow", "flux"]
     zsnr: bool = False
     sigma_min: float | None = None
     sigma_max: float | None = None
     sigma_data: float = 1.0
+    shift: float = 1.0
+    multiplier: float = 1000.0
 
 
 @dataclass(frozen=True, eq=False)

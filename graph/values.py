@@ -60,6 +60,7 @@ class Model(Changeable):
     link: ClassVar = Link("MODEL")
     file: ModelFile
     changes: tuple[Change, ...] = ()
+    weight_dtype: str = "default"  # what its loader asks weights to be kept in
 
 
 @dataclass(frozen=True)
