@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 ModelShape: TypeAlias = UnetShape | DitShape
-FOR_UNETS = "it is made for U-Nets, which this model is not"
 
 
 @dataclass(frozen=True, eq=False)

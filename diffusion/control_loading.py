@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusion.architecture import diffusers_keys
-from diffusion.control import FOR_UNETS, LoadedControl
+from diffusion.control import LoadedControl
 from diffusion.controlnet_files import (
     is_control_lora,
     is_difference,
@@ -21,7 +21,7 @@ from diffusion.controlnet_files import (
 from diffusion.models import LoadedModel
 from diffusion.residency import Residency, leased
 from diffusion.t2i_adapter import load_adapter
-from diffusion.unet import LoadedUnet, find_unet
+from diffusion.unet import FOR_UNETS, LoadedUnet, find_unet
 from diffusion.weights import Weights
 from graph.sampling import Guider
 from graph.values import ControlNet, ModelFile

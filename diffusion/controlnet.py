@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from diffusion.architecture import UnetShape
 from diffusion.attention import AttentionCall, cross_attention_layers, place_attention
-from diffusion.control import FOR_UNETS, Asked, ModelShape, Residuals
+from diffusion.control import Asked, ModelShape, Residuals
 from diffusion.device import picture_layout
 from diffusion.parts import Contexts, vectors
+from diffusion.unet import FOR_UNETS
 from diffusion.union_control import UnionTypes, union_type_index
 from graph.errors import ServiceError
 from graph.values import ControlNet

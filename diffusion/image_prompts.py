@@ -16,13 +16,14 @@ from torch.nn import functional
 from diffusion.attention import SUFFIX
 from diffusion.image_weights import Block, Place, Share, Tokens, share_of
 from diffusion.ip_adapter import SDXL_TEXT, ImageLayers, fitted
-from diffusion.unet import LoadedUnet
+from diffusion.unet import FOR_UNETS, LoadedUnet
 from graph.errors import BadModelFile
 from graph.image_prompts import ImagePrompt
 from graph.values import Change, ModelFile
 
 if TYPE_CHECKING:
     from diffusion.frame import PercentSchedule
+    from diffusion.models import LoadedModel
     from diffusion.parts import Part
 
 IP_ADAPTER = "ip_adapter"
@@ -184,18 +185,21 @@ def image_prompts(changes: Iterable[Change]) -> Iterator[ImagePrompt]:
 def prepare_images(
     changes: Iterable[Change],
     weights: Mapping[ModelFile, ImageLayers],
-    unet: LoadedUnet,
+    model: "LoadedModel",
     sampling: "PercentSchedule",
     batch: int,
 ) -> tuple[JobImage, ...]:
     """The image prompts laid on a model, for a job of `batch` pictures.
 
     Raises:
-        BadModelFile: an IP-Adapter is made for another kind of U-Net.
+        BadModelFile: an IP-Adapter is made for another kind of model.
     """
     found = []
     for prompt in image_prompts(changes):
         own = weights[prompt.file]
+        if not isinstance(model, LoadedUnet):
+            raise BadModelFile(prompt.file.folder, prompt.file.name, FOR_UNETS)
+        unet = model
         _check_fit(prompt.file, own, unet)
         is_sdxl = unet.shape.context_dim == SDXL_TEXT
         layers = {

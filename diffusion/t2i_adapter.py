@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from diffusion.architecture import UnetShape
-from diffusion.control import FOR_UNETS, Asked, ModelShape, Residuals
+from diffusion.control import Asked, ModelShape, Residuals
 from diffusion.controlnet import PX, fitted_hint
 from diffusion.filling import copied, fill
+from diffusion.unet import FOR_UNETS
 from diffusion.weights import Weights
 from graph.values import ControlNet
 

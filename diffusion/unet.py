@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
 
 Family = Literal["sd15", "sd20", "sdxl", "refiner"]
+FOR_UNETS = "it is made for U-Nets, which this model is not"
 YKind = Literal["none", "sdxl", "refiner", "unclip", "pooled"]
 # (width of the text, width of y) -> family
 FAMILIES: dict[tuple[int, int | None], Family] = {

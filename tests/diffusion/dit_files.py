@@ -50,7 +50,7 @@ def drawn_module(shape: Sd3Shape | FluxShape) -> Any:
     """diffusers' module, its weights drawn from their names."""
     from diffusers import FluxTransformer2DModel, SD3Transformer2DModel  # noqa: PLC0415
 
-    kind = SD3Transformer2DModel if isinstance(shape, Sd3Shape) else FluxTransformer2DModel
+    kind: Any = SD3Transformer2DModel if isinstance(shape, Sd3Shape) else FluxTransformer2DModel
     module = kind(**shape.config()).eval().requires_grad_(requires_grad=False)
     with torch.no_grad():
         for name, parameter in module.named_parameters():

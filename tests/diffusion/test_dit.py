@@ -83,7 +83,8 @@ def test_a_family_has_its_own_flow(
 
 def test_flux_is_run_as_diffusers_runs_it(tmp_path: Path) -> None:
     dit, call = loaded(tmp_path, stored(DEV, "reference")), asked(DEV)
-    assert torch.allclose(flux(dit.module, call), diffusers_answer(dit.module, call), atol=1e-5)
+    module: Any = dit.module
+    assert torch.allclose(flux(module, call), diffusers_answer(module, call), atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [SD3, DEV], ids=["sd3", "flux"])
@@ -104,8 +105,7 @@ def test_weights_of_eight_bits_stay_so(tmp_path: Path, shape: DitShape) -> None:
     assert narrow.size < wide.size / 3
     layers = [layer for layer in narrow.module.modules() if isinstance(layer, CastLinear)]
     assert all(layer.weight.dtype == E4M3 for layer in layers)
-    answers = [network_of(dit)(asked(shape)) for dit in (narrow, wide)]
-    assert torch.equal(*answers)
+    assert torch.equal(network_of(narrow)(asked(shape)), network_of(wide)(asked(shape)))
 
 
 @pytest.mark.parametrize("weight_dtype", ["fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"])
@@ -113,8 +113,8 @@ def test_a_loader_may_ask_for_eight_bits(tmp_path: Path, weight_dtype: str) -> N
     narrow = loaded(tmp_path, stored(DEV, "reference"), weight_dtype=weight_dtype)
     kept = E4M3 if "e4m3" in weight_dtype else torch.float8_e5m2
     rounded = {key: t.to(kept).float() for key, t in stored(DEV, "reference").items()}
-    answers = [network_of(d)(asked(DEV)) for d in (narrow, loaded(tmp_path, rounded))]
-    assert torch.equal(*answers)
+    wide = loaded(tmp_path, rounded)
+    assert torch.equal(network_of(narrow)(asked(DEV)), network_of(wide)(asked(DEV)))
 
 
 @pytest.mark.parametrize("mark", ["scale_weight", "weight_scale"])
@@ -126,8 +126,8 @@ def test_scaled_weights_stand_for_their_product(tmp_path: Path, mark: str) -> No
         scaled[key] = (plain[key] / scale).to(E4M3)
         scaled[key.replace(".weight", f".{mark}")] = scale
         product[key] = scaled[key].float() * scale
-    dits = [loaded(tmp_path, tensors) for tensors in (scaled, product)]
-    assert torch.allclose(*(network_of(dit)(asked(DEV)) for dit in dits), atol=1e-5)
+    narrow, wide = (network_of(loaded(tmp_path, tensors)) for tensors in (scaled, product))
+    assert torch.allclose(narrow(asked(DEV)), wide(asked(DEV)), atol=1e-5)
 
 
 def test_an_incomplete_file_is_said_to_be(tmp_path: Path) -> None:

@@ -21,7 +21,10 @@ from tests.diffusion.narrow_stage import drawn
 
 FILE = ModelFile("diffusion_models", "narrow.safetensors")
 TOKENS, STEPS, HEIGHT, WIDTH = 7, 5, 8, 12
-SCHEDULE = {"sd3": {"shift": 3.0}, "flux": {"use_dynamic_shifting": True}}
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "sd3": {"shift": 3.0},
+    "flux": {"use_dynamic_shifting": True},
+}
 
 
 @pytest.fixture
@@ -44,14 +47,16 @@ def noise() -> Tensor:
 def scheduler(family: str) -> Any:
     from diffusers import FlowMatchEulerDiscreteScheduler  # noqa: PLC0415
 
-    return FlowMatchEulerDiscreteScheduler(**SCHEDULE[family])
+    kind: Any = FlowMatchEulerDiscreteScheduler
+    return kind(**SCHEDULE[family])
 
 
 async def sampled(stage: SampleStage, guider: Guider, sigmas: Tensor) -> Tensor:
     latent = Latent(torch.zeros(1, 16, HEIGHT, WIDTH))
     request = SampleRequest(guider, Noise(5), SamplerChoice("euler"), sigmas, latent)
     output, _ = await stage.sample(request)
-    return output.samples
+    samples: Tensor = output.samples
+    return samples
 
 
 async def test_flux_gives_the_latents_of_diffusers_pipeline(
@@ -61,7 +66,8 @@ async def test_flux_gives_the_latents_of_diffusers_pipeline(
 
     module = drawn_module(DEV)
     save_file(reference_layout(module, DEV), tmp_path / FILE.name)
-    pipeline = FluxPipeline(scheduler("flux"), None, None, None, None, None, module)
+    made: Any = FluxPipeline
+    pipeline = made(scheduler("flux"), *(None,) * 5, module)
     pipeline.set_progress_bar_config(disable=True)
     prompt = condition(1, guidance=2.5)
     expected = pipeline(
@@ -89,8 +95,8 @@ async def test_stable_diffusion_3_gives_the_latents_of_diffusers_pipeline(
 
     module = drawn_module(shape)
     save_file(reference_layout(module, shape), tmp_path / FILE.name)
-    absent = (None,) * 7
-    pipeline = StableDiffusion3Pipeline(module, scheduler("sd3"), *absent)
+    made: Any = StableDiffusion3Pipeline
+    pipeline = made(module, scheduler("sd3"), *(None,) * 7)
     pipeline.set_progress_bar_config(disable=True)
     positive, negative = condition(1), condition(3)
     skipping: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,7 +65,8 @@ def transformers_answer(tokens: list[int]) -> Tensor:
         num_heads=HEADS,
         feed_forward_proj="gated-gelu",
     )
-    module = T5EncoderModel(config).eval()
+    module: Any = T5EncoderModel(config)
+    module.eval()
     module.load_state_dict(t5_tensors(), strict=False)
     with torch.no_grad():
         answer: Tensor = module(torch.tensor([tokens])).last_hidden_state
