@@ -15,7 +15,7 @@ from graph.values import ModelFile
 
 CONVERTIBLE = frozenset({".pth", ".pt"})
 SAID_BY_MANY = frozenset({"model.safetensors", "pytorch_model.bin"})  # never looked for flat
-CONFIG = "config.json"
+BESIDE = ("config.json", "preprocessor_config.json")  # of a file whose name is said by many
 
 
 @dataclass(eq=False)
@@ -100,9 +100,9 @@ class AnnotatorFolder:
 
         folder = self.root / file.repository
         try:
-            hf_hub_download(file.repository, file.name, local_dir=folder)
-            if file.name in SAID_BY_MANY:
-                hf_hub_download(file.repository, CONFIG, local_dir=folder)
+            names = BESIDE if file.name in SAID_BY_MANY else ()
+            for name in (*names, file.name):
+                hf_hub_download(file.repository, name, local_dir=folder)
         except EntryNotFoundError as error:
             raise HubError(file.repository, file.name, "there is no such file") from error
         except (HfHubHTTPError, OSError, ValueError) as error:
