@@ -16,6 +16,7 @@ from graph.cache import ResultCache
 from graph.errors import MissingModelFile, ServiceError
 from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
+from graph.expansion import expanded
 from graph.model_fit import misfits
 from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
@@ -119,6 +120,7 @@ class WorkflowRunner:
         folded = fold(checked)
         if problems := misfits(checked, folded, lambda file: self.checks.facts(file).family):
             raise WorkflowInvalidError(problems)
+        folded = expanded(folded, checked)
         meta = {"seed": _seeds(checked), "overrides": applied}
         return PreparedWorkflow(
             prompt=workflow.to_api(),
@@ -255,7 +257,7 @@ def _quote(folded: Folded) -> dict[str, Any]:
     plan = make_plan(folded, lambda _: False)
     return {
         "stages": [
-            {"stage": segment.stage.value, "nodes": [step.node_id for step in segment.steps]}
+            {"stage": segment.stage.value, "nodes": [step.told_as for step in segment.steps]}
             for segment in plan.segments
         ],
         "missing_nodes": [],
