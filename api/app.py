@@ -5,7 +5,18 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import admin, deliveries, execute, files, health, jobs, nodes, workflows
+from api import (
+    admin,
+    deliveries,
+    execute,
+    files,
+    health,
+    jobs,
+    model_uploads,
+    models,
+    nodes,
+    workflows,
+)
 from api.access import Access, LocalAccess
 from api.context import Context
 from api.errors import add_error_handlers
@@ -44,7 +55,8 @@ def create_app(
     )
     app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
     app.state.hosted = hosted or HostedOptions()
-    for module in (execute, jobs, deliveries, workflows, nodes, files, admin, health):
+    own = (execute, jobs, deliveries, workflows, nodes, files, model_uploads, models, admin, health)
+    for module in own:
         app.include_router(module.router)
     for module in (fetching, routes):
         app.include_router(module.router)

@@ -20,6 +20,7 @@ from api.job_list import job_page
 from api.job_requests import JobRequests
 from api.job_run import JobRun, Workplace
 from api.metrics import ServiceMetrics
+from api.model_intake import ModelIntake
 from api.runner import Runner
 from api.schemas import ExecuteRequest
 from api.watch import JobWatch
@@ -70,6 +71,7 @@ class Stores:
     fetcher: Fetcher
     request_cipher: Cipher
     webhook_signer: Signer
+    models: ModelIntake
 
 
 class Service:
@@ -119,6 +121,7 @@ class Service:
         await self._worker.close()
         await self.webhooks.close()
         await self.stores.fetcher.close()
+        await self.stores.models.close()
         await self.stores.database.close()
 
     async def execute(
@@ -315,6 +318,7 @@ class Service:
         while True:
             await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
             await asyncio.to_thread(self.stores.outputs.sweep)
+            await self.stores.models.sweep()
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def _make_worker(self, requests: JobRequests) -> Worker:

@@ -24,6 +24,7 @@ def build(config: AppConfig) -> Application:
     settings = Settings()
     site = Site(
         settings.models_dir.resolve(),
+        settings.private_models_dir,
         config.device,
         config.dtype,
         config.torch_threads,

@@ -26,8 +26,6 @@ from storage.annotators import AnnotatorFolder
 from storage.database import Database
 from storage.jobs import QueueLimits
 from storage.keys import Keys
-from storage.model_checks import ModelChecks
-from storage.model_files import ModelFolders
 
 
 class Router:
@@ -43,12 +41,11 @@ class Router:
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
         stores = open_stores(settings, config)
-        folders = ModelFolders(settings.models_dir)
         runner = WorkflowRunner(
             node_types=load_node_types(),
             comfyui_nodes=load_comfyui_nodes(),
-            folders=folders,
-            checks=ModelChecks(folders),
+            folders=stores.models.library,
+            checks=stores.models.checks,
             annotators=AnnotatorFolder.of(settings.models_dir, hub=settings.hub == "on"),
             inputs=stores.inputs,
             clients=StageClients(

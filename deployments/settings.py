@@ -53,3 +53,8 @@ class Settings(BaseSettings):
     )
     s3_kms_key: str | None = Field(default=None, description="For aws:kms; unset: the account's.")
     s3_link_s: PositiveInt = Field(default=3600, description="How long presigned URLs are good.")
+
+    @property
+    def private_models_dir(self) -> Path:
+        """What owners uploaded. Every replica that loads models reads it."""
+        return self.data_dir.resolve() / "models"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from graph.values import ModelFile
 from storage.annotators import AnnotatorFolder
-from storage.model_files import ModelFolders
+from storage.model_library import ModelLibrary
 
 if TYPE_CHECKING:
     from diffusion.device import Placement
@@ -20,6 +20,7 @@ class Site:
     """Where models lie and what computes, the same for every replica."""
 
     models_dir: Path
+    private_models_dir: Path
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     torch_threads: int = 0
@@ -37,12 +38,16 @@ class Site:
         torch.set_num_threads(self.torch_threads or os.cpu_count() or 1)
         return choose(self.device, self.dtype)
 
+    def library(self) -> ModelLibrary:
+        """The shared model files and the owners' own."""
+        return ModelLibrary(self.models_dir, self.private_models_dir)
+
     def opener(self) -> "Callable[[ModelFile], Weights]":
         """Opens the file of a description."""
         from diffusion.taesd import joined  # noqa: PLC0415
         from diffusion.weights import open_weights  # noqa: PLC0415
 
-        folders = ModelFolders(self.models_dir)
+        folders = self.library()
 
         def opened(file: ModelFile) -> "Weights":
             parts = {p: open_weights(path, file) for p, path in folders.parts(file).items()}
@@ -52,7 +57,7 @@ class Site:
 
     def finder(self) -> Callable[[str, str], ModelFile]:
         """The description of a file by its folder and name. Raises MissingModelFile."""
-        return ModelFolders(self.models_dir).find
+        return self.library().find
 
     def annotators(self) -> AnnotatorFolder:
         """Where the weights of preprocessors are."""

@@ -25,11 +25,12 @@ Mask: TypeAlias = Annotated[Any, Link("MASK")]
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file of the models folder. `stamp` changes when its content does."""
+    """A file of the models folder, or of `owner`'s own. `stamp` changes when its content does."""
 
     folder: str
     name: str
     stamp: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from storage.outbox import Outbox
 from storage.outputs import OutputStore
 from storage.signing import UrlSigner
 from storage.uploads import UploadLimits, Uploads
+from tests.api.models import model_intake
 from tests.fakes_runner import FakeRunner
 
 API = "/api/v7/comfyui"
@@ -66,7 +68,7 @@ MakeRunner = Callable[[Inputs], Runner]
 
 
 @pytest.fixture
-async def open_site(database_url: str, files: Files) -> AsyncIterator[OpenSite]:
+async def open_site(database_url: str, files: Files, tmp_path: Path) -> AsyncIterator[OpenSite]:
     """Opens a site with some limits; several over the same folder are like restarts.
 
     `make_runner` makes another runner than the small one, of the site's inputs.
@@ -76,7 +78,8 @@ async def open_site(database_url: str, files: Files) -> AsyncIterator[OpenSite]:
         async def open_(
             limits: Limits | None = None, make_runner: MakeRunner | None = None, **options: Any
         ) -> Site:
-            site = _site(database_url, files, limits or Limits(), make_runner, **options)
+            places = (database_url, files, tmp_path)
+            site = _site(*places, limits or Limits(), make_runner, **options)
             return await stack.enter_async_context(site)
 
         yield open_
@@ -92,6 +95,7 @@ async def site(open_site: OpenSite) -> Site:
 async def _site(
     database_url: str,
     files: Files,
+    folder: Path,
     limits: Limits,
     make_runner: MakeRunner | None,
     **options: Any,
@@ -125,6 +129,7 @@ async def _site(
         fetcher=fetcher,
         request_cipher=Cipher([KEY], "job requests"),
         webhook_signer=Signer(KEY),
+        models=model_intake(folder, database, fetcher),
     )
     service = Service(make_runner(inputs) if make_runner else runner, stores, limits)
     app = create_app(service, **options)

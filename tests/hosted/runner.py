@@ -18,7 +18,7 @@ from graph.node import NodeType
 from storage.annotators import AnnotatorFolder
 from storage.inputs import Inputs
 from storage.model_checks import ModelChecks
-from storage.model_files import ModelFolders
+from storage.model_library import ModelLibrary
 
 
 @dataclass(eq=False)
@@ -69,7 +69,7 @@ class GreyRunner:
 
 
 def grey_runner(node_types: Mapping[str, NodeType], models: Path, inputs: Inputs) -> GreyRunner:
-    folders = ModelFolders(models)
+    folders = ModelLibrary(models, models.parent / "private")
     return GreyRunner(
         WorkflowRunner(
             node_types=node_types,
