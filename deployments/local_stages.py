@@ -1,6 +1,7 @@
 """The `local` profile: every tensor stage in one process, so that torch is loaded once."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
+from typing import Any
 
 from deployments.clients import StageClient
 from deployments.config import AppConfig
@@ -20,10 +21,15 @@ class LocalStages:
     """One object of each stage's class, behind one deployment."""
 
     def __init__(self, site: Site, config: AppConfig) -> None:
+        from diffusion.residency import Residency  # noqa: PLC0415 - see deployments/site.py
+
+        # One budget for all: a text encoder that is not needed makes room for a model that is.
+        budget = config.encoder.memory_bytes + config.sampler.memory_bytes
+        resident: Residency[Hashable, Any] = Residency(budget, lambda value: value.size)
         self._stages: Mapping[Stage, StageClient] = {
-            Stage.ENCODE: PromptEncoder(site, config.encoder),
+            Stage.ENCODE: PromptEncoder(site, config.encoder, resident),
             Stage.IMAGE: Preprocessor(site, config.preprocessor),
-            Stage.SAMPLE: Sampler(site, config.sampler),
+            Stage.SAMPLE: Sampler(site, config.sampler, resident=resident),
             Stage.UPSCALE: Upscaler(site, config.upscaler),
         }
 

@@ -1,6 +1,6 @@
 """The ENCODE stage: text encoders and image encoders."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,19 @@ from graph.segment_run import Report
 
 if TYPE_CHECKING:
     from diffusion.encode import EncodeStage
+    from diffusion.residency import Residency
     from diffusion.vision_stage import VisionStage
 
 
 class PromptEncoder:
     """Text encoders on one device; prompts of many requests are encoded together."""
 
-    def __init__(self, site: Site, config: EncoderConfig) -> None:
+    def __init__(
+        self,
+        site: Site,
+        config: EncoderConfig,
+        resident: "Residency[Hashable, Any] | None" = None,
+    ) -> None:
         from diffusion.embeddings import EmbeddingFiles  # noqa: PLC0415 - see deployments/site.py
         from diffusion.encode import EncodeStage  # noqa: PLC0415
         from diffusion.lora import Loras  # noqa: PLC0415
@@ -41,6 +47,7 @@ class PromptEncoder:
             apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
             embeddings=EmbeddingFiles(site.finder(), open_weights),
             models_dir=site.models_dir,
+            resident=resident,
         )
         vision = VisionStage(
             open_weights,

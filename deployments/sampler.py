@@ -1,7 +1,7 @@
 """The SAMPLE stage: diffusion models and autoencoders."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from graph.segment_run import Report
 from graph.values import Latent, Model
 
 if TYPE_CHECKING:
+    from diffusion.residency import Residency
     from diffusion.sample_stage import SampleStage
 
 
@@ -29,7 +30,13 @@ class Sampler:
     A sampler pinned to a base loads it when it starts.
     """
 
-    def __init__(self, site: Site, config: SamplerConfig, base: str = "") -> None:
+    def __init__(
+        self,
+        site: Site,
+        config: SamplerConfig,
+        base: str = "",
+        resident: "Residency[Hashable, Any] | None" = None,
+    ) -> None:
         from diffusion.lora import Loras  # noqa: PLC0415 - see deployments/site.py
         from diffusion.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.sample_stage import SampleStage  # noqa: PLC0415
@@ -43,6 +50,7 @@ class Sampler:
             dtype=place.diffusion,
             vae_dtype=place.vae,
             budget_bytes=config.memory_bytes,
+            resident=resident,
             max_rows=config.max_rows,
             batching=config.batching,
             weight_changes=WEIGHT_CHANGES,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -50,7 +50,8 @@ class EncodeStage:
     """Text encoders of one device. Its coroutines belong to one event loop; work is on a thread.
 
     While a batch is being encoded, prompts pile up; those for the same encoder make the next
-    batch. `budget_bytes` bounds the encoders kept in memory, `cache_bytes` the finished prompts.
+    batch. `budget_bytes` bounds the encoders kept in memory, unless they share `resident`
+    with other models; `cache_bytes` bounds the finished prompts.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class EncodeStage:
         apply_changes: ApplyChanges | None = None,
         embeddings: Callable[[PartName, int], Embeddings] | None = None,
         models_dir: Path | None = None,
+        resident: Residency[Hashable, Any] | None = None,
     ) -> None:
         self._open = open_weights
         self._dtype = dtype
@@ -74,7 +76,7 @@ class EncodeStage:
         self._embeddings = embeddings
         self._models_dir = models_dir
         self._tokenizers: Tokenizers | None = None
-        self._encoders: Residency[Clip, TextEncoder] = Residency(budget_bytes, lambda e: e.size)
+        self._encoders = resident or Residency(budget_bytes, lambda e: e.size)
         self._cache = _Cache(cache_bytes)
         self._waiting: OrderedDict[Clip, list[_Waiting]] = OrderedDict()
         self._draining: asyncio.Task[None] | None = None
@@ -145,7 +147,7 @@ class EncodeStage:
 
     def resident(self) -> tuple[Clip, ...]:
         """The encoders in memory, least recently used first."""
-        return self._encoders.resident()
+        return tuple(key for key in self._encoders.resident() if isinstance(key, Clip))
 
     def close(self) -> None:
         """Give the thread back. Nothing can be encoded afterwards."""

@@ -102,6 +102,14 @@ class ClipVisionOutput:
 
 
 @dataclass(frozen=True)
+class StyleModel:
+    """A network that turns what was seen into a prompt's tokens: the file it is in."""
+
+    link: ClassVar = Link("STYLE_MODEL")
+    file: ModelFile
+
+
+@dataclass(frozen=True)
 class IpAdapter:
     """IP-Adapter files by the family of models they are for ("" is any), and what sees for them."""
 
