@@ -29,7 +29,7 @@ from storage.keys import Keys
 
 
 class Router:
-    """Answers requests. One replica owns its jobs, their events and the results they share."""
+    """Answers requests, and runs jobs: those it accepted, and those of replicas that are gone."""
 
     def __init__(
         self,

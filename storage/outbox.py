@@ -180,6 +180,8 @@ class Outbox(Ledger):
         Raises:
             MissingEventError: the job has no such event.
         """
+        if not event_id.isprintable():  # a NUL, which PostgreSQL does not even look for
+            raise MissingEventError(event_id[:80], job_id)
         this = sa.and_(EVENTS.c.event_id == event_id, EVENTS.c.job_id == job_id)
         again = {"next_attempt_s": time.time(), "attempts": 0}
         async with self._database.writing() as connection:
