@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from api.acceptance import Acceptance
 from api.access import Caller
 from api.answers import Answers, Outlook
@@ -26,6 +28,7 @@ from api.schemas import ExecuteRequest
 from api.watch import JobWatch
 from api.webhooks import DELAYS_S, Signer, Webhooks
 from api.worker import STOP_WAIT_S, Worker, WorkerLimits
+from graph.errors import ServiceError
 from storage.database import Database
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
@@ -316,9 +319,12 @@ class Service:
 
     async def _sweep(self) -> None:
         while True:
-            await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
-            await asyncio.to_thread(self.stores.outputs.sweep)
-            await self.stores.models.sweep()
+            try:
+                await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
+                await asyncio.to_thread(self.stores.outputs.sweep)
+                await self.stores.models.sweep()
+            except (ServiceError, SQLAlchemyError, OSError):
+                LOG.exception("what is over its time could not be removed; trying on")
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def _make_worker(self, requests: JobRequests) -> Worker:

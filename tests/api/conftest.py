@@ -71,15 +71,19 @@ MakeRunner = Callable[[Inputs], Runner]
 async def open_site(database_url: str, files: Files, tmp_path: Path) -> AsyncIterator[OpenSite]:
     """Opens a site with some limits; several over the same folder are like restarts.
 
-    `make_runner` makes another runner than the small one, of the site's inputs.
+    `make_runner` makes another runner than the small one, of the site's inputs; `fetcher` reads
+    from elsewhere than from a small internet where all is well.
     """
     async with AsyncExitStack() as stack:
 
         async def open_(
-            limits: Limits | None = None, make_runner: MakeRunner | None = None, **options: Any
+            limits: Limits | None = None,
+            make_runner: MakeRunner | None = None,
+            fetcher: Fetcher | None = None,
+            **options: Any,
         ) -> Site:
             places = (database_url, files, tmp_path)
-            site = _site(*places, limits or Limits(), make_runner, **options)
+            site = _site(*places, limits or Limits(), make_runner, fetcher, **options)
             return await stack.enter_async_context(site)
 
         yield open_
@@ -98,6 +102,7 @@ async def _site(
     folder: Path,
     limits: Limits,
     make_runner: MakeRunner | None,
+    fetcher: Fetcher | None,
     **options: Any,
 ) -> AsyncIterator[Site]:
     received: asyncio.Queue[httpx.Request] = asyncio.Queue()
@@ -116,7 +121,7 @@ async def _site(
     outputs = OutputStore(files, UrlSigner(b"a key of tests"))
     earlier = EarlierOutputs(jobs, outputs)
     uploads = Uploads(files, earlier, UploadLimits(most_bytes=10_000))
-    fetcher = Fetcher(resolve=public, transport=httpx.MockTransport(receive))
+    fetcher = fetcher or Fetcher(resolve=public, transport=httpx.MockTransport(receive))
     inputs = Inputs(uploads, fetcher, earlier)
     runner = FakeRunner(inputs)
     stores = Stores(
