@@ -22,6 +22,7 @@ from api.context import Context
 from api.errors import add_error_handlers
 from api.hosted import fetching, routes
 from api.hosted.options import HostedOptions
+from api.http_metrics import HttpMetrics
 from api.service import Service
 
 MOST_BODY_BYTES = 64 * 2**20
@@ -63,4 +64,5 @@ def create_app(
     for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
         app.include_router(module.router, prefix="/api", include_in_schema=False)
     add_error_handlers(app)
+    app.add_middleware(HttpMetrics, registry=service.metrics.registry)
     return app

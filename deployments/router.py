@@ -11,12 +11,14 @@ from api.app import create_app
 from api.errors import error_body, known, unexpected
 from api.hosted.options import HostedOptions
 from api.key_access import KeyAccess
+from api.metrics import ServiceMetrics
 from api.rates import Rates
 from api.service import Limits, Service
 from deployments.clients import DeploymentClient, StageClients
 from deployments.config import RouterConfig
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
+from deployments.stage_calls import StageCalls
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
@@ -41,6 +43,22 @@ class Router:
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
         stores = open_stores(settings, config)
+        metrics = ServiceMetrics()
+        clients = StageClients(
+            {
+                **{stage: DeploymentClient(handle) for stage, handle in stages.items()},
+                Stage.SAMPLE: DeploymentClient(
+                    stages[Stage.SAMPLE], by_base=samplers[""] > 1, replicas=samplers[""]
+                ),
+            },
+            {
+                base: DeploymentClient(handle, replicas=samplers[base])
+                for base, handle in pinned.items()
+            },
+        )
+        cache = ResultCache(config.result_cache_bytes)
+        metrics.watch_cache(cache)
+        metrics.ask(clients.figures)
         runner = WorkflowRunner(
             node_types=load_node_types(),
             comfyui_nodes=load_comfyui_nodes(),
@@ -48,20 +66,10 @@ class Router:
             checks=stores.models.checks,
             annotators=AnnotatorFolder.of(settings.models_dir, hub=settings.hub == "on"),
             inputs=stores.inputs,
-            clients=StageClients(
-                {
-                    **{stage: DeploymentClient(handle) for stage, handle in stages.items()},
-                    Stage.SAMPLE: DeploymentClient(
-                        stages[Stage.SAMPLE], by_base=samplers[""] > 1, replicas=samplers[""]
-                    ),
-                },
-                {
-                    base: DeploymentClient(handle, replicas=samplers[base])
-                    for base, handle in pinned.items()
-                },
-            ),
-            cache=ResultCache(config.result_cache_bytes),
+            clients=clients,
+            cache=cache,
             max_input_pixels=config.max_input_pixels,
+            watches=(StageCalls(metrics.registry).watch,),
         )
         limits = Limits(
             running=config.max_running_jobs,
@@ -71,7 +79,7 @@ class Router:
             retention_s=config.retention_s,
             webhook_delays_s=config.webhook_delays_s,
         )
-        self._service = Service(runner, stores, limits)
+        self._service = Service(runner, stores, limits, metrics)
         self._access = access(settings, config, stores.database)
         self._most_body_bytes = config.max_body_bytes
         self._hosted = HostedOptions(**config.hosted.model_dump())

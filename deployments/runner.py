@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.runner import Event, Prepared, RunningJob, node_event, progress_event
-from deployments.clients import JobStages, JobWork, StageClients
+from deployments.clients import JobStages, JobWork, SegmentWatch, StageClients
 from graph.annotators import Annotator
 from graph.cache import ResultCache
 from graph.errors import MissingModelFile, ServiceError
@@ -108,6 +108,7 @@ class WorkflowRunner:
     clients: StageClients
     cache: ResultCache
     max_input_pixels: int
+    watches: tuple[SegmentWatch, ...] = ()
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> PreparedWorkflow:
         """Read, override and validate the workflow of an execute body. Raises ServiceError."""
@@ -141,7 +142,7 @@ class WorkflowRunner:
                 job.report(told)
 
         work = JobWork(lambda node_id: NodeOutputs(job.outputs, node_id))
-        stages = JobStages(self.clients, self.node_types, work)
+        stages = JobStages(self.clients, self.node_types, work, self.watches)
         assert prepared.folded is not None
         folded = split_batches(
             prepared.folded,

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from api.stage_figures import StageFigures
 from deployments.config import SamplerConfig
 from deployments.modules import modules_of
 from deployments.site import Site
 from deployments.stage import Functions, SegmentRunner
+from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
 from graph.events import StepEvent
+from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.sampling import SampleRequest
@@ -43,6 +46,7 @@ class Sampler:
 
         place = site.placement()
         open_weights = site.opener()
+        metrics = StageMetrics(Stage.SAMPLE)
         loras = Loras(open_weights, budget_bytes=config.lora_bytes)
         self._stage = SampleStage(
             open_weights,
@@ -55,10 +59,14 @@ class Sampler:
             batching=config.batching,
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras).on_unet,
+            called=metrics.calls(),
         )
+        metrics.watch_weights({"model": self._stage.weights})
+        metrics.watch_waiting(lambda: self._stage.jobs)
         functions = Functions(*modules_of("diffusion"))
         self._segments = SegmentRunner(
-            lambda node_id, report: NodeSampling(self._stage, functions, node_id, report)
+            lambda node_id, report: NodeSampling(self._stage, functions, node_id, report),
+            metrics,
         )
         if base:
             self._warming = asyncio.get_running_loop().create_task(
@@ -71,6 +79,10 @@ class Sampler:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event
+
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What this replica has counted."""
+        return (self._segments.metrics.figures(),)
 
     def check_health(self) -> None:
         """Serve replaces the replica when this raises."""

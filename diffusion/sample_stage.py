@@ -18,7 +18,7 @@ from torch import Tensor
 from diffusion.admission import Admission
 from diffusion.batch_rows import latent_rows
 from diffusion.control_loading import Controls
-from diffusion.engine import Job, Report, StepEngine, Track
+from diffusion.engine import Called, Job, Report, StepEngine, Track, unheard
 from diffusion.frame import process_out
 from diffusion.image_loading import ImageAdapters
 from diffusion.model_changes import check_changes, model_sampling
@@ -78,12 +78,14 @@ class SampleStage:
         batching: bool = True,
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
+        called: Called = unheard,
     ) -> None:
         """A stage that keeps weights within `budget_bytes`, or in what it shares with others.
 
         A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
         `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
         kinds `weight_changes` of one without, which it leaves alone and may share memory with.
+        `called` hears of every step: how many pictures it took on, and how long it was.
         """
         self._open = open_weights
         self._device = device
@@ -91,16 +93,16 @@ class SampleStage:
         self._vae_dtype = vae_dtype or dtype
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
-        self._resident = resident or Residency(budget_bytes, lambda v: v.size)
-        self._admission = Admission(self._resident.budget_bytes)
+        self.weights = resident or Residency(budget_bytes, lambda v: v.size)
+        self._admission = Admission(self.weights.budget_bytes)
         self._sizes: dict[Hashable, int] = {}  # of base models, as far as they are known
         self._opened: dict[ModelFile, Weights] = {}  # read, and not loaded yet
-        self._controls = Controls(open_weights, self._resident, dtype, device)
-        self._images = ImageAdapters(open_weights, self._resident, dtype, device)
+        self._controls = Controls(open_weights, self.weights, dtype, device)
+        self._images = ImageAdapters(open_weights, self.weights, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._parameterizations: dict[ModelFile, Parameterization] = {}
-        self._engine = StepEngine(batching=batching)
+        self._engine = StepEngine(batching=batching, called=called)
         self._vae_thread = ThreadPoolExecutor(1, "vae")
 
     async def sample(
@@ -219,7 +221,7 @@ class SampleStage:
     @property
     def used_bytes(self) -> int:
         """The weights in memory."""
-        return self._resident.used_bytes()
+        return self.weights.used_bytes()
 
     def check_health(self) -> None:
         """Raises what stopped the step engine, if anything did."""
@@ -245,11 +247,11 @@ class SampleStage:
         load = partial(self._load_unet, model.file, model.weight_dtype)
         size = await self._size(base, model)
         async with self._admission.admitted(base, size):
-            self._resident.make_room(base, size)
-            lease = self._resident.lease(base, load)
+            self.weights.make_room(base, size)
+            lease = self.weights.lease(base, load)
             if laid:
                 change = partial(self._changed, changes=laid)
-                lease = self._resident.lease_upon(base, load, (*base, laid), change)
+                lease = self.weights.lease_upon(base, load, (*base, laid), change)
             async with leased(lease) as resident:
                 yield resident
 
@@ -269,7 +271,7 @@ class SampleStage:
 
     def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
         load = partial(self._load_vae, vae.file)
-        return leased(self._resident.lease(("vae", vae.file), load))
+        return leased(self.weights.lease(("vae", vae.file), load))
 
     def _load_unet(self, file: ModelFile, weight_dtype: str) -> ResidentUnet:
         weights = self._opened.pop(file, None) or self._open(file)

@@ -71,7 +71,7 @@ class VisionStage:
     ) -> None:
         self._open = open_weights
         self._place = {"dtype": dtype, "device": device}
-        self._resident: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
+        self.weights: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
 
     async def encode_image(
         self, clip_vision: ClipVision, image: Image, *, crop: bool
@@ -98,7 +98,7 @@ class VisionStage:
         def load() -> LoadedStyleModel:
             return load_style_model(self._open(style_model.file), **self._place)  # type: ignore[arg-type]
 
-        async with leased(self._resident.lease(("style", style_model.file), load)) as loaded:
+        async with leased(self.weights.lease(("style", style_model.file), load)) as loaded:
             tokens = await asyncio.to_thread(loaded, seen.last_hidden_state)
         return with_style(conditioning, tokens, strength, as_bias=as_bias)
 
@@ -202,14 +202,14 @@ class VisionStage:
 
     def _encoder(self, clip_vision: ClipVision) -> AbstractAsyncContextManager[ImageEncoder]:
         load = partial(self._load_encoder, clip_vision.file)
-        return leased(self._resident.lease(("clip_vision", clip_vision.file), load))
+        return leased(self.weights.lease(("clip_vision", clip_vision.file), load))
 
     def _load_encoder(self, file: ModelFile) -> ImageEncoder:
         return load_clip_vision(self._open(file), **self._place)  # type: ignore[arg-type]
 
     def _projection(self, file: ModelFile) -> AbstractAsyncContextManager[ImageProjection]:
         load = partial(self._load_projection, file)
-        return leased(self._resident.lease(("projection", file), load))
+        return leased(self.weights.lease(("projection", file), load))
 
     def _load_projection(self, file: ModelFile) -> ImageProjection:
         return load_projection(self._open(file), **self._place)  # type: ignore[arg-type]
