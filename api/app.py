@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import (
+    account,
     admin,
     deliveries,
     execute,
@@ -56,7 +57,19 @@ def create_app(
     )
     app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
     app.state.hosted = hosted or HostedOptions()
-    own = (execute, jobs, deliveries, workflows, nodes, files, model_uploads, models, admin, health)
+    own = (
+        execute,
+        jobs,
+        deliveries,
+        workflows,
+        nodes,
+        files,
+        model_uploads,
+        models,
+        admin,
+        health,
+        account,
+    )
     for module in own:
         app.include_router(module.router)
     for module in (fetching, routes):

@@ -33,8 +33,10 @@ from storage.database import Database
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
 from storage.inputs import Inputs
+from storage.job_charges import JobCharges
 from storage.job_leases import JobLeases
 from storage.jobs import JobFilter, JobRecord, JobRecords, MissingJobError, QueueLimits
+from storage.money import amount
 from storage.outbox import Outbox, WebhookEvent
 from storage.outputs import OutputStore, StoredOutput
 from storage.uploads import Uploads
@@ -75,6 +77,7 @@ class Stores:
     request_cipher: Cipher
     webhook_signer: Signer
     models: ModelIntake
+    charges: JobCharges
 
 
 class Service:
@@ -144,7 +147,13 @@ class Service:
         body = {name: value for name, value in body.items() if name != "key"}
         if request.dry_run:
             quoted = await self.runner.prepare(caller.owner, body)
-            estimate = {"estimated_s": round(self._times.estimate_s(quoted.prompt), 2)}
+            estimate_s = self._times.estimate_s(quoted.prompt)
+            charges = self.stores.charges
+            estimate = {
+                "estimated_s": round(estimate_s, 2),
+                "estimated_price": amount(charges.quote(estimate_s)),
+                "currency": charges.prices.currency,
+            }
             meta = {"status": "success", "dry_run": True, "meta": quoted.meta}
             return {**meta, **estimate, **quoted.quote}
         record = await self._acceptance.accept(caller, request, body, idempotency_key, base_url)

@@ -65,6 +65,14 @@ class HostedConfig(Part):
     )
 
 
+class PricesConfig(Part):
+    """What jobs cost; keys may have budgets."""
+
+    per_output: NonNegativeFloat = 0.0
+    per_second: NonNegativeFloat = Field(default=0.0, description="Of running.")
+    currency: str = "USD"
+
+
 class ModelsConfig(Part):
     """Models that owners upload, and where they may be fetched from."""
 
@@ -107,6 +115,7 @@ class RouterConfig(Size):
     )
     hosted: HostedConfig = HostedConfig()
     models: ModelsConfig = ModelsConfig()
+    prices: PricesConfig = PricesConfig()
 
 
 class EncoderConfig(Size):

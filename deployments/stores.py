@@ -7,6 +7,7 @@ from api.service import Stores
 from api.webhooks import Signer
 from deployments.config import ModelsConfig, RouterConfig
 from deployments.settings import Settings
+from storage.charges import Prices
 from storage.database import Database
 from storage.disk_room import DiskRoom
 from storage.earlier_outputs import EarlierOutputs
@@ -14,6 +15,7 @@ from storage.encryption import Cipher, parse_keys
 from storage.fetch import Fetcher, FetchLimits
 from storage.files import Files
 from storage.inputs import Inputs
+from storage.job_charges import JobCharges
 from storage.jobs import JobRecords
 from storage.local_files import LocalFiles
 from storage.model_checks import ModelChecks
@@ -37,7 +39,8 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
     outputs = OutputStore(files, signer, retention_s=config.retention_s)
     database = Database(database_url(settings, root))
     outbox = Outbox(database)
-    jobs = JobRecords(database, [outbox])
+    charges = JobCharges(Prices(**config.prices.model_dump()))
+    jobs = JobRecords(database, [outbox, charges])
     fetcher = Fetcher(FetchLimits(allowed_hosts=allowed_hosts(settings)))
     limits = UploadLimits(most_bytes=config.max_upload_bytes)
     earlier = EarlierOutputs(jobs, outputs)
@@ -53,6 +56,7 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
         request_cipher=Cipher(encryption_keys(settings, root), "job requests"),
         webhook_signer=webhook_signer(settings, root),
         models=open_models(settings, config.models, database),
+        charges=charges,
     )
 
 

@@ -78,9 +78,8 @@ class Prices:
         return not (self.per_output or self.per_second)
 
     def of(self, *, outputs: int, seconds: float) -> int:
-        """The price in millionths; of what is not free it is never nothing."""
-        price = micros(self.per_output) * outputs + round(micros(self.per_second) * seconds)
-        return price if self.free else max(price, 1)
+        """The price in millionths."""
+        return micros(self.per_output) * outputs + round(micros(self.per_second) * seconds)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ from api.app import create_app
 from api.runner import Runner
 from api.service import Limits, Service, Stores
 from api.webhooks import Signer
+from storage.charges import Prices
 from storage.database import Database
 from storage.earlier_outputs import EarlierOutputs
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
 from storage.files import Files
 from storage.inputs import Inputs
+from storage.job_charges import JobCharges
 from storage.jobs import JobRecords
 from storage.outbox import Outbox
 from storage.outputs import OutputStore
@@ -63,6 +65,7 @@ class Site:
         return [dict(line.split(": ", 1) for line in b.splitlines()) for b in blocks]
 
 
+PRICES = Prices(per_output=0.25)
 OpenSite = Callable[..., Any]
 MakeRunner = Callable[[Inputs], Runner]
 
@@ -117,7 +120,8 @@ async def _site(
 
     database = Database(database_url)
     outbox = Outbox(database)
-    jobs = JobRecords(database, [outbox])
+    charges = JobCharges(PRICES)
+    jobs = JobRecords(database, [outbox, charges])
     outputs = OutputStore(files, UrlSigner(b"a key of tests"))
     earlier = EarlierOutputs(jobs, outputs)
     uploads = Uploads(files, earlier, UploadLimits(most_bytes=10_000))
@@ -135,6 +139,7 @@ async def _site(
         request_cipher=Cipher([KEY], "job requests"),
         webhook_signer=Signer(KEY),
         models=model_intake(folder, database, fetcher),
+        charges=charges,
     )
     service = Service(make_runner(inputs) if make_runner else runner, stores, limits)
     app = create_app(service, **options)

@@ -218,6 +218,13 @@ async def metrics(two: TwoOwners) -> None:
     assert (await two.bob.get("/metrics")).status_code == 403
 
 
+async def account(two: TwoOwners) -> None:
+    his, hers = [
+        (await client.get("/api/v7/account")).json()["usage"] for client in (two.bob, two.alice)
+    ]
+    assert (his["jobs"], hers["jobs"]) == (0, 2)
+
+
 async def models(two: TwoOwners) -> None:
     assert (await two.bob.get(MODELS)).json()["models"] == []
     assert len((await two.alice.get(MODELS)).json()["models"]) == 1
@@ -304,6 +311,7 @@ CHECKS: Mapping[Route, Check] = {
     ("POST", "/upload/image"): upload,
     ("POST", "/upload/mask"): mask,
     ("GET", "/metrics"): metrics,
+    ("GET", "/api/v7/account"): account,
     ("GET", MODELS): models,
     ("POST", MODELS): add_model,
     ("GET", f"{MODELS}/{{model_id}}"): model_route("GET"),

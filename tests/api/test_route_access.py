@@ -45,6 +45,7 @@ SCOPE_OF: Mapping[Route, Scope] = {
     ("POST", "/upload/image"): "execute",
     ("POST", "/upload/mask"): "execute",
     ("GET", "/metrics"): "metrics",
+    ("GET", "/api/v7/account"): "read",
     ("GET", MODELS): "read",
     ("POST", MODELS): "models",
     ("GET", f"{MODELS}/{{model_id}}"): "read",

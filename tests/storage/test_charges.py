@@ -16,6 +16,7 @@ from storage.charges import (
     usage,
 )
 from storage.database import Database
+from storage.job_charges import JobCharges
 from storage.keys import KeyRecord, Keys, KeyTerms
 from storage.money import micros
 
@@ -105,5 +106,8 @@ async def test_without_a_key_use_is_counted_all_the_same(database: Database) -> 
 def test_prices_are_of_outputs_and_seconds() -> None:
     prices = Prices(per_output=0.02, per_second=0.001)
     assert prices.of(outputs=3, seconds=2.5) == micros(0.0625)
-    assert prices.of(outputs=0, seconds=0.0) == 1
+    assert prices.of(outputs=0, seconds=0.0) == 0
+    assert JobCharges(prices).quote(0.0) == micros(0.02)
+    assert JobCharges(Prices(per_second=0.001)).quote(0.0) == 1
+    assert JobCharges(Prices()).quote(0.0) == 0
     assert Prices().of(outputs=3, seconds=2.5) == 0
