@@ -146,7 +146,9 @@ async def test_the_stage_draws_with_weights_of_the_models_folder(tmp_path: Path)
         workflow("HEDPreprocessor", {"resolution": 64}), TYPES, Annotated(tmp_path), Uploads()
     )
     first = make_plan(fold(checked), lambda _: False).segments[0]
-    stage = Preprocessor(Site(tmp_path, device="cpu", torch_threads=1), PreprocessorConfig())
+    stage = Preprocessor(
+        Site(tmp_path, tmp_path / "private", device="cpu", torch_threads=1), PreprocessorConfig()
+    )
     done = [e async for e in stage.run(first, {}) if isinstance(e, Done) and e.outputs]
     (drawn,) = done[-1].outputs or ()
     image = await load(drawn, to_tensors)
