@@ -21,7 +21,7 @@ from api import (
 from api.access import Access, LocalAccess
 from api.context import Context
 from api.errors import add_error_handlers
-from api.hosted import fetching, routes
+from api.hosted import fetching, routes, site_routes, unserved
 from api.hosted.options import HostedOptions
 from api.http_metrics import HttpMetrics
 from api.service import Service
@@ -72,7 +72,7 @@ def create_app(
     )
     for module in own:
         app.include_router(module.router)
-    for module in (fetching, routes):
+    for module in (fetching, routes, site_routes, unserved):
         app.include_router(module.router)
     for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
         app.include_router(module.router, prefix="/api", include_in_schema=False)

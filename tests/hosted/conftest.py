@@ -30,12 +30,15 @@ ALIASES = {
 }
 
 
-@dataclass
 class Hosted:
     """A service and what it ran."""
 
-    site: Site
-    runner: GreyRunner
+    def __init__(self, site: Site, runner: GreyRunner) -> None:
+        self.site = site
+        self.runner = runner
+
+    def __repr__(self) -> str:
+        return "Hosted()"  # it is printed with every failing body
 
     @property
     def client(self) -> httpx.AsyncClient:
