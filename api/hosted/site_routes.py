@@ -5,13 +5,13 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from api.context import Call, context
+from api.context import Call, context, job_id
 from api.documentation import errors, json_body
 from api.hosted.catalog import Catalog, stem
 from api.hosted.execution import open_bench
 from api.hosted.fields import HostedRequest, Text
 from api.hosted.problems import ModelNotFoundError
-from api.hosted.route import HostedReading, HostedRoute
+from api.hosted.route import HostedActing, HostedReading, HostedRoute
 from api.json_response import JsonResponse
 from storage.jobs import JobFilter, JobStatus
 
@@ -29,6 +29,12 @@ class Reload(HostedRequest):
     """A model to make ready."""
 
     model_id: Text = Field(description="A checkpoint's file name or an alias.")
+
+
+class Deletion(HostedRequest):
+    """A request whose pictures are to go."""
+
+    request_id: Text = Field(description="The `id` of the answer to the request.")
 
 
 class ListedModel(BaseModel):
@@ -59,8 +65,8 @@ class Load(BaseModel):
     status: Literal["ok"]
 
 
-class Reloaded(BaseModel):
-    """The model can be used."""
+class Said(BaseModel):
+    """It is done."""
 
     status: Literal["success"]
     message: str
@@ -113,7 +119,7 @@ async def system_load(request: Request, call: HostedReading) -> JsonResponse:
 @router.post(
     "/api/v6/images/model_reload",
     summary="See that a model can be used",
-    response_model=Reloaded,
+    response_model=Said,
     responses=errors(*ERRORS),
     openapi_extra=json_body(Reload.model_json_schema()),
 )
@@ -123,6 +129,21 @@ async def model_reload(request: Request, call: HostedReading) -> JsonResponse:
     name = Reload.read(call.body).model_id
     file = _found(open_bench(request, call.owner).catalog, name)
     message = f"{file} is ready"
+    return JsonResponse({"status": "success", "message": message, "messege": message})
+
+
+@router.post(
+    "/api/v3/delete_image",
+    summary="Delete a request and its pictures",
+    response_model=Said,
+    responses=errors(*ERRORS, 404),
+    openapi_extra=json_body(Deletion.model_json_schema()),
+)
+async def delete_image(request: Request, call: HostedActing) -> JsonResponse:
+    """Stops it too, if it still runs."""
+    job = job_id(Deletion.read(call.body).request_id)
+    await context(request).service.delete(call.owner, job)
+    message = "image deleted"
     return JsonResponse({"status": "success", "message": message, "messege": message})
 
 

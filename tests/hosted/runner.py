@@ -55,7 +55,9 @@ class GreyRunner:
         ]
         count = next((one for one in counts if one), 1)
         save = next(i for i, node in prepared.prompt.items() if node["class_type"] == "SaveImage")
-        await job.outputs.save_images(np.full((count, 8, 8, 3), 0.5, np.float32), node_id=save)
+        prefix = prepared.prompt[save]["inputs"]["filename_prefix"]
+        grey = np.full((count, 8, 8, 3), 0.5, np.float32)
+        await job.outputs.save_images(grey, prefix, node_id=save)
         return ()
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:

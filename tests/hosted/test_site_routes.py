@@ -49,6 +49,15 @@ async def test_base64_becomes_a_url(hosted: Hosted) -> None:
         assert (await hosted.client.get(answer["output"][0])).status_code == 200
 
 
+async def test_a_deleted_request_leaves_nothing(hosted: Hosted) -> None:
+    answer = await hosted.post("v6/images/text2img", {"prompt": "x"})
+    deleted = await hosted.post("v3/delete_image", {"request_id": answer["id"], "type": "image"})
+    assert (deleted["status"], deleted["messege"]) == ("success", "image deleted")
+    assert (await hosted.client.get(answer["output"][0])).status_code == 404
+    again = await hosted.client.post("/api/v3/delete_image", json={"request_id": answer["id"]})
+    assert again.status_code == 404
+
+
 @pytest.mark.parametrize(
     "path",
     [
