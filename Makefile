@@ -5,7 +5,7 @@ export COMFYRAY_AUTH ?= off
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
 
-.PHONY: help run key keys setup lint format test test-large test-faults test-services lock
+.PHONY: help run key keys setup lint format test test-large test-faults test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
@@ -44,6 +44,8 @@ test-faults: setup ## kill -9 in the middle of running jobs; figures go to build
 
 test-services: setup ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh
+npm-client: ## install the hosted API's npm package, which tests/hosted then runs too
+	@cd tests/hosted/js && npm install --no-audit --no-fund --no-package-lock
 
 lock: setup ## resolve pyproject.toml into the locks again
 	@PIP_PYTHON=$(python) sh -c '. cluster/pip_settings.sh && $(python) cluster/lock.py'

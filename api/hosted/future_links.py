@@ -8,7 +8,7 @@ def future_links(
 ) -> list[str]:
     """The URLs of the first `count` pictures that a job's SaveImage node will save."""
     return [
-        base_url + outputs.url(owner, job_id, _to_come(f"{prefix}_{k:05}_.png"))
+        outputs.url(owner, job_id, _to_come(f"{prefix}_{k:05}_.png"), base_url)
         for k in range(1, count + 1)
     ]
 

@@ -82,7 +82,7 @@ class Said(BaseModel):
 )
 async def model_list(request: Request, call: HostedReading) -> JsonResponse:
     """Checkpoints by their names without endings, and the aliases of the site."""
-    catalog = open_bench(request, call.owner).catalog
+    catalog = (await open_bench(request, call.owner)).catalog
     files = {stem(file): file for file in catalog.files("checkpoints")}
     named = files | dict(catalog.aliases("checkpoints"))
     return JsonResponse([_listed(name, file) for name, file in named.items()])
@@ -127,7 +127,7 @@ async def system_load(request: Request, call: HostedReading) -> JsonResponse:
 async def model_reload(request: Request, call: HostedReading) -> JsonResponse:
     """Models are loaded when they are used, so there is nothing to wait for."""
     name = Reload.read(call.body).model_id
-    file = _found(open_bench(request, call.owner).catalog, name)
+    file = _found((await open_bench(request, call.owner)).catalog, name)
     message = f"{file} is ready"
     return JsonResponse({"status": "success", "message": message, "messege": message})
 

@@ -1,7 +1,11 @@
 """What the hosted API has and this service has not: told so, with 501."""
 
 from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
+from api.hosted import fetching, site_routes
+from api.hosted import routes as families
 from api.hosted.problems import NotServedError
 from api.hosted.route import HostedRoute
 from api.json_response import JsonResponse
@@ -25,9 +29,18 @@ router = APIRouter(tags=["hosted"], route_class=HostedRoute, include_in_schema=F
 
 
 async def not_served(request: Request) -> JsonResponse:
-    """Say so."""
+    """Say so; or that it is the method that is wrong."""
+    if allowed := _methods(request):
+        raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
     asked = f"{request.method} {request.url.path[:200]}"
     raise NotServedError(asked)
+
+
+def _methods(request: Request) -> set[str]:
+    """Of a path that is served after all."""
+    routes = (*fetching.router.routes, *families.router.routes, *site_routes.router.routes)
+    served = [route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL]
+    return {method for route in served for method in getattr(route, "methods", ())}
 
 
 for _path in (*(f"{folder}/{{rest:path}}" for folder in ELSEWHERE), *ALONE):

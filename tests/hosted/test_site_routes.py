@@ -86,3 +86,10 @@ async def test_what_is_not_served_says_so(hosted: Hosted, path: str) -> None:
 async def test_unknown_routes_of_our_own_stay_unknown(hosted: Hosted) -> None:
     assert (await hosted.client.get("/api/v7/comfyui/nope")).status_code == 404
     assert (await hosted.client.get("/api/nope")).status_code == 404
+
+
+async def test_a_wrong_method_is_a_405(hosted: Hosted) -> None:
+    answer = await hosted.client.get("/api/v6/images/text2img")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    answer = await hosted.client.delete("/api/v6/images/fetch/12")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
