@@ -44,6 +44,7 @@ test-faults: setup ## kill -9 in the middle of running jobs; figures go to build
 
 test-services: setup ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh
+
 npm-client: ## install the hosted API's npm package, which tests/hosted then runs too
 	@cd tests/hosted/js && npm install --no-audit --no-fund --no-package-lock
 
