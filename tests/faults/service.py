@@ -33,6 +33,13 @@ class Receiver:
     events: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     port: int = 0
 
+    def wait_for(self, job_ids: list[int], within_s: float) -> None:
+        """Until every job was told of."""
+        deadline = time.monotonic() + within_s
+        while not all(self.events[job_id] for job_id in job_ids):
+            assert time.monotonic() < deadline, "a webhook did not come"
+            time.sleep(0.2)
+
     @contextmanager
     def listening(self) -> Iterator["Receiver"]:
         events = self.events

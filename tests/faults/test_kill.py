@@ -71,7 +71,7 @@ def test_all_jobs_succeed_once(service: RunningService, what: str) -> None:
     assert [answer["status"] for answer in answers] == ["success"] * JOBS, answers
     for answer in answers:
         _check_outputs(service, answer)
-    _wait_for_webhooks(service, job_ids)
+    service.receiver.wait_for(job_ids, WITHIN_S)
     told = [service.receiver.events[job_id] for job_id in job_ids]
     assert [len(set(events)) for events in told] == [1] * JOBS
     assert len({event for events in told for event in events}) == JOBS
@@ -86,13 +86,6 @@ def _check_outputs(service: RunningService, answer: dict[str, Any]) -> None:
     content = httpx.get(output["url"], timeout=60).content
     assert hashlib.sha256(content).hexdigest() == output["sha256"]
     assert [path.name for path in service.files(answer["id"])] == [output["filename"]]
-
-
-def _wait_for_webhooks(service: RunningService, job_ids: list[int]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not all(service.receiver.events[job_id] for job_id in job_ids):
-        assert time.monotonic() < deadline, "a webhook did not come"
-        time.sleep(0.2)
 
 
 def _write(
