@@ -154,9 +154,9 @@ class ModelUploads:
         Raises:
             ModelTooLargeError, TooManyUploadsError, DiskFullError: 413, 429, 503.
         """
-        await asyncio.to_thread(self._room.check, upload.size or 0)
         if (upload.size or 0) > self.terms.most_bytes:
             raise ModelTooLargeError(upload.filename, self.terms.most_bytes)
+        await asyncio.to_thread(self._room.check, upload.size or 0)
         row = MODEL_UPLOADS.c
         count = sa.select(sa.func.count()).where(
             row.owner == upload.owner,
