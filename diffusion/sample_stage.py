@@ -97,7 +97,7 @@ class SampleStage:
         self._admission = Admission(self.weights.budget_bytes)
         self._sizes: dict[Hashable, int] = {}  # of base models, as far as they are known
         self._opened: dict[ModelFile, Weights] = {}  # read, and not loaded yet
-        self._controls = Controls(open_weights, self.weights, dtype, device)
+        self._controls = Controls(open_weights, self.weights, dtype, device, self._vae_dtype)
         self._images = ImageAdapters(open_weights, self.weights, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
@@ -135,10 +135,11 @@ class SampleStage:
             of = (resident.unet, (model.file, self._laid(model)))
             async with (
                 self._controls.leased(request.guider, *of) as controls,
+                self._controls.encoders(request.guider) as encoders,
                 self._images.leased(model) as images,
             ):
                 run = await asyncio.to_thread(
-                    partial(prepare_run, adapters=images),
+                    partial(prepare_run, adapters=images, encoders=encoders),
                     request,
                     latent,
                     resident.unet,

@@ -61,9 +61,11 @@ def load_siglip(weights: Weights, *, dtype: torch.dtype, device: torch.device) -
     config = read_siglip_config(weights)
     with torch.device("meta"):
         module = SiglipVisionModel(SiglipVisionConfig(**config))
-    wanted = {name for name, _ in module.named_parameters()}
-    fill(module, weights, {k: copied(weights[k], dtype, device) for k in weights if k in wanted})
-    embeddings: Any = module.vision_model.embeddings
+    inner: Any = getattr(module, "vision_model", module)  # some versions nest it, as files do
+    part = weights.under("vision_model.")
+    wanted = {name for name, _ in inner.named_parameters()}
+    fill(inner, part, {key: copied(part[key], dtype, device) for key in part if key in wanted})
+    embeddings: Any = inner.embeddings
     embeddings.position_ids = torch.arange(embeddings.num_positions, device=device)[None]
     size = sum(p.nbytes for p in module.parameters())
     return LoadedSiglip(module, config["image_size"], size)

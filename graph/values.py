@@ -146,6 +146,8 @@ class ControlUse:
     strength: float = 1.0
     start_percent: float = 0.0
     end_percent: float = 1.0
+    vae: Vae | None = None  # for those that go by latents
+    mask: Mask | None = None  # [B, H, W], 1 where the picture has a hole
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,8 +25,8 @@ CALL = DitCall(
 )
 REFERENCES = (drawn(4, 2, 16, 6, 4), drawn(5, 2, 16, 5, 9), drawn(6, 2, 16, 4, 4))
 BEHIND = Added(
-    double=(drawn(8, 2, 12, 64), torch.zeros(2, 12, 64)),
-    single=(drawn(9, 2, 12, 64), torch.zeros(2, 12, 64), torch.zeros(2, 12, 64)),
+    double=(drawn(8, 2, 12, 64),),
+    single=(drawn(9, 2, 12, 64),),
 )
 ODD = CALL.sample[..., :7, :5]
 CALLS = {

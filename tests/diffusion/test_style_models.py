@@ -88,9 +88,12 @@ def test_a_siglip_file_sees_as_transformers_does(tmp_path: Path) -> None:
         patch_size=14,
         vision_use_head=False,
     )
-    module: Any = SiglipVisionModel(config).eval()
-    tensors = {key: seeded(key, tuple(t.shape)) for key, t in module.named_parameters()}
-    module.load_state_dict(tensors, strict=False)
+    module: Any = SiglipVisionModel(config)
+    module.eval()
+    inner: Any = getattr(module, "vision_model", module)
+    drawn_weights = {key: seeded(key, tuple(t.shape)) for key, t in inner.named_parameters()}
+    inner.load_state_dict(drawn_weights, strict=False)
+    tensors = {f"vision_model.{key}": tensor for key, tensor in drawn_weights.items()}
     loaded = load_clip_vision(written(tmp_path, tensors), dtype=torch.float32, device=CPU)
     assert isinstance(loaded, LoadedSiglip)
     picture = (drawn(5, 1, 28, 28, 3).sigmoid() * 255).round() / 255
