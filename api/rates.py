@@ -41,7 +41,7 @@ def parse_rate(text: str) -> RateLimitItem:
         ValueError: it says none, or several, or nothing at all may be asked.
     """
     (item,) = parse_many(text)
-    if item.amount < 1 or item.get_expiry() < 1:
+    if item.amount < 1:
         raise ValueError(text)
     return item
 
