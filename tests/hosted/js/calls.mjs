@@ -15,8 +15,13 @@ const asked = { key: client.key, prompt: "a fox", ...small };
 const drawn = { init_image: picture, mask_image: mask };
 const control = { controlnet_model: "parity_control", controlnet_type: "canny" };
 
+// The package gives up after ten fetches, in twenty seconds; a busy machine may need more.
 async function finished(api, answer) {
-  return answer.status === "processing" ? api.fetch(String(answer.id)) : answer;
+  let last = answer;
+  for (let tries = 0; tries < 5 && last.status !== "success"; tries++) {
+    last = await api.fetch(String(answer.id));
+  }
+  return last;
 }
 
 const results = {
