@@ -323,6 +323,7 @@ class Service:
         self._watch.tell(record.id)
         if record.ended:
             self.metrics.ended(record)
+            _log_end(record)
             if record.webhook:
                 self.webhooks.wake()
 
@@ -367,3 +368,16 @@ class Service:
         task = loop.create_task(work, context=contextvars.Context())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _log_end(record: JobRecord) -> None:
+    """One line for each job that ended here."""
+    began_s, ended_s = record.started_s or record.created_s, record.ended_s or record.created_s
+    facts = {
+        "job": record.id,
+        "owner": record.owner,
+        "status": record.status,
+        "queued_s": round(began_s - record.created_s, 3),
+        "run_s": round(ended_s - began_s, 3),
+    }
+    LOG.info("job ended", extra=facts)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, aclosing, suppress
+from contextlib import AbstractContextManager, ExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -16,6 +16,7 @@ from ray.exceptions import (
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from api.runner import RunningJob
 from api.stage_figures import StageFigures
 from deployments.transport import load, to_numpy
 from graph.cache import Handle, ResultLostError
@@ -29,6 +30,14 @@ from graph.segment_run import StageWork, run_segment
 FIGURES_S = 2.0  # how long a page of figures waits for replicas
 # Entered for each segment of a job; gives what hears of its events.
 SegmentWatch: TypeAlias = Callable[[Segment], AbstractContextManager[Callable[[StepEvent], None]]]
+
+# Entered for each job; gives what follows its segments.
+JobWatch: TypeAlias = Callable[[RunningJob], AbstractContextManager[tuple[SegmentWatch, ...]]]
+
+
+def no_watch(_job: RunningJob) -> AbstractContextManager[tuple[SegmentWatch, ...]]:
+    """Nobody follows this job."""
+    return nullcontext(())
 
 
 @dataclass(eq=False)

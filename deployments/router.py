@@ -14,7 +14,7 @@ from api.key_access import KeyAccess
 from api.metrics import ServiceMetrics
 from api.rates import Rates
 from api.service import Limits, Service
-from deployments.clients import DeploymentClient, StageClients
+from deployments.clients import DeploymentClient, JobWatch, StageClients, no_watch
 from deployments.config import RouterConfig
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
@@ -22,6 +22,7 @@ from deployments.stage_calls import StageCalls
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
+from graph.logs import set_up_logs
 from graph.node import Stage
 from graph.nodes import load_node_types
 from storage.annotators import AnnotatorFolder
@@ -42,6 +43,7 @@ class Router:
         samplers: Mapping[str, int],
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
+        set_up_logs(settings.log)
         stores = open_stores(settings, config)
         metrics = ServiceMetrics()
         clients = StageClients(
@@ -70,6 +72,7 @@ class Router:
             cache=cache,
             max_input_pixels=config.max_input_pixels,
             watches=(StageCalls(metrics.registry).watch,),
+            watch_job=job_watch(settings.otlp_endpoint),
         )
         limits = Limits(
             running=config.max_running_jobs,
@@ -101,6 +104,15 @@ class Router:
             return await self._service.execute(Caller(owner), body)
         except Exception as error:  # noqa: BLE001 - a caller by handle gets an answer, as one by HTTP does
             return error_body(known(error) or unexpected(error))
+
+
+def job_watch(otlp_endpoint: str | None) -> JobWatch:
+    """Traces, where they are wanted: what writes them is not even imported otherwise."""
+    if otlp_endpoint is None:
+        return no_watch
+    from deployments.traces import open_traces  # noqa: PLC0415
+
+    return open_traces(otlp_endpoint).job
 
 
 def access(settings: Settings, config: RouterConfig, database: Database) -> Access:

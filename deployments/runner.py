@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.runner import Event, Prepared, RunningJob, node_event, progress_event
-from deployments.clients import JobStages, JobWork, SegmentWatch, StageClients
+from deployments.clients import (
+    JobStages,
+    JobWatch,
+    JobWork,
+    SegmentWatch,
+    StageClients,
+    no_watch,
+)
 from graph.annotators import Annotator
 from graph.cache import ResultCache
 from graph.errors import MissingModelFile, ServiceError
 from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
 from graph.expansion import expanded
+from graph.logs import about
 from graph.model_fit import misfits
 from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
@@ -109,6 +117,7 @@ class WorkflowRunner:
     cache: ResultCache
     max_input_pixels: int
     watches: tuple[SegmentWatch, ...] = ()
+    watch_job: JobWatch = no_watch
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> PreparedWorkflow:
         """Read, override and validate the workflow of an execute body. Raises ServiceError."""
@@ -142,7 +151,6 @@ class WorkflowRunner:
                 job.report(told)
 
         work = JobWork(lambda node_id: NodeOutputs(job.outputs, node_id))
-        stages = JobStages(self.clients, self.node_types, work, self.watches)
         assert prepared.folded is not None
         folded = split_batches(
             prepared.folded,
@@ -150,7 +158,10 @@ class WorkflowRunner:
             self.clients.idle_samplers,
             lambda key: (job.owner, key) in self.cache,
         )
-        return await Execution(job.owner, folded, stages, self.cache, report).run()
+        with about(job=job.id, owner=job.owner), self.watch_job(job) as of_job:
+            watches = (*self.watches, *of_job)
+            stages = JobStages(self.clients, self.node_types, work, watches)
+            return await Execution(job.owner, folded, stages, self.cache, report).run()
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from graph.logs import LogFormat, set_up_logs
 from graph.values import ModelFile
 from storage.annotators import AnnotatorFolder
 from storage.model_library import ModelLibrary
@@ -25,9 +26,10 @@ class Site:
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     torch_threads: int = 0
     hub: bool = False
+    log: LogFormat = "text"
 
     def placement(self) -> "Placement":
-        """The device and dtypes of this replica; also sets its number of threads.
+        """The device and dtypes of this replica; also sets its number of threads, and its logs.
 
         Ray tells a replica of `num_cpus` 0 to use one thread; on a CPU that is not meant.
         """
@@ -35,6 +37,7 @@ class Site:
 
         from diffusion.device import choose  # noqa: PLC0415
 
+        set_up_logs(self.log)
         torch.set_num_threads(self.torch_threads or os.cpu_count() or 1)
         return choose(self.device, self.dtype)
 

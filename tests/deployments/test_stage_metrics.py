@@ -1,12 +1,17 @@
 """What replicas count, as the page of the router has it."""
 
 import asyncio
+import json
 import pickle
+import re
 from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
 
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.http_metrics import HttpMetrics
 from api.metrics import ServiceMetrics
 from api.stage_figures import StageFigures
 from deployments.clients import JobStages, JobWork, StageClients
@@ -17,6 +22,8 @@ from graph.events import Done, Started, StepEvent
 from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class TwoModels:
@@ -105,3 +112,24 @@ async def test_segments_are_counted_by_stage_and_end() -> None:
     for end in ("done", "left"):
         assert f'comfyray_segments_total{{end="{end}",stage="image"}} 1.0' in page
     assert 'comfyray_segment_wait_seconds_count{stage="image"} 2.0' in page
+
+
+def test_the_dashboard_asks_for_figures_that_there_are() -> None:
+    dashboard = json.loads((ROOT / "cluster/grafana.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"comfyray_\w+", target["expr"])
+    }
+    metrics = ServiceMetrics()
+    StageCalls(metrics.registry)
+    HttpMetrics(FastAPI(), metrics.registry)
+    known = {
+        family.name
+        for registry in (metrics.registry, _replica().registry)
+        for family in registry.collect()
+    }
+    endings = re.compile("_(total|bucket|sum|count)$")
+    assert {endings.sub("", name) for name in asked} <= known
+    assert len(asked) > 10
