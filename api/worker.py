@@ -153,7 +153,7 @@ class Worker:
 
     def _mind(self, runs: Sequence[JobRun], held: Mapping[int, tuple[int, bool]]) -> None:
         for run in runs:
-            if run.ended.done():
+            if run.ending:
                 continue
             epoch, cancel_asked = held.get(run.record.id, (0, False))
             if epoch != run.record.epoch:
