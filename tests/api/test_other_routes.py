@@ -46,7 +46,7 @@ async def test_metrics_tell_how_long_webhooks_wait(open_site: OpenSite) -> None:
     await site.received.get()
     text = (await site.client.get("/metrics")).text
     assert "comfyray_webhook_lag_seconds" in text
-    assert "comfyray_webhook_lag_seconds 0.0" not in text
+    assert "comfyray_webhook_lag_seconds 0.0\n" not in text
 
 
 async def test_a_path_as_it_came_is_no_label(site: Site) -> None:

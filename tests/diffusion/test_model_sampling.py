@@ -35,6 +35,7 @@ MODELS: dict[str, ModelSampling] = {
     "cosmos": continuous_edm("cosmos_rflow", sigma_max=80.0),
 }
 EXACT = [name for name in MODELS if name != "cascade"]
+EXPONENTIAL = {"v_edm", "continuous_v"}  # by torch.exp, whose last bit AVX2 and AVX-512 set apart
 
 
 def same(ours: Tensor, name: str, tolerance: float = 1e-6) -> None:
@@ -44,7 +45,9 @@ def same(ours: Tensor, name: str, tolerance: float = 1e-6) -> None:
 @pytest.mark.parametrize("name", EXACT)
 def test_the_table_of_sigmas_is_comfyui_s_to_the_bit(name: str) -> None:
     table = MODELS[name].sigmas
-    assert torch.equal(table[:: max(1, len(table) // 25)].double(), RECORDED[f"table/{name}"])
+    table = table[:: max(1, len(table) // 25)].double()
+    last_bit = 2**-22 if name in EXPONENTIAL else 0.0
+    torch.testing.assert_close(table, RECORDED[f"table/{name}"], rtol=last_bit, atol=0.0)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -54,6 +54,9 @@ def made(shapes: Shapes) -> TextEncoder:
 TOKENIZERS = Tokenizers(ClipTokenizer(), t5=ClipTokenizer)
 
 
+ROUNDING = 5e-4  # of up to 32 layers; recorded with AVX2, other processors add differently
+
+
 @pytest.fixture(scope="module")
 def encoder(request: pytest.FixtureRequest) -> TextEncoder:
     """One family's encoder; they are large, so no two are kept."""
@@ -62,8 +65,8 @@ def encoder(request: pytest.FixtureRequest) -> TextEncoder:
 
 def assert_recorded(encoded: Encoded, case: str) -> None:
     tokens, pooled = encoded.tokens[:, ::9, ::96], encoded.pooled[:, ::32]
-    torch.testing.assert_close(tokens, OUTPUTS[case + ".tokens"], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(pooled, OUTPUTS[case + ".pooled"], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(tokens, OUTPUTS[case + ".tokens"], rtol=ROUNDING, atol=ROUNDING)
+    torch.testing.assert_close(pooled, OUTPUTS[case + ".pooled"], rtol=ROUNDING, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("encoder", SHAPES, indirect=True)
@@ -89,8 +92,8 @@ def test_a_prompt_is_encoded_the_same_in_any_company(encoder: TextEncoder) -> No
     together = encoder.encode(prompts)
     for prompt, encoded in zip(prompts, together, strict=True):
         (alone,) = encoder.encode([prompt])
-        torch.testing.assert_close(encoded.tokens, alone.tokens, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(encoded.pooled, alone.pooled, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(encoded.tokens, alone.tokens, rtol=ROUNDING, atol=ROUNDING)
+        torch.testing.assert_close(encoded.pooled, alone.pooled, rtol=ROUNDING, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("encoder", ["sd15"], indirect=True)
