@@ -29,7 +29,7 @@ from diffusion.sampling import sample
 from diffusion.schedules import ksampler_sigmas
 from diffusion.tiles import decode_tiled, encode_tiled
 from diffusion.unet import (
-    FAMILIES,
+    family_of,
     LatentFormat,
     LoadedUnet,
     Parameterization,
@@ -262,8 +262,7 @@ def _parameterization(open_weights: OpenWeights, file: ModelFile) -> Parameteriz
     """What a file says of its noise levels, read from its names and a few small tensors."""
     weights = open_weights(file)
     part, shape = find_unet(weights)
-    family = FAMILIES.get((shape.context_dim, shape.y_dim), "sd15")
-    return read_parameterization(weights, part, shape, family)
+    return read_parameterization(weights, part, shape, family_of(shape) or "sd15")
 
 
 def _on_link(samples: Tensor, unet: LoadedUnet) -> Tensor:
