@@ -91,10 +91,9 @@ def read_background(rgb: NDArray[np.float32]) -> tuple[Background, NDArray[np.fl
     if is_gradient(sides, rows):
         fitted = fitted_rows(rows)
         return Background(named(fitted[2]), "gradient"), fitted[None, :, None]
-    tiles = np.stack(_two_shades(edge))
-    white = np.linalg.norm(tiles - np.float32(RGB["white"]), axis=-1)
-    color = tiles[white.argmax()]
-    return Background(named(color), "checkered"), tiles[:, None, None]
+    is_white = np.linalg.norm(edge - np.float32(RGB["white"]), axis=-1) < 75
+    tiles = np.stack([np.median(edge[part], axis=0) for part in (is_white, ~is_white)])
+    return Background(named(tiles[1]), "checkered"), tiles[:, None, None]
 
 
 def is_gradient(sides: NDArray[np.float32], rows: NDArray[np.float32]) -> bool:
@@ -109,11 +108,6 @@ def fitted_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """The straight line through the colors of rows, [SIDE, 3]."""
     y = np.arange(len(rows))
     return np.stack([np.polyval(np.polyfit(y, channel, 1), y) for channel in rows.T], axis=1)
-
-
-def _two_shades(edge: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
-    bright = edge.sum(axis=1) > (edge.sum(axis=1).min() + edge.sum(axis=1).max()) / 2
-    return [np.median(edge[part], axis=0) for part in (bright, ~bright)]
 
 
 def find_pieces(different: Found) -> list[Found]:
