@@ -31,13 +31,13 @@ SHAPE = UnetShape(
     levels=(Level(64, (0,), (0, 0)), Level(96, (1,), (1, 1)), Level(128, (1,), (1, 1))),
     mid=1,
 )
-STEPS, CAPTIONS, NOISES = 5000, 16, 2
+STEPS, CAPTIONS, NOISES = 4000, 16, 2
 LEARNING_RATE = 1e-3
 EMPTY_SHARE = 0.1
 STRANGE_SHARE = 0.05  # of captions, with a word in them that says nothing
 STRANGE_WORDS = ("photo", "beautiful", "masterpiece", "the", "nice", "image", "best", "quality")
 SNR_LIMIT = 5.0
-READ_AGAIN = 500  # steps, after which chunks that were drawn since are read too
+READ_AGAIN = 200  # steps, after which chunks that were drawn since are read too
 
 
 def alphas() -> Tensor:

@@ -1,0 +1,45 @@
+"""What adapters are trained on: latents, captions and pictures of the first chunks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demo.scenes import Scene
+from demo.styles import StyleName
+from demo.training.base import Model, noised, texts_of, weighted_loss
+from demo.training.latents import path_of, scenes_of
+
+ROWS = 24  # of a batch
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Noisy latents with their timesteps and noise, what captions say, and which scenes these are."""
+
+    x: Tensor
+    t: Tensor
+    noise: Tensor
+    tokens: Tensor
+    chosen: Tensor
+
+    def loss(self, predicted: Tensor) -> Tensor:
+        return weighted_loss(predicted, self.noise, self.t)
+
+
+def batches(
+    model: Model, folder: Path, chunks: int, steps: int, style: StyleName | None = None
+) -> Iterator[Batch]:
+    """Batches of the pictures in one style, read with a text encoder that stays as it is."""
+    rng = np.random.default_rng(6)
+    latents = torch.cat([torch.load(path_of(folder, i, style)) for i in range(chunks)]).float()
+    scenes: list[Scene] = [scene for i in range(chunks) for scene in scenes_of(i)]
+    for _ in range(steps):
+        chosen = torch.from_numpy(rng.integers(len(scenes), size=ROWS))
+        with torch.no_grad():
+            tokens = model.text(list(texts_of([scenes[i] for i in chosen], rng)))
+        x, t, noise = noised(latents[chosen])
+        yield Batch(x.contiguous(memory_format=torch.channels_last), t, noise, tokens, chosen)
