@@ -5,12 +5,18 @@ export COMFYRAY_AUTH ?= off
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
 
-.PHONY: help run setup lint format test test-large lock
+.PHONY: help run key keys setup lint format test test-large lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: setup ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
 	@$(python) -m deployments.launch --end-with-parent --port $(PORT)
+
+key: setup ## make an API key (ARGS="--owner acme --budget 10", more: ARGS=--help)
+	@$(python) -m deployments.keys create $(ARGS)
+
+keys: setup ## list API keys; `python -m deployments.keys` changes and revokes them
+	@$(python) -m deployments.keys list
 
 setup: .venv/installed ## make .venv and install what the locks name
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import execute, files, health, jobs, nodes, workflows
+from api import admin, execute, files, health, jobs, nodes, workflows
 from api.access import Access, LocalAccess
 from api.context import Context
 from api.errors import add_error_handlers
@@ -40,7 +40,7 @@ def create_app(
         lifespan=lifespan if manage_service else None,
     )
     app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
-    for module in (execute, jobs, workflows, nodes, files, health):
+    for module in (execute, jobs, workflows, nodes, files, admin, health):
         app.include_router(module.router)
     for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
         app.include_router(module.router, prefix="/api", include_in_schema=False)

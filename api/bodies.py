@@ -22,7 +22,7 @@ async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
     Raises:
         MediaTypeError, BodyTooLargeError, BodyError: 415, 413, 400.
     """
-    kind = _media_type(request)
+    kind = media_type(request)
     if kind and kind != JSON_TYPE and not kind.endswith("+json"):
         raise MediaTypeError(JSON_TYPE, kind)
     raw = await _limited(request, limit_bytes).body()
@@ -36,6 +36,28 @@ async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
     return body
 
 
+class JsonBody:
+    """The JSON object in a request's body, read when it is first asked for."""
+
+    def __init__(self, request: Request, limit_bytes: int) -> None:
+        self._request = request
+        self._limit_bytes = limit_bytes
+        self._body: dict[str, Any] | None = None
+
+    async def __call__(self) -> dict[str, Any]:
+        """As read_json."""
+        if self._body is None:
+            self._body = await read_json(self._request, self._limit_bytes)
+        return self._body
+
+
+class KeyBody(JsonBody):
+    """The body of a request that needs none but may hold a key: what is no JSON is empty."""
+
+    async def __call__(self) -> dict[str, Any]:
+        return await super().__call__() if media_type(self._request) == JSON_TYPE else {}
+
+
 @asynccontextmanager
 async def read_form(request: Request, limit_bytes: int) -> AsyncIterator[FormData]:
     """The fields and files of a multipart body, while the context is open.
@@ -43,7 +65,7 @@ async def read_form(request: Request, limit_bytes: int) -> AsyncIterator[FormDat
     Raises:
         MediaTypeError, BodyTooLargeError, HTTPException: 415, 413, 400.
     """
-    kind = _media_type(request)
+    kind = media_type(request)
     if kind != "multipart/form-data":
         raise MediaTypeError("multipart/form-data", kind)
     async with _limited(request, limit_bytes).form(max_files=8, max_fields=64) as form:
@@ -56,7 +78,8 @@ def text_field(form: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _media_type(request: Request) -> str:
+def media_type(request: Request) -> str:
+    """The body's Content-Type in small letters, without its parameters; "" where there is none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 

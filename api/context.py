@@ -1,15 +1,22 @@
-"""What every route needs: the service, who may call it, and how big a body may be."""
+"""What every route needs: the service, who calls it, and how big a body may be.
+
+Every route that is not public says by one of these dependencies what scope it takes, so that a
+request is let in before anything of it is looked at.
+"""
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
-from api.access import Access
+from api.access import Access, Caller, Scope
+from api.bodies import JsonBody, KeyBody
 from api.service import Service
 from storage.jobs import MissingJobError
 
 LONGEST_ID = 16  # digits of 2**53
+MOST_KEY_BODY_BYTES = 64 * 1024  # where a body is read for nothing but the key in it
 
 
 @dataclass(frozen=True)
@@ -25,9 +32,57 @@ def context(request: Request) -> Context:
     return cast(Context, request.app.state.context)
 
 
-async def owner(request: Request) -> str:
-    """The owner of a request whose JSON body holds no key."""
-    return await context(request).access.owner(request)
+@dataclass(frozen=True)
+class Call:
+    """A request with a JSON body: who asks, and the body without the key that may be in it."""
+
+    caller: Caller
+    body: dict[str, Any]
+
+    @property
+    def owner(self) -> str:
+        return self.caller.owner
+
+
+BEARER = HTTPBearer(auto_error=False, description="An API key.")
+HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
+QUERY = APIKeyQuery(name="key", auto_error=False, description="Also as `key` in a JSON body.")
+
+
+def key_places(
+    _bearer: Annotated[Any, Security(BEARER)],
+    _header: Annotated[Any, Security(HEADER)],
+    _query: Annotated[Any, Security(QUERY)],
+) -> None:
+    """Tells the documentation of a route where its key may be; `Access` reads it."""
+
+
+KeyPlaces = Annotated[None, Depends(key_places)]
+
+
+@dataclass(frozen=True)
+class CallWith:
+    """Lets a request in for a scope, and reads its JSON body."""
+
+    scope: Scope
+
+    async def __call__(self, request: Request, _: KeyPlaces) -> Call:
+        known = context(request)
+        read = JsonBody(request, known.most_body_bytes)
+        caller = await known.access.caller(request, self.scope, read)
+        body = await read()
+        return Call(caller, {name: value for name, value in body.items() if name != "key"})
+
+
+@dataclass(frozen=True)
+class OwnerWith:
+    """Lets a request in for a scope, and gives its owner; its JSON body may hold a key alone."""
+
+    scope: Scope
+
+    async def __call__(self, request: Request, _: KeyPlaces) -> str:
+        body = KeyBody(request, MOST_KEY_BODY_BYTES)
+        return (await context(request).access.caller(request, self.scope, body)).owner
 
 
 def base_url(request: Request) -> str:
@@ -43,6 +98,9 @@ def job_id(job_id: str) -> int:
 
 
 InContext = Annotated[Context, Depends(context)]
-Owner = Annotated[str, Depends(owner)]
+Owner = Annotated[str, Depends(OwnerWith("read"))]
+ActingOwner = Annotated[str, Depends(OwnerWith("execute"))]
+ReadingCall = Annotated[Call, Depends(CallWith("read"))]
+ActingCall = Annotated[Call, Depends(CallWith("execute"))]
 BaseUrl = Annotated[str, Depends(base_url)]
 JobId = Annotated[int, Depends(job_id)]

@@ -154,7 +154,9 @@ def error_body(error: ServiceError) -> dict[str, Any]:
 
 def error_response(error: ServiceError) -> JsonResponse:
     wait_s = getattr(error, "retry_after_s", None)
-    headers = None if wait_s is None else {"Retry-After": str(wait_s)}
+    headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return JsonResponse(error_body(error), error.status, headers)
 
 

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header
 
 from api.answers import API
-from api.bodies import read_json
-from api.context import BaseUrl, InContext
+from api.context import ActingCall, BaseUrl, InContext
 from api.documentation import errors, json_body
 from api.errors import one_field
 from api.json_response import JsonResponse
@@ -30,7 +29,7 @@ Prefer = Annotated[str, Header(description="`respond-async` answers at once.")]
     openapi_extra=json_body(ExecuteRequest.model_json_schema()),
 )
 async def execute(
-    request: Request,
+    call: ActingCall,
     known: InContext,
     base_url: BaseUrl,
     idempotency_key: IdempotencyKey = None,
@@ -39,11 +38,9 @@ async def execute(
     """Post a workflow; the answer has its pictures, or says where to fetch them."""
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= LONGEST_KEY:
         raise one_field("Idempotency-Key", f"1 to {LONGEST_KEY} characters", idempotency_key[:80])
-    body = await read_json(request, known.most_body_bytes)
-    owner = await known.access.owner(request, body)
     answer = await known.service.execute(
-        owner,
-        _asynchronous(body) if "respond-async" in prefer.lower() else body,
+        call.caller,
+        _asynchronous(call.body) if "respond-async" in prefer.lower() else call.body,
         idempotency_key=idempotency_key,
         base_url=base_url,
     )

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, Response
 from starlette.datastructures import FormData, UploadFile
 
 from api.bodies import read_form, text_field
-from api.context import InContext, Owner
+from api.context import ActingOwner, InContext, Owner
 from api.documentation import errors, form_body
 from api.errors import one_field
 from api.json_response import JsonResponse
@@ -52,10 +52,10 @@ class MissingFileError(ServiceError):
     "/upload/image",
     summary="Upload an input file",
     response_model=dict[str, str],
-    responses=errors(400, 401, 413, 415, 422),
+    responses=errors(400, 401, 403, 413, 415, 422),
     openapi_extra=form_body(("image",), **FIELDS),
 )
-async def upload_image(request: Request, owner: Owner, known: InContext) -> JsonResponse:
+async def upload_image(request: Request, owner: ActingOwner, known: InContext) -> JsonResponse:
     """As ComfyUI's. The same name and content give the same file, other content "x (1).png"."""
     uploads = known.service.stores.uploads
     async with read_form(request, uploads.limits.most_bytes + FORM_BYTES) as form:
@@ -68,10 +68,10 @@ async def upload_image(request: Request, owner: Owner, known: InContext) -> Json
     "/upload/mask",
     summary="Upload a mask drawn on an image",
     response_model=dict[str, str],
-    responses=errors(400, 401, 413, 415, 422),
+    responses=errors(400, 401, 403, 413, 415, 422),
     openapi_extra=form_body(("image", "original_ref"), **FIELDS, original_ref=ORIGINAL),
 )
-async def upload_mask(request: Request, owner: Owner, known: InContext) -> JsonResponse:
+async def upload_mask(request: Request, owner: ActingOwner, known: InContext) -> JsonResponse:
     """As ComfyUI's: saves the original picture with the alpha of the uploaded one."""
     uploads = known.service.stores.uploads
     async with read_form(request, uploads.limits.most_bytes + FORM_BYTES) as form:
@@ -84,7 +84,7 @@ async def upload_mask(request: Request, owner: Owner, known: InContext) -> JsonR
     "/view",
     summary="An uploaded or saved file",
     response_class=Response,
-    responses=errors(400, 401, 404, 422),
+    responses=errors(400, 401, 403, 404, 422),
 )
 async def view(
     *,

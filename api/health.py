@@ -1,10 +1,11 @@
 """GET /healthz and /metrics."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.context import InContext
+from api.context import InContext, OwnerWith
+from api.documentation import errors
 from api.json_response import JsonResponse
 
 router = APIRouter(tags=["health"])
@@ -15,7 +16,14 @@ async def healthz() -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
-@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    dependencies=[Depends(OwnerWith("metrics"))],
+    response_class=Response,
+    responses=errors(401, 403, 429),
+)
 async def metrics(known: InContext) -> Response:
+    """Of the whole service, so that a key needs the scope `metrics`."""
     registry = known.service.metrics.registry
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

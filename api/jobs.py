@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response, StreamingResponse
 
 from api.answers import API
-from api.context import BaseUrl, InContext, JobId, Owner
+from api.context import ActingOwner, BaseUrl, InContext, JobId, Owner
 from api.documentation import errors
 from api.events import JobEvent
 from api.json_response import JsonResponse
@@ -26,7 +26,7 @@ router = APIRouter(prefix=API, tags=["jobs"])
     methods=["GET"],
     summary="A job's answer",
     response_model=Answer,
-    responses=errors(401, 404),
+    responses=errors(401, 403, 404),
 )
 @router.api_route("/fetch/{job_id}", methods=["POST"], include_in_schema=False)
 async def fetch(owner: Owner, job_id: JobId, known: InContext, base_url: BaseUrl) -> JsonResponse:
@@ -38,14 +38,16 @@ async def fetch(owner: Owner, job_id: JobId, known: InContext, base_url: BaseUrl
     "/cancel/{job_id}",
     summary="Stop a job",
     response_model=Answer,
-    responses=errors(401, 404),
+    responses=errors(401, 403, 404),
 )
-async def cancel(owner: Owner, job_id: JobId, known: InContext, base_url: BaseUrl) -> JsonResponse:
+async def cancel(
+    owner: ActingOwner, job_id: JobId, known: InContext, base_url: BaseUrl
+) -> JsonResponse:
     """Stops at the next step and answers like fetch; idempotent."""
     return JsonResponse(await known.service.cancel(owner, job_id, base_url=base_url))
 
 
-@router.get("/jobs", summary="Your jobs", response_model=JobPage, responses=errors(401, 422))
+@router.get("/jobs", summary="Your jobs", response_model=JobPage, responses=errors(401, 403, 422))
 async def jobs(
     *,
     owner: Owner,
@@ -67,7 +69,7 @@ async def jobs(
     responses={
         200: {"content": {EVENT_STREAM: {}}, "description": "Server-sent events"},
         204: {"description": "Nothing comes after `Last-Event-ID`: the job has ended"},
-        **errors(401, 404),
+        **errors(401, 403, 404),
     },
 )
 async def events(

@@ -16,7 +16,7 @@ router = APIRouter(tags=["nodes"])
     "/object_info",
     summary="All node types",
     response_model=dict[str, Any],
-    responses=errors(401),
+    responses=errors(401, 403),
 )
 async def object_info(owner: Owner, known: InContext) -> JsonResponse:
     """ComfyUI's own route, file lists filled in."""
@@ -28,7 +28,7 @@ async def object_info(owner: Owner, known: InContext) -> JsonResponse:
     "/object_info/{node_class}",
     summary="One node type",
     response_model=dict[str, Any],
-    responses=errors(401),
+    responses=errors(401, 403),
 )
 async def object_info_of(node_class: str, owner: Owner, known: InContext) -> JsonResponse:
     """An unknown class is an empty object, as in ComfyUI."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.access import Caller
 from api.answers import Answers, Outlook
 from api.errors import ServiceStoppedError, message_body, one_field
 from api.events import JobEvent
@@ -19,6 +20,7 @@ from api.metrics import ServiceMetrics
 from api.runner import Runner
 from api.schemas import ExecuteRequest
 from api.webhooks import deliver
+from storage.database import Database
 from storage.fetch import Fetcher, FetchError, checked_url
 from storage.inputs import Inputs
 from storage.jobs import JobFilter, JobRecord, JobRecords, MissingJobError
@@ -46,6 +48,7 @@ class Limits:
 class Stores:
     """Where jobs, files and webhooks go, and where inputs come from."""
 
+    database: Database
     jobs: JobRecords
     outputs: OutputStore
     uploads: Uploads
@@ -78,7 +81,7 @@ class Service:
 
     async def open(self) -> None:
         """Make ready; what an earlier process left unfinished is marked as failed."""
-        await self.stores.jobs.open()
+        await self.stores.database.open()
         left = await self.stores.jobs.fail_unfinished(message_body(ServiceStoppedError()))
         if left:
             LOG.warning("%d jobs of an earlier process were left unfinished", left)
@@ -95,11 +98,11 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.stores.fetcher.close()
-        await self.stores.jobs.close()
+        await self.stores.database.close()
 
     async def execute(
         self,
-        owner: str,
+        caller: Caller,
         body: Mapping[str, Any],
         *,
         idempotency_key: str | None = None,
@@ -110,7 +113,7 @@ class Service:
         Raises:
             ServiceError: nothing was accepted.
         """
-        request = ExecuteRequest.read(body)
+        owner, request = caller.owner, ExecuteRequest.read(body)
         body = {name: value for name, value in body.items() if name != "key"}
         if request.dry_run:
             quoted = await self.runner.prepare(owner, body)

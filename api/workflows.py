@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
 from api.answers import API
-from api.bodies import read_json
-from api.context import InContext
+from api.context import InContext, ReadingCall
 from api.documentation import errors, json_body
 from api.json_response import JsonResponse
 
@@ -31,25 +30,21 @@ router = APIRouter(prefix=API, tags=["workflows"])
     "/schema",
     summary="A workflow's parameters as JSON Schema",
     response_model=dict[str, Any],
-    responses=errors(400, 401, 413, 415, 422),
+    responses=errors(400, 401, 403, 413, 415, 422),
     openapi_extra=json_body(SCHEMA_BODY),
 )
-async def schema(request: Request, known: InContext) -> JsonResponse:
+async def schema(call: ReadingCall, known: InContext) -> JsonResponse:
     """Name, type, default, range and choices of all that can be overridden."""
-    body = await read_json(request, known.most_body_bytes)
-    owner = await known.access.owner(request, body)
-    return JsonResponse(dict(await known.service.runner.schema(owner, body)))
+    return JsonResponse(dict(await known.service.runner.schema(call.owner, call.body)))
 
 
 @router.post(
     "/convert",
     summary="UI format to API format",
     response_model=dict[str, Any],
-    responses=errors(400, 401, 413, 415, 422),
+    responses=errors(400, 401, 403, 413, 415, 422),
     openapi_extra=json_body(CONVERT_BODY),
 )
-async def convert(request: Request, known: InContext) -> JsonResponse:
+async def convert(call: ReadingCall, known: InContext) -> JsonResponse:
     """With `object_info` it converts for any ComfyUI."""
-    body = await read_json(request, known.most_body_bytes)
-    owner = await known.access.owner(request, body)
-    return JsonResponse(dict(await known.service.runner.convert(owner, body)))
+    return JsonResponse(dict(await known.service.runner.convert(call.owner, call.body)))

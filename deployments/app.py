@@ -19,19 +19,16 @@ from deployments.upscaler import Upscaler
 from graph.node import Stage
 
 
-class KeysNotThereError(ValueError):
-    """COMFYRAY_AUTH=on asks for keys, and there are none yet; serving without would be worse."""
-
-    def __str__(self) -> str:
-        return "COMFYRAY_AUTH=on needs keys, which this version does not have"
-
-
 def build(config: AppConfig) -> Application:
     """The application of serve_config.yaml."""
     settings = Settings()
-    if settings.auth == "on":
-        raise KeysNotThereError
-    site = Site(settings.models_dir.resolve(), config.device, config.dtype, config.torch_threads)
+    site = Site(
+        settings.models_dir.resolve(),
+        config.device,
+        config.dtype,
+        config.torch_threads,
+        hub=settings.hub == "on",
+    )
     has_gpu = wants_gpu(config)
 
     def bind(name: str, kind: type[Any], size: Size, *args: Any) -> Application:
@@ -60,7 +57,9 @@ def bind_stages(
         return dict.fromkeys((Stage.ENCODE, Stage.IMAGE, Stage.SAMPLE, Stage.UPSCALE), fused), {}
     stages = {
         Stage.ENCODE: bind("PromptEncoder", PromptEncoder, config.encoder, site, config.encoder),
-        Stage.IMAGE: bind("Preprocessor", Preprocessor, config.preprocessor, site),
+        Stage.IMAGE: bind(
+            "Preprocessor", Preprocessor, config.preprocessor, site, config.preprocessor
+        ),
         Stage.SAMPLE: bind("Sampler", PooledSampler, config.sampler, site, config.sampler),
         Stage.UPSCALE: bind("Upscaler", Upscaler, config.upscaler, site, config.upscaler),
     }

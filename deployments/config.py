@@ -63,6 +63,9 @@ class RouterConfig(Size):
     max_upload_bytes: PositiveInt = 100 * 2**20
     max_input_pixels: PositiveInt = 64 * 2**20
     retention_s: PositiveFloat = 7 * 24 * 3600
+    reading_rate: str = Field(
+        default="3000/minute", description="How often a key may ask for what it has."
+    )
 
 
 class EncoderConfig(Size):
@@ -91,6 +94,12 @@ class UpscalerConfig(Size):
     memory_bytes: PositiveInt = GIB
 
 
+class PreprocessorConfig(Size):
+    """Picture operations. `memory_bytes` bounds the networks of preprocessors that stay."""
+
+    memory_bytes: PositiveInt = 2 * GIB
+
+
 class AppConfig(Part):
     """The whole application.
 
@@ -105,7 +114,7 @@ class AppConfig(Part):
     torch_threads: int = Field(default=0, ge=0, description="0: as many as there are cores.")
     router: RouterConfig = RouterConfig()
     encoder: EncoderConfig = EncoderConfig()
-    preprocessor: Size = Size()
+    preprocessor: PreprocessorConfig = PreprocessorConfig()
     sampler: SamplerConfig = SamplerConfig()
     upscaler: UpscalerConfig = UpscalerConfig()
     pinned: dict[str, SamplerConfig] = Field(

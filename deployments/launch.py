@@ -181,13 +181,15 @@ def wait_until_served(child: subprocess.Popen[bytes], url: str) -> None:
     raise StartError(f"the application did not come up (exit status {child.wait()})")
 
 
-def first_request(url: str) -> str:
+def first_request(url: str, auth: str = "off") -> str:
     """The line to try."""
     body = json.dumps({"workflow": FIRST_WORKFLOW})
-    return f"curl -s {url}/api/v7/comfyui/execute -H 'Content-Type: application/json' -d '{body}'"
+    key = ' -H "X-API-Key: $COMFYRAY_KEY"' if auth == "on" else ""
+    kind = "-H 'Content-Type: application/json'"
+    return f"curl -s {url}/api/v7/comfyui/execute{key} {kind} -d '{body}'"
 
 
-def serve(command: list[str], environment: Mapping[str, str], url: str) -> int:
+def serve(command: list[str], environment: Mapping[str, str], url: str, auth: str = "off") -> int:
     """Run the child until it ends or somebody wants it to; gives the exit status."""
     adopt_orphans()
     child = subprocess.Popen(  # its own session: a terminal's Ctrl-C reaches this process alone
@@ -195,7 +197,7 @@ def serve(command: list[str], environment: Mapping[str, str], url: str) -> int:
     )
     try:
         wait_until_served(child, url)
-        say(first_request(url))
+        say(first_request(url, auth))
         child.wait()
     except Interrupted:
         say("shutting down (once more: at once) ...")
@@ -246,6 +248,7 @@ def main() -> int:
             [sys.executable, "-m", "deployments.local_ray", *options],
             environment,
             f"http://{host}:{given.port}",
+            settings.auth,
         )
     except StartError as error:
         print(f"comfyray: {error}", file=sys.stderr)

@@ -22,7 +22,7 @@ class LocalStages:
     def __init__(self, site: Site, config: AppConfig) -> None:
         self._stages: Mapping[Stage, StageClient] = {
             Stage.ENCODE: PromptEncoder(site, config.encoder),
-            Stage.IMAGE: Preprocessor(site),
+            Stage.IMAGE: Preprocessor(site, config.preprocessor),
             Stage.SAMPLE: Sampler(site, config.sampler),
             Stage.UPSCALE: Upscaler(site, config.upscaler),
         }

@@ -1,7 +1,9 @@
 """The IMAGE stage: what is done to pictures and masks before and after sampling."""
 
 from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from deployments.config import PreprocessorConfig
 from deployments.modules import modules_of
 from deployments.site import Site
 from deployments.stage import Functions, SegmentRunner
@@ -10,14 +12,21 @@ from graph.events import StepEvent
 from graph.plan import Segment
 from graph.prompt import Source
 
+if TYPE_CHECKING:
+    from preprocessors.detectors import Detectors
+
 
 class Preprocessor:
     """Picture operations: every function of imaging/ and preprocessors/, by its name."""
 
-    def __init__(self, site: Site) -> None:
-        site.placement()
-        functions = Functions(*modules_of("imaging", "preprocessors"))
-        self._segments = SegmentRunner(lambda _node_id, _report: functions)
+    def __init__(self, site: Site, config: PreprocessorConfig) -> None:
+        from deployments.detectors import LoadedDetectors  # noqa: PLC0415 - see deployments/site.py
+
+        detectors = LoadedDetectors(
+            site.annotators(), device=site.placement().device, budget_bytes=config.memory_bytes
+        )
+        hints = ImageFunctions(Functions(*modules_of("imaging", "preprocessors")), detectors)
+        self._segments = SegmentRunner(lambda _node_id, _report: hints)
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -25,3 +34,14 @@ class Preprocessor:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event
+
+
+class ImageFunctions:
+    """What nodes of this stage are called with: functions, and the networks that some take."""
+
+    def __init__(self, functions: Functions, detectors: "Detectors") -> None:
+        self._functions = functions
+        self.detectors = detectors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._functions, name)

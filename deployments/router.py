@@ -6,9 +6,11 @@ from typing import Any
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
-from api.access import LOCAL, LocalAccess
+from api.access import LOCAL, Access, Caller, LocalAccess
 from api.app import create_app
 from api.errors import error_body, known, unexpected
+from api.key_access import KeyAccess
+from api.rates import Rates
 from api.service import Limits, Service
 from deployments.clients import DeploymentClient, StageClients
 from deployments.config import RouterConfig
@@ -19,6 +21,10 @@ from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.node import Stage
 from graph.nodes import load_node_types
+from storage.annotators import AnnotatorFolder
+from storage.database import Database
+from storage.keys import Keys
+from storage.model_checks import ModelChecks
 from storage.model_files import ModelFolders
 
 
@@ -35,10 +41,13 @@ class Router:
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
         stores = open_stores(settings, config)
+        folders = ModelFolders(settings.models_dir)
         runner = WorkflowRunner(
             node_types=load_node_types(),
             comfyui_nodes=load_comfyui_nodes(),
-            folders=ModelFolders(settings.models_dir),
+            folders=folders,
+            checks=ModelChecks(folders),
+            annotators=AnnotatorFolder.of(settings.models_dir, hub=settings.hub == "on"),
             inputs=stores.inputs,
             clients=StageClients(
                 {
@@ -61,14 +70,26 @@ class Router:
             deadline_s=config.job_timeout_s,
         )
         self._service = Service(runner, stores, limits)
+        self._access = access(settings, config, stores.database)
         self._most_body_bytes = config.max_body_bytes
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._service, LocalAccess(), most_body_bytes=self._most_body_bytes)
+        return create_app(self._service, self._access, most_body_bytes=self._most_body_bytes)
 
-    async def execute(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle."""
+    async def execute(self, body: Mapping[str, Any], owner: str = LOCAL) -> dict[str, Any]:
+        """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle.
+
+        They are trusted: the job is whose they say it is, and no key pays for it.
+        """
         try:
-            return await self._service.execute(LOCAL, body)
+            return await self._service.execute(Caller(owner), body)
         except Exception as error:  # noqa: BLE001 - a caller by handle gets an answer, as one by HTTP does
             return error_body(known(error) or unexpected(error))
+
+
+def access(settings: Settings, config: RouterConfig, database: Database) -> Access:
+    """Keys where they are asked for; otherwise everything is one owner's."""
+    if settings.auth == "off":
+        return LocalAccess()
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    return KeyAccess(Keys(database), Rates(redis_url), reading_rate=config.reading_rate)

@@ -4,21 +4,25 @@ import asyncio
 import base64
 import random
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from api.runner import Event, Prepared, RunningJob, node_event, progress_event
 from deployments.clients import JobStages, JobWork, StageClients
+from graph.annotators import Annotator
 from graph.cache import ResultCache
-from graph.errors import ServiceError
+from graph.errors import MissingModelFile, ServiceError
 from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
-from graph.node import NodeType
+from graph.model_fit import misfits
+from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
 from graph.overrides import apply
 from graph.parameters import parameters
 from graph.plan import Folded, fold, make_plan
+from graph.problems import WorkflowInvalidError
 from graph.prompt import Source, Workflow
 from graph.splitting import split_batches
 from graph.validation import (
@@ -31,7 +35,9 @@ from graph.validation import (
 )
 from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow
+from storage.annotators import AnnotatorFolder
 from storage.inputs import Inputs
+from storage.model_checks import ModelChecks
 from storage.model_files import ModelFolders
 from storage.outputs import JobOutputs
 from storage.picture_limits import PictureTooLargeError, check_pixels
@@ -46,6 +52,8 @@ class OwnersFiles(Library):
     folders: ModelFolders
     inputs: Inputs
     owner: str
+    checks: ModelChecks
+    annotators: AnnotatorFolder
 
     def models(self, folder: str) -> list[str]:
         return list(self.folders.list(folder))
@@ -55,6 +63,12 @@ class OwnersFiles(Library):
 
     def find(self, folder: str, name: str) -> ModelFile:
         return self.folders.find(folder, name)
+
+    def problem(self, file: ModelFile) -> str | None:
+        return self.checks.facts(file).problem
+
+    def annotator(self, annotator: Annotator) -> ModelFile:
+        return self.annotators.find(annotator)
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,8 @@ class WorkflowRunner:
     node_types: Mapping[str, NodeType]
     comfyui_nodes: Mapping[str, Any]  # ComfyUI's own node types, to read files that use others
     folders: ModelFolders
+    checks: ModelChecks
+    annotators: AnnotatorFolder
     inputs: Inputs
     clients: StageClients
     cache: ResultCache
@@ -96,10 +112,13 @@ class WorkflowRunner:
         known = self._known_nodes(owner)
         workflow = await read(body.get("workflow"), known)
         workflow, applied = apply(workflow, body.get("inputs") or {}, known, random.Random())
-        files = OwnersFiles(self.folders, self.inputs, owner)
+        files = self._files(owner)
         uploads = await self._uploads(owner, workflow)
+        await self._read_headers(workflow)
         checked = validate(workflow, self.node_types, files, uploads)
         folded = fold(checked)
+        if problems := misfits(checked, folded, lambda file: self.checks.facts(file).family):
+            raise WorkflowInvalidError(problems)
         meta = {"seed": _seeds(checked), "overrides": applied}
         return PreparedWorkflow(
             prompt=workflow.to_api(),
@@ -131,7 +150,7 @@ class WorkflowRunner:
 
     def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""
-        return ObjectInfo(self.node_types, OwnersFiles(self.folders, self.inputs, owner))
+        return ObjectInfo(self.node_types, self._files(owner))
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters of a workflow as JSON Schema."""
@@ -146,24 +165,43 @@ class WorkflowRunner:
         workflow = await read(body.get("workflow"), known)
         return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
 
+    def _files(self, owner: str) -> OwnersFiles:
+        return OwnersFiles(self.folders, self.inputs, owner, self.checks, self.annotators)
+
     def _known_nodes(self, owner: str) -> Mapping[str, Any]:
         """Our node types, and ComfyUI's for what does not run here."""
         return ChainMap(self.object_info(owner), self.comfyui_nodes)  # type: ignore[arg-type]
 
     async def _uploads(self, owner: str, workflow: Workflow) -> Uploads:
         """The files that inputs of needed nodes name, or why they cannot be had."""
-        outputs = requested_outputs(workflow, self.node_types)
-        needed = {node_id for output in outputs for node_id in needed_by(workflow, output)}
         wanted = [
-            (node_id, name, value)
-            for node_id in sorted(needed)
-            if (node_type := self.node_types.get(workflow.nodes[node_id].class_type))
-            for name, value in workflow.nodes[node_id].inputs.items()
-            if name in node_type.inputs and node_type.inputs[name].upload
-            if not isinstance(value, Source)
+            (node_id, declared.name, value)
+            for node_id, declared, value in self._constants(workflow)
+            if declared.upload
         ]
         read = await asyncio.gather(*(self._read(owner, value) for _, _, value in wanted))
         return Uploads({(i, name): file for (i, name, _), file in zip(wanted, read, strict=True)})
+
+    async def _read_headers(self, workflow: Workflow) -> None:
+        """Get to know the model files that are named for the first time, off the event loop."""
+        for _, declared, value in self._constants(workflow):
+            if declared.files is None or value in declared.files.also:
+                continue
+            with suppress(MissingModelFile):  # a problem that validation tells
+                file = self.folders.find(declared.files.folder, str(value).replace("\\", "/"))
+                if not self.checks.is_known(file):
+                    await asyncio.to_thread(self.checks.facts, file)
+
+    def _constants(self, workflow: Workflow) -> Iterator[tuple[str, Input, Any]]:
+        """What is written, not linked, in the nodes that outputs need: id, input, value."""
+        outputs = requested_outputs(workflow, self.node_types)
+        needed = {node_id for output in outputs for node_id in needed_by(workflow, output)}
+        for node_id in sorted(needed):
+            node_type = self.node_types.get(workflow.nodes[node_id].class_type)
+            inputs = node_type.inputs if node_type else {}
+            for name, value in workflow.nodes[node_id].inputs.items():
+                if name in inputs and not isinstance(value, Source):
+                    yield node_id, inputs[name], value
 
     async def _read(self, owner: str, value: Any) -> InputFile | ServiceError:
         try:

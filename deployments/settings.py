@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -15,5 +15,20 @@ class Settings(BaseSettings):
     models_dir: Path = Field(default=Path("models"), description="ComfyUI's own folder layout.")
     data_dir: Path = Field(default=Path("data"), description="Outputs, uploads, database.")
     auth: Literal["on", "off"] = Field(
-        default="off", description="off: no keys, and everything belongs to the owner `local`."
+        default="on", description="off: no keys, and everything belongs to the owner `local`."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="redis://..., where several routers count requests; unset: each for itself.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="postgresql://...; unset: a SQLite file in the data folder."
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None,
+        description="32 bytes in base64, or several parted by commas of which the first encrypts; "
+        "unset: a key that is made in the data folder.",
+    )
+    hub: Literal["on", "off"] = Field(
+        default="off", description="on: preprocessors' weights that are missing are fetched."
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from graph.values import ModelFile
+from storage.annotators import AnnotatorFolder
 from storage.model_files import ModelFolders
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Site:
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     torch_threads: int = 0
+    hub: bool = False
 
     def placement(self) -> "Placement":
         """The device and dtypes of this replica; also sets its number of threads.
@@ -51,6 +53,10 @@ class Site:
     def finder(self) -> Callable[[str, str], ModelFile]:
         """The description of a file by its folder and name. Raises MissingModelFile."""
         return ModelFolders(self.models_dir).find
+
+    def annotators(self) -> AnnotatorFolder:
+        """Where the weights of preprocessors are."""
+        return AnnotatorFolder.of(self.models_dir, hub=self.hub)
 
     def find(self, checkpoint: str) -> ModelFile:
         """The description of a checkpoint by its name."""

@@ -22,11 +22,13 @@ from typing import (
     get_type_hints,
 )
 
+from graph.annotators import Needs, always
 from graph.values import InputFile, Link
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 NODE = "__comfy_node__"
 REQUIRED = inspect.Parameter.empty
+NO_WEIGHTS = always()
 
 
 class DeclarationError(TypeError):
@@ -148,6 +150,7 @@ class NodeType:
     splits_batch: str
     experimental: bool
     deprecated: bool
+    weights: Needs
 
 
 def node(
@@ -164,12 +167,14 @@ def node(
     splits_batch: str = "",
     experimental: bool = False,
     deprecated: bool = False,
+    weights: Needs = NO_WEIGHTS,
 ) -> Callable[[Function], Function]:
     """Declare a node type; the function comes back unchanged, so tests call it.
 
     `outputs` names the sockets where ComfyUI does not name them after their types. A `costly`
     node's result is kept in the cache even when only its own segment uses it. `splits_batch` names
-    the input whose pictures may be done apart from each other.
+    the input whose pictures may be done apart from each other. `weights` says which annotators the
+    node needs, where it is a preprocessor with a network.
     """
 
     def declare(function: Function) -> Function:
@@ -202,6 +207,7 @@ def node(
             splits_batch=splits_batch,
             experimental=experimental,
             deprecated=deprecated,
+            weights=weights,
         )
         setattr(function, NODE, (*getattr(function, NODE, ()), declared))
         return function

@@ -7,7 +7,7 @@ what is left into segments.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import chain
 from typing import Any
@@ -17,8 +17,9 @@ from graph.node import NodeType, Stage
 from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Source
 from graph.sampling import Rows
+from graph.segments import grouped
 from graph.validation import CheckedWorkflow, with_defaults
-from graph.values import InputFile, Model
+from graph.values import InputFile
 
 RESULT_VERSION = 1  # part of every key: raise it when a node's result changes
 
@@ -114,7 +115,7 @@ def fold(checked: CheckedWorkflow) -> Folded:
             continue
         keyed = {name: [keys[link.node_id], link.slot] for name, link in links.items()}
         name = node.node_type.name
-        key = content_key([RESULT_VERSION, name, constants, keyed])
+        key = content_key([RESULT_VERSION, name, constants, keyed, node.weights])
         twin = next((other for other, its in keys.items() if its == key), None)
         if twin and not node.node_type.output_node:
             twins[node_id] = twin
@@ -148,8 +149,15 @@ def make_plan(folded: Folded, is_known: Callable[[str], bool]) -> Plan:
         is_known: whether the result under a content key need not be computed.
     """
     wanted, known = _wanted(folded, is_known)
-    groups = _join([folded.steps[name] for name in folded.steps if name in wanted], folded.stages)
-    return Plan(tuple(_segment(group, groups, folded.stages) for group in groups), known)
+    steps = [step for name, step in folded.steps.items() if name in wanted]
+    groups = grouped(steps, folded.stages)
+    return Plan(
+        tuple(
+            Segment(folded.stages[group[0].node_id], tuple(group), _given(group, steps), base)
+            for base, group in groups
+        ),
+        known,
+    )
 
 
 def _wanted(folded: Folded, is_known: Callable[[str], bool]) -> tuple[set[str], frozenset[str]]:
@@ -179,92 +187,10 @@ def _kept_whole(folded: Folded, wanted: set[str]) -> set[str]:
     }
 
 
-def base_of(step: Step) -> str:
-    """The file of the diffusion model that a step works with, if it names one."""
-    for value in step.constants.values():
-        model = value if isinstance(value, Model) else getattr(value, "model", None)
-        if isinstance(model, Model):
-            return model.file.name
-    return ""
-
-
-def _join(steps: list[Step], stages: Mapping[str, Stage]) -> list[list[Step]]:
-    """Neighbours of one stage and one base together, unless that would close a circle."""
-    groups: list[list[Step]] = []
-    home: dict[str, int] = {}
-    behind: list[set[int]] = []  # the groups that a group has to wait for, at any distance
-    bases: list[str] = []
-    for step in steps:
-        sources = {home[link.node_id] for link in step.links.values() if link.node_id in home}
-        base = base_of(step)
-        chosen = next(
-            (
-                index
-                for index in _candidates(sources, groups, stages, step)
-                if (not base or not bases[index] or bases[index] == base)
-                and groups[index][0].rows == step.rows
-                and all(index not in behind[other] for other in sources - {index})
-            ),
-            None,
-        )
-        if chosen is None:
-            chosen = len(groups)
-            groups.append([])
-            behind.append(set())
-            bases.append("")
-        groups[chosen].append(step)
-        home[step.node_id] = chosen
-        bases[chosen] = bases[chosen] or base
-        new = set().union(*(behind[other] | {other} for other in sources - {chosen}))
-        for index, waits in enumerate(behind):
-            if index == chosen or chosen in waits:
-                waits.update(new)
-    return sorted_by_dependency(groups, home)
-
-
-def _candidates(
-    sources: Iterable[int], groups: list[list[Step]], stages: Mapping[str, Stage], step: Step
-) -> list[int]:
-    stage = stages[step.node_id]
-    near = [index for index in sorted(sources) if stages[groups[index][0].node_id] is stage]
-    if near or step.links or stage is not Stage.ENCODE:
-        return near
-    # Prompts do not depend on each other; in one call the encoder takes them as one batch.
-    return [
-        index
-        for index, group in enumerate(groups)
-        if stages[group[0].node_id] is stage and not any(member.links for member in group)
-    ]
-
-
-def sorted_by_dependency(groups: list[list[Step]], home: Mapping[str, int]) -> list[list[Step]]:
-    """Groups, each after those it needs."""
-    done: list[int] = []
-
-    def visit(index: int) -> None:
-        for step in groups[index]:
-            for link in step.links.values():
-                source = home.get(link.node_id, index)
-                if source != index and source not in done:
-                    visit(source)
-        if index not in done:
-            done.append(index)
-
-    for index in range(len(groups)):
-        visit(index)
-    return [groups[index] for index in done]
-
-
-def _segment(group: list[Step], groups: list[list[Step]], stages: Mapping[str, Stage]) -> Segment:
+def _given(group: Sequence[Step], steps: Sequence[Step]) -> frozenset[str]:
+    """The steps of a group whose results others read, or the cache keeps."""
     own = {step.node_id for step in group}
-    used_outside = {
-        link.node_id
-        for other in groups
-        if other is not group
-        for step in other
-        for link in step.links.values()
+    read_outside = {
+        link.node_id for step in steps if step.node_id not in own for link in step.links.values()
     }
-    kept = {step.node_id for step in group if step.keep}
-    base = next((base for step in group if (base := base_of(step))), "")
-    gives = frozenset((used_outside & own) | kept)
-    return Segment(stages[group[0].node_id], tuple(group), gives, base)
+    return frozenset((read_outside & own) | {step.node_id for step in group if step.keep})

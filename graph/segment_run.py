@@ -116,7 +116,10 @@ async def run_node(
 
     async def join(given: Mapping[str, Any]) -> tuple[Any, ...]:
         (joining,) = cast(tuple[Joining], place)
-        return (await work.call(lambda: joining.join_rows(list(given.values()))),)
+        values, outputs = list(given.values()), len(node_type.outputs)
+        count = len(values) // outputs
+        by_output = [values[slot * count : (slot + 1) * count] for slot in range(outputs)]
+        return tuple(await work.call(lambda: [joining.join_rows(parts) for parts in by_output]))
 
     async def call(given: Mapping[str, Any]) -> tuple[Any, ...]:
         def function() -> Any:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from graph.node import Hidden, NodeType
-from graph.plan import Folded, Step, base_of, content_key
+from graph.plan import Folded, Step, content_key
 from graph.prompt import Source
-from graph.sampling import WHOLE_BATCH_SAMPLERS, Rows
+from graph.sampling import WHOLE_BATCH_SAMPLERS, Rows, SamplerChoice
+from graph.segments import base_of
 from graph.values import Model
 
 # What these lay on a model treats every picture by itself.
@@ -43,7 +44,8 @@ class Splitting:
                 split[node_id] = ranges
                 parts = [self._part(step, rows, split) for rows in ranges]
                 steps |= {part.node_id: part for part in parts}
-                steps[node_id] = _joining(step, parts)
+                outputs = len(self.node_types[step.class_type].outputs)
+                steps[node_id] = _joining(step, parts, outputs)
             else:
                 steps[node_id] = step
         if not split:
@@ -58,8 +60,9 @@ class Splitting:
         if link is None or self.is_known(step.key):
             return ()
         if Hidden.ROWS in node_type.hidden.values():
-            whole = self._batch(link)
-            return rows_of(whole, self.ways(base_of(step))) if whole and _splits(step) else ()
+            whole, guiding = self._batch(link), self._guiding(step)
+            splits = whole and _splits(step, guiding)
+            return rows_of(whole, self.ways(base_of(guiding))) if splits else ()
         return split.get(link.node_id, ()) if len(step.links) == 1 else ()
 
     def _batch(self, link: Source) -> int:
@@ -67,6 +70,11 @@ class Splitting:
         source = self.folded.steps[link.node_id]
         size = source.constants.get("batch_size", 0)
         return size if isinstance(size, int) and not source.links else 0
+
+    def _guiding(self, step: Step) -> Step:
+        """The step that names the model: a guider, or the sampler itself."""
+        guider = step.links.get("guider")
+        return step if guider is None else self.folded.steps[guider.node_id]
 
     def _part(self, step: Step, rows: Rows, split: Mapping[str, tuple[Rows, ...]]) -> Step:
         name = self.node_types[step.class_type].splits_batch
@@ -105,14 +113,23 @@ def part_id(node_id: str, rows: Rows) -> str:
     return f"{node_id} rows {rows.start}:{rows.stop}"
 
 
-def _joining(step: Step, parts: list[Step]) -> Step:
-    links = {str(k): Source(part.node_id, 0) for k, part in enumerate(parts)}
+def _joining(step: Step, parts: list[Step], outputs: int) -> Step:
+    """Output by output, the parts in their order."""
+    links = {
+        f"{slot}.{k}": Source(part.node_id, slot)
+        for slot in range(outputs)
+        for k, part in enumerate(parts)
+    }
     return replace(step, constants={}, links=links, joins=True)
 
 
-def _splits(step: Step) -> bool:
+def _splits(step: Step, guiding: Step) -> bool:
     """Whether each picture's way through a sampler is its own, as far as can be told."""
-    sampler, model = step.constants.get("sampler_name"), step.constants.get("model")
+    choice = step.constants.get("sampler")
+    sampler = (
+        choice.name if isinstance(choice, SamplerChoice) else step.constants.get("sampler_name")
+    )
+    model = guiding.constants.get("model")
     return (
         isinstance(sampler, str)
         and sampler not in WHOLE_BATCH_SAMPLERS

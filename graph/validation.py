@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
+from graph.annotators import Annotator, MissingAnnotatorError
 from graph.errors import ServiceError
 from graph.node import REQUIRED, Input, NodeType
 from graph.object_info import FileLists, choices_of
@@ -27,14 +28,26 @@ class Library(FileLists, Protocol):
 
     def find(self, folder: str, name: str) -> ModelFile: ...
 
+    def problem(self, _file: ModelFile) -> str | None:
+        """Why a file cannot be what its folder says, where its header tells."""
+        return None
+
+    def annotator(self, annotator: Annotator) -> ModelFile:
+        """The weights of a preprocessor. Raises MissingAnnotatorError; here always."""
+        raise MissingAnnotatorError.of(annotator)
+
 
 @dataclass(frozen=True)
 class CheckedNode:
-    """A node whose inputs are complete: constants of the right type, and links."""
+    """A node whose inputs are complete: constants of the right type, and links.
+
+    `weights` are the files of its networks, as far as its constants tell them.
+    """
 
     node_type: NodeType
     constants: Mapping[str, Any]
     links: Mapping[str, Source]
+    weights: tuple[ModelFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,7 +217,14 @@ class _Check:
                         refused.problem, node_id=node_id, class_type=node.class_type, input=name
                     )
                 )
-        return CheckedNode(node_type, constants, links), problems
+        checked = CheckedNode(node_type, constants, links)
+        if problems:
+            return checked, problems
+        try:
+            needed = node_type.weights(with_defaults(checked))
+            return replace(checked, weights=tuple(map(self.library.annotator, needed))), []
+        except MissingAnnotatorError as missing:
+            return checked, [missing.problem(node_id, node_type.name)]
 
     def link(self, declared: Input, source: Source) -> Source:
         received = [source.node_id, source.slot]
@@ -258,8 +278,16 @@ class _Check:
         if found is None:
             raise Refused(**self.not_in_list(declared, value, choices))
         if declared.files and found not in declared.files.also:
-            return self.library.find(declared.files.folder, found)
+            return self.file(self.library.find(declared.files.folder, found))
         return found
+
+    def file(self, file: ModelFile) -> ModelFile:
+        problem = self.library.problem(file)
+        if problem is None:
+            return file
+        said = f"Model file {file.folder}/{file.name}: {problem}."
+        model = {"folder": file.folder, "name": file.name}
+        raise Refused("bad_model_file", said, received=file.name, model=model)
 
     def not_in_list(self, declared: Input, value: Any, choices: list[Any]) -> dict[str, Any]:
         many = len(choices) > LISTED

@@ -1,4 +1,4 @@
-"""Job records: what was accepted, how far it is, what came of it. SQLite unless a URL says else."""
+"""Job records: what was accepted, how far it is, what came of it."""
 
 import secrets
 import time
@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.sql import Select
 
 from graph.errors import ServiceError
+from storage.database import METADATA, Database
 
 JobStatus = Literal["queued", "running", "success", "failed", "cancelled"]
 UNFINISHED = ("queued", "running")
@@ -20,7 +20,6 @@ CHANGING = ("status", "started_s", "ended_s", "answer", "error", "last_event")
 AFTER_ALL_EVENTS = 2**31 - 1  # the final event's id where the job's own count was lost
 SAFE_INTEGERS = 2**53  # the integers that JavaScript can hold
 
-METADATA = sa.MetaData()
 JOBS = sa.Table(
     "jobs",
     METADATA,
@@ -103,20 +102,10 @@ class JobFilter:
 
 
 class JobRecords:
-    """The table of jobs. `url` is SQLAlchemy's, e.g. "sqlite+aiosqlite:////data/jobs.sqlite"."""
+    """The table of jobs."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = create_async_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
-
-    async def open(self) -> None:
-        """Make the table where it is not there yet."""
-        async with self._engine.begin() as connection:
-            await connection.run_sync(METADATA.create_all)
-
-    async def close(self) -> None:
-        await self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def add(self, record: JobRecord) -> JobRecord:
         """Record a job; returns it itself, or the owner's earlier job of that idempotency key.
@@ -125,7 +114,7 @@ class JobRecords:
             IdempotencyConflictError: the earlier job had another body.
         """
         try:
-            async with self._engine.begin() as connection:
+            async with self._database.writing() as connection:
                 await connection.execute(sa.insert(JOBS).values(**asdict(record)))
         except IntegrityError:
             earlier = await self._earlier(record)
@@ -168,13 +157,13 @@ class JobRecords:
             same_time = sa.and_(JOBS.c.created_s == created_s, JOBS.c.id < job_id)
             query = query.where(sa.or_(JOBS.c.created_s < created_s, same_time))
         query = query.order_by(JOBS.c.created_s.desc(), JOBS.c.id.desc()).limit(which.limit)
-        async with self._engine.connect() as connection:
+        async with self._database.reading() as connection:
             return tuple(map(JobRecord.from_row, await connection.execute(query)))
 
     async def save(self, record: JobRecord) -> None:
         """Write how far the job is: all that may change after it was added."""
         values = {name: getattr(record, name) for name in CHANGING}
-        async with self._engine.begin() as connection:
+        async with self._database.writing() as connection:
             await connection.execute(sa.update(JOBS).where(JOBS.c.id == record.id).values(**values))
 
     async def fail_unfinished(self, error: Mapping[str, Any]) -> int:
@@ -186,7 +175,7 @@ class JobRecords:
             "ended_s": time.time(),
             "last_event": AFTER_ALL_EVENTS,
         }
-        async with self._engine.begin() as connection:
+        async with self._database.writing() as connection:
             return (await connection.execute(left.values(**values))).rowcount
 
     async def _earlier(self, record: JobRecord) -> JobRecord | None:
@@ -195,14 +184,6 @@ class JobRecords:
         return await self.replayed(record.owner, record.idempotency_key, record.body_hash or "")
 
     async def _first(self, query: Select[Any]) -> JobRecord | None:
-        async with self._engine.connect() as connection:
+        async with self._database.reading() as connection:
             row = (await connection.execute(query)).first()
         return JobRecord.from_row(row) if row else None
-
-
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    """Readers do not block the writer, and a writer waits for its turn."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

@@ -23,6 +23,12 @@ def parity_models(pytestconfig: pytest.Config) -> Path:
     return folder
 
 
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """An empty database."""
+    return f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Protocol
 
 from graph.node import Stage, Widget, node
-from graph.nodes.sampling import Cfg, Sampling, Seed, cfg_guider
+from graph.nodes.sampling import Cfg, OwnRows, Sampling, Seed, cfg_guider
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest, Sigmas
 from graph.values import Conditioning, Latent, Model
 
@@ -22,6 +22,7 @@ class NoiseAdding(Protocol):
     category="sampling/custom_sampling",
     outputs=("output", "denoised_output"),
     costly=True,
+    splits_batch="latent_image",
 )
 async def sample_custom(
     stage: Sampling,
@@ -35,11 +36,13 @@ async def sample_custom(
     sampler: SamplerChoice,
     sigmas: Sigmas,
     latent_image: Latent,
+    rows: OwnRows = None,
 ) -> tuple[Latent, Latent]:
     """Denoise a latent with a sampler and a schedule of one's own."""
     guider = cfg_guider(model, positive, negative, cfg)
     noise = Noise(noise_seed if add_noise else None, noise_seed)
-    return await stage.sample(SampleRequest(guider, noise, sampler, sigmas, latent_image))
+    request = SampleRequest(guider, noise, sampler, sigmas, latent_image, rows=rows)
+    return await stage.sample(request)
 
 
 @node(
@@ -48,6 +51,7 @@ async def sample_custom(
     category="sampling/custom_sampling",
     outputs=("output", "denoised_output"),
     costly=True,
+    splits_batch="latent_image",
 )
 async def sample_custom_advanced(
     stage: Sampling,
@@ -57,9 +61,11 @@ async def sample_custom_advanced(
     sampler: SamplerChoice,
     sigmas: Sigmas,
     latent_image: Latent,
+    rows: OwnRows = None,
 ) -> tuple[Latent, Latent]:
     """Denoise a latent with noise, guider, sampler and schedule of one's own."""
-    return await stage.sample(SampleRequest(guider, noise, sampler, sigmas, latent_image))
+    request = SampleRequest(guider, noise, sampler, sigmas, latent_image, rows=rows)
+    return await stage.sample(request)
 
 
 @node("RandomNoise", runs_on=Stage.INLINE, category="sampling/custom_sampling/noise")

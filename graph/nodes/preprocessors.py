@@ -4,11 +4,9 @@ Names, inputs, defaults and categories are those of Fannovel16/comfyui_controlne
 node_wrappers/ and __init__.py.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
 from typing import Annotated, Protocol
 
-from graph.node import Choices, MayBeAbsent, Stage, Widget, node
+from graph.node import MayBeAbsent, Stage, Widget, node
 from graph.values import Image, Mask
 
 LINES = "ControlNet Preprocessors/Line Extractors"
@@ -219,41 +217,3 @@ def inpaint_hint(
 ) -> Image:
     """Cut out of pictures what is to be painted anew."""
     return hints.inpaint_hint(image, mask, black=black_pixel_for_xinsir_cn)
-
-
-# What AIO_Preprocessor offers: the node types above that need nothing but a picture.
-BY_NAME: Mapping[str, Callable[..., Image]] = {
-    "CannyEdgePreprocessor": canny_edges,
-    "PyraCannyPreprocessor": pyramid_canny,
-    "ScribblePreprocessor": scribble,
-    "Scribble_XDoG_Preprocessor": scribble_xdog,
-    "BinaryPreprocessor": binary_lines,
-    "LineartStandardPreprocessor": standard_lineart,
-    "ColorPreprocessor": color_palette,
-    "ShufflePreprocessor": shuffle_content,
-    "TilePreprocessor": tile,
-    "TTPlanet_TileSimple_Preprocessor": tile_simple,
-    "ImageLuminanceDetector": luminance,
-    "ImageIntensityDetector": intensity,
-}
-
-
-@node(
-    "AIO_Preprocessor",
-    runs_on=Stage.IMAGE,
-    display_name="AIO Aux Preprocessor",
-    category="ControlNet Preprocessors",
-)
-def any_hint(
-    hints: Hints,
-    *,
-    image: Image,
-    preprocessor: Annotated[str, Choices(("none", *BY_NAME)), MayBeAbsent()] = "none",
-    resolution: Resolution = 512,
-) -> Image:
-    """Run the preprocessor of that name, with its defaults."""
-    if preprocessor == "none":
-        return image
-    function = BY_NAME[preprocessor]
-    sized = "resolution" in inspect.signature(function).parameters
-    return function(hints, image=image, **({"resolution": resolution} if sized else {}))

@@ -12,6 +12,7 @@ import pytest
 
 from api.app import create_app
 from api.service import Limits, Service, Stores
+from storage.database import Database
 from storage.fetch import Fetcher
 from storage.inputs import Inputs
 from storage.jobs import JobRecords
@@ -52,12 +53,14 @@ OpenSite = Callable[..., Any]
 
 
 @pytest.fixture
-async def open_site(tmp_path: Path) -> AsyncIterator[OpenSite]:
+async def open_site(tmp_path: Path, database_url: str) -> AsyncIterator[OpenSite]:
     """Opens a site with some limits; several over the same folder are like restarts."""
     async with AsyncExitStack() as stack:
 
         async def open_(limits: Limits | None = None, **options: Any) -> Site:
-            return await stack.enter_async_context(_site(tmp_path, limits or Limits(), options))
+            return await stack.enter_async_context(
+                _site(tmp_path, database_url, limits or Limits(), options)
+            )
 
         yield open_
 
@@ -69,7 +72,9 @@ async def site(open_site: OpenSite) -> Site:
 
 
 @asynccontextmanager
-async def _site(folder: Path, limits: Limits, options: dict[str, Any]) -> AsyncIterator[Site]:
+async def _site(
+    folder: Path, database_url: str, limits: Limits, options: dict[str, Any]
+) -> AsyncIterator[Site]:
     received: asyncio.Queue[httpx.Request] = asyncio.Queue()
 
     def receive(request: httpx.Request) -> httpx.Response:
@@ -79,13 +84,15 @@ async def _site(folder: Path, limits: Limits, options: dict[str, Any]) -> AsyncI
     async def public(host: str, port: int) -> list[str]:
         return ["93.184.216.34"]
 
-    jobs = JobRecords(f"sqlite+aiosqlite:///{folder}/jobs.sqlite")
+    database = Database(database_url)
+    jobs = JobRecords(database)
     outputs = OutputStore(folder / "outputs", UrlSigner(b"a key of tests"))
     uploads = Uploads(folder / "uploads", outputs, UploadLimits(most_bytes=10_000))
     fetcher = Fetcher(resolve=public, transport=httpx.MockTransport(receive))
     inputs = Inputs(uploads, fetcher, jobs, outputs)
     runner = FakeRunner(inputs)
-    service = Service(runner, Stores(jobs, outputs, uploads, inputs, fetcher), limits)
+    stores = Stores(database, jobs, outputs, uploads, inputs, fetcher)
+    service = Service(runner, stores, limits)
     app = create_app(service, **options)
     await service.open()
     transport = httpx.ASGITransport(app)

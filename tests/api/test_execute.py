@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from api.access import Caller
 from api.service import Limits
 from tests.api.conftest import API, OpenSite, Site
 
@@ -339,7 +340,7 @@ async def test_a_webhook_gets_the_answer(site: Site) -> None:
 
 
 async def test_a_plain_dict_gets_the_same_answer_without_http(site: Site) -> None:
-    answer = await site.service.execute("local", {"workflow": {}})
+    answer = await site.service.execute(Caller("local"), {"workflow": {}})
     assert answer["status"] == "success"
     assert answer["output"][0].startswith("/outputs/local/")
     assert (await site.client.get(answer["output"][0])).status_code == 200

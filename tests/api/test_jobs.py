@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from api.access import Caller
 from api.service import Limits
 from storage.jobs import JobRecord
 from tests.api.conftest import API, OpenSite, Site
@@ -31,13 +32,13 @@ async def test_a_job_that_is_not_there_is_404(site: Site, path: str, job_id: str
 
 @pytest.mark.parametrize("path", ["fetch", "cancel"])
 async def test_another_owners_job_is_404(site: Site, path: str) -> None:
-    theirs = await site.service.execute("somebody", {"workflow": {}})
+    theirs = await site.service.execute(Caller("somebody"), {"workflow": {}})
     response = await site.client.post(f"{API}/{path}/{theirs['id']}")
     assert response.status_code == 404
 
 
 async def test_another_owners_running_job_is_404(site: Site) -> None:
-    theirs = await site.service.execute("somebody", {"workflow": {"hold": 1}, "wait": 0})
+    theirs = await site.service.execute(Caller("somebody"), {"workflow": {"hold": 1}, "wait": 0})
     assert (await site.client.get(f"{API}/fetch/{theirs['id']}")).status_code == 404
 
 
@@ -226,7 +227,7 @@ async def test_jobs_are_filtered_by_status(site: Site) -> None:
 
 
 async def test_jobs_of_others_are_not_listed(site: Site) -> None:
-    await site.service.execute("somebody", {"workflow": {}})
+    await site.service.execute(Caller("somebody"), {"workflow": {}})
     assert (await site.client.get(f"{API}/jobs")).json()["jobs"] == []
 
 

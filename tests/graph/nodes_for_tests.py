@@ -4,7 +4,7 @@ import sys
 from typing import Annotated, Any, Literal, Protocol
 
 from graph.node import Files, Hidden, NodeType, Stage, Widget, declared_in, node
-from graph.sampling import Rows
+from graph.sampling import Guider, Rows
 from graph.validation import CheckedWorkflow, Library, Uploads, validate
 from graph.values import Clip, Image, Items, Latent, Model, ModelFile
 from graph.workflow import read_workflow
@@ -58,6 +58,25 @@ async def sample_batch(
 ) -> Latent:
     part = f"{rows.start}:{rows.stop}" if rows else "all"
     return await calls.record("SampleBatch", prompt, latent, part)  # type: ignore[no-any-return]
+
+
+@node("Guide", runs_on=Stage.SAMPLE)
+async def guide(calls: Calls, *, model: Model, prompt: Image) -> Guider:
+    return await calls.record("Guide", model.file.name, prompt)  # type: ignore[no-any-return]
+
+
+@node("SampleGuided", runs_on=Stage.SAMPLE, costly=True, splits_batch="latent")
+async def sample_guided(
+    calls: Calls,
+    *,
+    guider: Guider,
+    latent: Latent,
+    sampler_name: str = "euler",
+    rows: Annotated[Rows | None, Hidden.ROWS] = None,
+) -> tuple[Latent, Latent]:
+    part = f"{rows.start}:{rows.stop}" if rows else "all"
+    whole = await calls.record("SampleGuided", guider, latent, part)
+    return whole, f"denoised {part}"  # type: ignore[return-value]
 
 
 @node("Decode", runs_on=Stage.SAMPLE, splits_batch="latent")
@@ -120,6 +139,16 @@ def batch(size: int, **of_sampler: Any) -> dict[str, Any]:
     links = {"model": ["1", 0], "prompt": ["2", 0], "latent": ["3", 0]}
     inputs = {**links, "sampler_name": "euler", **of_sampler}
     document["4"] = {"class_type": "SampleBatch", "inputs": inputs}
+    return document
+
+
+def guided_batch(size: int) -> dict[str, Any]:
+    """As `batch`, with the model named by a guider, and the sampler's second output saved."""
+    document = batch(size)
+    document["7"] = {"class_type": "Guide", "inputs": {"model": ["1", 0], "prompt": ["2", 0]}}
+    links = {"guider": ["7", 0], "latent": ["3", 0], "sampler_name": "euler"}
+    document["4"] = {"class_type": "SampleGuided", "inputs": links}
+    document["5"]["inputs"]["latent"] = ["4", 1]
     return document
 
 

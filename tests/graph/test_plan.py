@@ -4,7 +4,7 @@ from typing import Any
 
 from graph.node import Stage
 from graph.plan import Plan, fold, make_plan
-from tests.graph.nodes_for_tests import checked, picture
+from tests.graph.nodes_for_tests import checked, guided_batch, picture
 
 
 def plan_of(document: dict[str, Any], known: frozenset[str] = frozenset()) -> Plan:
@@ -33,6 +33,20 @@ def test_loaders_are_folded_into_what_uses_them() -> None:
 def test_only_what_leaves_a_segment_or_was_costly_is_given() -> None:
     (_, sampling, _) = plan_of(picture()).segments
     assert sampling.gives == {"4", "5"}
+
+
+def test_a_step_joins_all_its_neighbours_and_not_only_the_first() -> None:
+    assert shape(plan_of(guided_batch(3))) == [
+        (Stage.ENCODE, {"2"}),
+        (Stage.SAMPLE, {"3", "4", "5", "7"}),
+        (Stage.OUTPUT, {"6"}),
+    ]
+
+
+def test_what_names_no_base_works_for_its_neighbours() -> None:
+    document = guided_batch(3)
+    (_, sampling, _) = plan_of(document).segments
+    assert sampling.base == "a.safetensors"
 
 
 def test_samplers_of_two_bases_are_two_segments() -> None:

@@ -17,7 +17,7 @@ from graph.prompt import Source
 from graph.sampling import Rows
 from graph.segment_run import Report, run_segment
 from graph.splitting import rows_of, split_batches
-from tests.graph.nodes_for_tests import batch, checked, node_types, picture
+from tests.graph.nodes_for_tests import batch, checked, guided_batch, node_types, picture
 
 PROMPT = "Text(a.safetensors, fox)"
 
@@ -113,6 +113,37 @@ def test_each_part_is_sampled_and_decoded_in_a_segment_of_its_own() -> None:
         (Stage.SAMPLE, {"5"}),
         (Stage.OUTPUT, {"6"}),
     ]
+
+
+def test_a_sampler_whose_guider_names_the_model_is_shared_too() -> None:
+    asked: list[str] = []
+
+    def ways(base: str) -> int:
+        asked.append(base)
+        return 2
+
+    folded = split_batches(fold(checked(guided_batch(3))), node_types(), ways, lambda _: False)
+    assert asked == ["a.safetensors"]
+    assert {
+        segment.base for segment in plan_of(folded).segments if segment.stage is Stage.SAMPLE
+    } == {"a.safetensors"}
+    assert {name for name, step in folded.steps.items() if step.part_of} == {
+        f"{node} rows {rows}" for node in "45" for rows in ("0:1", "1:3")
+    }
+
+
+async def test_every_output_of_a_shared_sampler_is_joined() -> None:
+    runs = Runs()
+    document = guided_batch(3)
+    document["9"] = {"class_type": "Decode", "inputs": {"latent": ["4", 0]}}
+    document["6"]["inputs"]["image"] = ["9", 0]
+    await runs.run(document)
+    ((_, saved),) = runs.stages.named("Save")
+    guided = f"Guide(a.safetensors, {PROMPT})"
+    parts = [f"Decode(SampleGuided({guided}, EmptyBatch(3), {rows}))" for rows in ("0:1", "1:3")]
+    assert saved == " + ".join(parts)
+    await runs.run(guided_batch(3))  # samples nothing anew
+    assert runs.stages.named("Save")[-1] == ("Save", "Decode(denoised 0:1 + denoised 1:3)")
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from graph.node import NODE, Stage
-from graph.nodes import load_node_types
-from graph.nodes.preprocessors import BY_NAME, any_hint
+from graph.controlnet_types import PREPROCESSOR_OF_TYPE
+from graph.node import Stage, declared_in
+from graph.nodes import load_node_types, preprocessors
+from graph.nodes.any_preprocessor import BY_NAME, any_hint
 from imaging.sizes import BatchMismatchError, EmptyImageError, ImageTooLargeError
 from preprocessors.binary import binary_lines
 from preprocessors.canny_edges import canny_edges
@@ -144,12 +145,12 @@ class Everything:
         return globals()[name]
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", sorted(declared_in(preprocessors).keys() & BY_NAME.keys()))
 def test_the_node_of_all_preprocessors_runs_each_with_its_defaults(name: str) -> None:
     picture = recorded("picture")
     hints: Any = Everything()
     hint = any_hint(hints, image=picture, preprocessor=name, resolution=512)
-    assert torch.equal(hint, BY_NAME[name](hints, image=picture))
+    assert torch.equal(hint, BY_NAME[name].function(hints, image=picture))
 
 
 def test_the_node_of_all_preprocessors_may_do_nothing() -> None:
@@ -160,5 +161,11 @@ def test_the_node_of_all_preprocessors_may_do_nothing() -> None:
 
 def test_the_names_offered_are_node_types() -> None:
     types = load_node_types()
-    assert {name: types[name].function for name in BY_NAME} == dict(BY_NAME)
-    assert all(getattr(function, NODE)[0].stage is Stage.IMAGE for function in BY_NAME.values())
+    assert {name: types[name] for name in BY_NAME} == dict(BY_NAME)
+    assert all(node_type.stage is Stage.IMAGE for node_type in BY_NAME.values())
+
+
+def test_hosted_types_that_need_no_weights_are_node_types() -> None:
+    known = load_node_types()
+    weightless = {"canny", "scribble", "inpaint", "shuffle", "tile", "blur", "gray", "low_quality"}
+    assert {PREPROCESSOR_OF_TYPE[name] for name in weightless} <= known.keys()

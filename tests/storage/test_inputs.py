@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from graph.errors import ServiceError
+from storage.database import Database
 from storage.fetch import Fetcher
 from storage.inputs import EarlierOutputError, Inputs
 from storage.jobs import JobRecord, JobRecords
@@ -29,7 +30,8 @@ class Desk:
     """Inputs with all they read from."""
 
     def __init__(self, folder: Path) -> None:
-        self.jobs = JobRecords(f"sqlite+aiosqlite:///{folder}/jobs.sqlite")
+        self.database = Database(f"sqlite+aiosqlite:///{folder}/jobs.sqlite")
+        self.jobs = JobRecords(self.database)
         self.outputs = OutputStore(folder / "outputs", UrlSigner(b"key"))
         self.uploads = Uploads(folder / "uploads", self.outputs)
         fetcher = Fetcher(resolve=_public, transport=httpx.MockTransport(_page))
@@ -49,9 +51,9 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     opened = Desk(tmp_path)
-    await opened.jobs.open()
+    await opened.database.open()
     yield opened
-    await opened.jobs.close()
+    await opened.database.close()
 
 
 async def test_an_upload_is_read_with_its_hash(desk: Desk) -> None:

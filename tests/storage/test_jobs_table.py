@@ -1,10 +1,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from storage.database import Database
 from storage.jobs import (
     IdempotencyConflictError,
     JobFilter,
@@ -15,11 +15,11 @@ from storage.jobs import (
 
 
 @pytest.fixture
-async def jobs(tmp_path: Path) -> AsyncIterator[JobRecords]:
-    opened = JobRecords(f"sqlite+aiosqlite:///{tmp_path}/jobs.sqlite")
-    await opened.open()
-    yield opened
-    await opened.close()
+async def jobs(database_url: str) -> AsyncIterator[JobRecords]:
+    database = Database(database_url)
+    await database.open()
+    yield JobRecords(database)
+    await database.close()
 
 
 async def test_a_record_comes_back_as_it_was_written(jobs: JobRecords) -> None:

@@ -1,0 +1,82 @@
+"""The networks of preprocessors: loaded when asked for, kept within a memory budget."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import nn
+
+from diffusion.residency import Residency
+from diffusion.weights import Weights, open_weights
+from graph.annotators import Annotator
+from graph.errors import BadModelFile, ServiceError
+from graph.values import ModelFile
+from preprocessors.detectors import AnnotatorFile, Build
+from storage.annotators import AnnotatorFolder
+
+T = TypeVar("T")
+LONGEST_PROBLEM = 300  # characters
+
+
+@dataclass(eq=False)
+class DetectorMemoryError(ServiceError):
+    """A hint that does not fit into the memory of the device."""
+
+    status = 503
+    code = "out_of_memory"
+    template = "{name} needs more memory for a picture of this size than there is."
+    name: str
+
+
+class LoadedDetectors:
+    """Networks of one device. Thread-safe: preprocessors run in threads beside each other."""
+
+    def __init__(self, folder: AnnotatorFolder, *, device: torch.device, budget_bytes: int) -> None:
+        self._folder = folder
+        self._device = device
+        self._resident: Residency[tuple[ModelFile, Build[Any]], Any] = Residency(
+            budget_bytes, _size
+        )
+
+    @contextmanager
+    def loaded(self, annotator: Annotator, build: Build[T]) -> Iterator[T]:
+        """See preprocessors.detectors.Detectors."""
+        file = self._folder.have(annotator)
+        with self._resident.lease((file, build), lambda: self._load(file, build)) as network:
+            try:
+                yield cast(T, network)
+            except torch.OutOfMemoryError as error:
+                raise DetectorMemoryError(file.name) from error
+
+    def resident(self) -> tuple[ModelFile, ...]:
+        """The files whose networks are in memory."""
+        return tuple(file for file, _ in self._resident.resident())
+
+    def _load(self, file: ModelFile, build: Build[T]) -> T:
+        path = self._folder.path(file)
+
+        def read() -> Weights:
+            return open_weights(path, file)
+
+        try:
+            network = build(AnnotatorFile(path, read, self._device))
+        except ServiceError:
+            raise
+        except Exception as error:  # whatever a library raises, the file gave the reason
+            raise BadModelFile(file.folder, file.name, _short(error)) from error
+        return cast(T, network.to(self._device)) if isinstance(network, nn.Module) else network
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return text if len(text) <= LONGEST_PROBLEM else text[:LONGEST_PROBLEM] + "..."
+
+
+def _size(network: Any) -> int:
+    """Bytes of a network; one that torch does not hold says them itself."""
+    if not isinstance(network, nn.Module):
+        return int(network.nbytes)
+    tensors = [*network.parameters(), *network.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

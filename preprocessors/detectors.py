@@ -1,0 +1,78 @@
+"""What preprocessors with weights ask of the stage that they run on."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from graph.annotators import Annotator
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AnnotatorFile:
+    """An annotator's file, opened: its tensors, and what stands beside it."""
+
+    path: Path
+    read: Callable[[], Mapping[str, Tensor]]
+    device: torch.device
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name, without the prefix of networks trained on several GPUs."""
+        read = self.read()
+        return {key.removeprefix("module."): read[key] for key in read}
+
+    def config(self) -> Mapping[str, Any]:
+        """The config.json beside the file; empty where there is none."""
+        beside = self.path.with_name("config.json")
+        found = json.loads(beside.read_text()) if beside.is_file() else {}
+        return found if isinstance(found, Mapping) else {}
+
+
+Build: TypeAlias = Callable[[AnnotatorFile], T]
+
+
+class Detectors(Protocol):
+    """Loaded networks, shared by everybody who uses them."""
+
+    def loaded(self, annotator: Annotator, build: Build[T]) -> AbstractContextManager[T]:
+        """What `build` makes of the annotator's file, kept in memory until the block ends.
+
+        Raises:
+            MissingAnnotatorError: there is no such file.
+            BadModelFile: it is not what `build` needs.
+        """
+
+
+def filled(network: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """`network` with these weights, ready to run. What it does not know of is ignored.
+
+    Raises:
+        ValueError: weights are missing or of another shape.
+    """
+    wanted = network.state_dict()
+    for key in _weights(wanted):
+        if key not in tensors:
+            problem = f"there is no tensor {key!r}"
+            raise ValueError(problem)
+        if tensors[key].shape != wanted[key].shape:
+            has, needs = list(tensors[key].shape), list(wanted[key].shape)
+            problem = f"tensor {key!r} is {has}, not {needs}"
+            raise ValueError(problem)
+    known = {key: tensors[key] for key in wanted if key in tensors}
+    network.load_state_dict(known, strict=False)
+    return network.float().eval().requires_grad_(requires_grad=False)
+
+
+def _weights(wanted: Mapping[str, Tensor]) -> Iterator[str]:
+    return (key for key in wanted if not key.endswith("num_batches_tracked"))
+
+
+def device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device

@@ -1,0 +1,91 @@
+"""The database that every table lives in: SQLite unless a URL says PostgreSQL.
+
+A store declares its tables on METADATA beside its class, and adds one file to
+storage/migrations/versions/ that makes them; `Database.open` runs what a database has not seen.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_by_%(column_0_N_name)s",
+        "uq": "%(table_name)s_unique_%(column_0_N_name)s",
+        "pk": "%(table_name)s_key",
+        "fk": "%(table_name)s_to_%(referred_table_name)s",
+    }
+)
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x636F6D66  # PostgreSQL's advisory lock of those who migrate
+SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000")
+
+
+class Database:
+    """One pool of connections. Belongs to one event loop; `open` before use."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is SQLAlchemy's; "postgresql://..." means the driver that is used here."""
+        url = url.replace("postgres://", "postgresql://", 1)
+        url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        self._engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
+        # SQLite has one writer at a time; those of one process take turns without polling.
+        self._turn: asyncio.Lock | nullcontext[None] = nullcontext()
+        if self.is_sqlite:
+            self._turn = asyncio.Lock()
+            sa.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+        self._writer = self._engine.execution_options(writes=True)
+
+    async def open(self) -> None:
+        """Bring the tables up to date; of several that start at once, one does it."""
+        async with self.writing() as connection:
+            if not self.is_sqlite:
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            await connection.run_sync(migrate)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that only reads."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed at the end. Keep it short: SQLite has one writer at a time."""
+        async with self._turn, self._writer.begin() as connection:
+            yield connection
+
+
+def migrate(connection: sa.Connection) -> None:
+    """Run the migrations that this database has not seen, in the transaction that is open."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "heads")
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    """Readers do not block the writer, and transactions begin where SQLAlchemy says."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in SQLITE_PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """A writer takes its lock first: to upgrade a reader's may fail at once, without a wait."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

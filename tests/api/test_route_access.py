@@ -1,0 +1,118 @@
+"""Every route asks for a key of its scope, before it looks at anything else."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+
+from api.access import LocalAccess, Scope
+from api.app import create_app
+from tests.api.conftest import API, Site
+from tests.api.keyed import PUBLIC, SCOPES, KeyedSite, keyed_routes, keyed_site
+
+Route: TypeAlias = tuple[str, str]
+
+WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
+ADMIN = "/api/v7/admin/keys"
+SCOPE_OF: Mapping[Route, Scope] = {
+    ("POST", f"{API}/execute"): "execute",
+    ("POST", f"{API}/cancel/{{job_id}}"): "execute",
+    ("GET", f"{API}/fetch/{{job_id}}"): "read",
+    ("POST", f"{API}/fetch/{{job_id}}"): "read",
+    ("GET", f"{API}/events/{{job_id}}"): "read",
+    ("GET", f"{API}/jobs"): "read",
+    ("POST", f"{API}/schema"): "read",
+    ("POST", f"{API}/convert"): "read",
+    ("GET", "/object_info"): "read",
+    ("GET", "/object_info/{node_class}"): "read",
+    ("GET", "/view"): "read",
+    ("POST", "/upload/image"): "execute",
+    ("POST", "/upload/mask"): "execute",
+    ("GET", "/metrics"): "metrics",
+    ("GET", ADMIN): "admin",
+    ("POST", ADMIN): "admin",
+    ("GET", f"{ADMIN}/{{key_id}}"): "admin",
+    ("PATCH", f"{ADMIN}/{{key_id}}"): "admin",
+    ("DELETE", f"{ADMIN}/{{key_id}}"): "admin",
+}
+
+
+def scope_of(route: Route) -> Scope:
+    """The scope of a route; ComfyUI's own are served under /api too."""
+    method, path = route
+    found = SCOPE_OF.get(route) or SCOPE_OF.get((method, path.removeprefix("/api")))
+    assert found, f"say in SCOPE_OF which scope {method} {path} takes"
+    return found
+
+
+async def asked(client: httpx.AsyncClient, route: Route) -> tuple[int, str]:
+    """Status and error code of a request, "" where it is answered."""
+    method, path = route
+    url = path.replace("{job_id}", "1").replace("{key_id}", "0" * 16)
+    body: dict[str, Any] | None = {"workflow": {}} if method in WITH_BODY else None
+    answer = await client.request(method, url, json=body)
+    if answer.status_code == 401:
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    return answer.status_code, answer.json()["errors"][0]["code"] if answer.is_error else ""
+
+
+@pytest.fixture
+async def keyed(site: Site) -> AsyncIterator[KeyedSite]:
+    async with keyed_site(site) as opened:
+        yield opened
+
+
+async def test_no_route_lets_anybody_in_without_a_key_that_holds(keyed: KeyedSite) -> None:
+    nobody = await keyed.client()
+    wrong = await keyed.client((await keyed.key("acme"))[:-1] + "!")
+    routes = keyed_routes()
+    assert {route: await asked(nobody, route) for route in routes} == dict.fromkeys(
+        routes, (401, "missing_key")
+    )
+    assert {route: await asked(wrong, route) for route in routes} == dict.fromkeys(
+        routes, (401, "invalid_key")
+    )
+
+
+async def test_every_route_takes_a_key_of_its_scope_and_no_other(keyed: KeyedSite) -> None:
+    with_only = {s: await keyed.client(await keyed.key("acme", scopes=(s,))) for s in SCOPES}
+    without = {
+        scope: await keyed.client(
+            await keyed.key("acme", scopes=tuple(one for one in SCOPES if one != scope))
+        )
+        for scope in SCOPES
+    }
+    for route in keyed_routes():
+        scope = scope_of(route)
+        assert await asked(without[scope], route) == (403, "missing_scope"), route
+        status, _ = await asked(with_only[scope], route)
+        assert status not in {401, 403}, route
+        assert status < 500, route
+
+
+async def test_the_documentation_says_which_routes_take_a_key(keyed: KeyedSite) -> None:
+    document = (await (await keyed.client()).get("/openapi.json")).json()
+    said = {
+        (method.upper(), path.replace("{path}", "{path:path}")): "security" in operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert said == {route: route not in PUBLIC for route in said}
+    assert document["components"]["securitySchemes"].keys() == {
+        "HTTPBearer",
+        "APIKeyHeader",
+        "APIKeyQuery",
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("127.0.0.1", 200), ("[::1]", 200), ("10.0.0.5", 403), ("[fe80::1]", 403)]
+)
+async def test_without_keys_only_loopback_addresses_are_answered(
+    site: Site, host: str, status: int
+) -> None:
+    app = create_app(site.service, LocalAccess(), manage_service=False)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}:80") as client:
+        assert (await client.get(f"{API}/jobs")).status_code == status

@@ -1,0 +1,215 @@
+"""Finding, loading and refusing weights of preprocessors."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from graph.annotators import FOLDER, HED, LINEART, LINEART_COARSE, MissingAnnotatorError
+from graph.errors import BadModelFile
+from graph.nodes import load_node_types
+from graph.plan import fold
+from graph.problems import WorkflowInvalidError
+from graph.prompt import Node, Source, Workflow
+from graph.validation import Uploads, validate
+from graph.values import ModelFile
+from preprocessors.hed import build_hed, hed_edges
+from storage.annotators import AnnotatorFolder
+from tests.graph.nodes_for_tests import TwoFiles
+from tests.preprocessors.annotator_files import (
+    MIB,
+    as_image,
+    detectors,
+    library,
+    lively,
+    picture,
+    put,
+)
+
+TYPES = load_node_types()
+PLACES = [
+    "lllyasviel/Annotators/sk_model.pth",
+    "lllyasviel/Annotators/sk_model.safetensors",
+    "Annotators/sk_model.pth",
+    "models--lllyasviel--Annotators/snapshots/0123abcd/sk_model.pth",
+    "sk_model.pth",
+]
+
+
+def hed_weights() -> dict[str, torch.Tensor]:
+    network = lively(library("hed").ControlNetHED_Apache2())
+    return dict(network.state_dict())
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_weights_are_found_where_packs_and_the_hub_put_them(tmp_path: Path, place: str) -> None:
+    path = tmp_path / FOLDER / place
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    folder = AnnotatorFolder.of(tmp_path)
+    found = folder.find(LINEART)
+    assert (found.folder, found.name) == (FOLDER, place)
+    assert folder.path(found) == path
+    with pytest.raises(MissingAnnotatorError):
+        folder.find(LINEART_COARSE)
+
+
+def test_a_file_that_changes_is_another_file(tmp_path: Path) -> None:
+    folder = AnnotatorFolder.of(tmp_path)
+    path = tmp_path / FOLDER / "ControlNetHED.pth"
+    path.parent.mkdir()
+    path.write_bytes(b"one")
+    before = folder.find(HED)
+    path.write_bytes(b"another")
+    assert folder.find(HED) != before
+
+
+def test_what_the_hub_would_give_counts_as_there(tmp_path: Path) -> None:
+    found = AnnotatorFolder.of(tmp_path, hub=True).find(HED)
+    assert found == ModelFile(FOLDER, "lllyasviel/Annotators/ControlNetHED.pth")
+
+
+def test_weights_that_are_missing_are_named_when_a_hint_is_drawn(tmp_path: Path) -> None:
+    with pytest.raises(MissingAnnotatorError, match=r"ControlNetHED\.pth.*lllyasviel/Annotators"):
+        hed_edges(detectors(tmp_path), as_image(picture()), 64, safe=True)
+
+
+def workflow(class_type: str, inputs: dict[str, Any]) -> Workflow:
+    """A grey picture, a preprocessor, and an output."""
+    nodes = {
+        "1": Node("EmptyImage", {"width": 64, "height": 64, "batch_size": 1, "color": 0}),
+        "2": Node(class_type, {"image": Source("1", 0), **inputs}),
+        "3": Node("PreviewImage", {"images": Source("2", 0)}),
+    }
+    return Workflow(nodes=nodes)
+
+
+class Annotated(TwoFiles):
+    """A models folder with annotators of its own."""
+
+    def __init__(self, models_dir: Path) -> None:
+        self.annotator = AnnotatorFolder.of(models_dir).find  # type: ignore[method-assign]
+
+
+def test_a_workflow_whose_weights_are_missing_is_refused_with_their_names(tmp_path: Path) -> None:
+    asked = workflow("HEDPreprocessor", {"safe": "enable"})
+    with pytest.raises(WorkflowInvalidError) as refused:
+        validate(asked, TYPES, Annotated(tmp_path), Uploads())
+    (problem,) = refused.value.problems
+    assert refused.value.status == 422
+    assert (problem.code, problem.node_id, problem.class_type) == (
+        "missing_model",
+        "2",
+        "HEDPreprocessor",
+    )
+    assert problem.model == {
+        "folder": "annotators/lllyasviel/Annotators",
+        "name": "ControlNetHED.pth",
+        "repository": "lllyasviel/Annotators",
+        "url": "https://huggingface.co/lllyasviel/Annotators/resolve/main/ControlNetHED.pth",
+    }
+    for fact in ("lllyasviel/Annotators", "ControlNetHED.pth", "models/annotators/"):
+        assert fact in problem.message
+    assert problem.dependent_outputs == ("3",)
+
+
+def test_only_the_weights_that_the_inputs_ask_for_are_needed(tmp_path: Path) -> None:
+    put(tmp_path, {"x": torch.zeros(1)}, LINEART)
+    library_ = Annotated(tmp_path)
+    checked = validate(workflow("LineArtPreprocessor", {}), TYPES, library_, Uploads())
+    assert [file.name for file in checked.nodes["2"].weights] == [
+        "lllyasviel/Annotators/sk_model.pth"
+    ]
+    with pytest.raises(WorkflowInvalidError, match=r"sk_model2\.pth"):
+        validate(workflow("LineArtPreprocessor", {"coarse": "enable"}), TYPES, library_, Uploads())
+
+
+def test_the_node_of_all_preprocessors_needs_what_the_chosen_one_needs(tmp_path: Path) -> None:
+    library_ = Annotated(tmp_path)
+    validate(workflow("AIO_Preprocessor", {}), TYPES, library_, Uploads())
+    asked = workflow("AIO_Preprocessor", {"preprocessor": "LineArtPreprocessor"})
+    with pytest.raises(WorkflowInvalidError, match=r"Node 2: .*sk_model\.pth"):
+        validate(asked, TYPES, library_, Uploads())
+    put(tmp_path, {"x": torch.zeros(1)}, LINEART)
+    assert validate(asked, TYPES, library_, Uploads()).nodes["2"].weights
+
+
+def test_other_weights_are_another_result(tmp_path: Path) -> None:
+    asked = workflow("HEDPreprocessor", {})
+
+    def key() -> str:
+        return fold(validate(asked, TYPES, Annotated(tmp_path), Uploads())).steps["2"].key
+
+    put(tmp_path, {"x": torch.zeros(1)}, HED)
+    before = key()
+    assert key() == before
+    put(tmp_path, {"x": torch.zeros(9)}, HED)
+    assert key() != before
+
+
+class Evil:
+    """What a pickle may hold: a call of anything."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.trace,))
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None:
+    trace = tmp_path / "it ran"
+    put(tmp_path, {"norm": torch.zeros(1), "evil": Evil(trace)}, HED)
+    with pytest.raises(BadModelFile, match=r"ControlNetHED\.pth"):
+        hed_edges(detectors(tmp_path), as_image(picture()), 64, safe=True)
+    path = tmp_path / FOLDER / "lllyasviel/Annotators/ControlNetHED.pth"
+    path.write_bytes(pickle.dumps(Evil(trace)))
+    with pytest.raises(BadModelFile, match=r"ControlNetHED\.pth"):
+        hed_edges(detectors(tmp_path), as_image(picture()), 64, safe=True)
+    assert not trace.exists()
+
+
+def test_weights_of_another_network_are_refused_and_the_next_file_works(tmp_path: Path) -> None:
+    loaded = detectors(tmp_path)
+    weights = hed_weights()
+    wrong = {**weights, "norm": torch.zeros(1, 4, 1, 1)}
+    for broken, said in (({"x": torch.zeros(1)}, "no tensor"), (wrong, "'norm' is")):
+        put(tmp_path, broken, HED)
+        with pytest.raises(BadModelFile, match=said):
+            hed_edges(loaded, as_image(picture()), 64, safe=True)
+    put(tmp_path, weights, HED)
+    assert hed_edges(loaded, as_image(picture()), 64, safe=True).shape == (1, 64, 128, 3)
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, hed_weights(), HED)
+    path = tmp_path / FOLDER / "lllyasviel/Annotators/ControlNetHED.pth"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(BadModelFile):
+        hed_edges(detectors(tmp_path), as_image(picture()), 64, safe=True)
+
+
+def test_safetensors_do_as_well(tmp_path: Path) -> None:
+    weights = hed_weights()
+    put(tmp_path / "one", weights, HED)
+    flat = tmp_path / "other" / FOLDER
+    flat.mkdir(parents=True)
+    save_file(weights, flat / "ControlNetHED.safetensors")
+    one, other = (
+        hed_edges(detectors(tmp_path / name), as_image(picture()), 64, safe=True)
+        for name in ("one", "other")
+    )
+    assert torch.equal(one, other)
+
+
+def test_networks_stay_within_the_budget(tmp_path: Path) -> None:
+    put(tmp_path, hed_weights(), HED)
+    roomy, tight = detectors(tmp_path), detectors(tmp_path, budget_bytes=MIB)
+    for loaded in (roomy, tight):
+        with loaded.loaded(HED, build_hed) as first, loaded.loaded(HED, build_hed) as second:
+            assert first is second
+    assert [file.name for file in roomy.resident()] == ["lllyasviel/Annotators/ControlNetHED.pth"]
+    assert tight.resident() == ()

@@ -1,0 +1,87 @@
+import asyncio
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
+
+import storage
+from storage.database import METADATA, Database
+
+ROOT = Path(__file__).resolve().parents[2]
+OPEN = """
+import asyncio, sys
+from storage.database import Database
+
+async def main():
+    database = Database(sys.argv[1])
+    await database.open()
+    await database.close()
+
+asyncio.run(main())
+"""
+NUMBERS = sa.Table("numbers", sa.MetaData(), sa.Column("n", sa.Integer, primary_key=True))
+
+
+def _differences(connection: sa.Connection) -> Any:
+    return compare_metadata(MigrationContext.configure(connection), METADATA)
+
+
+async def test_the_migrations_make_the_tables_that_the_stores_declare(database_url: str) -> None:
+    for module in pkgutil.iter_modules(storage.__path__):
+        importlib.import_module(f"storage.{module.name}")
+    database = Database(database_url)
+    await database.open()
+    async with database.reading() as connection:
+        assert await connection.run_sync(_differences) == []
+    await database.close()
+
+
+async def test_opening_again_changes_nothing(database_url: str) -> None:
+    for _ in range(2):
+        database = Database(database_url)
+        await database.open()
+        await database.close()
+
+
+def test_several_processes_may_open_a_new_database_at_once(database_url: str) -> None:
+    command = [sys.executable, "-c", OPEN, database_url]
+    started = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
+    assert [process.wait() for process in started] == [0, 0, 0]
+
+
+async def test_a_transaction_that_fails_leaves_nothing(database_url: str) -> None:
+    database = Database(database_url)
+    async with database.writing() as connection:
+        await connection.run_sync(NUMBERS.create)
+    with pytest.raises(IntegrityError):
+        async with database.writing() as connection:
+            await connection.execute(sa.insert(NUMBERS), [{"n": 1}, {"n": 1}])
+    async with database.reading() as connection:
+        assert (await connection.execute(sa.select(NUMBERS))).all() == []
+    await database.close()
+
+
+async def test_two_pools_over_one_database_count_without_losing_any(database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(2)]
+    async with databases[0].writing() as connection:
+        await connection.run_sync(NUMBERS.create)
+        await connection.execute(sa.insert(NUMBERS).values(n=0))
+
+    async def count(database: Database) -> None:
+        for _ in range(20):
+            async with database.writing() as connection:
+                await connection.execute(sa.update(NUMBERS).values(n=NUMBERS.c.n + 1))
+
+    await asyncio.gather(*map(count, databases))
+    async with databases[1].reading() as connection:
+        assert (await connection.execute(sa.select(NUMBERS.c.n))).scalar() == 40
+    for database in databases:
+        await database.close()

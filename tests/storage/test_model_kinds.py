@@ -1,0 +1,119 @@
+"""What files are, by the names and shapes of real ones and of broken ones."""
+
+import gzip
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from storage.model_checks import Facts, facts_of
+from storage.model_headers import Entry, Header
+
+CONTRACT = Path(__file__).parent.parent / "contract"
+Shapes = Mapping[str, tuple[int, ...]]
+CROSS = "transformer_blocks.0.attn2.to_k"
+
+
+def header(shapes: Shapes) -> Header:
+    return Header({name: Entry(tuple(shape), "F16") for name, shape in shapes.items()}, {})
+
+
+def recorded(name: str, model: str) -> Shapes:
+    document = json.loads(gzip.decompress((CONTRACT / f"{name}.json.gz").read_bytes()))
+    return dict(document[model])
+
+
+@pytest.mark.parametrize(
+    ("file", "model", "folder", "kind", "family"),
+    [
+        ("unet_shapes", "sd15", "checkpoints", "diffusion_model", "sd15"),
+        ("unet_shapes", "sd20", "diffusion_models", "diffusion_model", "sd20"),
+        ("unet_shapes", "sdxl", "checkpoints", "diffusion_model", "sdxl"),
+        ("unet_shapes", "koala_1b", "checkpoints", "diffusion_model", "sdxl"),
+        ("unet_shapes", "refiner", "checkpoints", "diffusion_model", "refiner"),
+        ("controlnet_shapes", "controlnet", "controlnet", "controlnet", "sd15"),
+        ("controlnet_shapes", "union", "controlnet", "controlnet", ""),
+        ("controlnet_shapes", "full", "controlnet", "t2i_adapter", ""),
+        ("controlnet_shapes", "light", "controlnet", "t2i_adapter", ""),
+        ("vae_shapes", "vae4", "vae", "vae", ""),
+        ("text_encoder_shapes", "sdxl", "text_encoders", "text_encoder", ""),
+    ],
+)
+def test_files_of_public_models_are_what_they_are(
+    file: str, model: str, folder: str, kind: str, family: str
+) -> None:
+    models = json.loads(gzip.decompress((CONTRACT / f"{file}.json.gz").read_bytes()))
+    assert facts_of(header(models[model]), folder) == Facts(kind, family, None)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "folder", "kind", "family"),
+    [
+        (
+            {f"lora_unet_{CROSS.replace('.', '_')}.lora_{end}.weight": shape for end, shape in
+             (("down", (4, 2048)), ("up", (640, 4)))},
+            "loras", "lora", "sdxl",
+        ),
+        ({f"unet.{CROSS}.lora_A.weight": (4, 768), f"unet.{CROSS}.lora_B.weight": (320, 4)},
+         "loras", "lora", "sd15"),
+        ({f"unet.{CROSS}_lora.down.weight": (4, 1024), f"unet.{CROSS}_lora.up.weight": (320, 4)},
+         "loras", "lora", "sd20"),
+        ({"lora_te_text_model_encoder_layers_0_mlp_fc1.hada_w1_a": (8, 8)}, "loras", "lora", ""),
+        ({"lora_controlnet": (0,), f"input_blocks.1.1.{CROSS}.down": (8, 2048)},
+         "controlnet", "control_lora", "sdxl"),
+        ({"ip_adapter.1.to_k_ip.weight": (320, 768), "image_proj.proj.weight": (3072, 1024)},
+         "ipadapter", "ip_adapter", "sd15"),
+        ({"vision_model.embeddings.patch_embedding.weight": (1280, 3, 14, 14)},
+         "clip_vision", "clip_vision", ""),
+        ({"visual.conv1.weight": (1280, 3, 14, 14)}, "clip_vision", "clip_vision", ""),
+        ({"style_embedding": (1, 8, 1024)}, "style_models", "style_model", ""),
+        ({"emb_params": (2, 768)}, "embeddings", "embedding", ""),
+        ({"taesd_decoder.1.weight": (64, 4, 3, 3)}, "vae", "vae", ""),
+        ({"conv_first.weight": (64, 3, 3, 3)}, "upscale_models", "upscaler", ""),
+        ({"layers.0.attn.qkv.weight": (180, 60)}, "upscale_models", "unknown", ""),
+    ],
+)  # fmt: skip
+def test_what_a_name_tells(shapes: Shapes, folder: str, kind: str, family: str) -> None:
+    assert facts_of(header(shapes), folder) == Facts(kind, family, None)
+
+
+def test_a_diffusion_model_with_its_autoencoder_is_a_checkpoint_and_a_file_for_an_autoencoder() -> (
+    None
+):
+    unet = recorded("unet_shapes", "sd15_slim_inpaint")
+    whole = {f"model.diffusion_model.{name}": shape for name, shape in unet.items()}
+    whole["first_stage_model.decoder.conv_in.weight"] = (512, 4, 3, 3)
+    for folder in ("checkpoints", "vae"):
+        assert facts_of(header(whole), folder) == Facts("checkpoint", "sd15", None)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "folder", "problem"),
+    [
+        ({"conv_first.weight": (64, 3, 3, 3)}, "loras", "it is an upscaler, not a LoRA"),
+        ({"x.lora_up.weight": (4, 4)}, "checkpoints", "it is a lora, not a diffusion model"),
+        ({"vision_model.embeddings.x": (4,)}, "ipadapter", "a clip vision, not a IP-Adapter"),
+        ({"a": (1,), "b": (2,)}, "controlnet", "no ControlNet or T2I-Adapter in it; found 2"),
+        (
+            {"x.lora_up.weight": (9, 4), "x.lora_down.weight": (8, 9)},
+            "loras",
+            "'x.lora_up' is of rank 4, its other half of rank 8",
+        ),
+        ({"x.lora_B.weight": (9,), "x.lora_A.weight": (8, 9)}, "loras", "its other half"),
+        (
+            {"zero_convs.0.0.weight": (320, 64, 1, 1)},
+            "controlnet",
+            "not a square convolution",
+        ),
+        (
+            {"conv_first.weight": (64, 3, 3, 3), "conv_first.bias": (32,)},
+            "upscale_models",
+            "'conv_first.bias' has 32 numbers, its weight is (64, 3, 3, 3)",
+        ),
+    ],
+)
+def test_a_broken_or_misplaced_file_says_why(shapes: Shapes, folder: str, problem: str) -> None:
+    found = facts_of(header(shapes), folder).problem
+    assert found is not None
+    assert problem in found
