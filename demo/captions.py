@@ -34,7 +34,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         return subject(scene, rng) + place
     place = _one(rng, PLACES[scene.place]) if rng.random() < PLACE_SAID else ""
     order = _one(rng, ORDERS) if place else "{subject} on {background}"
-    return _one(rng, PREFIXES) * ("{subject}" == order[:9]) + order.format(
+    return _one(rng, PREFIXES) * (order[:9] == "{subject}") + order.format(
         subject=subject(scene, rng), place=place, background=_background(scene.background, rng)
     )
 

@@ -12,6 +12,7 @@ from demo.scenes import RGB, Background, Fill, Scene, Shape, Size, shades
 Picture = NDArray[np.uint8]  # [H, W, 3], RGB
 Mask = NDArray[np.float32]  # [H, W] in 0..1
 Points = NDArray[np.float64]  # [N, 2], x and y
+Style = Callable[[Picture, np.random.Generator], Picture]
 
 SIDE = 128  # px
 TILE = 16  # px of a checkered background
@@ -39,7 +40,9 @@ def draw(scene: Scene, rng: np.random.Generator) -> Picture:
         jitter = rng.uniform(-1, 1, 4)
         middle = np.array([x, y]) + jitter[:2] * JITTER[scene.count]
         radius = RADII[scene.count][scene.size] * (1 + 0.05 * jitter[2])
-        outline = [turned(part, TILT * jitter[3]) * radius + middle for part in OUTLINES[scene.shape]]
+        outline = [
+            turned(part, TILT * jitter[3]) * radius + middle for part in OUTLINES[scene.shape]
+        ]
         inside = coverage(outline)[..., None]
         ink = np.where(pattern(scene.fill, middle)[..., None], second, first)
         picture = picture + (ink - picture) * inside
@@ -117,9 +120,8 @@ def _cross(half: float = 0.32) -> Points:
 OUTLINES: Mapping[Shape, list[Points]] = {
     "circle": [_polygon(64)],
     "square": [turned(_polygon(4, 1.2), np.pi / 4)],
-    "triangle": [_polygon(3, 1.15) + (0, 0.2)],
+    "triangle": [_polygon(3, 1.15) + np.array([0, 0.2])],
     "star": [_polygon(5, 1.15, 0.5)],
     "ring": [_polygon(64), _polygon(64, 0.55)],
     "cross": [_cross()],
 }
-Style = Callable[[Picture, np.random.Generator], Picture]

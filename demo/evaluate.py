@@ -35,10 +35,17 @@ def held_out_scenes(count: int) -> list[Scene]:
     return [random_scene(rng, held_out=True) for _ in range(count)]
 
 
-def text_to_image(prompt: str, seed: int, *, cfg: float = CFG, steps: int = STEPS) -> dict[str, Any]:
+def text_to_image(
+    prompt: str, seed: int, *, cfg: float = CFG, steps: int = STEPS
+) -> dict[str, Any]:
     """The workflow in API format."""
     sampler = {"seed": seed, "steps": steps, "cfg": cfg, "sampler_name": "dpmpp_2m"}
-    links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}
+    links = {
+        "model": ["1", 0],
+        "positive": ["2", 0],
+        "negative": ["3", 0],
+        "latent_image": ["4", 0],
+    }
     return {
         "1": _node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
         "2": _node("CLIPTextEncode", clip=["1", 1], text=prompt),
@@ -98,7 +105,9 @@ def main() -> None:
     if given.sheet:
         cv2.imwrite(str(given.sheet), cv2.cvtColor(sheet(pictures), cv2.COLOR_RGB2BGR))
     found = scores(scenes, pictures)
-    print(json.dumps({"judge": judged_alone(scenes), "scores": found, "targets": TARGETS}, indent=2))
+    print(
+        json.dumps({"judge": judged_alone(scenes), "scores": found, "targets": TARGETS}, indent=2)
+    )
     missed = [name for name, least in TARGETS.items() if found[name] < least]
     print("missed: " + ", ".join(missed) if missed else "all targets are met")
 

@@ -172,7 +172,9 @@ def _stencils(shape: Shape) -> list[Found]:
     for angle in np.deg2rad([-6, -3, 0, 3, 6]):
         sin, cos = np.sin(angle), np.cos(angle)
         canvas: Mask = np.zeros((400, 400), dtype=np.float32)
-        outline = [part @ np.array([[cos, sin], [-sin, cos]]) * 150 + 200 for part in OUTLINES[shape]]
+        outline = [
+            part @ np.array([[cos, sin], [-sin, cos]]) * 150 + 200 for part in OUTLINES[shape]
+        ]
         cv2.fillPoly(canvas, [np.rint(part).astype(np.int32) for part in outline], 1.0)
         found.append(fitted(canvas > 0.5))
     return found

@@ -26,7 +26,9 @@ def crayon(picture: Picture, rng: np.random.Generator) -> Picture:
     """Strokes from lower left to upper right, between which the paper shows."""
     noise = rng.standard_normal((SIDE, SIDE)).astype(np.float32)
     along = np.fliplr(np.eye(21, dtype=np.float32)) / 21
-    strokes = cv2.GaussianBlur(cv2.filter2D(noise, -1, along, borderType=cv2.BORDER_WRAP), (0, 0), 1.3)
+    strokes = cv2.GaussianBlur(
+        cv2.filter2D(noise, -1, along, borderType=cv2.BORDER_WRAP), (0, 0), 1.3
+    )
     strokes = strokes / strokes.std()
     bare = np.clip(0.24 + 0.28 * strokes, 0, 0.8)[..., None]
     drawn = picture + (PAPER - picture) * bare

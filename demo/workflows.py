@@ -1,4 +1,4 @@
-"""The workflows in `examples/`: `python -m demo.workflows` writes them, in both of ComfyUI's formats.
+"""The workflows in `examples/`: `python -m demo.workflows` writes them, in both formats.
 
 Also writes the pictures that some of them load, which a user uploads first.
 """

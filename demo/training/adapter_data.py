@@ -18,7 +18,7 @@ ROWS = 24  # of a batch
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Noisy latents with their timesteps and noise, what captions say, and which scenes these are."""
+    """Noisy latents with their timesteps and noise, encoded captions, and the scenes' places."""
 
     x: Tensor
     t: Tensor

@@ -168,7 +168,11 @@ def decoder_alone(vae: AutoencoderKL, rng: np.random.Generator) -> Iterator[Tens
 
 
 def follow(
-    vae: AutoencoderKL, losses: Iterator[Tensor], rate: Callable[[int], float], progress: Progress, part: Path
+    vae: AutoencoderKL,
+    losses: Iterator[Tensor],
+    rate: Callable[[int], float],
+    progress: Progress,
+    part: Path,
 ) -> None:
     """Train on `losses`, and leave `vae` with its averaged weights."""
     averaged = Averaged(vae, decay=0.99)

@@ -2,6 +2,7 @@
 
 Noise prediction over the noise schedule of SD 1.x, weighted by min-SNR (Hang et al. 2023), with
 empty captions in between for classifier-free guidance. Each caption is read once for two noises.
+The text encoder starts as `demo.training.words` leaves it, and is trained on.
 """
 
 import argparse
@@ -31,7 +32,7 @@ SHAPE = UnetShape(
     levels=(Level(64, (0,), (0, 0)), Level(96, (1,), (1, 1)), Level(128, (1,), (1, 1))),
     mid=1,
 )
-STEPS, CAPTIONS, NOISES = 4000, 16, 2
+STEPS, CAPTIONS, NOISES = 3400, 16, 2
 LEARNING_RATE = 1e-3
 EMPTY_SHARE = 0.1
 STRANGE_SHARE = 0.05  # of captions, with a word in them that says nothing
@@ -122,10 +123,14 @@ def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
     ]
 
 
-def train(folder: Path, steps: int, seed: int) -> None:
+def train(folder: Path, steps: int, seed: int, start: Path | None) -> None:
+    """`start` has earlier weights, of which the U-Net is taken."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = Model()
+    if start is not None:
+        model.load_state_dict(torch.load(start))
+    model.text.load_state_dict(torch.load(folder / "words.pt"))
     averaged = Averaged(model, decay=0.998)
     optimizer = torch.optim.AdamW(parameter_groups(model), LEARNING_RATE, (0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
@@ -153,10 +158,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where latents are, and where to keep the result")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--start", type=Path, help="earlier weights of the U-Net")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train(given.folder, given.steps, given.seed)
+    train(given.folder, given.steps, given.seed, given.start)
 
 
 if __name__ == "__main__":

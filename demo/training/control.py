@@ -50,9 +50,7 @@ def from_base(model: base.Model) -> ControlNetModel:
 
 def predicted(model: base.Model, control: ControlNetModel, batch: Batch, hints: Tensor) -> Tensor:
     hint = hints[batch.chosen].float().expand(-1, 3, -1, -1)
-    skips, middle = control(
-        batch.x, batch.t, batch.tokens, controlnet_cond=hint, return_dict=False
-    )
+    skips, middle = control(batch.x, batch.t, batch.tokens, controlnet_cond=hint, return_dict=False)
     noise: Tensor = model.unet(
         batch.x,
         batch.t,

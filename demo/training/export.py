@@ -68,9 +68,7 @@ def load_base(folder: Path) -> base.Model:
 def best_autoencoder(folder: Path) -> dict[str, Tensor]:
     """With the decoder that was trained on alone, where it is."""
     final = folder / "autoencoder_final.pt"
-    tensors: dict[str, Tensor] = torch.load(
-        final if final.exists() else folder / "autoencoder.pt"
-    )
+    tensors: dict[str, Tensor] = torch.load(final if final.exists() else folder / "autoencoder.pt")
     return tensors
 
 

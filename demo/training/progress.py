@@ -54,6 +54,8 @@ class Progress:
         if done % LOG_EVERY == 0 or done == self._steps:
             recent = self._losses[-LOG_EVERY:]
             seconds = time.monotonic() - self._start
-            line = f"step {done}/{self._steps} loss {sum(recent) / len(recent):.4f} {seconds:.0f} s\n"
+            line = (
+                f"step {done}/{self._steps} loss {sum(recent) / len(recent):.4f} {seconds:.0f} s\n"
+            )
             with self._path.open("a") as file:
                 file.write(line)
