@@ -73,7 +73,7 @@ class Answers:
         entry = {
             "node_id": output.node_id,
             "type": output.type,
-            "url": base_url + self._outputs.url(record.owner, record.id, output),
+            "url": self._outputs.url(record.owner, record.id, output, base_url),
             "filename": output.filename,
             "subfolder": output.subfolder,
             "width": output.width,
@@ -89,7 +89,7 @@ class Answers:
 
     def _text(self, record: JobRecord, output: StoredOutput) -> str | None:
         try:
-            content = self._outputs.path(record.owner, record.id, output.location).read_bytes()
+            content = self._outputs.read(record.owner, record.id, output.location)
         except MissingOutputError:  # retention has taken it; the rest of the answer stands
             return None
         return base64.b64encode(content).decode()
@@ -102,9 +102,9 @@ def summary(record: JobRecord, base_url: str) -> dict[str, Any]:
         "status": record.status,
         "priority": record.priority,
         "track_id": record.track_id,
-        "created_at": _iso(record.created_s),
-        "started_at": _iso(record.started_s),
-        "ended_at": _iso(record.ended_s),
+        "created_at": iso(record.created_s),
+        "started_at": iso(record.started_s),
+        "ended_at": iso(record.ended_s),
         **_links(record, base_url),
     }
 
@@ -148,7 +148,8 @@ def _links(record: JobRecord, base_url: str) -> dict[str, str]:
     }
 
 
-def _iso(time_s: float | None) -> str | None:
+def iso(time_s: float | None) -> str | None:
+    """A time as answers have it."""
     if time_s is None:
         return None
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")

@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import admin, execute, files, health, jobs, nodes, workflows
+from api import admin, deliveries, execute, files, health, jobs, nodes, workflows
 from api.access import Access, LocalAccess
 from api.context import Context
 from api.errors import add_error_handlers
+from api.hosted import fetching, routes
+from api.hosted.options import HostedOptions
 from api.service import Service
 
 MOST_BODY_BYTES = 64 * 2**20
@@ -20,6 +22,7 @@ def create_app(
     access: Access | None = None,
     *,
     most_body_bytes: int = MOST_BODY_BYTES,
+    hosted: HostedOptions | None = None,
     manage_service: bool = True,
 ) -> FastAPI:
     """The application over a service.
@@ -40,7 +43,10 @@ def create_app(
         lifespan=lifespan if manage_service else None,
     )
     app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
-    for module in (execute, jobs, workflows, nodes, files, admin, health):
+    app.state.hosted = hosted or HostedOptions()
+    for module in (execute, jobs, deliveries, workflows, nodes, files, admin, health):
+        app.include_router(module.router)
+    for module in (fetching, routes):
         app.include_router(module.router)
     for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
         app.include_router(module.router, prefix="/api", include_in_schema=False)

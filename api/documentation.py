@@ -14,9 +14,11 @@ MEANINGS: Mapping[int, str] = {
     409: "The idempotency key came with another body before",
     413: "Over a size limit",
     415: "Unsupported media type",
+    416: "No byte of the file is in the range that was asked for",
     422: "The request cannot be done: every problem at once",
     429: "Over the rate or queue limit of this key; see Retry-After",
     500: "A fault of ours, with an error id",
+    501: "A part of the hosted API that is not served here",
     503: "The service is full and accepted nothing; see Retry-After",
 }
 

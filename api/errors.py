@@ -60,23 +60,13 @@ class InvalidFieldsError(ServiceError):
 
 
 @dataclass(eq=False)
-class ServiceFullError(ServiceError):
-    """All places in the queue are taken. Nothing was accepted."""
+class AbandonedError(ServiceError):
+    """A job that took every process down that ran it, or met only such as went down."""
 
-    status = 503
-    code = "service_full"
-    template = "The service is full ({queued} jobs wait); try again in {retry_after_s} s."
-    queued: int
-    retry_after_s: int
-
-
-@dataclass(eq=False)
-class ServiceStoppedError(ServiceError):
-    """The process that had the job ended before the job did."""
-
-    status = 503
-    code = "service_stopped"
-    template = "The service was stopped before this job ended; post it again."
+    status = 500
+    code = "abandoned"
+    template = "The job was begun {times} times, and each time what ran it went down."
+    times: int
 
 
 @dataclass(eq=False)

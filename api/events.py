@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class JobEvent:
-    """One event; ids start at 1 and rise by 1."""
+    """One event; ids rise."""
 
     id: int
     type: str
@@ -17,13 +17,13 @@ class JobEvent:
 
 
 class EventLog:
-    """The last `kept` events of one job. Belongs to one event loop."""
+    """The last `kept` events of one job, numbered on from `last_id`. Belongs to one event loop."""
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: int, last_id: int = 0) -> None:
         self._events: deque[JobEvent] = deque(maxlen=kept)
         self._changed = asyncio.Event()
         self._closed = False
-        self.last_id = 0
+        self.last_id = last_id
 
     def add(self, type_: str, data: Mapping[str, Any]) -> None:
         """Number an event and wake who waits. Of previews only the newest is kept."""

@@ -2,29 +2,25 @@
 
 import asyncio
 import json
-import mimetypes
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Any, cast, get_args
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from starlette.datastructures import FormData, UploadFile
 
 from api.bodies import read_form, text_field
 from api.context import ActingOwner, InContext, Owner
 from api.documentation import errors, form_body
 from api.errors import one_field
+from api.file_response import file_response, headers
 from api.json_response import JsonResponse
-from graph.errors import ServiceError
+from storage.files import MissingFileError, StoredFile, read
 from storage.paths import UnsafePathError, relative_name
 from storage.pictures import repaint
 from storage.uploads import MissingInputError, Place, Uploads, UploadType, annotated
 
 FORM_BYTES = 1024 * 1024  # what the fields beside the file may take
-SHOWN = ("image/", "video/", "audio/")  # other types are downloads: a page must not run here
-NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 FIELDS: dict[str, dict[str, Any]] = {
     "image": {"type": "string", "format": "binary"},
     "type": {"enum": list(get_args(UploadType)), "default": "input"},
@@ -36,16 +32,6 @@ ORIGINAL = {"type": "string", "description": 'JSON: {"filename", "subfolder", "t
 DEFAULT_QUALITY = 90
 
 router = APIRouter(tags=["files"])
-
-
-@dataclass(eq=False)
-class MissingFileError(ServiceError):
-    """A file that /view does not find."""
-
-    status = 404
-    code = "file_not_found"
-    template = "There is no file {name!r}."
-    name: str
 
 
 @router.post(
@@ -88,6 +74,7 @@ async def upload_mask(request: Request, owner: ActingOwner, known: InContext) ->
 )
 async def view(
     *,
+    request: Request,
     owner: Owner,
     known: InContext,
     filename: str,
@@ -101,23 +88,27 @@ async def view(
     name, type_ = annotated(filename, type)
     place = Place(relative_name(name), subfolder, type_)
     try:
-        path = await asyncio.to_thread(uploads.find_place, owner, place)
+        file = await uploads.find(owner, place)
     except MissingInputError as error:
         raise MissingFileError(place.path[:200]) from error
     if preview or channel in {"rgb", "a"}:
-        return await asyncio.to_thread(_repainted, uploads, path, preview, channel)
-    return _sent(path)
+        return await asyncio.to_thread(_repainted, uploads, file, preview, channel)
+    return await file_response(uploads.files, file, request.headers)
 
 
 @router.get(
     "/outputs/{path:path}",
     summary="An output by its signed URL",
-    response_class=FileResponse,
-    responses=errors(403, 404),
+    response_class=Response,
+    responses=errors(403, 404, 416),
 )
-async def output(path: str, known: InContext, expires: int = 0, signature: str = "") -> Response:
-    """The URLs in answers lead here; they need no key and expire."""
-    return _sent(known.service.stores.outputs.signed_path(path, expires, signature))
+async def output(
+    path: str, request: Request, known: InContext, expires: int = 0, signature: str = ""
+) -> Response:
+    """The URLs in answers lead here; they need no key and expire. Parts of a file by `Range`."""
+    outputs = known.service.stores.outputs
+    file = await asyncio.to_thread(outputs.signed, path, expires, signature)
+    return await file_response(outputs.files, file, request.headers)
 
 
 async def _file(form: FormData) -> tuple[Place, bytes]:
@@ -163,21 +154,8 @@ def _wanted(preview: str, channel: str) -> tuple[str, int]:
     return format_, int(quality) if quality.isdecimal() else DEFAULT_QUALITY
 
 
-def _repainted(uploads: Uploads, path: Path, preview: str, channel: str) -> Response:
+def _repainted(uploads: Uploads, file: StoredFile, preview: str, channel: str) -> Response:
     format_, quality = _wanted(preview, channel)
-    with uploads.open_picture(path.name, path.read_bytes()) as picture:
+    with uploads.open_picture(file.key, read(uploads.files, file.key)) as picture:
         content = repaint(picture, format_, channel, min(quality, 100))
-    kind = f"image/{format_}"
-    return Response(content, media_type=kind, headers=_headers(path, kind))
-
-
-def _sent(path: Path) -> FileResponse:
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return FileResponse(path, media_type=kind, headers=_headers(path, kind))
-
-
-def _headers(path: Path, kind: str) -> dict[str, str]:
-    shown = kind.startswith(SHOWN) and "svg" not in kind
-    name = quote(path.name)
-    disposition = f"{'inline' if shown else 'attachment'}; filename*=utf-8''{name}"
-    return NO_SNIFFING | {"Content-Disposition": disposition}
+    return Response(content, headers=headers(file.key) | {"Content-Type": f"image/{format_}"})

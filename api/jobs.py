@@ -12,7 +12,7 @@ from api.context import ActingOwner, BaseUrl, InContext, JobId, Owner
 from api.documentation import errors
 from api.events import JobEvent
 from api.json_response import JsonResponse
-from api.schemas import Answer, JobPage
+from api.schemas import Answer, Deleted, JobPage
 from storage.jobs import JobFilter, JobStatus
 
 EVENT_STREAM = "text/event-stream"
@@ -60,6 +60,18 @@ async def jobs(
     """Newest first."""
     which = JobFilter(status, limit=limit)
     return JsonResponse(await known.service.jobs(owner, which, cursor=cursor, base_url=base_url))
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    summary="Delete a job",
+    response_model=Deleted,
+    responses=errors(401, 403, 404),
+)
+async def delete(owner: ActingOwner, job_id: JobId, known: InContext) -> JsonResponse:
+    """Stops it, and removes its record, its outputs and its webhooks."""
+    await known.service.delete(owner, job_id)
+    return JsonResponse({"status": "success", "id": job_id, "message": "The job is deleted."})
 
 
 @router.get(

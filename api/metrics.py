@@ -1,11 +1,22 @@
 """Figures for GET /metrics."""
 
+from typing import Protocol
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from api.job_queue import JobQueue
 from storage.jobs import JobRecord
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
+
+
+class Places(Protocol):
+    """How many jobs wait, and run."""
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def running(self) -> int: ...
 
 
 class ServiceMetrics:
@@ -35,7 +46,7 @@ class ServiceMetrics:
             "comfyray_jobs", "Jobs that wait or run.", ["state"], registry=self.registry
         )
 
-    def watch(self, queue: JobQueue) -> None:
+    def watch(self, queue: Places) -> None:
         """Read the queue whenever somebody asks for the figures."""
         self._places.labels("queued").set_function(lambda: queue.waiting)
         self._places.labels("running").set_function(lambda: queue.running)

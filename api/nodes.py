@@ -20,7 +20,7 @@ router = APIRouter(tags=["nodes"])
 )
 async def object_info(owner: Owner, known: InContext) -> JsonResponse:
     """ComfyUI's own route, file lists filled in."""
-    types = known.service.runner.object_info(owner)
+    types = await known.service.runner.object_info(owner)
     return JsonResponse(await asyncio.to_thread(dict, types))
 
 
@@ -32,5 +32,5 @@ async def object_info(owner: Owner, known: InContext) -> JsonResponse:
 )
 async def object_info_of(node_class: str, owner: Owner, known: InContext) -> JsonResponse:
     """An unknown class is an empty object, as in ComfyUI."""
-    types = known.service.runner.object_info(owner)
+    types = await known.service.runner.object_info(owner)
     return JsonResponse({node_class: types[node_class]} if node_class in types else {})

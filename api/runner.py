@@ -68,7 +68,7 @@ class Runner(Protocol):
         """
         ...
 
-    def object_info(self, owner: str) -> Mapping[str, Any]:
+    async def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, each entry made as it is read."""
         ...
 

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from api.errors import invalid_fields
@@ -39,6 +47,15 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int) else value
 
 
+def _printable(value: str) -> str:
+    if not value.isprintable():  # half of a character, or a NUL, that no database keeps
+        raise ValueError("it holds control characters")  # noqa: TRY003 - pydantic's way
+    return value
+
+
+Line = Annotated[str, AfterValidator(_printable)]
+
+
 class ExecuteRequest(BaseModel):
     """A workflow to run. Numbers and booleans may be strings ("0.5", "yes"); null is unset."""
 
@@ -61,9 +78,9 @@ class ExecuteRequest(BaseModel):
         description='Overrides: {"6": {"text": "..."}} or {"6.text": "..."}; a node by id, '
         "subgraph path, unique tail of it, title or App-Mode name.",
     )
-    webhook: str | None = Field(None, description="http(s) URL that gets the answer at the end.")
-    webhook_url: str | None = Field(None, description="The same as `webhook`.")
-    track_id: Annotated[str | None, BeforeValidator(_text)] = Field(
+    webhook: Line | None = Field(None, description="http(s) URL that gets the answer at the end.")
+    webhook_url: Line | None = Field(None, description="The same as `webhook`.")
+    track_id: Annotated[Line | None, BeforeValidator(_text)] = Field(
         None, description="Comes back in answers and in the webhook."
     )
     wait: float = Field(
@@ -76,6 +93,9 @@ class ExecuteRequest(BaseModel):
     base64: bool = Field(False, description="Pictures in the answer instead of URLs.")
     metadata: bool = Field(True, description="Workflow and prompt in PNG files.")
     dry_run: bool = Field(False, description="Validate and quote only.")
+    retain_inputs: bool = Field(
+        False, description="Keep the request, encrypted, after the job's end."
+    )
     priority: int = Field(0, ge=-10, le=10, description="Order within one owner's jobs.")
 
     @model_validator(mode="before")
@@ -227,6 +247,47 @@ class JobPage(BaseModel):
     status: Literal["success"]
     jobs: list[JobSummary]
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last.")
+
+
+class Attempt(BaseModel):
+    """One POST to the receiver: what it answered, or why there was no answer."""
+
+    at: str
+    took_s: float
+    status: int | None
+    problem: str | None
+
+
+class DeliveryEvent(BaseModel):
+    """A webhook. The receiver knows it by `event_id` (header `webhook-id`), however often sent."""
+
+    event_id: str
+    url: str
+    created_at: str
+    delivered_at: str | None
+    next_attempt_at: str | None = Field(description="null: it is not tried any more.")
+    attempts: list[Attempt]
+
+
+class Deliveries(BaseModel):
+    """A job's webhooks; none where no `webhook` was asked for, or the job has not ended."""
+
+    status: Literal["success"]
+    id: int
+    events: list[DeliveryEvent]
+
+
+class WebhookSecret(BaseModel):
+    status: Literal["success"]
+    secret: str = Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+
+
+class Deleted(BaseModel):
+    """The job is gone, with all that was kept of it."""
+
+    status: Literal["success"]
+    id: int
+    message: str
 
 
 Answer = Success | Processing | Failed

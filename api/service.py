@@ -2,46 +2,59 @@
 
 import asyncio
 import contextvars
-import hashlib
-import json
 import logging
+import secrets
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from api.acceptance import Acceptance
 from api.access import Caller
 from api.answers import Answers, Outlook
-from api.errors import ServiceStoppedError, message_body, one_field
+from api.errors import JobCancelledError, message_body
+from api.estimates import RunTimes
 from api.events import JobEvent
 from api.job_list import job_page
-from api.job_queue import JobQueue
-from api.job_run import Accepted, JobRun, Workplace
+from api.job_requests import JobRequests
+from api.job_run import JobRun, Workplace
 from api.metrics import ServiceMetrics
 from api.runner import Runner
 from api.schemas import ExecuteRequest
-from api.webhooks import deliver
+from api.watch import JobWatch
+from api.webhooks import DELAYS_S, Signer, Webhooks
+from api.worker import STOP_WAIT_S, Worker, WorkerLimits
 from storage.database import Database
-from storage.fetch import Fetcher, FetchError, checked_url
+from storage.encryption import Cipher
+from storage.fetch import Fetcher
 from storage.inputs import Inputs
-from storage.jobs import JobFilter, JobRecord, JobRecords, MissingJobError
+from storage.job_leases import JobLeases
+from storage.jobs import JobFilter, JobRecord, JobRecords, MissingJobError, QueueLimits
+from storage.outbox import Outbox, WebhookEvent
 from storage.outputs import OutputStore, StoredOutput
 from storage.uploads import Uploads
 
 LOG = logging.getLogger(__name__)
-STOP_WAIT_S = 10.0  # how long a cancel, or the service's end, waits for a job to stop
 SWEEP_EVERY_S = 600.0
+FINAL = frozenset({"success", "failed", "cancelled"})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much the service takes on."""
+    """How much the service takes on, and how it keeps time."""
 
     running: int = 4
-    queued: int = 256
+    queue: QueueLimits = field(default_factory=QueueLimits)
     deadline_s: float = 3600.0
     events_kept: int = 2000  # per job
     events_kept_s: float = 300.0  # after its end
     beat_s: float = 15.0  # a silent event stream gives a sign of life this often
+    lease_s: float = 15.0  # after which a job of a replica that died is taken up
+    look_s: float = 1.0  # how often a replica looks what others did
+    watch_s: float = 0.5  # how often it looks at jobs that somebody here waits for
+    retention_s: float = 7 * 24 * 3600.0
+    webhook_delays_s: tuple[float, ...] = DELAYS_S
 
 
 @dataclass(frozen=True)
@@ -50,14 +63,17 @@ class Stores:
 
     database: Database
     jobs: JobRecords
+    outbox: Outbox
     outputs: OutputStore
     uploads: Uploads
     inputs: Inputs
     fetcher: Fetcher
+    request_cipher: Cipher
+    webhook_signer: Signer
 
 
 class Service:
-    """Belongs to one event loop; `open` before use, `close` at the end.
+    """One replica's. Belongs to one event loop; `open` before use, `close` at the end.
 
     `base_url` makes the URLs in answers absolute; without one they are paths.
     """
@@ -72,31 +88,36 @@ class Service:
         self.runner = runner
         self.stores = stores
         self.metrics = metrics or ServiceMetrics()
-        self._limits = limits or Limits()
+        self._limits = limits = limits or Limits()
         self._answers = Answers(stores.outputs)
-        self._queue = JobQueue(running=self._limits.running, queued=self._limits.queued)
-        self._runs: dict[int, JobRun] = {}
         self._background: set[asyncio.Task[Any]] = set()
-        self.metrics.watch(self._queue)
+        self._times = RunTimes()
+        self._watch = JobWatch(stores.jobs, limits.watch_s)
+        self._leases = JobLeases(stores.database, secrets.token_hex(8), lease_s=limits.lease_s)
+        self._worker = self._make_worker(JobRequests(stores.request_cipher))
+        self._acceptance = self._make_acceptance(JobRequests(stores.request_cipher))
+        self.webhooks = Webhooks(
+            stores.outbox,
+            stores.fetcher,
+            stores.webhook_signer,
+            self._payload,
+            limits.webhook_delays_s,
+        )
+        self.metrics.watch(self._worker)
 
     async def open(self) -> None:
-        """Make ready; what an earlier process left unfinished is marked as failed."""
+        """Make ready, and take up what replicas that are gone left unfinished."""
         await self.stores.database.open()
-        left = await self.stores.jobs.fail_unfinished(message_body(ServiceStoppedError()))
-        if left:
-            LOG.warning("%d jobs of an earlier process were left unfinished", left)
-        self._spawn(self._sweep())
+        for work in (self._worker.work(), self.webhooks.work(), self._sweep()):
+            self._spawn(work)
 
     async def close(self) -> None:
-        """End all jobs, recording that the service stopped."""
-        unfinished = [run for run in self._runs.values() if not run.ended.done()]
-        for run in unfinished:
-            run.cancel(stopping=True)
-        if unfinished:
-            await asyncio.wait([run.ended for run in unfinished], timeout=STOP_WAIT_S)
+        """Stop, and leave unfinished jobs to the next replica."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._worker.close()
+        await self.webhooks.close()
         await self.stores.fetcher.close()
         await self.stores.database.close()
 
@@ -113,17 +134,19 @@ class Service:
         Raises:
             ServiceError: nothing was accepted.
         """
-        owner, request = caller.owner, ExecuteRequest.read(body)
+        request = ExecuteRequest.read(body)
         body = {name: value for name, value in body.items() if name != "key"}
         if request.dry_run:
-            quoted = await self.runner.prepare(owner, body)
-            return {"status": "success", "dry_run": True, "meta": quoted.meta, **quoted.quote}
-        record = _record(owner, request, body, idempotency_key)
-        record = await self._earlier(record) or await self._accept(record, request, body, base_url)
-        run = self._runs.get(record.id)
-        if run and request.wait_s > 0:
-            await asyncio.wait([run.ended], timeout=request.wait_s)
-        return await self.answer(owner, record.id, base_url=base_url)
+            quoted = await self.runner.prepare(caller.owner, body)
+            estimate = {"estimated_s": round(self._times.estimate_s(quoted.prompt), 2)}
+            meta = {"status": "success", "dry_run": True, "meta": quoted.meta}
+            return {**meta, **estimate, **quoted.quote}
+        record = await self._acceptance.accept(caller, request, body, idempotency_key, base_url)
+        if request.wait_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(request.wait_s):
+                    await self._until_ended(record)
+        return await self.answer(caller.owner, record.id, base_url=base_url)
 
     async def answer(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
         """The contract's fetch.
@@ -132,24 +155,47 @@ class Service:
             MissingJobError: the owner has no such job.
         """
         run, record = await self._find(owner, job_id)
-        outlook = run.outlook() if run and not record.ended else Outlook()
+        outlook = Outlook() if record.ended else await self._outlook(run, record)
         return await self._answers.answer(record, base_url, outlook)
 
     async def cancel(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
-        """Stop a job and answer for it; of one that has ended nothing changes.
+        """Stop a job, whichever replica runs it, and answer for it; an ended one stays as it is.
 
         Raises:
             MissingJobError: the owner has no such job.
         """
-        run, _ = await self._find(owner, job_id)
+        run, record = await self._find(owner, job_id)
+        if run:
+            run.cancel()
+        elif not record.ended and not await self._cancelled_in_line(record):
+            await self.stores.jobs.ask_to_cancel(record)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WAIT_S):
+                await self._until_ended(record)
+        return await self.answer(owner, job_id, base_url=base_url)
+
+    async def delete(self, owner: str, job_id: int) -> None:
+        """Stop a job and remove all that is kept of it.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        run, record = await self._find(owner, job_id)
         if run:
             run.cancel()
             await asyncio.wait([run.ended], timeout=STOP_WAIT_S)
-        return await self.answer(owner, job_id, base_url=base_url)
+        await self.stores.jobs.delete(owner, job_id)
+        self._worker.forget(job_id)
+        await asyncio.to_thread(self.stores.outputs.remove, owner, record.id)
 
-    def run(self, job_id: int) -> asyncio.Task[None]:
-        """What ends when the job, one of this process, has ended."""
-        return self._runs[job_id].ended
+    async def ended(self, owner: str, job_id: int) -> None:
+        """Until the job has ended, whichever replica runs it.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        _, record = await self._find(owner, job_id)
+        await self._until_ended(record)
 
     async def jobs(
         self, owner: str, which: JobFilter, *, cursor: str = "", base_url: str = ""
@@ -171,88 +217,130 @@ class Service:
     ) -> AsyncIterator[JobEvent | None]:
         """What happened after event `after`, and on as it happens; None is a sign of life.
 
-        The final event carries the answer. Long after a job's end only that one is left.
+        The final event carries the answer. Long after a job's end only that one is left; of a
+        job that another replica runs there are its place in line, its start and its end.
         """
-        run, record = await self._find(owner, job_id)
-        if run is None:
-            yield await self._final(
-                record, JobEvent(record.last_event, record.status, {}), base_url
-            )
-            return
-        async for event in run.log.after(after, self._limits.beat_s):
-            if event is None or event.type not in {"output", "success", "failed", "cancelled"}:
-                yield event
-            elif event.type == "output":
-                output = StoredOutput.from_json(event.data)
-                entry = self._answers.output(run.record, output, base_url)
-                yield JobEvent(event.id, event.type, entry)
+        while True:
+            run, record = await self._find(owner, job_id)
+            if run:
+                async for event in run.log.after(after, self._limits.beat_s):
+                    after = event.id if event else after
+                    yield event and await self._told(run, event, base_url)
+                if run.record.ended:
+                    return
+                await asyncio.sleep(self._limits.watch_s)  # lost: it goes on elsewhere, or here
+            elif record.ended:
+                yield await self._final(
+                    record, JobEvent(record.last_event, record.status, {}), base_url
+                )
+                return
             else:
-                yield await self._final(run.record, event, base_url)
+                async for event in self._elsewhere(record):
+                    yield event
+                after = max(after, 1)
 
-    async def _accept(
-        self, record: JobRecord, request: ExecuteRequest, body: Mapping[str, Any], base_url: str
-    ) -> JobRecord:
-        """Read the workflow, take a place, record the job, and only then start it."""
-        self._queue.check()
-        prepared = await self.runner.prepare(record.owner, body)
-        ticket = self._queue.enter(record.owner, record.priority)
+    async def _elsewhere(self, record: JobRecord) -> AsyncIterator[JobEvent | None]:
+        """What can be told of a job that does not run here, until it moves."""
+        position = (await self._outlook(None, record)).queue_position
+        yield JobEvent(1, "queued", {"queue_position": position})
+        moved = asyncio.create_task(self._watch.moved(record))
         try:
-            added = await self.stores.jobs.add(record)
-        except BaseException:
-            self._queue.leave(ticket)
-            raise
-        if added is not record:  # the same request came twice at once, and the other was faster
-            self._queue.leave(ticket)
-            return added
-        self._start(added, Accepted(request, prepared, ticket), base_url)
-        return added
+            while not (await asyncio.wait([moved], timeout=self._limits.beat_s))[0]:
+                yield None
+        finally:
+            moved.cancel()
 
-    def _start(self, record: JobRecord, accepted: Accepted, base_url: str) -> None:
-        place = Workplace(
-            self.runner,
-            self.stores.jobs,
-            self.stores.outputs,
-            self._queue,
-            self._limits.deadline_s,
-            self._limits.events_kept,
-        )
-        run = self._runs[record.id] = JobRun(record, accepted, place)
-        self.metrics.accepted.inc()
-        self._spawn(self._after(run, base_url))
+    async def _told(self, run: JobRun, event: JobEvent, base_url: str) -> JobEvent:
+        """An event of the log as it is told."""
+        if event.type == "output":
+            output = StoredOutput.from_json(event.data)
+            return replace(event, data=self._answers.output(run.record, output, base_url))
+        return await self._final(run.record, event, base_url) if event.type in FINAL else event
 
-    async def _after(self, run: JobRun, base_url: str) -> None:
-        """What follows a job's end: figures, the webhook, and in the end forgetting it."""
-        await asyncio.wait([run.ended])
-        record = run.record
-        self.metrics.ended(record)
-        if record.webhook:
-            body = await self._answers.answer(record, base_url, Outlook())
-            self._spawn(deliver(self.stores.fetcher, record.webhook, body))
-        await asyncio.sleep(self._limits.events_kept_s)
-        del self._runs[record.id]
+    async def _until_ended(self, record: JobRecord) -> None:
+        """Until the job has ended, wherever it runs, or is deleted."""
+        while not record.ended:
+            run = self._worker.run_of(record.id)
+            if run and not run.ended.done():
+                await asyncio.wait([run.ended])
+                record = run.record
+                continue
+            try:
+                record = await self.stores.jobs.get(record.owner, record.id)
+            except MissingJobError:
+                return
+            if not record.ended:
+                await self._watch.moved(record)
+
+    async def _cancelled_in_line(self, record: JobRecord) -> bool:
+        """End a job that waits; False where it does not wait any more."""
+        if record.status != "queued":
+            return False
+        cancelled = replace(record, status="cancelled")
+        return await self._worker.end_unrun(cancelled, message_body(JobCancelledError()))
+
+    async def _outlook(self, run: JobRun | None, record: JobRecord) -> Outlook:
+        estimate_s = record.estimate_s
+        if run or record.status == "running":
+            spent_s = time.time() - (record.started_s or record.created_s)
+            return Outlook(0, max(estimate_s - spent_s, 0.25))
+        standing = await self._leases.standing(record)
+        return Outlook(standing.position, standing.ahead_s / max(1, standing.running) + estimate_s)
 
     async def _find(self, owner: str, job_id: int) -> tuple[JobRun | None, JobRecord]:
-        run = self._runs.get(job_id)
+        run = self._worker.run_of(job_id)
         if run is None:
             return None, await self.stores.jobs.get(owner, job_id)
         if run.record.owner != owner:
             raise MissingJobError(str(job_id))
         return run, run.record
 
-    async def _earlier(self, record: JobRecord) -> JobRecord | None:
-        if record.idempotency_key is None:
-            return None
-        key, body_hash = record.idempotency_key, record.body_hash or ""
-        return await self.stores.jobs.replayed(record.owner, key, body_hash)
-
     async def _final(self, record: JobRecord, event: JobEvent, base_url: str) -> JobEvent:
         answer = await self._answers.answer(record, base_url, Outlook(), inline=False)
         return JobEvent(event.id, event.type, answer)
 
+    async def _payload(self, event: WebhookEvent) -> dict[str, Any]:
+        record = await self.stores.jobs.get(event.owner, event.job_id)
+        return await self._answers.answer(record, event.base_url, Outlook())
+
+    def _moved(self, record: JobRecord) -> None:
+        """A job began, ended, or was lost here."""
+        self._watch.tell(record.id)
+        if record.ended:
+            self.metrics.ended(record)
+            if record.webhook:
+                self.webhooks.wake()
+
     async def _sweep(self) -> None:
         while True:
+            await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
             await asyncio.to_thread(self.stores.outputs.sweep)
             await asyncio.sleep(SWEEP_EVERY_S)
+
+    def _make_worker(self, requests: JobRequests) -> Worker:
+        limits = self._limits
+        place = Workplace(
+            self.runner,
+            self.stores.jobs,
+            self.stores.outputs,
+            limits.deadline_s,
+            limits.events_kept,
+            self._times.learn,
+        )
+        kept = WorkerLimits(limits.running, limits.look_s, limits.events_kept_s)
+        return Worker(place, self._leases, requests, kept, self._moved)
+
+    def _make_acceptance(self, requests: JobRequests) -> Acceptance:
+        return Acceptance(
+            self.runner,
+            self.stores.jobs,
+            self._worker,
+            self._leases,
+            requests,
+            self._times,
+            self._limits.queue,
+            self.metrics,
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run in the background, apart from whatever request is being served."""
@@ -260,27 +348,3 @@ class Service:
         task = loop.create_task(work, context=contextvars.Context())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def _record(
-    owner: str, request: ExecuteRequest, body: Mapping[str, Any], idempotency_key: str | None
-) -> JobRecord:
-    _check_callback(request.callback)
-    canonical = json.dumps(body, sort_keys=True, default=str).encode()
-    return JobRecord(
-        owner,
-        priority=request.priority,
-        track_id=request.track_id,
-        webhook=request.callback,
-        idempotency_key=idempotency_key,
-        body_hash=hashlib.sha256(canonical).hexdigest() if idempotency_key else None,
-    )
-
-
-def _check_callback(url: str | None) -> None:
-    if url is None:
-        return
-    try:
-        checked_url(url)
-    except FetchError as error:
-        raise one_field("webhook", f"{error.problem}", url) from error

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from api.webhooks import DELAYS_S
+
 GIB = 2**30
 
 
@@ -49,6 +51,20 @@ class Size(Part):
         return options | {"autoscaling_config": scaling}
 
 
+class HostedConfig(Part):
+    """The hosted API's endpoints, which are translations into workflows."""
+
+    aliases: dict[str, dict[str, str]] = Field(
+        default={},
+        description="Folder of models -> a name that clients use -> file. Of checkpoints, the "
+        "names default, realtime, inpaint and outpaint are used where a request names none.",
+    )
+    wait_s: float = Field(default=20, ge=0, le=60, description="How long an answer is held.")
+    errors_as_200: bool = Field(
+        default=False, description="Errors with HTTP 200, for clients that look at bodies alone."
+    )
+
+
 class RouterConfig(Size):
     """The ingress: HTTP, planning, results, outputs."""
 
@@ -58,6 +74,13 @@ class RouterConfig(Size):
     )
     max_running_jobs: PositiveInt = 16
     max_queued_jobs: PositiveInt = 1000
+    max_queued_jobs_per_owner: PositiveInt = 500
+    job_lease_s: PositiveFloat = Field(
+        default=15, description="After which the jobs of a router that died are taken up."
+    )
+    webhook_delays_s: tuple[PositiveFloat, ...] = Field(
+        default=DELAYS_S, description="Between the tries to deliver a webhook."
+    )
     job_timeout_s: PositiveFloat = 3600
     max_body_bytes: PositiveInt = 64 * 2**20
     max_upload_bytes: PositiveInt = 100 * 2**20
@@ -66,12 +89,14 @@ class RouterConfig(Size):
     reading_rate: str = Field(
         default="3000/minute", description="How often a key may ask for what it has."
     )
+    hosted: HostedConfig = HostedConfig()
 
 
 class EncoderConfig(Size):
-    """Text encoders. `lora_bytes` bounds the LoRA files kept in host memory."""
+    """Text and image encoders. `lora_bytes` bounds the LoRA files kept in host memory."""
 
     memory_bytes: PositiveInt = 3 * GIB
+    vision_bytes: PositiveInt = 3 * GIB  # of image encoders and what IP-Adapters make of them
     lora_bytes: PositiveInt = GIB // 4
     cache_bytes: PositiveInt = GIB // 4
 

@@ -1,4 +1,4 @@
-"""The ENCODE stage: text encoders."""
+"""The ENCODE stage: text encoders and image encoders."""
 
 from collections.abc import AsyncGenerator, Mapping
 from functools import partial
@@ -15,6 +15,7 @@ from graph.segment_run import Report
 
 if TYPE_CHECKING:
     from diffusion.encode import EncodeStage
+    from diffusion.vision_stage import VisionStage
 
 
 class PromptEncoder:
@@ -25,6 +26,7 @@ class PromptEncoder:
         from diffusion.encode import EncodeStage  # noqa: PLC0415
         from diffusion.lora import Loras  # noqa: PLC0415
         from diffusion.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
+        from diffusion.vision_stage import VisionStage  # noqa: PLC0415
 
         place = site.placement()
         open_weights = site.opener()
@@ -38,9 +40,16 @@ class PromptEncoder:
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
             embeddings=EmbeddingFiles(site.finder(), open_weights),
+            models_dir=site.models_dir,
+        )
+        vision = VisionStage(
+            open_weights,
+            dtype=place.text,
+            device=place.device,
+            budget_bytes=config.vision_bytes,
         )
         self._segments = SegmentRunner(
-            lambda node_id, report: NodeEncoding(encoders, node_id, report)
+            lambda node_id, report: NodeEncoding(encoders, vision, node_id, report)
         )
 
     async def run(
@@ -54,12 +63,17 @@ class PromptEncoder:
 class NodeEncoding:
     """The encode stage as one node sees it: what is left out of a prompt is told under its id."""
 
-    def __init__(self, stage: "EncodeStage", node_id: str, report: Report) -> None:
+    def __init__(
+        self, stage: "EncodeStage", vision: "VisionStage", node_id: str, report: Report
+    ) -> None:
         self._stage = stage
+        self._vision = vision
         self._node_id = node_id
         self._report = report
 
     def __getattr__(self, method: str) -> Any:
+        if hasattr(self._vision, method):
+            return getattr(self._vision, method)
         return partial(getattr(self._stage, method), warn=self._warn)
 
     def _warn(self, text: str) -> None:

@@ -9,6 +9,7 @@ from ray.serve.handle import DeploymentHandle
 from api.access import LOCAL, Access, Caller, LocalAccess
 from api.app import create_app
 from api.errors import error_body, known, unexpected
+from api.hosted.options import HostedOptions
 from api.key_access import KeyAccess
 from api.rates import Rates
 from api.service import Limits, Service
@@ -23,6 +24,7 @@ from graph.node import Stage
 from graph.nodes import load_node_types
 from storage.annotators import AnnotatorFolder
 from storage.database import Database
+from storage.jobs import QueueLimits
 from storage.keys import Keys
 from storage.model_checks import ModelChecks
 from storage.model_files import ModelFolders
@@ -66,15 +68,24 @@ class Router:
         )
         limits = Limits(
             running=config.max_running_jobs,
-            queued=config.max_queued_jobs,
+            queue=QueueLimits(config.max_queued_jobs, config.max_queued_jobs_per_owner),
             deadline_s=config.job_timeout_s,
+            lease_s=config.job_lease_s,
+            retention_s=config.retention_s,
+            webhook_delays_s=config.webhook_delays_s,
         )
         self._service = Service(runner, stores, limits)
         self._access = access(settings, config, stores.database)
         self._most_body_bytes = config.max_body_bytes
+        self._hosted = HostedOptions(**config.hosted.model_dump())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._service, self._access, most_body_bytes=self._most_body_bytes)
+        return create_app(
+            self._service,
+            self._access,
+            most_body_bytes=self._most_body_bytes,
+            hosted=self._hosted,
+        )
 
     async def execute(self, body: Mapping[str, Any], owner: str = LOCAL) -> dict[str, Any]:
         """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle.

@@ -37,6 +37,7 @@ from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow
 from storage.annotators import AnnotatorFolder
 from storage.inputs import Inputs
+from storage.media_types import media_type
 from storage.model_checks import ModelChecks
 from storage.model_files import ModelFolders
 from storage.outputs import JobOutputs
@@ -50,8 +51,7 @@ class OwnersFiles(Library):
     """The models folder, and one owner's uploads, as lists for combos."""
 
     folders: ModelFolders
-    inputs: Inputs
-    owner: str
+    names: tuple[str, ...]  # of the uploads
     checks: ModelChecks
     annotators: AnnotatorFolder
 
@@ -59,7 +59,7 @@ class OwnersFiles(Library):
         return list(self.folders.list(folder))
 
     def uploads(self, kind: str) -> list[str]:
-        return list(self.inputs.list(self.owner, kind))
+        return [name for name in self.names if media_type(name).startswith(f"{kind}/")]
 
     def find(self, folder: str, name: str) -> ModelFile:
         return self.folders.find(folder, name)
@@ -109,10 +109,10 @@ class WorkflowRunner:
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> PreparedWorkflow:
         """Read, override and validate the workflow of an execute body. Raises ServiceError."""
-        known = self._known_nodes(owner)
+        files = await self._files(owner)
+        known = self._known_nodes(files)
         workflow = await read(body.get("workflow"), known)
         workflow, applied = apply(workflow, body.get("inputs") or {}, known, random.Random())
-        files = self._files(owner)
         uploads = await self._uploads(owner, workflow)
         await self._read_headers(workflow)
         checked = validate(workflow, self.node_types, files, uploads)
@@ -148,29 +148,32 @@ class WorkflowRunner:
         )
         return await Execution(job.owner, folded, stages, self.cache, report).run()
 
-    def object_info(self, owner: str) -> Mapping[str, Any]:
+    async def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""
-        return ObjectInfo(self.node_types, self._files(owner))
+        return ObjectInfo(self.node_types, await self._files(owner))
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters of a workflow as JSON Schema."""
-        known = self._known_nodes(owner)
+        known = self._known_nodes(await self._files(owner))
         workflow = await read(body.get("workflow"), known)
         return await asyncio.to_thread(parameters, workflow, known)
 
     async def convert(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """A UI workflow in API format; `object_info` says the node types of another server."""
         theirs = body.get("object_info")
-        known = theirs if isinstance(theirs, Mapping) else self._known_nodes(owner)
+        ours = self._known_nodes(await self._files(owner))
+        known = theirs if isinstance(theirs, Mapping) else ours
         workflow = await read(body.get("workflow"), known)
         return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
 
-    def _files(self, owner: str) -> OwnersFiles:
-        return OwnersFiles(self.folders, self.inputs, owner, self.checks, self.annotators)
+    async def _files(self, owner: str) -> OwnersFiles:
+        names = await self.inputs.list(owner)
+        return OwnersFiles(self.folders, names, self.checks, self.annotators)
 
-    def _known_nodes(self, owner: str) -> Mapping[str, Any]:
+    def _known_nodes(self, files: OwnersFiles) -> Mapping[str, Any]:
         """Our node types, and ComfyUI's for what does not run here."""
-        return ChainMap(self.object_info(owner), self.comfyui_nodes)  # type: ignore[arg-type]
+        ours = ObjectInfo(self.node_types, files)
+        return ChainMap(ours, self.comfyui_nodes)  # type: ignore[arg-type]
 
     async def _uploads(self, owner: str, workflow: Workflow) -> Uploads:
         """The files that inputs of needed nodes name, or why they cannot be had."""

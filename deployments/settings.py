@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -27,8 +27,29 @@ class Settings(BaseSettings):
     encryption_key: SecretStr | None = Field(
         default=None,
         description="32 bytes in base64, or several parted by commas of which the first encrypts; "
-        "unset: a key that is made in the data folder.",
+        "unset: a key that is made in the data folder, and files stay plain.",
     )
     hub: Literal["on", "off"] = Field(
         default="off", description="on: preprocessors' weights that are missing are fetched."
     )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="whsec_ and base64: what webhooks are signed with, the owners' own secrets "
+        "being derived from it; unset: one that is made in the data folder.",
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="host or host:port, parted by commas: URLs of inputs and webhooks may lead "
+        "there although the address is not public.",
+    )
+    s3_bucket: str | None = Field(
+        default=None, description="Outputs and uploads go here; unset: into the data folder."
+    )
+    s3_endpoint: str | None = Field(default=None, description="Unset: Amazon's.")
+    s3_region: str | None = None
+    s3_prefix: str = Field(default="", description="What the names of all objects begin with.")
+    s3_encryption: Literal["AES256", "aws:kms"] | None = Field(
+        default=None, description="SSE-S3 or SSE-KMS; unset: as the bucket is set up."
+    )
+    s3_kms_key: str | None = Field(default=None, description="For aws:kms; unset: the account's.")
+    s3_link_s: PositiveInt = Field(default=3600, description="How long presigned URLs are good.")

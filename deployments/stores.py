@@ -3,14 +3,20 @@
 from pathlib import Path
 
 from api.service import Stores
+from api.webhooks import Signer
 from deployments.config import RouterConfig
 from deployments.settings import Settings
 from storage.database import Database
-from storage.encryption import parse_keys
-from storage.fetch import Fetcher
+from storage.earlier_outputs import EarlierOutputs
+from storage.encryption import Cipher, parse_keys
+from storage.fetch import Fetcher, FetchLimits
+from storage.files import Files
 from storage.inputs import Inputs
 from storage.jobs import JobRecords
+from storage.local_files import LocalFiles
+from storage.outbox import Outbox
 from storage.outputs import OutputStore
+from storage.sealing import Sealer
 from storage.signing import UrlSigner, load_key
 from storage.uploads import UploadLimits, Uploads
 
@@ -20,14 +26,25 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
     root = settings.data_dir.resolve()
     root.mkdir(parents=True, exist_ok=True)
     signer = UrlSigner(load_key(root / "url_key"))
-    outputs = OutputStore(root / "outputs", signer, retention_s=config.retention_s)
+    files = open_files(settings, root)
+    outputs = OutputStore(files, signer, retention_s=config.retention_s)
     database = Database(database_url(settings, root))
-    jobs = JobRecords(database)
-    fetcher = Fetcher()
+    outbox = Outbox(database)
+    jobs = JobRecords(database, [outbox])
+    fetcher = Fetcher(FetchLimits(allowed_hosts=allowed_hosts(settings)))
     limits = UploadLimits(most_bytes=config.max_upload_bytes)
-    uploads = Uploads(root / "uploads", outputs, limits)
+    earlier = EarlierOutputs(jobs, outputs)
+    uploads = Uploads(files, earlier, limits)
     return Stores(
-        database, jobs, outputs, uploads, Inputs(uploads, fetcher, jobs, outputs), fetcher
+        database=database,
+        jobs=jobs,
+        outbox=outbox,
+        outputs=outputs,
+        uploads=uploads,
+        inputs=Inputs(uploads, fetcher, earlier),
+        fetcher=fetcher,
+        request_cipher=Cipher(encryption_keys(settings, root), "job requests"),
+        webhook_signer=webhook_signer(settings, root),
     )
 
 
@@ -43,3 +60,40 @@ def encryption_keys(settings: Settings, root: Path) -> tuple[bytes, ...]:
     if settings.encryption_key is not None:
         return parse_keys(settings.encryption_key.get_secret_value())
     return (load_key(root / "encryption_key"),)
+
+
+def webhook_signer(settings: Settings, root: Path) -> Signer:
+    """With the setting's secret, or one that is made in the data folder at first use."""
+    if settings.webhook_secret is not None:
+        return Signer.from_text(settings.webhook_secret.get_secret_value())
+    return Signer(load_key(root / "webhook_secret"))
+
+
+def allowed_hosts(settings: Settings) -> frozenset[str]:
+    hosts = (host.strip().lower() for host in settings.allowed_hosts.split(","))
+    return frozenset(filter(None, hosts))
+
+
+def open_files(settings: Settings, root: Path) -> Files:
+    """The bucket of the settings, or the data folder, encrypted where a key is set.
+
+    Raises:
+        FileStoreError: the bucket cannot be used.
+    """
+    if settings.s3_bucket is None:
+        key = settings.encryption_key
+        return LocalFiles(root, Sealer(parse_keys(key.get_secret_value())) if key else None)
+    from storage.s3 import Bucket, S3Files  # noqa: PLC0415 - boto3 takes long to import
+
+    bucket = Bucket(
+        settings.s3_bucket,
+        settings.s3_endpoint,
+        settings.s3_region,
+        settings.s3_prefix,
+        settings.s3_encryption,
+        settings.s3_kms_key,
+        link_s=settings.s3_link_s,
+    )
+    files = S3Files(bucket)
+    files.check()
+    return files

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # importing diffusers' models takes seconds; whoever loads on
     from diffusers.models.controlnets.controlnet import ControlNetModel
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
+    from diffusion.image_prompts import CallImages
+
 KeysAndValues: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]  # by layer, each [B, T, D]
 
 MIDDLE = "mid_block."
@@ -37,6 +39,7 @@ class AttentionCall:
     size: tuple[int, int] = (0, 0)  # of the latents
     draws: Draws | None = None
     recorded: list[Tensor] = field(default_factory=list)  # [B, heads, T, T]
+    images: "CallImages | None" = None
 
     def has(self, kind: str) -> bool:
         return any(patch.kind == kind for patch in self.patches)
@@ -77,7 +80,11 @@ class PlacedAttention:
         else:
             keys, values = attn.to_k(hidden_states), attn.to_v(hidden_states)
         if encoder_hidden_states is not None:
-            return _projected(attn, _attention(attn, attn.to_q(hidden_states), keys, values))
+            queries = attn.to_q(hidden_states)
+            attended = _attention(attn, queries, keys, values)
+            if call.images is not None:
+                attended = call.images.added(self._place, attn.heads, queries, attended)
+            return _projected(attn, attended)
         if self._is_recorded(call):
             queries = attn.to_q(hidden_states)
             return _projected(attn, _recorded_attention(attn, queries, keys, values, call))

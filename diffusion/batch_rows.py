@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.conditioning import Embedding, Prompt
+from diffusion.conditioning import Prompt
 from diffusion.control import Control
 from diffusion.frame import Frame, repeat_to
 from graph.sampling import Rows
@@ -75,10 +75,12 @@ def _prompt(prompt: Prompt, rows: Rows, controls: Mapping[Control, Control]) -> 
     return replace(
         prompt,
         region=replace(prompt.region, mask=None if mask is None else _cut(mask, rows)),
-        embedding=Embedding(
-            _cut(embedding.context, rows),
-            None if embedding.y is None else _cut(embedding.y, rows),
-            None if embedding.concat is None else _cut(embedding.concat, rows),
+        embedding=replace(
+            embedding,
+            context=_cut(embedding.context, rows),
+            y=None if embedding.y is None else _cut(embedding.y, rows),
+            concat=None if embedding.concat is None else _cut(embedding.concat, rows),
+            references=tuple(_cut(reference, rows) for reference in embedding.references),
         ),
         shape=torch.Size((rows.stop - rows.start, *prompt.shape[1:])),
         controls=tuple(controls[control] for control in prompt.controls),

@@ -10,7 +10,7 @@ from diffusion.filling import copied
 from diffusion.tokenizer import END
 from diffusion.weights import Weights
 
-PartName = Literal["l", "g", "h"]
+PartName = Literal["l", "g", "h", "t5xxl"]
 
 # Each may hold one encoder. SD 1.x and 2.x; SDXL and its refiner; what ComfyUI saves; bare files.
 PREFIXES = (
@@ -144,13 +144,14 @@ def _renamed(part: Weights, key: str) -> dict[str, Tensor]:
     if key in AROUND:
         return {AROUND[key]: part[key]}
     if key.startswith("transformer.resblocks."):
-        return _layer(part, key)
+        return layer_tensors(part, key, "text_model.encoder.layers.")
     return {}
 
 
-def _layer(part: Weights, key: str) -> dict[str, Tensor]:
+def layer_tensors(part: Weights, key: str, layers: str) -> dict[str, Tensor]:
+    """What transformers, whose `layers` these are, makes of a tensor of one of OpenCLIP's."""
     index, _, rest = key.removeprefix("transformer.resblocks.").partition(".")
-    name = f"text_model.encoder.layers.{index}."
+    name = f"{layers}{index}."
     if rest.startswith("attn.in_proj_"):
         kind = rest.removeprefix("attn.in_proj_")
         thirds = part[key].chunk(3)

@@ -17,7 +17,9 @@ from torch.nn import functional
 
 from diffusion.concat import concat_channels
 from diffusion.controlled import lend_controls
+from diffusion.dit_conditions import transformer_extras
 from diffusion.frame import Frame, repeat_to
+from diffusion.unclip import KEY, unclip_vector
 from graph.errors import ServiceError
 from graph.values import Condition
 
@@ -106,6 +108,11 @@ class Embedding:
     context: Tensor  # [B or 1, T, D]
     y: Tensor | None  # [B or 1, Y], pooled text and sizes of SDXL and its refiner
     concat: Tensor | None  # [B, C, h, w], channels beside the latent's own
+    # Read by transformers alone:
+    guidance: float | None = None  # how strongly a distilled model follows the prompt
+    references: tuple[Tensor, ...] = ()  # [B or 1, C, h', w'], pictures to go by
+    reference_places: str = "offset"  # where they are put beside the picture
+    bias: Tensor | None = None  # [T, T + 1], what attention adds for text, and the picture's last
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,6 +279,7 @@ def _embedding(condition: Condition, name: str, frame: Frame) -> Embedding:
         context=_batched(condition.tokens, frame),
         y=None if frame.y_kind == "none" else _vector(condition, name, frame),
         concat=concat_channels(condition.extras, frame),
+        **(transformer_extras(condition, frame) if frame.y_kind == "pooled" else {}),
     )
 
 
@@ -282,13 +290,18 @@ def _batched(tensor: Tensor, frame: Frame) -> Tensor:
 
 
 def _vector(condition: Condition, name: str, frame: Frame) -> Tensor:
-    """The pooled text followed by the picture's sizes, each as a sinusoid.
+    """The pooled text, for U-Nets followed by the picture's sizes as sinusoids; or what was seen.
 
     (ComfyUI comfy/model_base.py, SDXL.encode_adm and SDXLRefiner.encode_adm)
     """
+    if frame.y_kind == "unclip":
+        seen = condition.extras.get(KEY, ())
+        return unclip_vector(seen, frame.y_width, frame.seed).to(frame.device)
     if condition.pooled is None:
         raise PooledTextMissingError(name)
     pooled = _batched(condition.pooled, frame)
+    if frame.y_kind == "pooled":
+        return pooled
     sizes = torch.tensor(_sizes(condition, name, frame), dtype=torch.float32)
     waves = sinusoids(sizes).flatten().to(frame.device).expand(len(pooled), -1)
     return torch.cat([pooled, waves], dim=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from graph.errors import ServiceError
-from graph.values import Condition, Conditioning
+from graph.values import Condition, Conditioning, Latent
 
 PX = 8  # pixels of a picture along one pixel of its latent
 
@@ -115,6 +115,16 @@ def zero_out(conditioning: Conditioning) -> Conditioning:
 def with_extras(conditioning: Conditioning, **extras: Any) -> Conditioning:
     """Conditionings that carry more, under ComfyUI's names."""
     return tuple(replace(c, extras={**c.extras, **extras}) for c in conditioning)
+
+
+def with_reference(conditioning: Conditioning, latent: Latent) -> Conditioning:
+    """Conditionings with one more picture to go by."""
+    return tuple(
+        with_extras(
+            (c,), reference_latents=(*c.extras.get("reference_latents", ()), latent.samples)
+        )[0]
+        for c in conditioning
+    )
 
 
 def _each(conditioning: Conditioning, **values: Any) -> Conditioning:

@@ -7,18 +7,22 @@ gets zeros. (ComfyUI comfy/controlnet.py, ControlBase; comfy/samplers.py)
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from diffusion.architecture import UnetShape
+from diffusion.dit_shapes import DitShape
 from diffusion.parts import Part
 from graph.errors import BadModelFile
 from graph.values import Condition, ControlNet, ControlUse
 
 if TYPE_CHECKING:
     from diffusion.frame import PercentSchedule
+
+
+ModelShape: TypeAlias = UnetShape | DitShape
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +71,8 @@ class LoadedControl(Protocol):
     def size(self) -> int:
         """Bytes."""
 
-    def misfit(self, unet: UnetShape) -> str | None:
-        """Why it cannot control such a U-Net, if so."""
+    def misfit(self, model: ModelShape) -> str | None:
+        """Why it cannot control a model of such a shape, if so."""
 
     def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> Any:
         """What a hint [B, H, W, C] says at a latent size; the same at every step."""
@@ -125,7 +129,7 @@ class Asked:
 def prepare_controls(
     conditions: Iterable[Condition],
     loaded: Mapping[ControlNet, LoadedControl],
-    unet: UnetShape,
+    unet: ModelShape,
     sampling: "PercentSchedule",
     latent: Tensor,
 ) -> dict[ControlUse, Control]:

@@ -18,9 +18,10 @@ from diffusion.controlnet_files import (
     load_control_lora,
     load_control_net,
 )
+from diffusion.models import LoadedModel
 from diffusion.residency import Residency, leased
 from diffusion.t2i_adapter import load_adapter
-from diffusion.unet import LoadedUnet, find_unet
+from diffusion.unet import FOR_UNETS, LoadedUnet, find_unet
 from diffusion.weights import Weights
 from graph.sampling import Guider
 from graph.values import ControlNet, ModelFile
@@ -46,7 +47,7 @@ class Controls:
 
     @asynccontextmanager
     async def leased(
-        self, guider: Guider, unet: LoadedUnet, unet_key: Hashable
+        self, guider: Guider, unet: LoadedModel, unet_key: Hashable
     ) -> AsyncIterator[Mapping[ControlNet, LoadedControl]]:
         """All that the conditions of `guider` are under, in memory until the block ends.
 
@@ -72,10 +73,12 @@ class Controls:
             known = self.control_loras[file] = is_control_lora(weights)
         return known
 
-    def _load(self, net: ControlNet, unet: LoadedUnet) -> LoadedControl:
+    def _load(self, net: ControlNet, unet: LoadedModel) -> LoadedControl:
         weights = self.open_weights(net.file)
         dtype, device = self.dtype, self.device
         if is_control_lora(weights):
+            if not isinstance(unet, LoadedUnet):
+                raise weights.bad(problem=FOR_UNETS)
             base = dict(unet.module.named_parameters())
             return load_control_lora(weights, base, unet.shape, dtype=dtype, device=device)
         below = self._base(net.base) if net.base and is_difference(weights) else None

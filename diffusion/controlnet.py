@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from diffusion.architecture import UnetShape
 from diffusion.attention import AttentionCall, cross_attention_layers, place_attention
-from diffusion.control import Asked, Residuals
+from diffusion.control import Asked, ModelShape, Residuals
+from diffusion.device import picture_layout
 from diffusion.parts import Contexts, vectors
+from diffusion.unet import FOR_UNETS
 from diffusion.union_control import UnionTypes, union_type_index
 from graph.errors import ServiceError
 from graph.values import ControlNet
@@ -65,7 +67,8 @@ class LoadedControlNet:
         if union is not None:
             told = Told(module.class_embedding, shape.y_dim or 0)
             module.class_embedding = told  # type: ignore[assignment]
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+        self._layout = picture_layout(module.conv_in.weight.device)
+        module.to(memory_format=self._layout)  # type: ignore[call-arg]
         place_attention(module)
         self._module = module
         self._dtype = module.conv_in.weight.dtype
@@ -76,8 +79,11 @@ class LoadedControlNet:
         """Bytes."""
         return sum(p.nbytes for part in self._parts for p in part.parameters())
 
-    def misfit(self, unet: UnetShape) -> str | None:
-        """Why it cannot control such a U-Net, if so."""
+    def misfit(self, model: ModelShape) -> str | None:
+        """Why it cannot control a model of such a shape, if so."""
+        if not isinstance(model, UnetShape):
+            return FOR_UNETS
+        unet = model
         own = self._shape
         if own.context_dim not in {0, unet.context_dim} or own.y_dim not in {None, unet.y_dim}:
             return (
@@ -105,7 +111,7 @@ class LoadedControlNet:
         embeddings = [q.of(guide.embedding) for q, guide in zip(asked, guides, strict=True)]
         sample = torch.cat([question.sample for question in asked])
         skips, middle = self._module(
-            sample.to(self._dtype, memory_format=torch.channels_last),
+            sample.to(self._dtype, memory_format=self._layout),
             torch.cat([question.timestep for question in asked]),
             encoder_hidden_states=parts[0].row.prompt.embedding.context[:1].to(self._dtype),
             controlnet_cond=torch.cat(embeddings),

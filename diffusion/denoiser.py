@@ -23,6 +23,8 @@ from diffusion.attention import (
 from diffusion.block_changes import changed_blocks
 from diffusion.conditioning import Prompt
 from diffusion.control import control_arguments
+from diffusion.device import picture_layout
+from diffusion.image_prompts import call_images
 from diffusion.parts import Contexts, Part, vectors
 from diffusion.rows import Row
 
@@ -68,8 +70,9 @@ class Denoiser:
         self._module = module
         self._dtype = dtype
         self._device = device
+        self._layout = picture_layout(device)
         # The stub of diffusers' wrapper knows no arguments.
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+        module.to(memory_format=self._layout)  # type: ignore[call-arg]
         place_attention(module)
         self._contexts = Contexts(cross_attention_layers(module), dtype)
         self._prompts: list[Prompts] = []
@@ -95,14 +98,14 @@ class Denoiser:
         for group in _groups(rows):
             for part, answer in self._answer([Part(row, 0, len(row.x)) for row in group]):
                 answers[id(part.row)].append(answer)
-        return [_whole(answers[id(row)]) for row in rows]
+        return [whole(answers[id(row)]) for row in rows]
 
     def _answer(self, parts: list[Part]) -> Iterator[tuple[Part, Tensor]]:
         """Answers in the order of `parts`, in as few calls as memory allows."""
         height, width = parts[0].row.x.shape[-2:]
         while parts:
             limit = self.limit(height, width)
-            chunk, rest = _fitting(parts, limit)
+            chunk, rest = fitting(parts, limit)
             try:
                 predictions = self._predict(chunk)
             except RuntimeError as error:
@@ -129,15 +132,21 @@ class Denoiser:
             p.row.sampling.input_scaling(p.row.sigma, x) for p, x in zip(parts, xs, strict=True)
         ]
         sample = torch.cat(scaled)
-        timesteps = _timesteps(parts).to(self._device)
+        timesteps = times_of(parts).to(self._device)
         if prompts.concat is not None:
             sample = torch.cat([sample, prompts.concat], dim=1)
         first = parts[0].row  # patched as all of them are
         size = (sample.shape[-2], sample.shape[-1])
-        call = AttentionCall(prompts.keys_and_values, first.patches, size, first.draws)
+        call = AttentionCall(
+            prompts.keys_and_values,
+            first.patches,
+            size,
+            first.draws,
+            images=call_images(parts, size),
+        )
         with changed_blocks(self._module, first.patches):
             output = self._module(
-                sample.to(self._dtype, memory_format=torch.channels_last),
+                sample.to(self._dtype, memory_format=self._layout),
                 timesteps,
                 encoder_hidden_states=prompts.context,
                 class_labels=prompts.y,
@@ -198,7 +207,7 @@ def _together(row: Row, group: list[Row]) -> bool:
     return math.lcm(*lengths) <= LONGEST_REPEAT * min(lengths)
 
 
-def _fitting(parts: Sequence[Part], limit: int) -> tuple[list[Part], list[Part]]:
+def fitting(parts: Sequence[Part], limit: int) -> tuple[list[Part], list[Part]]:
     """The first `limit` pictures of `parts`, and the rest."""
     fitting: list[Part] = []
     for place, part in enumerate(parts):
@@ -212,7 +221,7 @@ def _fitting(parts: Sequence[Part], limit: int) -> tuple[list[Part], list[Part]]
     return fitting, []
 
 
-def _timesteps(parts: Sequence[Part]) -> Tensor:
+def times_of(parts: Sequence[Part]) -> Tensor:
     """[N], float32."""
     times = [p.row.sampling.timestep(p.row.sigma).float().expand(p.count) for p in parts]
     return torch.cat(times)
@@ -224,7 +233,7 @@ def _hand_out(recorded: Sequence[Tensor], parts: Sequence[Part]) -> None:
             part.row.recorded.append(own)
 
 
-def _whole(answers: list[Tensor]) -> Tensor:
+def whole(answers: list[Tensor]) -> Tensor:
     return answers[0] if len(answers) == 1 else torch.cat(answers)
 
 

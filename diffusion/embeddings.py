@@ -15,7 +15,12 @@ from graph.values import ModelFile
 FOLDER = "embeddings"
 EXTENSIONS = ("", ".safetensors", ".pt", ".bin")  # in the order in which ComfyUI tries them
 # What a file calls the vectors for one CLIP; the first are files for SDXL.
-NAMES: Mapping[PartName, str] = {"l": "clip_l", "g": "clip_g", "h": "clip_h"}
+NAMES: Mapping[PartName, str] = {
+    "l": "clip_l",
+    "g": "clip_g",
+    "h": "clip_h",
+    "t5xxl": "t5xxl",
+}
 BUNDLE = "bundle_emb."  # several embeddings that OneTrainer put in one file
 
 FindFile: TypeAlias = Callable[[str, str], ModelFile]  # folder, name; raises MissingModelFile
@@ -68,7 +73,7 @@ class Lookup:
     def __call__(self, name: str) -> Tensor | None:
         """As the embeddings; a file that cannot be read is as good as none."""
         word = name.strip(",")
-        part = f"CLIP-{self._part.upper()}"
+        part = "T5" if self._part == "t5xxl" else f"CLIP-{self._part.upper()}"
         self._missed[word] = f"Embedding {word!r} is not there or not made for {part}: ignored"
         try:
             vectors = self._embeddings(name)

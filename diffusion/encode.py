@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -14,7 +15,8 @@ import torch
 from diffusion.clip_layout import PartName
 from diffusion.prompt import Embeddings, check_depth
 from diffusion.residency import Residency
-from diffusion.text_encoder import Encoded, Prompt, TextEncoder, load_text_encoder
+from diffusion.t5_tokenizer import T5Tokenizer, find_t5_tokenizer
+from diffusion.text_encoder import Encoded, Prompt, TextEncoder, Tokenizers, load_text_encoder
 from diffusion.tokenizer import ClipTokenizer
 from diffusion.weights import Weights
 from graph.errors import ServiceError
@@ -62,6 +64,7 @@ class EncodeStage:
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
         embeddings: Callable[[PartName, int], Embeddings] | None = None,
+        models_dir: Path | None = None,
     ) -> None:
         self._open = open_weights
         self._dtype = dtype
@@ -69,7 +72,8 @@ class EncodeStage:
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._embeddings = embeddings
-        self._tokenizer: ClipTokenizer | None = None
+        self._models_dir = models_dir
+        self._tokenizers: Tokenizers | None = None
         self._encoders: Residency[Clip, TextEncoder] = Residency(budget_bytes, lambda e: e.size)
         self._cache = _Cache(cache_bytes)
         self._waiting: OrderedDict[Clip, list[_Waiting]] = OrderedDict()
@@ -98,6 +102,32 @@ class EncodeStage:
         `sizes` has width, height, crop_w, crop_h, target_width and target_height, in pixels.
         """
         return await self._condition(clip, Prompt(text_g, text_l), sizes, warn)
+
+    async def encode_flux(
+        self,
+        clip: Clip,
+        *,
+        clip_l: str,
+        t5xxl: str,
+        guidance: float,
+        warn: Warn = unheard,
+    ) -> Conditioning:
+        """ComfyUI's CLIPTextEncodeFlux: a text for each encoder, and how strongly to follow it."""
+        prompt = Prompt(clip_l, text_t5=t5xxl)
+        return await self._condition(clip, prompt, {"guidance": guidance}, warn)
+
+    async def encode_sd3(
+        self,
+        clip: Clip,
+        *,
+        texts: Mapping[PartName, str],
+        padded: bool,
+        warn: Warn = unheard,
+    ) -> Conditioning:
+        """ComfyUI's CLIPTextEncodeSD3: a text for each encoder; empty ones may be left out."""
+        left_out = frozenset(part for part, text in texts.items() if not (text or padded))
+        prompt = Prompt(texts["g"], texts["l"], texts["t5xxl"], left_out)
+        return await self._condition(clip, prompt, {}, warn)
 
     async def encode_sdxl_refiner(
         self,
@@ -133,8 +163,8 @@ class EncodeStage:
         for change in clip.changes:
             if change.kind not in self._weight_changes:
                 raise UnknownChangeError(change.kind)
-        check_depth(prompt.text)  # before it shares a batch: a bad prompt fails alone
-        check_depth(prompt.text_l or "")
+        for text in prompt.texts:
+            check_depth(text)  # before it shares a batch: a bad prompt fails alone
         cached = self._cache.get((clip, prompt))
         if cached is not None:
             return cached
@@ -184,15 +214,19 @@ class EncodeStage:
         return self._encoders.lease_upon(base, load, loaded, change)
 
     def _load(self, clip: Clip) -> TextEncoder:
-        if self._tokenizer is None:
-            self._tokenizer = ClipTokenizer()
+        if self._tokenizers is None:
+            self._tokenizers = Tokenizers(ClipTokenizer(), cache(self._t5_tokenizer))
         return load_text_encoder(
             [self._open(file) for file in clip.files],
-            self._tokenizer,
+            self._tokenizers,
             dtype=self._dtype,
             device=self._device,
+            kind=clip.kind,
             embeddings=self._embeddings,
         )
+
+    def _t5_tokenizer(self) -> T5Tokenizer:
+        return T5Tokenizer(find_t5_tokenizer(self._models_dir))
 
 
 @dataclass(eq=False)

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from diffusion.unet import LatentFormat
+from diffusion.unet import LatentFormat, YKind
 from graph.values import ControlUse
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class Frame:
     sampling: PercentSchedule
     format: LatentFormat
     in_channels: int
-    y_kind: Literal["none", "sdxl", "refiner"] = "none"
+    y_kind: YKind = "none"
+    y_width: int = 0
+    seed: int = 0  # of the noise that is laid on what was seen in pictures
     controls: "Mapping[ControlUse, Control]" = field(default_factory=dict)
     scaled_concat: bool = False  # InstructPix2Pix pictures come in the model's scale, not the VAE's
 

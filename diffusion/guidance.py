@@ -56,7 +56,9 @@ class Guided:
             for prompt in self.prompts.get(name, ()) if name else ():
                 if prompt.applies(float(sigma)):
                     crop = x if prompt.box is None else prompt.box.crop(x)
-                    rows.append(Row(crop, sigma, prompt, self.sampling, patches, draws=draws))
+                    images = self.running.images_at(float(sigma), negative=place == 1)
+                    row = Row(crop, sigma, prompt, self.sampling, patches, draws=draws)
+                    rows.append(replace(row, images=images))
                     owners.append(place)
         answers = (yield from self._ask(rows)) if rows else []
         self._keep_records(names, owners, rows)

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from diffusion.attention_blur import blurred_where_attended
 from diffusion.rows import Asking
+from diffusion.skip_layers import skip_layer_guidance
 from graph.values import Change
 
 if TYPE_CHECKING:
@@ -248,6 +249,7 @@ AFTER: Mapping[str, Callable[[Change], After]] = MappingProxyType(
         "cfg_norm": cfg_norm,
         "perturbed_attention": perturbed_attention,
         "self_attention_guidance": self_attention,
+        "skip_layer_guidance": skip_layer_guidance,
     }
 )
 GUIDANCE_CHANGES = frozenset({*BEFORE, *COMBINE, *AFTER})

@@ -9,11 +9,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from diffusion.architecture import UnetShape
+from diffusion.dit_lora_keys import DitNames
+from diffusion.dit_shapes import DitShape
+from diffusion.float8 import TrueWeights
 from diffusion.lora_file import Lora, read_lora
 from diffusion.lora_keys import ClipNames, Names, UnetNames
 from diffusion.residency import Residency
@@ -23,12 +27,13 @@ from graph.errors import BadModelFile
 from graph.values import Change, ModelFile
 
 if TYPE_CHECKING:
+    from diffusion.models import LoadedModel
     from diffusion.text_encoder import TextEncoder
-    from diffusion.unet import LoadedUnet
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
 Laid: TypeAlias = tuple[Lora, float]  # at a strength
 M = TypeVar("M", bound=nn.Module)
+U = TypeVar("U", bound="LoadedModel")
 
 LORA = "lora"  # the kind of change; options: file, strength
 
@@ -40,25 +45,27 @@ class Loras:
         self._open = open_weights
         self._files: Residency[Hashable, Lora] = Residency(budget_bytes, lambda lora: lora.size)
 
-    def on_unet(self, base: "LoadedUnet", changes: Sequence[Change]) -> "LoadedUnet":
+    def on_unet(self, base: U, changes: Sequence[Change]) -> U:
         """`base` under LoRAs. Its `size` is what it does not share with `base`.
 
         Raises:
             BadModelFile: a file is damaged, or made for another kind of model.
         """
-        parameters = dict(base.module.named_parameters())
-        names = UnetNames(base.shape, tuple(parameters))
-        patched, warnings = self._patched(parameters, names, changes)
+        parameters = TrueWeights(base.module)
+        names = names_of(base.shape, tuple(parameters))
+        made, warnings = self._patched(parameters, names, changes)
+        patched = {name: parameters.stored(name, tensor) for name, tensor in made.items()}
+        module: Any = sharing_copy(base.module, patched)
         return replace(
             base,
-            module=sharing_copy(base.module, patched),
+            module=module,
             size=sum(tensor.nbytes for tensor in patched.values()),
             warnings=base.warnings + warnings,
         )
 
     def on_text_encoder(self, encoder: "TextEncoder", changes: Sequence[Change]) -> "TextEncoder":
         """As `on_unet`."""
-        own = {part.name: dict(part.module.named_parameters()) for part in encoder.parts}
+        own = {part.name: TrueWeights(part.module) for part in encoder.parts}
         parameters = {
             f"{part}.{name}": tensor for part in own for name, tensor in own[part].items()
         }
@@ -67,7 +74,11 @@ class Loras:
         parts = []
         for part in encoder.parts:
             start = f"{part.name}."
-            laid = {n.removeprefix(start): t for n, t in patched.items() if n.startswith(start)}
+            laid = {
+                name: own[part.name].stored(name, tensor)
+                for full, tensor in patched.items()
+                if full.startswith(start) and (name := full.removeprefix(start))
+            }
             parts.append(replace(part, module=sharing_copy(part.module, laid)))
         return replace(
             encoder,
@@ -92,6 +103,13 @@ class Loras:
 
     def _lease(self, file: ModelFile, names: Names) -> AbstractContextManager[Lora]:
         return self._files.lease((file, names), lambda: read_lora(self._open(file), names))
+
+
+def names_of(shape: UnetShape | DitShape, names: tuple[str, ...]) -> Names:
+    """What files may call the weights of a model of this shape."""
+    if isinstance(shape, UnetShape):
+        return UnetNames(shape, names)
+    return DitNames(shape, names)
 
 
 @torch.no_grad()

@@ -1,11 +1,12 @@
 """One LoRA file, read for one kind of model: its patches by parameter, and what it is not."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from diffusion.lora_keys import Names, Parts, by_stem
+from diffusion.cut_patches import cut_patch
+from diffusion.lora_keys import Names, Parts, Target, by_stem
 from diffusion.lycoris import Delta, Generalized, Hadamard, Kronecker, LowRank
 from diffusion.weight_patches import (
     Added,
@@ -57,13 +58,22 @@ def read_lora(weights: Weights, names: Names) -> Lora:
         name = next((known[each] for each in names.stems(stem) if each in known), None)
         change = _Change(weights, stem, parts)
         if name is not None:
-            patches.update(change.patches(name, known.values()))
+            for changed, patch in change.patches(name, known.values()).items():
+                patches.update(_spread(patch, names.targets(changed)))
         unfit += [key for part, key in parts.items() if part not in change.read]
         size += change.size
     if unfit and not patches:
         problem = f"none of its {len(unfit)} keys fits this model, such as {min(unfit)!r}"
         raise weights.bad(problem=problem)
     return Lora(weights.file, patches, tuple(sorted(unfit)), size)
+
+
+def _spread(patch: WeightPatch, targets: Sequence[Target]) -> dict[str, WeightPatch]:
+    """A change to what several parameters are parts of, for each of them."""
+    return {
+        target.name: patch if target.cut is None else cut_patch(patch, target.cut)
+        for target in targets
+    }
 
 
 class _Change:

@@ -8,7 +8,9 @@ here, so that kohya's `lora_unet_down_blocks_0` and PEFT's `unet.down_blocks.0` 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
+
+from torch import Tensor
 
 from diffusion.architecture import UnetShape, module_names
 
@@ -31,6 +33,8 @@ ENDINGS: Mapping[str, str] = {
     ".lora_A.weight": "down",
     ".lora_B": "up",
     ".lora_A": "down",
+    ".up.weight": "up",
+    ".down.weight": "down",
     ".alpha": "alpha",
     ".dora_scale": "dora_scale",
     ".lora_magnitude_vector.default.weight": "magnitude",
@@ -69,6 +73,8 @@ LONE_PREFIXES = (
 )
 FIRST_PREFIXES = (*LONE_PREFIXES, "lora_te1_", "text_encoder_1.")
 SECOND_PREFIXES = ("lora_te2_", "text_encoder_2.base_model.model.", "text_encoder_2.")
+THIRD_PREFIXES = ("lora_te3_", "text_encoder_3.base_model.model.", "text_encoder_3.")
+T5 = "t5xxl"
 TEXT_STARTS = (
     "lora_te",
     "lora_prior_te",
@@ -97,6 +103,19 @@ def is_for_text(key: str) -> bool:
     return key.startswith(TEXT_STARTS)
 
 
+class Cut(Protocol):
+    """A part of a tensor: some of its rows, perhaps in another order."""
+
+    def of(self, tensor: Tensor) -> Tensor: ...
+
+
+class Target(NamedTuple):
+    """A parameter, and which part of a change to what it belongs to is for it; None is all."""
+
+    name: str
+    cut: Cut | None = None
+
+
 class Names(Protocol):
     """The weights that a file may change. Equal names read a file equally."""
 
@@ -110,6 +129,9 @@ class Names(Protocol):
 
     def stems(self, stem: str) -> Iterable[str]:
         """The flattened names that a stem of a file may stand for."""
+
+    def targets(self, name: str) -> list[Target]:
+        """The parameters that one of `parameters` stands for: itself, or those it is cut into."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +158,9 @@ class UnetNames:
     def stems(self, stem: str) -> Iterable[str]:
         return (flat(stem.removeprefix(p)) for p in UNET_PREFIXES if stem.startswith(p))
 
+    def targets(self, name: str) -> list[Target]:
+        return [Target(name)]
+
 
 @dataclass(frozen=True)
 class ClipNames:
@@ -154,18 +179,26 @@ class ClipNames:
         }
 
     def stems(self, stem: str) -> Iterable[str]:
-        parts = [part for part, _ in self.names]
-        for part, prefixes in zip(parts, _prefixes(parts), strict=True):
-            for prefix in (*prefixes, f"text_encoders.clip_{part}.transformer."):
+        for part, prefixes in _prefixes([part for part, _ in self.names]).items():
+            file = part if part == T5 else f"clip_{part}"
+            for prefix in (*prefixes, f"text_encoders.{file}.transformer."):
                 if stem.startswith(prefix):
                     yield flat(f"{part}.{stem.removeprefix(prefix)}")
 
+    def targets(self, name: str) -> list[Target]:
+        return [Target(name)]
 
-def _prefixes(parts: Sequence[str]) -> Sequence[tuple[str, ...]]:
-    """What each of the CLIPs is called; alone, a CLIP-G is not the first of two."""
-    if len(parts) > 1:
-        return FIRST_PREFIXES, SECOND_PREFIXES
-    return (LONE_PREFIXES if parts == ["g"] else FIRST_PREFIXES,)
+
+def _prefixes(parts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What each of the networks is called; alone, a CLIP-G is not the first of two."""
+    clips = [part for part in parts if part != T5]
+    if len(clips) > 1:
+        prefixes = dict(zip(clips, (FIRST_PREFIXES, SECOND_PREFIXES), strict=True))
+    else:
+        prefixes = {c: LONE_PREFIXES if parts == ["g"] else FIRST_PREFIXES for c in clips}
+    if T5 in parts:  # the second or the third, as trainers count Flux's
+        prefixes[T5] = THIRD_PREFIXES if len(clips) > 1 else (*SECOND_PREFIXES, *THIRD_PREFIXES)
+    return prefixes
 
 
 def flat(name: str) -> str:

@@ -9,15 +9,18 @@ which the longest start that fits a weight counts; names of U-Nets are LDM's.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from diffusion.architecture import module_names
+from diffusion.architecture import UnetShape, module_names
+from diffusion.dit_keys import pieces
+from diffusion.dit_shapes import DitShape
+from diffusion.float8 import TrueWeights
 from diffusion.lora import LORA, Loras, OpenWeights, sharing_copy
+from diffusion.models import LoadedModel, load_model
 from diffusion.text_encoder import TextEncoder, load_text_encoder
-from diffusion.unet import LoadedUnet, load_unet
 from graph.values import Change
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 MERGE = "merge"
 WEIGHT_CHANGES = (LORA, MERGE)
+M = TypeVar("M", bound=LoadedModel)
 Shares: TypeAlias = Sequence[tuple[str, float, float]]
 NOT_MERGED = (".position_ids", ".logit_scale")  # of text encoders
 
@@ -36,7 +40,7 @@ class WeightChanges:
         self._open = open_weights
         self._loras = loras
 
-    def on_unet(self, base: LoadedUnet, changes: Sequence[Change]) -> LoadedUnet:
+    def on_unet(self, base: M, changes: Sequence[Change]) -> M:
         """`base` under changes. Its `size` is what it does not share with `base`.
 
         Raises:
@@ -63,21 +67,22 @@ class WeightChanges:
         pairs = zip(encoder.parts, laid_on.parts, strict=True)
         return replace(encoder, size=sum(own_bytes(a.module, b.module) for a, b in pairs))
 
-    def _merged_unet(self, unet: LoadedUnet, change: Change) -> LoadedUnet:
+    def _merged_unet(self, unet: M, change: Change) -> M:
         other = self._other_unet(change["other"], unet)
-        ldm = {theirs: name for name, theirs in module_names(unet.shape).items()}
+        ldm = file_names(unet.shape)
         patched = merged(
             unet.module, other.module, change["shares"], lambda name: ldm_name(name, ldm)
         )
         warnings = (*unet.warnings, *other.warnings)
-        return replace(unet, module=sharing_copy(unet.module, patched), warnings=warnings)
+        module: Any = sharing_copy(unet.module, patched)
+        return replace(unet, module=module, warnings=warnings)
 
-    def _other_unet(self, model: "Model", like: LoadedUnet) -> LoadedUnet:
+    def _other_unet(self, model: "Model", like: LoadedModel) -> LoadedModel:
         weights = self._open(model.file)
-        own = next(like.module.parameters())
-        other = load_unet(weights, dtype=own.dtype, device=own.device)
+        own = computing(like.module)
+        other = load_model(weights, dtype=own.dtype, device=own.device)
         if other.family != like.family:
-            problem = f"its U-Net is of the family {other.family}, and cannot merge with one of "
+            problem = f"its model is of the family {other.family}, and cannot merge with one of "
             raise weights.bad(problem=problem + like.family)
         changes = [change for change in model.changes if change.kind in WEIGHT_CHANGES]
         return self.on_unet(other, changes) if changes else other
@@ -95,9 +100,14 @@ class WeightChanges:
         return replace(encoder, parts=tuple(parts), warnings=(*encoder.warnings, *other.warnings))
 
     def _other_encoder(self, clip: "Clip", like: TextEncoder) -> TextEncoder:
-        own = next(like.parts[0].module.parameters())
-        files = [self._open(file) for file in clip.files]
-        other = load_text_encoder(files, like.tokenizer, dtype=own.dtype, device=own.device)
+        own = computing(like.parts[0].module)
+        other = load_text_encoder(
+            [self._open(file) for file in clip.files],
+            like.tokenizers,
+            dtype=own.dtype,
+            device=own.device,
+            kind=clip.kind,
+        )
         return self.on_text_encoder(other, clip.changes) if clip.changes else other
 
 
@@ -110,16 +120,16 @@ def merged(
     A weight of which the other has none stays as it is; where the shapes differ, as for the first
     layer of an inpainting model, it has its own share alone, as in ComfyUI.
     """
-    theirs: Mapping[str, Tensor] = dict(other.named_parameters())
+    ours, theirs = TrueWeights(module), TrueWeights(other)
     patched = {}
-    for name, weight in module.named_parameters():
+    for name, weight in ours.items():
         own, others = share_of(named(name), shares)
         if name not in theirs or name.endswith(NOT_MERGED) or (own, others) == (1.0, 0.0):
             continue
         total = weight.float() * own
         if theirs[name].shape == weight.shape:
             total = total + theirs[name].float() * others
-        patched[name] = total.to(weight.dtype)
+        patched[name] = ours.stored(name, total.to(weight.dtype))
     return patched
 
 
@@ -128,6 +138,18 @@ def share_of(name: str, shares: Shares) -> tuple[float, float]:
     fitting = [share for share in shares if name.startswith(share[0])]
     _, own, other = max(fitting, key=lambda share: len(share[0]))
     return own, other
+
+
+def file_names(shape: UnetShape | DitShape) -> dict[str, str]:
+    """diffusers' name of a module -> that of the model's own file, which merges go by."""
+    if isinstance(shape, UnetShape):
+        return {theirs: name for name, theirs in module_names(shape).items()}
+    return {piece.module: piece.source for piece in pieces(shape)}
+
+
+def computing(module: nn.Module) -> Tensor:
+    """A parameter in the precision that a module computes in: its last one is never narrower."""
+    return list(module.parameters())[-1]
 
 
 def ldm_name(name: str, ldm: Mapping[str, str]) -> str:

@@ -126,6 +126,10 @@ def own_sampling(own: Parameterization) -> ModelSampling:
     """What the checkpoint was trained with."""
     if own.kind in ("eps", "v"):
         return discrete("v" if own.kind == "v" else "eps", zsnr=own.zsnr)
+    if own.kind == "flow":
+        return flow(shift=own.shift, multiplier=own.multiplier)
+    if own.kind == "flux":
+        return flux(shift=own.shift)
     assert own.sigma_min is not None
     assert own.sigma_max is not None
     return continuous_edm(

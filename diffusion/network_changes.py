@@ -7,13 +7,14 @@ import torch
 
 from diffusion.block_changes import BLOCK_CHANGES, DOWNSCALE
 from diffusion.guidance_changes import row_patches
+from diffusion.image_prompts import IMAGE_CHANGES, JobImage, RowImage
 from diffusion.model_sampling import ModelSampling
 from diffusion.step_caches import CACHE_CHANGES, EasyCache, start_easycache
 from diffusion.token_changes import TOKEN_CHANGES, Draws
 from graph.values import Change
 
 RUN_CHANGES = frozenset({*BLOCK_CHANGES, *TOKEN_CHANGES})
-NETWORK_CHANGES = RUN_CHANGES | CACHE_CHANGES
+NETWORK_CHANGES = RUN_CHANGES | CACHE_CHANGES | IMAGE_CHANGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +25,16 @@ class RunChanges:
     spans: tuple[tuple[float, float], ...] = ()  # of each, from sigma to sigma
     generator: torch.Generator | None = None
     cache: EasyCache | None = None
+    images: tuple[JobImage, ...] = ()
 
     def at(self, sigma: float) -> tuple[Change, ...]:
         """Those that hold at a noise level."""
         pairs = zip(self.changes, self.spans, strict=True)
         return tuple(change for change, (start, end) in pairs if end <= sigma <= start)
+
+    def images_at(self, sigma: float, *, negative: bool) -> tuple[RowImage, ...]:
+        """The image prompts at a noise level, as prompts of one side go by them."""
+        return tuple(RowImage(image, negative) for image in self.images if image.applies(sigma))
 
     def draws(self) -> Draws | None:
         """What one question's rows draw from."""
@@ -36,7 +42,10 @@ class RunChanges:
 
 
 def start_run_changes(
-    changes: Iterable[Change], sampling: ModelSampling, draw: Callable[[], torch.Generator]
+    changes: Iterable[Change],
+    sampling: ModelSampling,
+    draw: Callable[[], torch.Generator],
+    images: tuple[JobImage, ...] = (),
 ) -> RunChanges:
     """Fresh changes for one job, which draws from what `draw` gives."""
     laid = tuple(changes)
@@ -47,6 +56,7 @@ def start_run_changes(
         tuple(_span(change, sampling) for change in run),
         draw() if draws else None,
         start_easycache(laid, sampling),
+        images,
     )
 
 

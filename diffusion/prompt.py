@@ -12,13 +12,14 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from diffusion.tokenizer import END, START, ClipTokenizer
+from diffusion.tokenizer import END, START
 from graph.errors import ServiceError
 
 Token: TypeAlias = int | Tensor  # an id, or a learned vector [D] in its place
 Weighted: TypeAlias = tuple[Token, float]
 # A learned embedding's vectors [N, D] by name, None if there is none of that name and width.
 Embeddings: TypeAlias = Callable[[str], Tensor | None]
+Tokenizer: TypeAlias = Callable[[str], list[int]]  # token ids of a text, and nothing around them
 
 CHUNK = 77
 ROOM = CHUNK - 2  # between the start and the end token
@@ -118,21 +119,31 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start:]
 
 
+def groups(text: str, tokenizer: Tokenizer, embeddings: Embeddings) -> list[list[Weighted]]:
+    """The tokens of a prompt, in the groups that belong together.
+
+    Raises:
+        PromptDepthError: parentheses nest too deep.
+    """
+    found: list[list[Weighted]] = []
+    for segment, weight in segments(text):
+        for word in _split_at_embeddings(segment):
+            vectors, rest = _embedding(word, embeddings)
+            found.append([(vector, weight) for vector in vectors])
+            found.append([(token, weight) for token in tokenizer(rest)])
+    return found
+
+
 def chunks(
-    text: str, tokenizer: ClipTokenizer, *, pad: int, embeddings: Embeddings = no_embeddings
+    text: str, tokenizer: Tokenizer, *, pad: int, embeddings: Embeddings = no_embeddings
 ) -> list[Chunk]:
     """The chunks of a prompt, at least one. `pad` is the id that fills them up.
 
     Raises:
         PromptDepthError: parentheses nest too deep.
     """
-    groups: list[list[Weighted]] = []
-    for segment, weight in segments(text):
-        for word in _split_at_embeddings(segment):
-            vectors, rest = _embedding(word, embeddings)
-            groups.append([(vector, weight) for vector in vectors])
-            groups.append([(token, weight) for token in tokenizer(rest)])
-    return [_closed(payload, pad) for payload in _packed(groups)]
+    read = groups(text, tokenizer, embeddings)
+    return [_closed(payload, pad) for payload in _packed(read)]
 
 
 def empty_chunk(pad: int) -> Chunk:

@@ -11,23 +11,26 @@ from torch.nn import functional
 from diffusion.batch_rows import frame_rows, prompt_rows, slice_of
 from diffusion.conditioning import prepare
 from diffusion.control import LoadedControl, prepare_controls
+from diffusion.dit_conditions import check_widths
 from diffusion.frame import Frame, process_in, repeat_to
 from diffusion.guidance import GUIDERS, Guided
 from diffusion.guidance_changes import start_changes
+from diffusion.image_prompts import prepare_images
+from diffusion.ip_adapter import ImageLayers
 from diffusion.model_changes import mask_function, model_sampling
 from diffusion.model_sampling import ModelSampling
+from diffusion.models import LoadedModel
 from diffusion.network_changes import start_run_changes
 from diffusion.noise import NoiseSource
 from diffusion.samplers import SAMPLERS
 from diffusion.samplers.protocol import SamplingContext
 from diffusion.sampling import Inpainting, Run
 from diffusion.step_caches import with_lazycache
-from diffusion.unet import LoadedUnet
 from graph.sampling import Noise, SampleRequest
-from graph.values import ControlNet, Latent
+from graph.values import ControlNet, Latent, ModelFile
 
 
-def latent_for(latent: Latent, unet: LoadedUnet) -> Latent:
+def latent_for(latent: Latent, unet: LoadedModel) -> Latent:
     """`latent`, of which an empty one gets as many channels as the model has.
 
     (ComfyUI comfy/sample.py, fix_empty_latent_channels)
@@ -41,19 +44,23 @@ def latent_for(latent: Latent, unet: LoadedUnet) -> Latent:
 def prepare_run(
     request: SampleRequest,
     latent: Latent,
-    unet: LoadedUnet,
+    unet: LoadedModel,
     device: torch.device,
     controls: Mapping[ControlNet, LoadedControl] = MappingProxyType({}),
+    *,
+    adapters: Mapping[ModelFile, ImageLayers] = MappingProxyType({}),
 ) -> Run:
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
     changes = guider.model.changes
+    check_widths(guider.conditionings, unet.shape.context_dim)
     sampling = model_sampling(unet.parameterization, changes)
     source = _noise_source(request, latent, device)
     noise = _initial_noise(request.noise, source)
-    frame = _frame(latent, unet, sampling, device)
+    frame = replace(_frame(latent, unet, sampling, device), seed=source.seed)
     conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
     used = prepare_controls(conditions, controls, unet.shape, sampling, frame.latent)
+    images = prepare_images(changes, adapters, unet, sampling, len(frame.latent))
     sigmas = request.sigmas.to("cpu", torch.float32)
     prompts = prepare(dict(guider.conditionings), replace(frame, controls=used))
     if request.rows is not None:
@@ -63,7 +70,7 @@ def prepare_run(
         dict(guider.scales),
         sampling,
         start_changes(changes),
-        start_run_changes(changes, sampling, source.after_initial),
+        start_run_changes(changes, sampling, source.after_initial, images),
         wants_uncond=sampler.wants_uncond,
     )
     redrawn = source.inpaint() if sampler.redraws_inpaint_noise else noise
@@ -102,7 +109,7 @@ def _initial_noise(noise: Noise, source: NoiseSource) -> Tensor:
 
 
 def _frame(
-    latent: Latent, unet: LoadedUnet, sampling: ModelSampling, device: torch.device
+    latent: Latent, unet: LoadedModel, sampling: ModelSampling, device: torch.device
 ) -> Frame:
     samples = latent.samples.to(device, torch.float32)
     if torch.count_nonzero(samples):  # an empty latent is not shifted
@@ -114,6 +121,7 @@ def _frame(
         unet.latent_format,
         unet.in_channels,
         unet.y_kind,
+        unet.shape.y_dim or 0,
         scaled_concat=unet.parameterization.kind == "v_edm",
     )
 

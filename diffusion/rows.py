@@ -7,6 +7,7 @@ from typing import TypeAlias, TypeVar
 from torch import Tensor
 
 from diffusion.conditioning import Prompt
+from diffusion.image_prompts import RowImage
 from diffusion.model_sampling import ModelSampling
 from diffusion.token_changes import Draws
 from graph.values import Change
@@ -25,6 +26,7 @@ class Row:
     patches: tuple[Change, ...] = ()  # how the network is run, where it differs from its weights'
     recorded: list[Tensor] = field(default_factory=list)  # what a patch wrote down on the way
     draws: Draws | None = None  # shared by the rows of one question, where patches draw
+    images: tuple[RowImage, ...] = ()  # image prompts that it goes by
     outputs: list[Tensor] | None = None  # where wanted, what the network itself said
 
 

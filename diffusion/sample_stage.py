@@ -17,26 +17,25 @@ from torch import Tensor
 
 from diffusion.batch_rows import latent_rows
 from diffusion.control_loading import Controls
-from diffusion.denoiser import Denoiser
 from diffusion.engine import Job, Report, StepEngine, Track
 from diffusion.frame import process_out
+from diffusion.image_loading import ImageAdapters
 from diffusion.model_changes import check_changes, model_sampling
 from diffusion.model_sampling import ModelSampling
+from diffusion.models import (
+    LoadedModel,
+    ModelDenoiser,
+    denoiser_of,
+    load_model,
+    parameterization_of,
+)
 from diffusion.noising import noised
 from diffusion.request import latent_for, prepare_run
 from diffusion.residency import Residency, leased
 from diffusion.sampling import sample
 from diffusion.schedules import ksampler_sigmas
 from diffusion.tiles import decode_tiled, encode_tiled
-from diffusion.unet import (
-    family_of,
-    LatentFormat,
-    LoadedUnet,
-    Parameterization,
-    find_unet,
-    load_unet,
-    read_parameterization,
-)
+from diffusion.unet import LatentFormat, Parameterization
 from diffusion.vae import LoadedVae, decode, encode, load_vae
 from diffusion.weights import Weights
 from graph.events import Warned
@@ -45,15 +44,15 @@ from graph.values import Change, Latent, Model, ModelFile, Vae
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
 Preview: TypeAlias = Callable[[LatentFormat, Tensor], bytes | None]
-ApplyChanges: TypeAlias = Callable[[LoadedUnet, Sequence[Change]], LoadedUnet]
+ApplyChanges: TypeAlias = Callable[[LoadedModel, Sequence[Change]], LoadedModel]
 
 
 @dataclass(frozen=True, eq=False)
 class ResidentUnet:
     """A diffusion model in memory, with what asks it."""
 
-    unet: LoadedUnet
-    denoiser: Denoiser
+    unet: LoadedModel
+    denoiser: ModelDenoiser
 
     @property
     def size(self) -> int:
@@ -91,6 +90,7 @@ class SampleStage:
         self._activation_bytes = activation_bytes
         self._resident: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
         self._controls = Controls(open_weights, self._resident, dtype, device)
+        self._images = ImageAdapters(open_weights, self._resident, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._parameterizations: dict[ModelFile, Parameterization] = {}
@@ -125,9 +125,17 @@ class SampleStage:
             if len(request.sigmas) == 0:
                 return own, own
             of = (resident.unet, (model.file, self._laid(model)))
-            async with self._controls.leased(request.guider, *of) as controls:
+            async with (
+                self._controls.leased(request.guider, *of) as controls,
+                self._images.leased(model) as images,
+            ):
                 run = await asyncio.to_thread(
-                    prepare_run, request, latent, resident.unet, self._device, controls
+                    partial(prepare_run, adapters=images),
+                    request,
+                    latent,
+                    resident.unet,
+                    self._device,
+                    controls,
                 )
                 track = Track(of=len(request.sigmas) - 1)
                 size = (run.latent.shape[-2], run.latent.shape[-1])
@@ -160,7 +168,7 @@ class SampleStage:
         self._check(model)
         own = self._parameterizations.get(model.file)
         if own is None:
-            own = await asyncio.to_thread(_parameterization, self._open, model.file)
+            own = await asyncio.to_thread(lambda: parameterization_of(self._open(model.file)))
             self._parameterizations[model.file] = own
         return model_sampling(own, model.changes)
 
@@ -223,7 +231,8 @@ class SampleStage:
     def _unet(self, model: Model) -> AbstractAsyncContextManager[ResidentUnet]:
         """The weights of `model`: jobs whose models differ in other ways share them."""
         laid = self._laid(model)
-        base, load = ("unet", model.file), partial(self._load_unet, model.file)
+        base = ("unet", model.file, model.weight_dtype)
+        load = partial(self._load_unet, model.file, model.weight_dtype)
         if not laid:
             return leased(self._resident.lease(base, load))
         change = partial(self._changed, changes=laid)
@@ -237,16 +246,19 @@ class SampleStage:
         load = partial(self._load_vae, vae.file)
         return leased(self._resident.lease(("vae", vae.file), load))
 
-    def _load_unet(self, file: ModelFile) -> ResidentUnet:
-        return self._asked(load_unet(self._open(file), dtype=self._dtype, device=self._device))
+    def _load_unet(self, file: ModelFile, weight_dtype: str) -> ResidentUnet:
+        weights = self._open(file)
+        return self._asked(
+            load_model(weights, dtype=self._dtype, device=self._device, weight_dtype=weight_dtype)
+        )
 
     def _changed(self, base: ResidentUnet, *, changes: tuple[Change, ...]) -> ResidentUnet:
         assert self._apply is not None
         return self._asked(self._apply(base.unet, changes))
 
-    def _asked(self, unet: LoadedUnet) -> ResidentUnet:
-        denoiser = Denoiser(
-            unet.module,
+    def _asked(self, unet: LoadedModel) -> ResidentUnet:
+        denoiser = denoiser_of(
+            unet,
             max_rows=self._max_rows,
             activation_bytes=self._activation_bytes,
             dtype=self._dtype,
@@ -258,13 +270,6 @@ class SampleStage:
         return load_vae(self._open(file), dtype=self._vae_dtype, device=self._device)
 
 
-def _parameterization(open_weights: OpenWeights, file: ModelFile) -> Parameterization:
-    """What a file says of its noise levels, read from its names and a few small tensors."""
-    weights = open_weights(file)
-    part, shape = find_unet(weights)
-    return read_parameterization(weights, part, shape, family_of(shape) or "sd15")
-
-
-def _on_link(samples: Tensor, unet: LoadedUnet) -> Tensor:
+def _on_link(samples: Tensor, unet: LoadedModel) -> Tensor:
     """A copy on the CPU in the scale of links, which others may write to."""
     return process_out(unet.latent_format, samples.float()).cpu().clone()

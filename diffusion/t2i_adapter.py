@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from diffusion.architecture import UnetShape
-from diffusion.control import Asked, Residuals
+from diffusion.control import Asked, ModelShape, Residuals
 from diffusion.controlnet import PX, fitted_hint
 from diffusion.filling import copied, fill
+from diffusion.unet import FOR_UNETS
 from diffusion.weights import Weights
 from graph.values import ControlNet
 
@@ -63,8 +64,11 @@ class LoadedAdapter:
         """Bytes."""
         return sum(parameter.nbytes for parameter in self._module.parameters())
 
-    def misfit(self, unet: UnetShape) -> str | None:
-        """Why it cannot control such a U-Net, if so."""
+    def misfit(self, model: ModelShape) -> str | None:
+        """Why it cannot control a model of such a shape, if so."""
+        if not isinstance(model, UnetShape):
+            return FOR_UNETS
+        unet = model
         widths = [level.channels for level in unet.levels]
         is_xl = self._shape.kind == "full_adapter_xl"
         fitting = [widths, [*widths, widths[-1]]] if is_xl else [widths]  # the middle block's last

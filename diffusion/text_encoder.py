@@ -1,71 +1,54 @@
-"""CLIP text encoders: from checkpoint files to modules, and from token chunks to conditioning.
+"""Text encoders: from model files to modules, and from prompts to conditioning.
 
-What each family reads off its encoders, and how weights move a token away from the empty
-prompt, follows ComfyUI: sd1_clip.py (`SDClipModel`, `ClipTokenWeightEncoder`), sdxl_clip.py.
+What each family makes of its encoders' states follows ComfyUI: sd1_clip.py, sdxl_clip.py,
+text_encoders/sd3_clip.py and flux.py.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from diffusion.clip_layout import PartName, find_parts, read_config, tensors_of
+from diffusion.clip_layout import PartName, find_parts
+from diffusion.clip_part import ClipPart, PartStates, Reading, load_clip
+from diffusion.dit import find_dit
+from diffusion.dit_shapes import Sd3Shape
 from diffusion.embeddings import Lookup
-from diffusion.filling import fill
-from diffusion.prompt import Chunk, Embeddings, chunks, empty_chunk, no_embeddings
-from diffusion.tokenizer import END, ClipTokenizer
+from diffusion.prompt import CHUNK, Chunk, Embeddings, Tokenizer, no_embeddings
+from diffusion.t5_part import T5Part, find_t5, load_t5
+from diffusion.tokenizer import ClipTokenizer
 from diffusion.weights import Weights
 
-if TYPE_CHECKING:
-    from transformers import CLIPTextModelWithProjection
-
-ROWS_PER_CALL = 32
-PADDING: Mapping[PartName, int] = {"l": END, "g": 0, "h": 0}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Which hidden state of a CLIP conditions the model. `layer` counts from the end, -1 the last.
-
-    `layer` None is the last one after the final norm. `norm` lays that norm on other layers too.
-    `project` gives the pooled state through the text projection.
-    """
-
-    layer: int | None
-    norm: bool
-    project: bool
-
-    def skipped_to(self, stop_at_layer: int | None, layers: int) -> "Reading":
-        """This reading with clip skip, which asks in vain for layers that are not there."""
-        if stop_at_layer is None:
-            return self
-        layer = stop_at_layer if abs(stop_at_layer) <= layers else None
-        return Reading(layer, self.norm, self.project)
-
-
-SD1 = Reading(layer=None, norm=True, project=False)
-SD2 = Reading(layer=-2, norm=True, project=True)
-SDXL = Reading(layer=-2, norm=False, project=True)
-READINGS: Mapping[tuple[PartName, ...], Mapping[PartName, Reading]] = {
-    ("l",): {"l": SD1},
-    ("h",): {"h": SD2},
-    ("g",): {"g": SDXL},
-    ("g", "l"): {"l": SDXL, "g": SDXL},
-}
+States: TypeAlias = Mapping[PartName, PartStates]
+SD3_WIDTH = 4096  # of tokens: CLIP's are padded to T5's
+CLIP_WIDTHS: Mapping[PartName, int] = {"l": 768, "g": 1280}
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text for all encoders, or with `text_l` one of its own for CLIP-L.
+    """A text for all encoders, or texts of their own for CLIP-L and T5.
 
-    Two texts are brought to one number of chunks, the shorter with empty ones (ComfyUI
-    nodes_clip_sdxl.py, `CLIPTextEncodeSDXL`).
+    Where CLIP-L has its own, the CLIPs' are brought to one number of chunks, the shorter with empty
+    ones (ComfyUI nodes_clip_sdxl.py, `CLIPTextEncodeSDXL`). Encoders `left_out` that way read
+    no prompt, and nothing if no CLIP does (nodes_sd3.py, `CLIPTextEncodeSD3`).
     """
 
     text: str
     text_l: str | None = None
+    text_t5: str | None = None
+    left_out: frozenset[PartName] = frozenset()
+
+    def of(self, part: PartName) -> str:
+        own = {"l": self.text_l, "t5xxl": self.text_t5}.get(part)
+        return self.text if own is None else own
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        own = (self.text, self.text_l, self.text_t5)
+        return tuple(text for text in own if text is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,81 +64,122 @@ class Encoded:
         return self.tokens.nbytes + self.pooled.nbytes
 
 
-@dataclass(frozen=True, eq=False)
-class ClipPart:
-    """One CLIP of a text encoder."""
+class TextPart(Protocol):
+    """One network of a text encoder."""
 
-    name: PartName
-    module: "CLIPTextModelWithProjection"
-    reading: Reading
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def layers(self) -> int:
-        return len(self.module.text_model.encoder.layers)
+    def name(self) -> PartName: ...
 
-    def chunks(self, text: str, tokenizer: ClipTokenizer, embeddings: Embeddings) -> list[Chunk]:
-        return chunks(text, tokenizer, pad=PADDING[self.name], embeddings=embeddings)
+    @property
+    def module(self) -> Any: ...
+
+    @property
+    def width(self) -> int:
+        """Of what embeddings stand for in its prompts."""
+
+    def chunks(self, text: str, embeddings: Embeddings) -> list[Chunk]:
+        """What it reads of a prompt, at least one."""
 
     def empty(self) -> Chunk:
-        return empty_chunk(PADDING[self.name])
+        """What fills a shorter prompt up."""
 
-    def run(self, rows: Sequence[Chunk], reading: Reading) -> tuple[Tensor, Tensor]:
-        """Hidden states [B, 77, D] and pooled states [B, P] of chunks, float32 on the CPU."""
-        calls = [
-            self._run(rows[at : at + ROWS_PER_CALL], reading)
-            for at in range(0, len(rows), ROWS_PER_CALL)
-        ]
-        hidden, pooled = zip(*calls, strict=True)
-        return torch.cat(hidden), torch.cat(pooled)
-
-    def _run(self, rows: Sequence[Chunk], reading: Reading) -> tuple[Tensor, Tensor]:
-        model = self.module.text_model
-        x = self._embedded(rows)
-        length = x.shape[1]
-        mask = torch.full((1, 1, length, length), float("-inf"), dtype=x.dtype, device=x.device)
-        mask = mask.triu(1)
-        chosen = None
-        for i, layer in enumerate(model.encoder.layers, start=-self.layers):
-            x = layer(x, mask)
-            chosen = x if i == reading.layer else chosen
-        last = model.final_layer_norm(x)
-        if chosen is None:
-            chosen = last
-        elif reading.norm:
-            chosen = model.final_layer_norm(chosen)
-        pooled = last[torch.arange(len(rows)), torch.tensor([_end(row) for row in rows])]
-        if reading.project:
-            pooled = self.module.text_projection(pooled)
-        return chosen.float().cpu(), pooled.float().cpu()
-
-    def _embedded(self, rows: Sequence[Chunk]) -> Tensor:
-        table = self.module.text_model.embeddings
-        ids = [[t if isinstance(t, int) else 0 for t in row.tokens] for row in rows]
-        x: Tensor = table.token_embedding(torch.tensor(ids, device=self.module.device))
-        for b, row in enumerate(rows):
-            for t, token in enumerate(row.tokens):
-                if isinstance(token, Tensor):
-                    x[b, t] = token.to(x)
-        positions: Tensor = table.position_embedding.weight[: x.shape[1]]
-        return x + positions
+    def encoded(
+        self, prompts: Sequence[list[Chunk]], stop_at_layer: int | None
+    ) -> list[PartStates]: ...
 
 
-def _end(chunk: Chunk) -> int:
-    """Where the first end token is: its state is the pooled one."""
-    return next(
-        i for i, token in enumerate(chunk.tokens) if isinstance(token, int) and token == END
+def _sdxl(states: States) -> tuple[Tensor, Tensor]:
+    """Several CLIPs' states side by side; the pooled state is the last one's."""
+    length = min(each.tokens.shape[1] for each in states.values())
+    tokens = torch.cat([each.tokens[:, :length] for each in states.values()], dim=-1)
+    pooled = list(states.values())[-1].pooled
+    assert pooled is not None
+    return tokens, pooled
+
+
+def _sd3(states: States) -> tuple[Tensor, Tensor]:
+    """The CLIPs side by side, then T5's tokens; zeros for what is missing."""
+    clips = [states[name] for name in ("l", "g") if name in states]
+    tokens: list[Tensor] = []
+    if clips:
+        length = min(each.tokens.shape[1] for each in clips)
+        beside = torch.cat([each.tokens[:, :length] for each in clips], dim=-1)
+        before = 0 if "l" in states else CLIP_WIDTHS["l"]
+        after = SD3_WIDTH - before - beside.shape[-1]
+        tokens.append(functional.pad(beside, (before, after)))
+    if "t5xxl" in states:
+        tokens.append(states["t5xxl"].tokens)
+    pooled = [
+        torch.zeros(1, width) if name not in states else states[name].pooled
+        for name, width in CLIP_WIDTHS.items()
+    ]
+    if not tokens:
+        tokens.append(torch.zeros(1, CHUNK, SD3_WIDTH))
+    return torch.cat(tokens, dim=1), torch.cat([each for each in pooled if each is not None], dim=1)
+
+
+def _flux(states: States) -> tuple[Tensor, Tensor]:
+    """T5's tokens, and CLIP-L's pooled state."""
+    pooled = states["l"].pooled
+    assert pooled is not None
+    return states["t5xxl"].tokens, pooled
+
+
+@dataclass(frozen=True)
+class TextFamily:
+    """How a family reads its CLIPs, in order, and joins what they and T5 say."""
+
+    readings: Mapping[PartName, Reading]
+    joined: Callable[[States], tuple[Tensor, Tensor]] = _sdxl
+    shortest_t5: int = 0  # tokens that T5's prompts are padded to; 0 where it reads none
+    needs_all: bool = True
+
+    def fits(self, clips: Collection[PartName], *, has_t5: bool) -> bool:
+        """Whether these networks can be read together."""
+        if self.needs_all:
+            return set(clips) == self.readings.keys() and has_t5 is (self.shortest_t5 > 0)
+        return self.readings.keys() >= set(clips) and (bool(clips) or has_t5)
+
+
+SD1 = Reading(layer=None, norm=True, project=False)
+SD2 = Reading(layer=-2, norm=True, project=True)
+SDXL = Reading(layer=-2, norm=False, project=True)
+SD3_L = Reading(layer=-2, norm=False, project=False)
+BY_PARTS: Mapping[frozenset[PartName], TextFamily] = {
+    frozenset(family.readings): family
+    for family in (
+        TextFamily({"l": SD1}),
+        TextFamily({"h": SD2}),
+        TextFamily({"g": SDXL}),
+        TextFamily({"l": SDXL, "g": SDXL}),
     )
+}
+BY_KIND: Mapping[str, TextFamily] = {
+    "sd3": TextFamily({"l": SD3_L, "g": SDXL}, _sd3, shortest_t5=77, needs_all=False),
+    "flux": TextFamily({"l": SD1}, _flux, shortest_t5=256),
+}
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """CLIP's, and how T5's is come by: it is looked for when a T5 is loaded."""
+
+    clip: ClipTokenizer
+    t5: Callable[[], Tokenizer]
 
 
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """The CLIPs of one checkpoint, or of the files a workflow names together."""
+    """The networks of one checkpoint, or of the files a workflow names together."""
 
-    parts: tuple[ClipPart, ...]  # in the order in which their states are joined: l, then g
-    tokenizer: ClipTokenizer
+    parts: tuple[TextPart, ...]  # in the order in which their states are joined
+    tokenizers: Tokenizers
     size: int  # bytes
     embeddings: Mapping[PartName, Embeddings]
     warnings: tuple[str, ...] = ()  # about the files it was made of
+    joined: Callable[[States], tuple[Tensor, Tensor]] = field(default=_sdxl)
 
     @torch.inference_mode()
     def encode(
@@ -167,113 +191,108 @@ class TextEncoder:
 
         Raises:
             PromptDepthError: parentheses nest too deep.
+            PromptTooLongError: T5 is asked to read too much.
         """
         read = [self._tokenized(prompt) for prompt in prompts]
-        encoded = {}
+        states: list[dict[PartName, PartStates]] = [{} for _ in prompts]
         for part in self.parts:
-            reading = part.reading.skipped_to(stop_at_layer, part.layers)
-            encoded[part.name] = _encoded(part, [chunks[part.name] for chunks, _ in read], reading)
+            own = [
+                (i, chunks[part.name]) for i, (chunks, _) in enumerate(read) if chunks[part.name]
+            ]
+            if own:
+                places, asked = zip(*own, strict=True)
+                answers = part.encoded(asked, stop_at_layer)
+                for place, answer in zip(places, answers, strict=True):
+                    states[place][part.name] = answer
         return [
-            replace(
-                _joined([encoded[part.name][i] for part in self.parts]),
-                warnings=self.warnings + warnings,
-            )
-            for i, (_, warnings) in enumerate(read)
+            Encoded(*self.joined(own), self.warnings + warnings)
+            for own, (_, warnings) in zip(states, read, strict=True)
         ]
 
     def _tokenized(self, prompt: Prompt) -> tuple[dict[PartName, list[Chunk]], tuple[str, ...]]:
-        """The chunks for every CLIP, and which embeddings are not in them."""
+        """The chunks for every network, and which embeddings are not in them."""
         warnings: tuple[str, ...] = ()
-        own = {"l": prompt.text if prompt.text_l is None else prompt.text_l}
         read = {}
         for part in self.parts:
             embeddings = Lookup(self.embeddings.get(part.name, no_embeddings), part.name)
-            text = own.get(part.name, prompt.text)
-            read[part.name] = part.chunks(text, self.tokenizer, embeddings)
+            if part.name in prompt.left_out:
+                read[part.name] = [part.empty()] if part.name == "t5xxl" else []
+            else:
+                read[part.name] = part.chunks(prompt.of(part.name), embeddings)
             warnings += embeddings.warnings
         if prompt.text_l is not None:
-            most = max(map(len, read.values()))
-            for part in self.parts:
+            clips = [part for part in self.parts if part.name != "t5xxl"]
+            most = max((len(read[part.name]) for part in clips), default=0)
+            for part in clips:
                 read[part.name] += [part.empty()] * (most - len(read[part.name]))
         return read, warnings
 
 
-def _encoded(part: ClipPart, prompts: Sequence[list[Chunk]], reading: Reading) -> list[Encoded]:
-    """Every prompt's chunks in a row, weighted against the empty prompt, which is run once."""
-    rows = [chunk for prompt in prompts for chunk in prompt]
-    if any(chunk.weighted for chunk in rows):
-        hidden, pooled = part.run([*rows, part.empty()], reading)
-        hidden = _weighted(hidden[:-1], hidden[-1], rows)
-    else:
-        hidden, pooled = part.run(rows, reading)
-    encoded, at = [], 0
-    for prompt in prompts:
-        tokens = hidden[at : at + len(prompt)].flatten(0, 1)[None]
-        encoded.append(Encoded(tokens.clone(), pooled[at : at + 1].clone()))
-        at += len(prompt)
-    return encoded
-
-
-def _weighted(hidden: Tensor, empty: Tensor, rows: Iterable[Chunk]) -> Tensor:
-    """Each token's state moved along the line from the empty prompt's, as far as it counts."""
-    weights = torch.tensor([row.weights for row in rows])[..., None]
-    return torch.where(weights == 1.0, hidden, (hidden - empty) * weights + empty)
-
-
-def _joined(encoded: Sequence[Encoded]) -> Encoded:
-    """Several CLIPs' states side by side; the pooled state is the last one's."""
-    length = min(each.tokens.shape[1] for each in encoded)
-    tokens = torch.cat([each.tokens[:, :length] for each in encoded], dim=-1)
-    return Encoded(tokens, encoded[-1].pooled)
-
-
 def load_text_encoder(
     files: Sequence[Weights],
-    tokenizer: ClipTokenizer,
+    tokenizers: Tokenizers,
     *,
     dtype: torch.dtype,
     device: torch.device,
+    kind: str = "",
     embeddings: Callable[[PartName, int], Embeddings] | None = None,
 ) -> TextEncoder:
     """The text encoder of a checkpoint, or of files that each hold one.
 
-    `embeddings` gives, for a CLIP and its width, what `embedding:name` is looked up in.
+    `kind` names the family where the files do not tell it. `embeddings` gives, for a network and
+    its width, what `embedding:name` is looked up in.
 
     Raises:
         BadModelFile: there is none, or one of a kind that is not known.
+        T5TokenizerMissingError: there is a T5 among them, and its tokenizer is nowhere.
     """
-    found = {name: part for weights in files for name, part in find_parts(weights).items()}
-    readings = READINGS.get(tuple(sorted(found)))
-    if readings is None:
-        kinds = " and ".join(f"CLIP-{name.upper()}" for name in sorted(found)) or "no text encoder"
-        raise files[0].bad(problem=f"{kinds} found in it, which no known family reads")
-    parts = tuple(
-        ClipPart(name, _module(found[name], dtype, device), reading)
-        for name, reading in readings.items()
-    )
-    parameters = [p for part in parts for p in part.module.parameters()]
+    clips = {name: part for weights in files for name, part in find_parts(weights).items()}
+    t5 = next((part for weights in files if (part := find_t5(weights)) is not None), None)
+    family = _family(kind, files, clips, t5)
+    parts: list[TextPart] = [
+        ClipPart(name, load_clip(clips[name], dtype, device), reading, tokenizers.clip)
+        for name, reading in family.readings.items()
+        if name in clips
+    ]
+    if t5 is not None:
+        tokenizer = tokenizers.t5()  # before the weights, which are large
+        module = load_t5(t5, dtype, device)
+        parts.append(T5Part("t5xxl", module, tokenizer, family.shortest_t5, dtype))
     return TextEncoder(
-        parts=parts,
-        tokenizer=tokenizer,
-        size=sum(p.nbytes for p in parameters),
+        parts=tuple(parts),
+        tokenizers=tokenizers,
+        size=sum(p.nbytes for part in parts for p in part.module.parameters()),
         embeddings={}
         if embeddings is None
-        else {part.name: embeddings(part.name, part.module.config.hidden_size) for part in parts},
+        else {part.name: embeddings(part.name, part.width) for part in parts},
+        joined=family.joined,
     )
 
 
-def _module(
-    part: Weights, dtype: torch.dtype, device: torch.device
-) -> "CLIPTextModelWithProjection":
-    # Here and not at the top: importing this class takes many seconds, and only the stage that
-    # encodes prompts needs it.
-    from transformers.models.clip.configuration_clip import CLIPTextConfig  # noqa: PLC0415
-    from transformers.models.clip.modeling_clip import CLIPTextModelWithProjection  # noqa: PLC0415
+def _family(
+    kind: str,
+    files: Sequence[Weights],
+    clips: Mapping[PartName, Weights],
+    t5: Weights | None,
+) -> TextFamily:
+    """By its name, by the model beside it in a checkpoint, or by the networks found.
 
-    config = read_config(part)
-    with torch.device("meta"):
-        module = CLIPTextModelWithProjection(CLIPTextConfig(**config))
-    fill(module, part, tensors_of(part, dtype, device))
-    positions = torch.arange(config["max_position_embeddings"], device=device)[None]
-    module.text_model.embeddings.position_ids = positions  # a buffer that no file holds
-    return module
+    Raises:
+        BadModelFile: no known family reads just these.
+    """
+    family = BY_KIND.get(kind or _kind_of_checkpoint(files[0]))
+    if family is None and t5 is None:
+        family = BY_PARTS.get(frozenset(clips))
+    if family is None or not family.fits(clips, has_t5=t5 is not None):
+        names = [f"CLIP-{name.upper()}" for name in sorted(clips)] + ["T5"] * (t5 is not None)
+        found = " and ".join(names) or "no text encoder"
+        named = f"the family {kind!r}" if kind in BY_KIND else "known family"
+        raise files[0].bad(problem=f"{found} found in it, which no {named} reads")
+    return family
+
+
+def _kind_of_checkpoint(weights: Weights) -> str:
+    found = find_dit(weights)
+    if found is None:
+        return ""
+    return "sd3" if isinstance(found[1], Sd3Shape) else "flux"

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
 
 Family = Literal["sd15", "sd20", "sdxl", "refiner"]
+FOR_UNETS = "it is made for U-Nets, which this model is not"
+YKind = Literal["none", "sdxl", "refiner", "unclip", "pooled"]
 # (width of the text, width of y) -> family
 FAMILIES: dict[tuple[int, int | None], Family] = {
     (768, None): "sd15",
     (1024, None): "sd20",
+    (1024, 1536): "sd20",  # unCLIP with a ViT-L
+    (1024, 2048): "sd20",  # and with a ViT-H
     (2048, 2816): "sdxl",
     (1280, 2560): "refiner",
 }
@@ -52,14 +56,17 @@ class Parameterization:
     """What the model's output means, and the noise levels it was trained on where they are given.
 
     `kind`: "eps", "v" (both over the discrete 1000-step schedule), "edm" or "v_edm" (continuous,
-    from `sigma_min` to `sigma_max`). `zsnr`: the schedule ends in pure noise.
+    from `sigma_min` to `sigma_max`), "flow" or "flux" (rectified flows, moved by `shift`; the
+    network is told the time times `multiplier`). `zsnr`: the schedule ends in pure noise.
     """
 
-    kind: Literal["eps", "v", "edm", "v_edm"]
+    kind: Literal["eps", "v", "edm", "v_edm", "flow", "flux"]
     zsnr: bool = False
     sigma_min: float | None = None
     sigma_max: float | None = None
     sigma_data: float = 1.0
+    shift: float = 1.0
+    multiplier: float = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +75,14 @@ class LoadedUnet:
 
     `module(x, t, encoder_hidden_states=tokens, class_labels=y)`: x [B, in_channels, h, w],
     t [B] timesteps, tokens [B, T, context_dim], y [B, y_dim] or None. `y` is made of the pooled
-    text and the sizes the way `y_kind` says ("sdxl": six numbers, "refiner": five).
+    text and the sizes the way `y_kind` says ("sdxl": six numbers, "refiner": five), or
+    of pictures ("unclip").
     """
 
     module: "UNet2DConditionModel"
     family: Family
     shape: UnetShape
-    y_kind: Literal["none", "sdxl", "refiner"]
+    y_kind: YKind
     parameterization: Parameterization
     latent_format: LatentFormat
     size: int  # bytes
@@ -113,11 +121,17 @@ def load_unet(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> 
         module=module,
         family=family,
         shape=shape,
-        y_kind="refiner" if family == "refiner" else "sdxl" if family == "sdxl" else "none",
+        y_kind=_y_kind(family, shape),
         parameterization=parameterization,
         latent_format=_latent_format(family, parameterization),
         size=sum(p.numel() * p.element_size() for p in module.parameters()),
     )
+
+
+def _y_kind(family: Family, shape: UnetShape) -> YKind:
+    if shape.y_dim is None:
+        return "none"
+    return "refiner" if family == "refiner" else "sdxl" if family == "sdxl" else "unclip"
 
 
 def find_unet(weights: Weights) -> tuple[Weights, UnetShape]:

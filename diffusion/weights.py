@@ -214,4 +214,12 @@ def _state_dict(loaded: Any) -> dict[str, Tensor]:
     if len(loaded) == 1:
         wrapped.extend(loaded.values())
     source = next((inner for inner in wrapped if isinstance(inner, Mapping)), loaded)
-    return {str(key): value for key, value in source.items() if isinstance(value, Tensor)}
+    parts = {} if source is not loaded else {k: v for k, v in loaded.items() if _is_part(v)}
+    inner = {f"{part}.{key}": value for part, own in parts.items() for key, value in own.items()}
+    named = {str(key): value for key, value in source.items()} | inner
+    return {key: value for key, value in named.items() if isinstance(value, Tensor)}
+
+
+def _is_part(value: Any) -> bool:
+    """Whether this is one of several state dicts in a file, as IP-Adapters' are."""
+    return isinstance(value, Mapping) and any(isinstance(own, Tensor) for own in value.values())

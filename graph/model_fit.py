@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from graph.plan import Folded, Step
+from graph.presets import PresetFiles
 from graph.problems import Problem
 from graph.validation import CheckedWorkflow
-from graph.values import ControlNet, Model, ModelFile
+from graph.values import ControlNet, IpAdapter, Model, ModelFile
 
 FamilyOf: TypeAlias = Callable[[ModelFile], str]  # "" where a file does not say
 CARRIES_CONTROL = frozenset({"CONDITIONING", "GUIDER"})
@@ -29,7 +30,8 @@ def misfits(checked: CheckedWorkflow, folded: Folded, family_of: FamilyOf) -> tu
     for step in folded.steps.values():
         for model in (v for v in step.constants.values() if isinstance(v, Model)):
             base = family_of(model.file)
-            for file in (*_laid_on(model), *_controlling(step, checked, folded)):
+            beside = (*_laid_on(model), *_adapting(step, base))
+            for file in (*beside, *_controlling(step, checked, folded)):
                 family = family_of(file)
                 if base and family and base != family and file not in problems:
                     problems[file] = _problem(checked, file, family, model, base)
@@ -39,6 +41,13 @@ def misfits(checked: CheckedWorkflow, folded: Folded, family_of: FamilyOf) -> tu
 def _laid_on(model: Model) -> Iterator[ModelFile]:
     for change in model.changes:
         yield from (value for _, value in change.options if isinstance(value, ModelFile))
+
+
+def _adapting(step: Step, base: str) -> Iterator[ModelFile]:
+    """The IP-Adapter that a step lays on a model, in the file that is nearest to it."""
+    for adapter in (v for v in step.constants.values() if isinstance(v, IpAdapter)):
+        files = dict(adapter.files)
+        yield files.get("") or files.get(base) or next(iter(files.values()))
 
 
 def _controlling(step: Step, checked: CheckedWorkflow, folded: Folded) -> Iterator[ModelFile]:
@@ -63,7 +72,7 @@ def _problem(
         (node_id, name)
         for node_id, node in checked.nodes.items()
         for name, value in node.constants.items()
-        if value == file
+        if value == file or (isinstance(value, PresetFiles) and file in dict(value.files).values())
     )
     made_for, is_for = NAMES.get(family, family), NAMES.get(base, base)
     return Problem(

@@ -23,6 +23,7 @@ from typing import (
 )
 
 from graph.annotators import Needs, always
+from graph.presets import Presets
 from graph.values import InputFile, Link
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -116,6 +117,7 @@ class Input:
     choices: tuple[Any, ...] | None = None
     files: Files | None = None
     upload: Upload | None = None
+    presets: Presets | None = None
 
     @property
     def is_widget(self) -> bool:
@@ -246,6 +248,7 @@ def _input(name: str, hint: Any, default: Any) -> Input:
         choices=choices,
         files=_mark(hint, Files),
         upload=_mark(hint, Upload),
+        presets=_mark(hint, Presets),
     )
 
 
@@ -258,7 +261,7 @@ def _choices(hint: Any) -> tuple[Any, ...] | None:
 
 
 def _type_name(hint: Any, *, combo: bool = False) -> str:
-    if combo or _mark(hint, Files) or _mark(hint, Upload):
+    if combo or any(_mark(hint, kind) for kind in (Files, Upload, Presets)):
         return "COMBO"
     if link := _mark(hint, Link):
         return str(link.name)

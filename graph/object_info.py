@@ -20,6 +20,8 @@ def choices_of(declared: Input, files: FileLists) -> list[Any] | None:
         return [*files.models(declared.files.folder), *declared.files.also]
     if declared.upload:
         return list(files.uploads(declared.upload.kind))
+    if declared.presets:
+        return list(declared.presets.names)
     return None if declared.choices is None else list(declared.choices)
 
 

@@ -17,7 +17,7 @@ from graph.node import NodeType, Stage
 from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Source
 from graph.sampling import Rows
-from graph.segments import grouped
+from graph.segments import base_of, grouped
 from graph.validation import CheckedWorkflow, with_defaults
 from graph.values import InputFile
 
@@ -36,6 +36,7 @@ class Step:
     keep: bool = False  # its result is worth the cache
     part_of: str = ""  # the node of which this does some `rows`, in a segment of its own
     rows: Rows | None = None
+    base: str = ""  # the file of the diffusion model that it is handed, where it is handed one
     joins: bool = False  # it is given the parts of its result, and puts them together
 
     @property
@@ -121,7 +122,10 @@ def fold(checked: CheckedWorkflow) -> Folded:
             twins[node_id] = twin
             continue
         keys[node_id] = key
-        steps[node_id] = Step(node_id, name, constants, links, key, node.node_type.costly)
+        handed = base_of(steps[links["model"].node_id]) if "model" in links else ""
+        steps[node_id] = Step(
+            node_id, name, constants, links, key, node.node_type.costly, base=handed
+        )
     stages = {node_id: checked.nodes[node_id].node_type.stage for node_id in steps}
     return Folded(steps, stages, tuple(i for i in checked.output_ids if i in steps))
 

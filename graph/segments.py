@@ -27,12 +27,12 @@ class Place:
 
 
 def base_of(step: "Step") -> str:
-    """The file of the diffusion model that a step works with, if it names one."""
+    """The file of the diffusion model that a step works with, if it names one or is handed one."""
     for value in step.constants.values():
         model = value if isinstance(value, Model) else getattr(value, "model", None)
         if isinstance(model, Model):
             return model.file.name
-    return ""
+    return step.base
 
 
 def grouped(steps: Sequence["Step"], stages: Mapping[str, Stage]) -> list[tuple[str, list["Step"]]]:

@@ -120,7 +120,7 @@ def _joining(step: Step, parts: list[Step], outputs: int) -> Step:
         for slot in range(outputs)
         for k, part in enumerate(parts)
     }
-    return replace(step, constants={}, links=links, joins=True)
+    return replace(step, constants={}, links=links, base="", joins=True)
 
 
 def _splits(step: Step, guiding: Step) -> bool:

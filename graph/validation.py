@@ -14,6 +14,7 @@ from graph.annotators import Annotator, MissingAnnotatorError
 from graph.errors import ServiceError
 from graph.node import REQUIRED, Input, NodeType
 from graph.object_info import FileLists, choices_of
+from graph.presets import PresetFiles, Presets
 from graph.problems import Problem, WorkflowInvalidError, near_miss
 from graph.prompt import RequiredModel, Source, Workflow
 from graph.values import InputFile, ModelFile
@@ -279,6 +280,8 @@ class _Check:
             raise Refused(**self.not_in_list(declared, value, choices))
         if declared.files and found not in declared.files.also:
             return self.file(self.library.find(declared.files.folder, found))
+        if declared.presets:
+            return self.preset(declared.presets, found)
         return found
 
     def file(self, file: ModelFile) -> ModelFile:
@@ -288,6 +291,23 @@ class _Check:
         said = f"Model file {file.folder}/{file.name}: {problem}."
         model = {"folder": file.folder, "name": file.name}
         raise Refused("bad_model_file", said, received=file.name, model=model)
+
+    def preset(self, presets: Presets, name: str) -> PresetFiles:
+        """The files of a preset; each folder that it needs has one."""
+        files: list[tuple[str, ModelFile]] = []
+        missing: dict[str, list[str]] = {}
+        for wanted in presets.wanted(name):
+            found = wanted.among(self.library.models(wanted.folder))
+            if found is None:
+                missing.setdefault(wanted.folder, []).append(wanted.usual)
+            else:
+                files.append((wanted.use, self.file(self.library.find(wanted.folder, found))))
+        for folder, usual in missing.items():
+            if not any(file.folder == folder for _, file in files):
+                said = f"Preset {name!r} needs a file such as {usual[0]!r} in models/{folder}."
+                model = {"folder": folder, "name": usual[0]}
+                raise Refused("missing_model", said, expected=usual, received=name, model=model)
+        return PresetFiles(name, tuple(files))
 
     def not_in_list(self, declared: Input, value: Any, choices: list[Any]) -> dict[str, Any]:
         many = len(choices) > LISTED

@@ -60,6 +60,7 @@ class Model(Changeable):
     link: ClassVar = Link("MODEL")
     file: ModelFile
     changes: tuple[Change, ...] = ()
+    weight_dtype: str = "default"  # what its loader asks weights to be kept in
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,33 @@ class Vae:
 
     link: ClassVar = Link("VAE")
     file: ModelFile
+
+
+@dataclass(frozen=True)
+class ClipVision:
+    """An image encoder: its own file, or the part of a checkpoint."""
+
+    link: ClassVar = Link("CLIP_VISION")
+    file: ModelFile
+
+
+@dataclass(frozen=True, eq=False)
+class ClipVisionOutput:
+    """What an image encoder sees in pictures."""
+
+    link: ClassVar = Link("CLIP_VISION_OUTPUT")
+    image_embeds: Tensor  # [B, P]
+    last_hidden_state: Tensor  # [B, T, D]
+    penultimate_hidden_states: Tensor  # [B, T, D]
+
+
+@dataclass(frozen=True)
+class IpAdapter:
+    """IP-Adapter files by the family of models they are for ("" is any), and what sees for them."""
+
+    link: ClassVar = Link("IPADAPTER")
+    files: tuple[tuple[str, ModelFile], ...]
+    clip_vision: ClipVision | None = None
 
 
 @dataclass(frozen=True)

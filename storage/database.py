@@ -55,6 +55,12 @@ class Database:
     async def close(self) -> None:
         await self._engine.dispose()
 
+    def now(self) -> sa.ColumnElement[float]:
+        """Unix seconds by the clock that all who use this database share."""
+        if self.is_sqlite:
+            return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Float)
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection that only reads."""

@@ -7,13 +7,11 @@ answer differently). Scheme, size, time, redirects and content type are limited.
 
 import asyncio
 import binascii
-import json
 import ssl
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import httpx
@@ -51,12 +49,17 @@ class FetchTooLargeError(ServiceError):
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """How much a URL may cost. `allow_private` is for a machine whose callers are all trusted."""
+    """How much a URL may cost.
+
+    `allow_private` is for a machine whose callers are all trusted; `allowed_hosts` ("host" or
+    "host:port") may be reached whatever their addresses.
+    """
 
     most_bytes: int = 50 * 2**20
     most_redirects: int = 4
     total_s: float = 30.0
     allow_private: bool = False
+    allowed_hosts: frozenset[str] = frozenset()
 
 
 class Fetcher:
@@ -98,8 +101,8 @@ class Fetcher:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise FetchError(shown(url), "the connection failed") from error
 
-    async def post_json(self, url: str, body: Mapping[str, Any]) -> int:
-        """POST `body`, following nothing; the status of the answer.
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """POST JSON, following nothing; the status of the answer.
 
         Raises:
             AddressError: the URL leads to an address that is not public.
@@ -107,7 +110,7 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(self._limits.total_s):
-                request = await self._pinned("POST", checked_url(url), json.dumps(body).encode())
+                request = await self._pinned("POST", checked_url(url), body, headers)
                 response = await self._transport.handle_async_request(request)
                 await response.aclose()
                 return response.status_code
@@ -152,10 +155,17 @@ class Fetcher:
                 await response.aclose()
         raise FetchError(shown(url), f"it redirects over {self._limits.most_redirects} times")
 
-    async def _pinned(self, method: str, url: httpx.URL, body: bytes = b"") -> httpx.Request:
+    async def _pinned(
+        self,
+        method: str,
+        url: httpx.URL,
+        body: bytes = b"",
+        more_headers: Mapping[str, str] | None = None,
+    ) -> httpx.Request:
         """A request to the checked address of the URL's host, under the host's own name."""
         port = url.port or (443 if url.scheme == "https" else 80)
-        if self._limits.allow_private:
+        host = url.host.lower()
+        if self._limits.allow_private or {host, f"{host}:{port}"} & self._limits.allowed_hosts:
             address = (await self._resolve(url.host, port))[0]
         else:
             address = await public_address(url.host, port, self._resolve)
@@ -167,6 +177,7 @@ class Fetcher:
         }
         if body:
             headers["Content-Type"] = "application/json"
+        headers |= more_headers or {}
         timeout = httpx.Timeout(CONNECT_S, read=self._limits.total_s)
         return httpx.Request(
             method,

@@ -2,13 +2,14 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Select
 
 from graph.errors import ServiceError
@@ -16,30 +17,40 @@ from storage.database import METADATA, Database
 
 JobStatus = Literal["queued", "running", "success", "failed", "cancelled"]
 UNFINISHED = ("queued", "running")
-CHANGING = ("status", "started_s", "ended_s", "answer", "error", "last_event")
-AFTER_ALL_EVENTS = 2**31 - 1  # the final event's id where the job's own count was lost
+OUTCOME = ("status", "started_s", "ended_s", "answer", "error", "last_event")
 SAFE_INTEGERS = 2**53  # the integers that JavaScript can hold
+SWEPT_AT_ONCE = 500
+RETRY_AFTER_S = 5
 
 JOBS = sa.Table(
     "jobs",
     METADATA,
     sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("key_id", sa.String(32)),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("created_s", sa.Float, nullable=False),
     sa.Column("started_s", sa.Float),
     sa.Column("ended_s", sa.Float),
+    sa.Column("estimate_s", sa.Float, nullable=False, server_default="0"),
     sa.Column("track_id", sa.String),
     sa.Column("webhook", sa.String),
+    sa.Column("base_url", sa.String, nullable=False, server_default=""),
     sa.Column("idempotency_key", sa.String(255)),
     sa.Column("body_hash", sa.String(64)),
+    sa.Column("request", sa.LargeBinary),  # encrypted; kept until the job ends
     sa.Column("answer", sa.JSON),
     sa.Column("error", sa.JSON),
     sa.Column("last_event", sa.Integer, nullable=False),
+    sa.Column("worker", sa.String(32)),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("lease_until", sa.Float),  # by the database's clock
+    sa.Column("cancel_asked", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("owner", "idempotency_key"),
     sa.Index("jobs_by_owner", "owner", "created_s", "id"),
-    sa.Index("jobs_by_status", "status"),
+    sa.Index("jobs_in_line", "status", "owner", "priority", "created_s", "id"),
+    sa.Index("jobs_by_end", "ended_s"),
 )
 
 
@@ -64,24 +75,51 @@ class IdempotencyConflictError(ServiceError):
     job_id: int
 
 
+@dataclass(eq=False)
+class ServiceFullError(ServiceError):
+    """All places in the queue are taken. Nothing was accepted."""
+
+    status = 503
+    code = "service_full"
+    template = "The service is full ({queued} jobs wait); try again in {retry_after_s} s."
+    queued: int
+    retry_after_s: int
+
+
+@dataclass(eq=False)
+class OwnerQueueFullError(ServiceError):
+    """All places that one owner may have in the queue are taken. Nothing was accepted."""
+
+    status = 429
+    code = "queue_limit"
+    template = "{queued} of your jobs wait, as many as may; try again in {retry_after_s} s."
+    queued: int
+    retry_after_s: int
+
+
 @dataclass(frozen=True)
 class JobRecord:
     """One row. Times are Unix seconds; `answer` and `error` are sa.JSON, set when the job ends."""
 
     owner: str
     id: int = field(default_factory=lambda: 1 + secrets.randbelow(SAFE_INTEGERS - 1))
+    key_id: str | None = None  # of the key that pays
     status: JobStatus = "queued"
     priority: int = 0
     created_s: float = field(default_factory=time.time)
     started_s: float | None = None
     ended_s: float | None = None
+    estimate_s: float = 0.0  # how long it is expected to run
     track_id: str | None = None
     webhook: str | None = None
+    base_url: str = ""  # what URLs in its webhook begin with
     idempotency_key: str | None = None
     body_hash: str | None = None  # SHA-256 of the body that the key stands for
     answer: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     last_event: int = 0  # id of the job's final event
+    epoch: int = 0  # how often it was begun; who runs it as of an earlier epoch has lost it
+    cancel_asked: bool = False
 
     @property
     def ended(self) -> bool:
@@ -90,6 +128,9 @@ class JobRecord:
     @classmethod
     def from_row(cls, row: Row[Any]) -> Self:
         return cls(**{column.name: getattr(row, column.name) for column in fields(cls)})
+
+
+COLUMNS = tuple(JOBS.c[column.name] for column in fields(JobRecord))
 
 
 @dataclass(frozen=True)
@@ -101,21 +142,62 @@ class JobFilter:
     limit: int = 50
 
 
+@dataclass(frozen=True)
+class QueueLimits:
+    """How many jobs may wait, in all and of one owner."""
+
+    queued: int = 1000
+    queued_per_owner: int = 500
+
+
+class Ledger:
+    """Something that is written in the same transaction as a job. Subclasses override."""
+
+    async def accepted(self, connection: AsyncConnection, record: JobRecord) -> None:
+        """A job is being recorded.
+
+        Raises:
+            ServiceError: it must not be; nothing is accepted.
+        """
+
+    async def ended(self, connection: AsyncConnection, record: JobRecord) -> None:
+        """A job ends, which happens once."""
+
+    async def deleted(self, connection: AsyncConnection, job_ids: Sequence[int]) -> None:
+        """Jobs go, and all that is kept of them."""
+
+
 class JobRecords:
-    """The table of jobs."""
+    """The table of jobs. Each of `ledgers` is written together with it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ledgers: Sequence[Ledger] = ()) -> None:
         self._database = database
+        self._ledgers = ledgers
 
-    async def add(self, record: JobRecord) -> JobRecord:
+    async def add(
+        self,
+        record: JobRecord,
+        request: bytes | None = None,
+        *,
+        limits: QueueLimits | None = None,
+        lease: Mapping[str, Any] | None = None,
+    ) -> JobRecord:
         """Record a job; returns it itself, or the owner's earlier job of that idempotency key.
+
+        `lease` is the columns of who runs it already; `limits` holds for one that waits.
 
         Raises:
             IdempotencyConflictError: the earlier job had another body.
+            ServiceError: it is not accepted.
         """
+        values = {**asdict(record), "request": request, **(lease or {})}
         try:
             async with self._database.writing() as connection:
-                await connection.execute(sa.insert(JOBS).values(**asdict(record)))
+                if limits and record.status == "queued":
+                    await _check_place(connection, record.owner, limits)
+                await connection.execute(sa.insert(JOBS).values(**values))
+                for ledger in self._ledgers:
+                    await ledger.accepted(connection, record)
         except IntegrityError:
             earlier = await self._earlier(record)
             if earlier is None:
@@ -130,7 +212,7 @@ class JobRecords:
             IdempotencyConflictError: it stands for another body.
         """
         mine = sa.and_(JOBS.c.owner == owner, JOBS.c.idempotency_key == key)
-        found = await self._first(sa.select(JOBS).where(mine))
+        found = await self._first(sa.select(*COLUMNS).where(mine))
         if found and found.body_hash != body_hash:
             raise IdempotencyConflictError(key, found.id)
         return found
@@ -142,14 +224,15 @@ class JobRecords:
             MissingJobError: there is none of that id, or it is another owner's.
         """
         mine = sa.and_(JOBS.c.owner == owner, JOBS.c.id == job_id)
-        found = await self._first(sa.select(JOBS).where(mine)) if job_id < SAFE_INTEGERS else None
+        query = sa.select(*COLUMNS).where(mine)
+        found = await self._first(query) if job_id < SAFE_INTEGERS else None
         if found is None:
             raise MissingJobError(str(job_id))
         return found
 
     async def page(self, owner: str, which: JobFilter) -> tuple[JobRecord, ...]:
         """The owner's jobs, newest first."""
-        query = sa.select(JOBS).where(JOBS.c.owner == owner)
+        query = sa.select(*COLUMNS).where(JOBS.c.owner == owner)
         if which.status:
             query = query.where(JOBS.c.status == which.status)
         if which.before:
@@ -160,23 +243,61 @@ class JobRecords:
         async with self._database.reading() as connection:
             return tuple(map(JobRecord.from_row, await connection.execute(query)))
 
-    async def save(self, record: JobRecord) -> None:
-        """Write how far the job is: all that may change after it was added."""
-        values = {name: getattr(record, name) for name in CHANGING}
-        async with self._database.writing() as connection:
-            await connection.execute(sa.update(JOBS).where(JOBS.c.id == record.id).values(**values))
+    async def states(self, job_ids: Collection[int]) -> dict[int, tuple[JobStatus, int]]:
+        """Status and epoch of those of the jobs that are there."""
+        query = sa.select(JOBS.c.id, JOBS.c.status, JOBS.c.epoch).where(JOBS.c.id.in_(job_ids))
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query)
+            return {row.id: (row.status, row.epoch) for row in rows}
 
-    async def fail_unfinished(self, error: Mapping[str, Any]) -> int:
-        """Mark jobs that a process left behind when it died as failed; returns how many."""
-        left = sa.update(JOBS).where(JOBS.c.status.in_(UNFINISHED))
-        values = {
-            "status": "failed",
-            "error": dict(error),
-            "ended_s": time.time(),
-            "last_event": AFTER_ALL_EVENTS,
-        }
+    async def end(self, record: JobRecord, *, keep_request: bool = False) -> bool:
+        """Write how the job ended, and all that follows from it; its request is erased.
+
+        False: the job is not the record's any more (it ended, was deleted, or runs elsewhere),
+        and nothing was written.
+        """
+        values = {name: getattr(record, name) for name in OUTCOME}
+        values |= {"worker": None, "lease_until": None}
+        if not keep_request:
+            values["request"] = None
+        ours = sa.and_(
+            JOBS.c.id == record.id, JOBS.c.epoch == record.epoch, JOBS.c.status.in_(UNFINISHED)
+        )
         async with self._database.writing() as connection:
-            return (await connection.execute(left.values(**values))).rowcount
+            changed = await connection.execute(sa.update(JOBS).where(ours).values(**values))
+            if changed.rowcount == 0:
+                return False
+            for ledger in self._ledgers:
+                await ledger.ended(connection, record)
+        return True
+
+    async def ask_to_cancel(self, record: JobRecord) -> None:
+        """Tell whichever replica runs the job."""
+        ours = sa.and_(JOBS.c.id == record.id, JOBS.c.status.in_(UNFINISHED))
+        async with self._database.writing() as connection:
+            await connection.execute(sa.update(JOBS).where(ours).values(cancel_asked=True))
+
+    async def delete(self, owner: str, job_id: int) -> bool:
+        """Remove a job whatever its state; whoever runs it finds that it has lost it."""
+        mine = sa.and_(JOBS.c.owner == owner, JOBS.c.id == job_id)
+        return bool(await self._remove(sa.select(JOBS.c.id).where(mine)))
+
+    async def sweep(self, before_s: float) -> int:
+        """Remove jobs that ended before; returns how many."""
+        old = sa.select(JOBS.c.id).where(JOBS.c.ended_s < before_s).limit(SWEPT_AT_ONCE)
+        total = 0
+        while removed := await self._remove(old):
+            total += removed
+        return total
+
+    async def _remove(self, which: Select[Any]) -> int:
+        async with self._database.writing() as connection:
+            job_ids = [row.id for row in await connection.execute(which)]
+            if job_ids:
+                await connection.execute(sa.delete(JOBS).where(JOBS.c.id.in_(job_ids)))
+                for ledger in self._ledgers:
+                    await ledger.deleted(connection, job_ids)
+        return len(job_ids)
 
     async def _earlier(self, record: JobRecord) -> JobRecord | None:
         if record.idempotency_key is None:
@@ -187,3 +308,14 @@ class JobRecords:
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).first()
         return JobRecord.from_row(row) if row else None
+
+
+async def _check_place(connection: AsyncConnection, owner: str, limits: QueueLimits) -> None:
+    """Raises: ServiceFullError or OwnerQueueFullError where one more job may not wait."""
+    mine = sa.func.coalesce(sa.func.sum(sa.case((JOBS.c.owner == owner, 1), else_=0)), 0)
+    query = sa.select(sa.func.count().label("all"), mine.label("mine"))
+    row = (await connection.execute(query.where(JOBS.c.status == "queued"))).one()
+    if row.all >= limits.queued:
+        raise ServiceFullError(row.all, RETRY_AFTER_S)
+    if row.mine >= limits.queued_per_owner:
+        raise OwnerQueueFullError(row.mine, RETRY_AFTER_S)

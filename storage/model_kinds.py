@@ -21,7 +21,7 @@ MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         ("controlnet", r"zero_convs\.0\.0\.weight$|controlnet_cond_embedding\.conv_in\."),
         ("controlnet", r"(^|\.)(controlnet_blocks|controlnet_down_blocks)\.0\."),
-        ("ip_adapter", r"^(ip_adapter|image_proj)\."),
+        ("ip_adapter", r"^(ip_adapter|image_proj|adapter_modules)\."),
         ("t2i_adapter", r"^(adapter\.)?(body\.0\.(resnets|block[12]|in_conv|out_conv)\.)"),
         ("style_model", r"^(style_embedding$|redux_)"),
         (

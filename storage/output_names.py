@@ -1,7 +1,7 @@
 """Names of saved files, counted as ComfyUI counts them (folder_paths.py, get_save_image_path)."""
 
+import random
 import re
-import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -32,9 +32,12 @@ def split_prefix(prefix: str) -> tuple[str, str]:
     return ("" if subfolder == "." else subfolder), path.name
 
 
-def temporary_mark() -> str:
-    """What ComfyUI's PreviewImage puts after the prefix: "_temp_" and five random letters."""
-    return "_temp_" + "".join(secrets.choice(LETTERS) for _ in range(5))
+def temporary_mark(node: str) -> str:
+    """What ComfyUI's PreviewImage puts after the prefix: "_temp_" and five letters.
+
+    They are drawn for the node of a job: run again, it saves under the same names.
+    """
+    return "_temp_" + "".join(random.Random(node).choices(LETTERS, k=5))
 
 
 class NameCounter:

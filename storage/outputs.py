@@ -1,27 +1,28 @@
-"""What jobs leave behind: files under ROOT/<owner>/<job>/<output|temp>/, served by signed URLs."""
+"""What jobs leave behind: "outputs/<owner>/<job>/<output|temp>/...", served by signed URLs."""
 
 import asyncio
 import hashlib
-import mimetypes
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
 from graph.errors import ServiceError
+from storage.files import Files, StoredFile, read
+from storage.media_types import media_type
 from storage.output_names import NameCounter, expand_prefix, split_prefix, temporary_mark
-from storage.paths import UnsafePathError, inside, owner_folder, write_atomically
+from storage.paths import UnsafePathError, owner_prefix, relative_name
 from storage.pictures import EXTENSIONS, MIME_TYPES, Encoding, encode_picture
 from storage.signing import UrlSigner
 
 WEEK_S = 7 * 24 * 3600.0
+KIND = "outputs"  # what the keys of outputs begin with, and the paths of their URLs
 
 
 @dataclass(eq=False)
@@ -84,7 +85,8 @@ class StoredOutput(OutputKind):
 class JobFolder:
     """Where one job's outputs go and for how long they stay."""
 
-    path: Path
+    files: Files
+    prefix: str  # of its files' keys
     retention_s: float
 
 
@@ -126,7 +128,8 @@ class JobOutputs:
             UnsafePathError: the prefix leads out of the output folder.
         """
         count, height, width, _ = images.shape
-        prefix = filename_prefix + (temporary_mark() if temporary else "")
+        mark = temporary_mark(f"{self._folder.prefix}{node_id}") if temporary else ""
+        prefix = filename_prefix + mark
         names = self._names(prefix, EXTENSIONS[self._encoding.format], (count, height, width))
         encoding = replace(self._encoding, compress_level=1) if temporary else self._encoding
         kind = OutputKind(node_id, "image", MIME_TYPES[encoding.format], width, height, temporary)
@@ -146,7 +149,7 @@ class JobOutputs:
     ) -> StoredOutput:
         """Save any other file; `extension` is ".mp4", ".latent" ..."""
         (name,) = self._names(filename_prefix, extension, (1, 0, 0))
-        mime_type = mimetypes.guess_type(f"x{extension}")[0] or "application/octet-stream"
+        mime_type = media_type(f"x{extension}")
         family = mime_type.partition("/")[0]
         medium = family if family in {"image", "video", "audio"} else "file"
         kind = OutputKind(node_id, medium, mime_type, None, None, temporary=False)
@@ -172,7 +175,8 @@ class JobOutputs:
             sha256=hashlib.sha256(content).hexdigest(),
             expires_at=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
-        write_atomically(inside(self._folder.path, output.location), content)
+        key = self._folder.prefix + relative_name(output.location)
+        self._folder.files.put(key, content)
         return output
 
     def _record(self, output: StoredOutput) -> StoredOutput:
@@ -182,51 +186,45 @@ class JobOutputs:
 
 
 class OutputStore:
-    """The folder of all outputs: opens it for a job, signs, reads and sweeps."""
+    """All outputs: opens a job's folder, signs, reads and sweeps. Blocks, but for URLs."""
 
-    def __init__(self, root: Path, signer: UrlSigner, *, retention_s: float = WEEK_S) -> None:
-        self._root = root
+    def __init__(self, files: Files, signer: UrlSigner, *, retention_s: float = WEEK_S) -> None:
+        self.files = files
         self._signer = signer
         self._retention_s = retention_s
 
     def job_folder(self, owner: str, job_id: int) -> JobFolder:
-        return JobFolder(owner_folder(self._root, owner) / str(job_id), self._retention_s)
+        prefix = f"{owner_prefix(KIND, owner)}{job_id}/"
+        return JobFolder(self.files, prefix, self._retention_s)
 
-    def path(self, owner: str, job_id: int, location: str) -> Path:
-        """Where an output is.
+    def find(self, owner: str, job_id: int, location: str) -> StoredFile:
+        """An output of a job ("output/x_00001_.png").
 
         Raises:
             MissingOutputError: it is not there.
         """
         try:
-            path = inside(self.job_folder(owner, job_id).path, location)
+            key = self.job_folder(owner, job_id).prefix + relative_name(location)
         except UnsafePathError as error:
             raise MissingOutputError(location[:200]) from error
-        if not path.is_file():
-            raise MissingOutputError(location[:200])
-        return path
+        return self._found(key, location)
 
-    def newest(self, owner: str, location: str) -> Path:
-        """The file of that name in the owner's newest job that has one ("output/x_00001_.png").
+    def read(self, owner: str, job_id: int, location: str) -> bytes:
+        """The content of an output.
 
         Raises:
-            MissingOutputError: no job has it.
+            MissingOutputError: it is not there.
         """
-        folder = owner_folder(self._root, owner)
-        jobs = [path for path in folder.glob("*") if path.name.isdigit()]
-        for job in sorted(jobs, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-            try:
-                return self.path(owner, int(job.name), location)
-            except MissingOutputError:
-                continue
-        raise MissingOutputError(location[:200])
+        return read(self.files, self.find(owner, job_id, location).key)
 
-    def url(self, owner: str, job_id: int, output: StoredOutput) -> str:
-        """A signed path and query, "/outputs/...": who has it may read the file for a while."""
+    def url(self, owner: str, job_id: int, output: StoredOutput, base_url: str = "") -> str:
+        """Who has it may read the file for a while: the store's own URL, or a signed path here."""
         path = f"{owner}/{job_id}/{output.location}"
-        return f"/outputs/{quote(path)}?{self._signer.query(path, time.time())}"
+        if link := self.files.link(f"{KIND}/{path}"):
+            return link
+        return f"{base_url}/{KIND}/{quote(path)}?{self._signer.query(path, time.time())}"
 
-    def signed_path(self, path: str, expires: int, signature: str) -> Path:
+    def signed(self, path: str, expires: int, signature: str) -> StoredFile:
         """The file behind a signed URL; `path` is what follows "/outputs/", unquoted.
 
         Raises:
@@ -235,16 +233,51 @@ class OutputStore:
         """
         if not self._signer.holds(path, expires, signature, time.time()):
             raise OutputLinkError(path[:200])
-        owner, job_id, location = path.split("/", 2)
-        return self.path(owner, int(job_id), location)
+        return self._found(f"{KIND}/{path}", path)
+
+    def given_out(self, owner: str, url: str) -> StoredFile | None:
+        """The file of a URL that this service gave out, whatever host it was reached by.
+
+        A signature says that it may be read; so does, in the store's own URL, the owner's name.
+        None: it is a URL of somebody else.
+
+        Raises:
+            OutputLinkError: it has expired; told of paths alone, a whole URL may be another site's.
+            MissingOutputError: it is ours, and the file has expired.
+        """
+        key = self.files.key_of(url)
+        if key is not None and key.startswith(owner_prefix(KIND, owner)):
+            return self._found(key, key)
+        parts = urlsplit(url) if f"/{KIND}/" in url[:300] else None
+        if parts is None or not parts.path.startswith(f"/{KIND}/"):
+            return None
+        query = dict(parse_qsl(parts.query))
+        path = unquote(parts.path.removeprefix(f"/{KIND}/"))
+        try:
+            return self.signed(path, int(query.get("expires", "")), query.get("signature", ""))
+        except ValueError:  # no number: another site's URL
+            return None
+        except OutputLinkError:
+            if parts.scheme:
+                return None
+            raise
+
+    def remove(self, owner: str, job_id: int) -> None:
+        """Remove all that a job saved."""
+        prefix = self.job_folder(owner, job_id).prefix
+        self.files.delete([file.key for file in self.files.list(prefix)])
 
     def sweep(self) -> int:
-        """Remove the jobs whose retention is over; returns how many. Blocks: call in a thread."""
+        """Remove the files whose retention is over; returns how many."""
         oldest = time.time() - self._retention_s
-        old = [path for path in self._root.glob("*/*") if path.stat().st_mtime < oldest]
-        for path in old:
-            shutil.rmtree(path, ignore_errors=True)
+        old = [file.key for file in self.files.list(f"{KIND}/") if file.modified_s < oldest]
+        self.files.delete(old)
         return len(old)
+
+    def _found(self, key: str, name: str) -> StoredFile:
+        if (found := self.files.find(key)) is None:
+            raise MissingOutputError(name[:200])
+        return found
 
 
 def _natural(node_id: str) -> tuple[tuple[int, str], ...]:

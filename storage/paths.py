@@ -50,19 +50,11 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def owner_folder(root: Path, owner: str) -> Path:
-    """The folder of one owner. Owners are ids that the service gave out, never free text."""
+def owner_prefix(kind: str, owner: str) -> str:
+    """The start of the keys of one owner's files, "outputs/<owner>/".
+
+    Owners are ids that the service gave out, never free text.
+    """
     if not OWNER.fullmatch(owner):
         raise UnsafePathError(owner[:80], "it is not an owner's id")
-    return root / owner
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that a reader finds all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}-{os.urandom(6).hex()}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return f"{kind}/{owner}/"

@@ -1,14 +1,13 @@
 """ComfyUI's input folder, one per owner, with the meaning of its routes /upload/image and /view.
 
-ROOT/<owner>/<input|temp|output>/...; a value such as "clipspace/x.png [output]" says which of the
-three it means (ComfyUI folder_paths.py, annotated_filepath).
+Keys are "uploads/<owner>/<input|temp|output>/..."; a value such as "clipspace/x.png [output]" says
+which of the three it means (ComfyUI folder_paths.py, annotated_filepath).
 """
 
 import asyncio
 import io
-import mimetypes
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from PIL import Image
@@ -16,8 +15,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from graph.errors import ServiceError
 from graph.values import InputFile
-from storage.outputs import MissingOutputError, OutputStore
-from storage.paths import UnsafePathError, inside, owner_folder, write_atomically
+from storage.earlier_outputs import EarlierOutputs
+from storage.files import Files, StoredFile, read
+from storage.outputs import MissingOutputError
+from storage.paths import UnsafePathError, owner_prefix, relative_name
 from storage.picture_limits import check_pixels
 
 UploadType = Literal["input", "temp", "output"]
@@ -86,10 +87,10 @@ class Uploads:
     """Saves, lists and finds input files. Reading falls back on what jobs have saved."""
 
     def __init__(
-        self, root: Path, outputs: OutputStore, limits: UploadLimits | None = None
+        self, files: Files, earlier: EarlierOutputs, limits: UploadLimits | None = None
     ) -> None:
-        self._root = root
-        self._outputs = outputs
+        self.files = files
+        self._earlier = earlier
         self._limits = limits or UploadLimits()
 
     @property
@@ -106,9 +107,7 @@ class Uploads:
             UploadTooLargeError: it is over the limit.
         """
         self._check_size(place.name, content)
-        return await asyncio.to_thread(
-            self._save, self._folder(owner, place.type), place, (content, overwrite)
-        )
+        return await asyncio.to_thread(self._save, owner, place, content, overwrite=overwrite)
 
     async def save_mask(self, owner: str, place: Place, mask: bytes, original: Place) -> Place:
         """Save `original` with the alpha of the picture `mask` (ComfyUI's /upload/mask).
@@ -118,50 +117,41 @@ class Uploads:
             NoPictureError, PictureTooLargeError, MaskSizeError: the two cannot be joined.
         """
         self._check_size(place.name, mask)
-        source = await asyncio.to_thread(self.find_place, owner, original)
+        source = await self.find(owner, original)
         content = await asyncio.to_thread(self._with_alpha, source, mask)
         return await self.save(owner, place, content)
 
-    def list(self, owner: str, kind: str = "image") -> list[str]:
-        """The files of a kind at the top of the input folder, sorted."""
-        folder = self._folder(owner, "input")
-        if not folder.is_dir():
-            return []
-        return sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.is_file() and (mimetypes.guess_type(path.name)[0] or "").startswith(f"{kind}/")
-        )
+    def list(self, owner: str) -> tuple[str, ...]:
+        """The files at the top of the input folder, sorted. Blocks: call in a thread."""
+        prefix = _folder(owner, "input")
+        names = (file.key.removeprefix(prefix) for file in self.files.list(prefix))
+        return tuple(sorted(name for name in names if "/" not in name))
 
-    def find(self, owner: str, value: str) -> Path:
-        """The file of a LoadImage value, "sub/x.png" or "x.png [output]".
-
-        Raises:
-            MissingInputError: there is none.
-        """
-        name, type_ = annotated(value)
-        return self.find_place(owner, Place(name, "", type_))
-
-    def find_place(self, owner: str, place: Place) -> Path:
+    async def find(self, owner: str, place: Place) -> StoredFile:
         """The file at a place; for outputs also that of the newest job that saved the name.
 
         Raises:
             MissingInputError: there is none.
         """
         try:
-            path = inside(self._folder(owner, place.type), place.path)
-            if path.is_file():
-                return path
+            key = _key(owner, place)
+            if found := await asyncio.to_thread(self.files.find, key):
+                return found
             if place.type == "input":
                 raise MissingInputError(place.path)
-            return self._of_a_job(owner, place)
+            return await self._earlier.find(owner, f"{place.type}/{relative_name(place.path)}")
         except (UnsafePathError, MissingOutputError) as error:
             raise MissingInputError(place.path[:200]) from error
 
     async def read(self, owner: str, value: str) -> bytes:
-        """The content of a LoadImage value."""
-        path = await asyncio.to_thread(self.find, owner, value)
-        return await asyncio.to_thread(path.read_bytes)
+        """The content of a LoadImage value, "sub/x.png" or "x.png [output]".
+
+        Raises:
+            MissingInputError: there is none.
+        """
+        name, type_ = annotated(value)
+        found = await self.find(owner, Place(name, "", type_))
+        return await asyncio.to_thread(read, self.files, found.key)
 
     def open_picture(self, name: str, content: bytes) -> Image.Image:
         """A picture that is safe to decode.
@@ -172,35 +162,24 @@ class Uploads:
         check_pixels(InputFile(name, content, ""), self._limits.most_pixels)
         return Image.open(io.BytesIO(content))
 
-    def _of_a_job(self, owner: str, place: Place) -> Path:
-        """`<job>/x.png` names the job itself; a bare name means the newest that has it."""
-        first, _, rest = place.path.partition("/")
-        if first.isdecimal() and rest:
-            return self._outputs.path(owner, int(first), f"{place.type}/{rest}")
-        return self._outputs.newest(owner, f"{place.type}/{place.path}")
-
-    def _folder(self, owner: str, type_: UploadType) -> Path:
-        return owner_folder(self._root, owner) / type_
-
     def _check_size(self, name: str, content: bytes) -> None:
         if len(content) > self._limits.most_bytes:
             raise UploadTooLargeError(name[:200], self._limits.most_bytes)
 
-    def _save(self, folder: Path, place: Place, file: tuple[bytes, bool]) -> Place:
-        content, overwrite = file
+    def _save(self, owner: str, place: Place, content: bytes, *, overwrite: bool) -> Place:
         stem, suffix = PurePosixPath(place.name).stem, PurePosixPath(place.name).suffix
-        candidate, path, k = place, inside(folder, place.path), 0
-        while not overwrite and path.exists():
-            if path.is_file() and path.read_bytes() == content:
+        candidate, key, k = place, _key(owner, place), 0
+        while not overwrite and (taken := self.files.find(key)):
+            if taken.size == len(content) and read(self.files, key) == content:
                 return candidate
             k += 1
             candidate = Place(f"{stem} ({k}){suffix}", place.subfolder, place.type)
-            path = inside(folder, candidate.path)
-        write_atomically(path, content)
+            key = _key(owner, candidate)
+        self.files.put(key, content)
         return candidate
 
-    def _with_alpha(self, source: Path, mask: bytes) -> bytes:
-        with self.open_picture(source.name, source.read_bytes()) as original:
+    def _with_alpha(self, source: StoredFile, mask: bytes) -> bytes:
+        with self.open_picture(source.key, read(self.files, source.key)) as original:
             text = PngInfo()
             for keyword, value in getattr(original, "text", {}).items():
                 text.add_text(keyword, value)
@@ -213,3 +192,12 @@ class Uploads:
         buffer = io.BytesIO()
         picture.save(buffer, format="PNG", compress_level=4, pnginfo=text)
         return buffer.getvalue()
+
+
+def _folder(owner: str, type_: UploadType) -> str:
+    return f"{owner_prefix('uploads', owner)}{type_}/"
+
+
+def _key(owner: str, place: Place) -> str:
+    """Raises UnsafePathError: the name leads out of the folder."""
+    return _folder(owner, place.type) + relative_name(place.path)

@@ -1,14 +1,22 @@
 """What several test files stand on: the parity models, and the whole application on a real Ray."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
+
+from storage.files import Files
+from storage.local_files import LocalFiles
+from storage.sealing import Sealer
+from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3Server
 
 ROOT = Path(__file__).resolve().parent.parent
 KIT = ROOT / "tests" / "parity"
@@ -27,12 +35,6 @@ def parity_models(pytestconfig: pytest.Config) -> Path:
 def database_url(tmp_path: Path) -> str:
     """An empty database."""
     return f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
@@ -71,3 +73,37 @@ def server(parity_models: Path, data_dir: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
+    from tests.s3_server import serve_s3  # noqa: PLC0415 - few tests need boto3
+
+    with serve_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_files(s3_server: "S3Server", monkeypatch: pytest.MonkeyPatch) -> Files:
+    """An empty part of a bucket."""
+    from storage.s3 import S3Files  # noqa: PLC0415 - few tests need boto3
+
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return S3Files(s3_server.place())
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """Where a test's files go."""
+    return LocalFiles(tmp_path / "files")
+
+
+@pytest.fixture(params=["folder", "sealed", "s3"])
+def any_files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+    """Each place where files may go."""
+    if request.param == "s3":
+        return cast(Files, request.getfixturevalue("s3_files"))
+    return LocalFiles(
+        tmp_path / "files", Sealer([b"k" * 32]) if request.param == "sealed" else None
+    )

@@ -35,6 +35,7 @@ class FakeRunner:
     inputs: Inputs | None = None
     go: asyncio.Event = field(default_factory=asyncio.Event)
     running: asyncio.Event = field(default_factory=asyncio.Event)  # once a job runs
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)  # once one was cancelled
     started: list[str] = field(default_factory=list)  # names of jobs in the order they ran
     cancelled: list[str] = field(default_factory=list)
     prepared: list[Mapping[str, Any]] = field(default_factory=list)
@@ -75,6 +76,7 @@ class FakeRunner:
                 await self.go.wait()
         except asyncio.CancelledError:
             self.cancelled.append(name)
+            self.stopped.set()
             if "stubborn" in workflow:
                 raise RuntimeError("a stage was cancelled") from None
             raise
@@ -90,7 +92,7 @@ class FakeRunner:
         await job.outputs.save_images(grey[:1], node_id="4")
         return (NodeTiming("3", "KSampler", "sample", 0.0, 0.1),)
 
-    def object_info(self, owner: str) -> Mapping[str, Any]:
+    async def object_info(self, owner: str) -> Mapping[str, Any]:
         return {"KSampler": {"name": "KSampler", "owner": owner}}
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

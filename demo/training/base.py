@@ -32,8 +32,8 @@ SHAPE = UnetShape(
     levels=(Level(64, (0,), (0, 0)), Level(96, (1,), (1, 1)), Level(128, (1,), (1, 1))),
     mid=1,
 )
-STEPS, CAPTIONS, NOISES = 3400, 16, 2
-LEARNING_RATE = 1e-3
+STEPS, CAPTIONS, NOISES = 1800, 16, 2
+LEARNING_RATE = 8e-4
 EMPTY_SHARE = 0.1
 STRANGE_SHARE = 0.05  # of captions, with a word in them that says nothing
 STRANGE_WORDS = ("photo", "beautiful", "masterpiece", "the", "nice", "image", "best", "quality")
@@ -99,10 +99,14 @@ def noised(latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def weighted_loss(predicted: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """The squared error of noise, less where little noise is."""
+    """The squared error of noise: less where little noise is, and more where hardly anything else.
+
+    There the color of the background is decided, by words alone when a picture is drawn: in
+    training the mean of the noisy picture gives it away, and would be learned instead.
+    """
     snr = ALPHAS[t] / (1 - ALPHAS[t])
     error = (predicted - noise).square().mean(dim=(1, 2, 3))
-    return (error * snr.clamp(max=SNR_LIMIT) / snr).mean()
+    return (error * snr.clamp(max=SNR_LIMIT) / snr * snr.rsqrt().clamp(min=1)).mean()
 
 
 def loss_of(model: Model, latents: Tensor, texts: Sequence[str]) -> Tensor:
@@ -124,14 +128,15 @@ def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
 
 
 def train(folder: Path, steps: int, seed: int, start: Path | None) -> None:
-    """`start` has earlier weights, of which the U-Net is taken."""
+    """`start` has earlier weights to go on from."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = Model()
     if start is not None:
         model.load_state_dict(torch.load(start))
-    model.text.load_state_dict(torch.load(folder / "words.pt"))
-    averaged = Averaged(model, decay=0.998)
+    else:
+        model.text.load_state_dict(torch.load(folder / "words.pt"))
+    averaged = Averaged(model, decay=0.997)
     optimizer = torch.optim.AdamW(parameter_groups(model), LEARNING_RATE, (0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
     progress = Progress(folder / "base.log", steps)
@@ -158,7 +163,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where latents are, and where to keep the result")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=4)
-    parser.add_argument("--start", type=Path, help="earlier weights of the U-Net")
+    parser.add_argument("--start", type=Path, help="earlier weights to go on from")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -4,24 +4,30 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from api.app import create_app
+from api.runner import Runner
 from api.service import Limits, Service, Stores
+from api.webhooks import Signer
 from storage.database import Database
+from storage.earlier_outputs import EarlierOutputs
+from storage.encryption import Cipher
 from storage.fetch import Fetcher
+from storage.files import Files
 from storage.inputs import Inputs
 from storage.jobs import JobRecords
+from storage.outbox import Outbox
 from storage.outputs import OutputStore
 from storage.signing import UrlSigner
 from storage.uploads import UploadLimits, Uploads
 from tests.fakes_runner import FakeRunner
 
 API = "/api/v7/comfyui"
+KEY = b"a key of tests, thirty-two bytes"
 
 
 @dataclass
@@ -32,6 +38,7 @@ class Site:
     runner: FakeRunner
     client: httpx.AsyncClient
     received: asyncio.Queue[httpx.Request]  # by webhook receivers
+    answers: list[int]  # of webhook receivers, one after the other; 200 when there are no more
 
     async def execute(self, workflow: dict[str, Any], **fields: Any) -> httpx.Response:
         return await self.client.post(f"{API}/execute", json={"workflow": workflow, **fields})
@@ -42,6 +49,11 @@ class Site:
     async def accepted(self, workflow: dict[str, Any], **fields: Any) -> int:
         return int((await self.execute(workflow, wait=0, **fields)).json()["id"])
 
+    async def ended(self, *job_ids: int, owner: str = "local") -> None:
+        """Until the jobs have ended, on whichever replica."""
+        for job_id in job_ids:
+            await self.service.ended(owner, job_id)
+
     async def events(self, job_id: int, **headers: str) -> list[dict[str, str]]:
         """The event stream to its end, as id, event, data."""
         response = await self.client.get(f"{API}/events/{job_id}", headers=headers)
@@ -50,17 +62,22 @@ class Site:
 
 
 OpenSite = Callable[..., Any]
+MakeRunner = Callable[[Inputs], Runner]
 
 
 @pytest.fixture
-async def open_site(tmp_path: Path, database_url: str) -> AsyncIterator[OpenSite]:
-    """Opens a site with some limits; several over the same folder are like restarts."""
+async def open_site(database_url: str, files: Files) -> AsyncIterator[OpenSite]:
+    """Opens a site with some limits; several over the same folder are like restarts.
+
+    `make_runner` makes another runner than the small one, of the site's inputs.
+    """
     async with AsyncExitStack() as stack:
 
-        async def open_(limits: Limits | None = None, **options: Any) -> Site:
-            return await stack.enter_async_context(
-                _site(tmp_path, database_url, limits or Limits(), options)
-            )
+        async def open_(
+            limits: Limits | None = None, make_runner: MakeRunner | None = None, **options: Any
+        ) -> Site:
+            site = _site(database_url, files, limits or Limits(), make_runner, **options)
+            return await stack.enter_async_context(site)
 
         yield open_
 
@@ -73,29 +90,46 @@ async def site(open_site: OpenSite) -> Site:
 
 @asynccontextmanager
 async def _site(
-    folder: Path, database_url: str, limits: Limits, options: dict[str, Any]
+    database_url: str,
+    files: Files,
+    limits: Limits,
+    make_runner: MakeRunner | None,
+    **options: Any,
 ) -> AsyncIterator[Site]:
     received: asyncio.Queue[httpx.Request] = asyncio.Queue()
+    answers: list[int] = []
 
     def receive(request: httpx.Request) -> httpx.Response:
         received.put_nowait(request)
-        return httpx.Response(200)
+        return httpx.Response(answers.pop(0) if answers else 200)
 
     async def public(host: str, port: int) -> list[str]:
-        return ["93.184.216.34"]
+        return ["10.0.0.1" if host == "inside.example" else "93.184.216.34"]
 
     database = Database(database_url)
-    jobs = JobRecords(database)
-    outputs = OutputStore(folder / "outputs", UrlSigner(b"a key of tests"))
-    uploads = Uploads(folder / "uploads", outputs, UploadLimits(most_bytes=10_000))
+    outbox = Outbox(database)
+    jobs = JobRecords(database, [outbox])
+    outputs = OutputStore(files, UrlSigner(b"a key of tests"))
+    earlier = EarlierOutputs(jobs, outputs)
+    uploads = Uploads(files, earlier, UploadLimits(most_bytes=10_000))
     fetcher = Fetcher(resolve=public, transport=httpx.MockTransport(receive))
-    inputs = Inputs(uploads, fetcher, jobs, outputs)
+    inputs = Inputs(uploads, fetcher, earlier)
     runner = FakeRunner(inputs)
-    stores = Stores(database, jobs, outputs, uploads, inputs, fetcher)
-    service = Service(runner, stores, limits)
+    stores = Stores(
+        database=database,
+        jobs=jobs,
+        outbox=outbox,
+        outputs=outputs,
+        uploads=uploads,
+        inputs=inputs,
+        fetcher=fetcher,
+        request_cipher=Cipher([KEY], "job requests"),
+        webhook_signer=Signer(KEY),
+    )
+    service = Service(make_runner(inputs) if make_runner else runner, stores, limits)
     app = create_app(service, **options)
     await service.open()
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://here:8000") as client:
-        yield Site(service, runner, client, received)
+        yield Site(service, runner, client, received, answers)
     await service.close()

@@ -13,6 +13,7 @@ from PIL import Image
 
 from api.access import Caller
 from api.service import Limits
+from storage.jobs import QueueLimits
 from tests.api.conftest import API, OpenSite, Site
 
 
@@ -121,7 +122,7 @@ async def test_prefer_respond_async_means_wait_zero(site: Site) -> None:
 async def test_a_job_that_takes_longer_than_wait_is_fetched_later(site: Site) -> None:
     answer = (await site.execute({"hold": 1}, wait=0.01)).json()
     site.runner.go.set()
-    await asyncio.wait([site.service.run(answer["id"])])
+    await site.ended(answer["id"])
     assert (await site.fetch(answer["id"]))["status"] == "success"
 
 
@@ -267,7 +268,7 @@ async def test_the_same_idempotency_key_at_once_gives_one_job(site: Site) -> Non
     answers = await asyncio.gather(*(_keyed(site, "k", workflow={"name": 1}) for _ in range(5)))
     job_id = answers[0].json()["id"]
     assert {answer.json()["id"] for answer in answers} == {job_id}
-    await asyncio.wait([site.service.run(job_id)])
+    await site.ended(job_id)
     assert site.runner.started == ["1"]
 
 
@@ -295,13 +296,24 @@ async def test_two_at_once_both_come_back_right(site: Site) -> None:
 
 
 async def test_a_full_service_accepts_nothing(open_site: OpenSite) -> None:
-    site: Site = await open_site(Limits(running=1, queued=1))
+    site: Site = await open_site(Limits(running=1, queue=QueueLimits(queued=1)))
     await site.accepted({"hold": 1})
     await site.accepted({"hold": 2})
     response = await site.execute({"hold": 3})
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
     assert len((await site.client.get(f"{API}/jobs")).json()["jobs"]) == 2
+
+
+async def test_an_owner_may_have_so_many_jobs_wait(open_site: OpenSite) -> None:
+    site: Site = await open_site(Limits(running=1, queue=QueueLimits(queued_per_owner=1)))
+    await site.accepted({"hold": 1})
+    await site.accepted({"hold": 2})
+    response = await site.execute({"hold": 3})
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (429, "queue_limit")
+    assert int(response.headers["Retry-After"]) > 0
+    others = await site.service.execute(Caller("somebody"), {"workflow": {}, "wait": 0})
+    assert others["status"] == "processing"
 
 
 async def test_waiting_jobs_run_by_priority_then_by_arrival(open_site: OpenSite) -> None:
@@ -314,7 +326,7 @@ async def test_waiting_jobs_run_by_priority_then_by_arrival(open_site: OpenSite)
     places = {name: (await site.fetch(ids[name]))["queue_position"] for name in ids}
     assert places == {"high": 1, "a": 2, "b": 3, "low": 4}
     site.runner.go.set()
-    await asyncio.wait([site.service.run(job_id) for job_id in ids.values()])
+    await site.ended(*ids.values())
     assert site.runner.started == ["first", "high", "a", "b", "low"]
 
 
@@ -325,7 +337,7 @@ async def test_a_job_goes_on_when_the_client_goes_away(site: Site) -> None:
     await asyncio.wait([waiting])
     (job,) = (await site.client.get(f"{API}/jobs")).json()["jobs"]
     site.runner.go.set()
-    await asyncio.wait([site.service.run(job["id"])])
+    await site.ended(job["id"])
     assert (await site.fetch(job["id"]))["status"] == "success"
     assert site.runner.cancelled == []
 

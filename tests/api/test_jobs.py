@@ -1,13 +1,12 @@
 """Fetch, events, cancel and the list of jobs."""
 
-import asyncio
 import json
 
 import pytest
 
 from api.access import Caller
 from api.service import Limits
-from storage.jobs import JobRecord
+from storage.jobs import QueueLimits
 from tests.api.conftest import API, OpenSite, Site
 
 
@@ -47,24 +46,6 @@ async def test_an_ended_job_is_answered_for_after_a_restart(open_site: OpenSite)
     answer = (await first.execute({})).json()
     second: Site = await open_site()
     assert await second.fetch(answer["id"]) == answer
-
-
-async def test_a_job_that_a_dead_process_left_is_failed(open_site: OpenSite) -> None:
-    first: Site = await open_site()
-    left = await first.service.stores.jobs.add(JobRecord("local", status="running"))
-    second: Site = await open_site()
-    answer = await second.fetch(left.id)
-    assert answer["status"] == "failed"
-    assert answer["errors"][0]["code"] == "service_stopped"
-    assert [event["event"] for event in await second.events(left.id)] == ["failed"]
-
-
-async def test_a_service_that_stops_fails_its_jobs(open_site: OpenSite) -> None:
-    first: Site = await open_site()
-    job_id = await first.accepted({"hold": 1})
-    await first.service.close()
-    second: Site = await open_site()
-    assert (await second.fetch(job_id))["errors"][0]["code"] == "service_stopped"
 
 
 async def test_events_tell_the_whole_story_once(site: Site) -> None:
@@ -167,7 +148,7 @@ async def test_cancel_takes_a_waiting_job_out_of_the_queue(open_site: OpenSite) 
     waiting = await site.accepted({"name": "waiting"})
     await site.client.post(f"{API}/cancel/{waiting}")
     site.runner.go.set()
-    await asyncio.wait([site.service.run(first)])
+    await site.ended(first)
     assert site.runner.started == ["first"]
 
 
@@ -201,7 +182,7 @@ async def test_cancel_after_the_end_changes_nothing(site: Site) -> None:
 
 
 async def test_a_cancelled_job_frees_its_place(open_site: OpenSite) -> None:
-    site: Site = await open_site(Limits(running=1, queued=0))
+    site: Site = await open_site(Limits(running=1, queue=QueueLimits(queued=0)))
     job_id = await site.accepted({"hold": 1})
     await site.client.post(f"{API}/cancel/{job_id}")
     assert (await site.execute({})).json()["status"] == "success"

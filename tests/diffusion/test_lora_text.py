@@ -10,7 +10,7 @@ from torch import Tensor
 from diffusion.embeddings import EmbeddingFiles
 from diffusion.encode import EncodeStage
 from diffusion.lora import LORA, Loras
-from diffusion.text_encoder import TextEncoder, load_text_encoder
+from diffusion.text_encoder import TextEncoder, Tokenizers, load_text_encoder
 from diffusion.tokenizer import END, ClipTokenizer
 from diffusion.weights import Entry, Weights, open_weights
 from graph.errors import BadModelFile, MissingModelFile
@@ -46,7 +46,9 @@ def in_memory(tensors: dict[str, Tensor]) -> Weights:
 
 def encoder(*widths: int) -> TextEncoder:
     files = [in_memory(clip_tensors(width, 16)) for width in widths]
-    return load_text_encoder(files, ClipTokenizer(), dtype=torch.float32, device=CPU)
+    return load_text_encoder(
+        files, Tokenizers(ClipTokenizer(), t5=ClipTokenizer), dtype=torch.float32, device=CPU
+    )
 
 
 def lora(name: str, strength: float = 1.0) -> Change:

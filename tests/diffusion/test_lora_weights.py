@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.lora_file import Lora, read_lora
-from diffusion.lora_keys import flat
+from diffusion.lora_keys import Target, flat
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import seeded, written
 
@@ -29,6 +29,9 @@ class OneLayer:
 
     def stems(self, stem: str) -> Iterable[str]:
         return (flat(stem.removeprefix("base_model.model.")),)
+
+    def targets(self, name: str) -> list[Target]:
+        return [Target(name)]
 
 
 def read(folder: Path, tensors: Mapping[str, Tensor]) -> Lora:

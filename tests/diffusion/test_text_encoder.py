@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.text_encoder import Encoded, Prompt, TextEncoder, load_text_encoder
+from diffusion.text_encoder import Encoded, Prompt, TextEncoder, Tokenizers, load_text_encoder
 from diffusion.tokenizer import ClipTokenizer
 from diffusion.weights import Entry, Weights
 from graph.errors import BadModelFile
@@ -48,10 +48,10 @@ def in_memory(tensors: Mapping[str, Tensor]) -> Weights:
 
 def made(shapes: Shapes) -> TextEncoder:
     weights = in_memory({key: drawn(key, shape) for key, shape in shapes.items()})
-    return load_text_encoder([weights], TOKENIZER, dtype=torch.float32, device=CPU)
+    return load_text_encoder([weights], TOKENIZERS, dtype=torch.float32, device=CPU)
 
 
-TOKENIZER = ClipTokenizer()
+TOKENIZERS = Tokenizers(ClipTokenizer(), t5=ClipTokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +95,9 @@ def test_a_prompt_is_encoded_the_same_in_any_company(encoder: TextEncoder) -> No
 
 @pytest.mark.parametrize("encoder", ["sd15"], indirect=True)
 def test_learned_vectors_take_the_place_of_tokens(encoder: TextEncoder) -> None:
-    (fox,) = TOKENIZER("fox")
+    (fox,) = TOKENIZERS.clip("fox")
     table: Tensor = encoder.parts[0].module.text_model.embeddings.token_embedding.weight
-    knowing = TextEncoder(encoder.parts, TOKENIZER, encoder.size, {"l": {"pet": table[fox]}.get})
+    knowing = TextEncoder(encoder.parts, TOKENIZERS, encoder.size, {"l": {"pet": table[fox]}.get})
     (named,) = knowing.encode([Prompt("a red embedding:pet in snow")])
     (written,) = encoder.encode([Prompt("a red fox in snow")])
     torch.testing.assert_close(named.tokens, written.tokens)
@@ -111,7 +111,7 @@ def test_two_files_that_hold_one_clip_each_make_one_encoder(encoder: TextEncoder
         bare = rest.removeprefix("transformer.") if index == "0" else rest.removeprefix("model.")
         parts[f"{kind}.{index}"][bare] = drawn(key, shape)
     files = [in_memory(tensors) for tensors in parts.values()]
-    joined = load_text_encoder(files, TOKENIZER, dtype=torch.float32, device=CPU)
+    joined = load_text_encoder(files, TOKENIZERS, dtype=torch.float32, device=CPU)
     (found,), (wanted,) = (each.encode([Prompt("a fox")]) for each in (joined, encoder))
     assert torch.equal(found.tokens, wanted.tokens)
 

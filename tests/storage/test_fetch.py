@@ -183,13 +183,23 @@ async def test_a_query_is_not_repeated_in_messages() -> None:
 
 async def test_posting_follows_nothing_and_gives_the_status() -> None:
     web = _web(hook=_moved("http://inside.example/y"))
-    assert await web.fetcher().post_json("http://a.example/hook", {"id": 1}) == 302
-    assert web.requests[0].content == b'{"id": 1}'
+    assert await web.fetcher().post("http://a.example/hook", b"{}", {"webhook-id": "1"}) == 302
+    assert web.requests[0].content == b"{}"
+    assert web.requests[0].headers["webhook-id"] == "1"
+
+
+async def test_a_host_that_the_installation_allows_is_reached_wherever_it_is() -> None:
+    page = {"inside.example:81/hook": httpx.Response(200)}
+    limits = FetchLimits(allowed_hosts=frozenset({"inside.example:81"}))
+    fetcher = Web({"inside.example": ["10.0.0.1"]}, page).fetcher(limits)
+    assert await fetcher.post("http://inside.example:81/hook", b"{}", {}) == 200
+    with pytest.raises(AddressError):
+        await fetcher.post("http://inside.example/hook", b"{}", {})
 
 
 async def test_posting_inside_is_refused() -> None:
     with pytest.raises(AddressError):
-        await _web().fetcher().post_json("http://inside.example/", {})
+        await _web().fetcher().post("http://inside.example/", b"{}", {})
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import pytest
 
 from graph.errors import ServiceError
 from storage.database import Database
+from storage.earlier_outputs import EarlierOutputError, EarlierOutputs
 from storage.fetch import Fetcher
-from storage.inputs import EarlierOutputError, Inputs
+from storage.files import Files
+from storage.inputs import Inputs
 from storage.jobs import JobRecord, JobRecords
 from storage.outputs import JobOutputs, OutputLinkError, OutputStore, StoredOutput
 from storage.paths import UnsafePathError
@@ -29,13 +31,14 @@ def _page(request: httpx.Request) -> httpx.Response:
 class Desk:
     """Inputs with all they read from."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Files) -> None:
         self.database = Database(f"sqlite+aiosqlite:///{folder}/jobs.sqlite")
         self.jobs = JobRecords(self.database)
-        self.outputs = OutputStore(folder / "outputs", UrlSigner(b"key"))
-        self.uploads = Uploads(folder / "uploads", self.outputs)
+        self.outputs = OutputStore(files, UrlSigner(b"key"))
+        earlier = EarlierOutputs(self.jobs, self.outputs)
+        self.uploads = Uploads(files, earlier)
         fetcher = Fetcher(resolve=_public, transport=httpx.MockTransport(_page))
-        self.inputs = Inputs(self.uploads, fetcher, self.jobs, self.outputs)
+        self.inputs = Inputs(self.uploads, fetcher, earlier)
 
     async def job(self, owner: str = "me") -> JobRecord:
         """An ended job whose node 4:3 saved two pictures."""
@@ -44,13 +47,13 @@ class Desk:
         await files.save_images(np.zeros((2, 2, 2, 3), np.float32), node_id="4:3")
         kept = [output.as_json() for output in files.outputs]
         done = replace(record, status="success", answer={"outputs": kept})
-        await self.jobs.save(done)
+        await self.jobs.end(done)
         return done
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    opened = Desk(tmp_path)
+async def desk(tmp_path: Path, any_files: Files) -> AsyncIterator[Desk]:
+    opened = Desk(tmp_path, any_files)
     await opened.database.open()
     yield opened
     await opened.database.close()
@@ -109,7 +112,7 @@ async def test_a_url_from_an_answer_is_read_without_fetching(desk: Desk, host: s
     job = await desk.job()
     assert job.answer is not None
     output = StoredOutput.from_json(job.answer["outputs"][1])
-    url = host + desk.outputs.url("me", job.id, output)
+    url = desk.outputs.url("me", job.id, output, host)
     assert (await desk.inputs.read("me", url)).sha256 == output.sha256
 
 
@@ -134,13 +137,12 @@ async def test_an_earlier_output_is_its_owners_alone(desk: Desk) -> None:
         await desk.inputs.read("me", f"job:{theirs.id}/4:3/0")
 
 
-async def test_pictures_at_the_top_are_listed(desk: Desk) -> None:
-    for name in ("b.png", "a.WEBP", "notes.txt", "clip.mp4"):
+async def test_files_at_the_top_are_listed(desk: Desk) -> None:
+    for name in ("b.png", "a.WEBP", "clip.mp4"):
         await desk.uploads.save("me", Place(name), b"x")
     await desk.uploads.save("me", Place("c.png", "sub"), b"x")
-    assert desk.inputs.list("me") == ["a.WEBP", "b.png"]
-    assert desk.inputs.list("me", "video") == ["clip.mp4"]
-    assert desk.inputs.list("you") == []
+    assert await desk.inputs.list("me") == ("a.WEBP", "b.png", "clip.mp4")
+    assert await desk.inputs.list("you") == ()
 
 
 @pytest.mark.parametrize("owner", ["../you", "", "a/b", "."])

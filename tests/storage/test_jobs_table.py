@@ -25,7 +25,7 @@ async def jobs(database_url: str) -> AsyncIterator[JobRecords]:
 async def test_a_record_comes_back_as_it_was_written(jobs: JobRecords) -> None:
     record = await jobs.add(JobRecord("me", priority=3, track_id="t", webhook="http://x"))
     done = replace(record, status="success", started_s=1.5, answer={"seed": 2**64 - 1})
-    await jobs.save(done)
+    assert await jobs.end(done)
     assert await jobs.get("me", record.id) == done
 
 
@@ -63,17 +63,37 @@ async def test_pages_follow_each_other_even_within_one_moment(jobs: JobRecords) 
     assert [*first, *rest] == sorted(added, key=lambda record: -record.id)
 
 
-async def test_unfinished_jobs_are_failed_and_others_left_alone(jobs: JobRecords) -> None:
-    running = await jobs.add(JobRecord("me", status="running"))
-    done = await jobs.add(JobRecord("me", status="success"))
-    assert await jobs.fail_unfinished({"message": "gone", "errors": []}) == 1
-    failed = await jobs.get("me", running.id)
-    assert (failed.status, failed.error) == ("failed", {"message": "gone", "errors": []})
-    assert failed.ended
-    assert await jobs.get("me", done.id) == done
+async def test_a_job_ends_once(jobs: JobRecords) -> None:
+    record = await jobs.add(JobRecord("me", status="running", epoch=1))
+    success, failed = replace(record, status="success"), replace(record, status="failed")
+    assert sorted(await asyncio.gather(*map(jobs.end, [success, failed]))) == [False, True]
+
+
+async def test_who_began_a_job_before_somebody_else_did_ends_nothing(jobs: JobRecords) -> None:
+    record = await jobs.add(JobRecord("me", status="running", epoch=2))
+    assert not await jobs.end(replace(record, status="success", epoch=1))
+    assert not (await jobs.get("me", record.id)).ended
+
+
+async def test_a_deleted_job_is_gone_and_only_its_owner_deletes_it(jobs: JobRecords) -> None:
+    record = await jobs.add(JobRecord("me", status="running", epoch=1))
+    assert not await jobs.delete("you", record.id)
+    assert await jobs.delete("me", record.id)
+    assert not await jobs.end(replace(record, status="success"))
+    with pytest.raises(MissingJobError):
+        await jobs.get("me", record.id)
+
+
+async def test_old_jobs_are_swept_and_unfinished_ones_stay(jobs: JobRecords) -> None:
+    old, new = [await jobs.add(JobRecord("me", ended_s=ended_s)) for ended_s in (1.0, 9.0)]
+    unfinished = await jobs.add(JobRecord("me", created_s=1.0))
+    assert await jobs.sweep(5.0) == 1
+    left = await jobs.page("me", JobFilter())
+    assert {record.id for record in left} == {new.id, unfinished.id}
+    assert old.id not in await jobs.states([old.id, new.id])
 
 
 async def test_many_write_at_once(jobs: JobRecords) -> None:
     records = await asyncio.gather(*(jobs.add(JobRecord("me")) for _ in range(40)))
-    await asyncio.gather(*(jobs.save(replace(record, status="failed")) for record in records))
+    await asyncio.gather(*(jobs.end(replace(record, status="failed")) for record in records))
     assert len(await jobs.page("me", JobFilter("failed", limit=50))) == 40

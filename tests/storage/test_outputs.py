@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from storage.files import Files
+from storage.local_files import LocalFiles
 from storage.output_names import NameCounter, expand_prefix, split_prefix
 from storage.outputs import JobOutputs, MissingOutputError, OutputLinkError, OutputStore
 from storage.paths import UnsafePathError, inside
@@ -18,8 +20,8 @@ GREY = np.full((2, 4, 6, 3), 0.5, np.float32)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> OutputStore:
-    return OutputStore(tmp_path, UrlSigner(b"key"))
+def store(any_files: Files) -> OutputStore:
+    return OutputStore(any_files, UrlSigner(b"key"))
 
 
 def _outputs(store: OutputStore, encoding: Encoding | None = None) -> JobOutputs:
@@ -100,7 +102,7 @@ async def test_a_batch_is_saved_and_described(store: OutputStore) -> None:
     first, second = await outputs.save_images(GREY, "sub/x", node_id="9")
     assert (first.filename, second.filename) == ("x_00001_.png", "x_00002_.png")
     assert (first.subfolder, first.width, first.height) == ("sub", 6, 4)
-    assert store.path("local", 7, first.location).stat().st_size == first.size
+    assert store.find("local", 7, first.location).size == first.size
 
 
 async def test_outputs_are_sorted_by_node_number(store: OutputStore) -> None:
@@ -121,7 +123,7 @@ async def test_who_listens_hears_of_each_file_when_it_can_be_read(store: OutputS
     heard: list[bool] = []
     outputs = JobOutputs(
         store.job_folder("local", 7),
-        stored=lambda one: heard.append(store.path("local", 7, one.location).is_file()),
+        stored=lambda one: heard.append(store.find("local", 7, one.location).size == one.size),
     )
     await outputs.save_images(GREY, node_id="9")
     assert heard == [True, True]
@@ -130,30 +132,30 @@ async def test_who_listens_hears_of_each_file_when_it_can_be_read(store: OutputS
 async def test_other_files_are_saved_too(store: OutputStore) -> None:
     saved = await _outputs(store).save_file(b"x", "video/a", ".mp4", node_id="3")
     assert (saved.type, saved.mime_type, saved.filename) == ("video", "video/mp4", "a_00001_.mp4")
-    assert store.path("local", 7, saved.location).read_bytes() == b"x"
+    assert store.read("local", 7, saved.location) == b"x"
 
 
 async def test_nothing_partial_is_left_behind(store: OutputStore) -> None:
     await _outputs(store).save_images(GREY, node_id="9")
-    folder = store.job_folder("local", 7).path / "output"
-    assert len(os.listdir(folder)) == 2  # noqa: PTH208  a short blocking call in a test
+    assert len(list(store.files.list(""))) == 2
 
 
 @pytest.mark.parametrize("location", ["../8/output/x.png", "/etc/passwd", "output/none.png", ""])
 async def test_only_outputs_are_found(store: OutputStore, location: str) -> None:
     with pytest.raises(MissingOutputError):
-        store.path("local", 7, location)
+        store.find("local", 7, location)
 
 
-async def test_a_signed_url_leads_to_its_file_alone(store: OutputStore) -> None:
+async def test_a_signed_url_leads_to_its_file_alone(files: Files) -> None:
+    store = OutputStore(files, UrlSigner(b"key"))
     (saved,) = await _outputs(store).save_images(GREY[:1], node_id="9")
     path, _, query = store.url("local", 7, saved).removeprefix("/outputs/").partition("?")
     fields = dict(part.split("=") for part in query.split("&"))
     expires, signature = int(fields["expires"]), fields["signature"]
-    assert store.signed_path(path, expires, signature).is_file()
+    assert store.signed(path, expires, signature).size == saved.size
     for wrong in [(path + "x", expires, signature), (path, expires + 1, signature)]:
         with pytest.raises(OutputLinkError):
-            store.signed_path(*wrong)
+            store.signed(*wrong)
 
 
 def test_a_signature_expires_and_is_the_same_for_a_while() -> None:
@@ -179,10 +181,38 @@ def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
 
 
 async def test_the_sweep_takes_what_is_over_its_time(tmp_path: Path) -> None:
-    store = OutputStore(tmp_path, UrlSigner(b"key"), retention_s=100)
+    store = OutputStore(LocalFiles(tmp_path), UrlSigner(b"key"), retention_s=100)
     for job_id in (1, 2):
         outputs = JobOutputs(store.job_folder("local", job_id))
         await outputs.save_images(GREY[:1], node_id="9")
-    os.utime(tmp_path / "local/1", (0, 0))
-    assert store.sweep() == 1
-    assert [path.name for path in (tmp_path / "local").iterdir()] == ["2"]
+    left = tmp_path / "outputs/local/1/output/.1-00.part"  # of a process that was killed
+    left.touch()
+    for path in left.parent.iterdir():
+        os.utime(path, (0, 0))
+    assert store.sweep() == 2
+    assert [path.name for path in (tmp_path / "outputs/local").iterdir()] == ["2"]
+
+
+async def test_a_sweep_of_everything_leaves_nothing(any_files: Files) -> None:
+    store = OutputStore(any_files, UrlSigner(b"key"), retention_s=-60)
+    await _outputs(store).save_images(GREY, node_id="9")
+    assert store.sweep() == 2
+    assert list(any_files.list("outputs/")) == []
+
+
+async def test_a_jobs_outputs_can_be_removed_alone(store: OutputStore) -> None:
+    (saved,) = await _outputs(store).save_images(GREY[:1], node_id="9")
+    other = JobOutputs(store.job_folder("local", 71))
+    await other.save_images(GREY[:1], node_id="9")
+    store.remove("local", 7)
+    with pytest.raises(MissingOutputError):
+        store.find("local", 7, saved.location)
+    assert store.find("local", 71, saved.location).size == saved.size
+
+
+async def test_a_node_that_runs_again_saves_in_place(store: OutputStore) -> None:
+    for _ in range(2):  # another replica takes the job up
+        outputs = _outputs(store)
+        await outputs.save_images(GREY, node_id="9")
+        await outputs.save_images(GREY, node_id="8", temporary=True)
+    assert len(list(store.files.list("outputs/"))) == 4

@@ -1,0 +1,43 @@
+"""How long a job may run, from how long its kinds of nodes ran lately."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graph.execution import NodeTiming
+
+WEIGHT = 0.2  # of the newest measurement
+UNKNOWN_S = 5.0  # where nothing was measured yet
+
+
+class RunTimes:
+    """Exponential means of seconds by node class, per step where a node has steps."""
+
+    def __init__(self) -> None:
+        self._mean_s: dict[str, float] = {}
+
+    def learn(self, prompt: Mapping[str, Any], timings: Sequence[NodeTiming]) -> None:
+        """Take in what a job of that prompt (API format) measured."""
+        for timing in timings:
+            if not timing.cached:
+                node = prompt.get(timing.node_id, {})
+                self._take_in(timing.class_type, (timing.end_s - timing.start_s) / _steps(node))
+
+    def estimate_s(self, prompt: Mapping[str, Any]) -> float:
+        """How long a job of that prompt may run."""
+        if not self._mean_s:
+            return UNKNOWN_S
+        nodes = [node for node in prompt.values() if isinstance(node, Mapping)]
+        return sum(self._mean_s.get(_class(node), 0.0) * _steps(node) for node in nodes)
+
+    def _take_in(self, class_type: str, seconds: float) -> None:
+        mean_s = self._mean_s.get(class_type, seconds)
+        self._mean_s[class_type] = mean_s + WEIGHT * (seconds - mean_s)
+
+
+def _class(node: Mapping[str, Any]) -> str:
+    return str(node.get("class_type", ""))
+
+
+def _steps(node: Mapping[str, Any]) -> int:
+    steps = node.get("inputs", {}).get("steps")
+    return steps if isinstance(steps, int) and steps > 0 else 1

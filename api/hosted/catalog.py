@@ -1,0 +1,96 @@
+"""Models by the names that the hosted API's clients know: a file, its stem, or an alias."""
+
+from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from api.hosted.problems import ModelNotFoundError
+
+# Which input lists the files of a folder.
+LISTED_BY: Mapping[str, tuple[str, str]] = {
+    "checkpoints": ("CheckpointLoaderSimple", "ckpt_name"),
+    "loras": ("LoraLoader", "lora_name"),
+    "vae": ("VAELoader", "vae_name"),
+    "controlnet": ("ControlNetLoader", "control_net_name"),
+    "upscale_models": ("UpscaleModelLoader", "model_name"),
+    "ipadapter": ("IPAdapterModelLoader", "ipadapter_file"),
+    "clip_vision": ("CLIPVisionLoader", "clip_name"),
+}
+LOADED_FROM: Mapping[str, str] = {name: folder for folder, (_, name) in LISTED_BY.items()}
+Aliases = Mapping[str, Mapping[str, str]]  # folder -> the API's name -> file
+
+
+class Catalog:
+    """The node types and files that one owner may use, and other names for the files."""
+
+    def __init__(self, node_types: Mapping[str, Any], aliases: Aliases) -> None:
+        self.node_types = node_types
+        self._aliases = aliases
+
+    def files(self, folder: str) -> list[str]:
+        class_type, name = LISTED_BY[folder]
+        if class_type not in self.node_types:
+            return []
+        return list(self.inputs(class_type)[name][0])
+
+    def inputs(self, class_type: str) -> dict[str, Any]:
+        """The inputs of a node type, as /object_info has them."""
+        sections = self.node_types[class_type]["input"]
+        return {**sections.get("required", {}), **sections.get("optional", {})}
+
+    def aliases(self, folder: str) -> Mapping[str, str]:
+        return self._aliases.get(folder, {})
+
+    def find(self, folder: str, name: str) -> str:
+        """The file of a name. One that is not listed stays: an upload may be known by its id."""
+        name = self.aliases(folder).get(name, name)
+        files = self.files(folder)
+        for same in (str, _stem, _bare, _bare_lower):
+            found = [file for file in files if same(file) == same(name)]
+            if found:
+                return found[0]
+        return name
+
+    def default(self, folder: str, *roles: str) -> str:
+        """The alias of the first role that has one, else the first file.
+
+        Raises:
+            ModelNotFoundError: there is no file.
+        """
+        for role in (*roles, "default"):
+            if role in self.aliases(folder):
+                return self.find(folder, role)
+        files = self.files(folder)
+        if not files:
+            raise ModelNotFoundError(roles[0] if roles else "default", folder)
+        return files[0]
+
+    def best(self, folder: str, words: Collection[str], like: str = "") -> str | None:
+        """The first file with one of the words in its name.
+
+        Of several one for SDXL, if `like` names a model of that family.
+        """
+        files = self.files(folder)
+        found = [file for file in files if any(word in file.lower() for word in words)]
+        return min(found, key=lambda file: is_xl(file) != is_xl(like), default=None)
+
+
+def is_xl(file: str) -> bool:
+    """Whether a file's name says that it is of the SDXL family."""
+    return "xl" in PurePosixPath(file).name.lower()
+
+
+def _stem(file: str) -> str:
+    suffix = PurePosixPath(file).suffix
+    return file.removesuffix(suffix) if suffix.lower() in ENDINGS else file
+
+
+def _bare(file: str) -> str:
+    return PurePosixPath(_stem(file)).name
+
+
+def _bare_lower(file: str) -> str:
+    return _bare(file).lower()
+
+
+ENDINGS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".pt2", ".pkl"})

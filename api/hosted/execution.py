@@ -1,0 +1,80 @@
+"""Runs a request: translated into a workflow, executed like any other, answered as hosted."""
+
+from typing import Any
+
+from fastapi import Request
+
+from api.context import Call, base_url, context
+from api.hosted.catalog import Catalog
+from api.hosted.draft import Draft
+from api.hosted.envelopes import first_answer
+from api.hosted.family import Family
+from api.hosted.fields import HostedRequest
+from api.hosted.parts import Bench
+from api.hosted.pictures import PictureReader
+from api.hosted.problems import MissingNodeError
+from api.hosted.route import options
+
+FETCHED_AT = ("/api/v6/realtime", "/api/v6/image_editing", "/api/v7/images")
+
+
+async def run(request: Request, call: Call, family: Family) -> dict[str, Any]:
+    """The answer to a request of a family of endpoints.
+
+    Raises:
+        ServiceError: nothing was accepted.
+    """
+    asked = family.request.read(call.body)
+    bench = await open_bench(request, call.owner)
+    translated = await family.translate(asked, bench)
+    check_served(translated.draft, bench.catalog)
+    answer = await execute(request, call, translated.draft, asked)
+    written = first_answer(
+        answer, meta=translated.meta, tip=_tip(translated.ignored), fetch_url=_fetch_url(request)
+    )
+    if request.url.path in family.one_output and written["status"] == "success":
+        written["output"] = "".join(written["output"][:1])
+    return written
+
+
+async def open_bench(request: Request, owner: str) -> Bench:
+    """The models and pictures that an owner may use."""
+    service = context(request).service
+    stores = service.stores
+    catalog = Catalog(await service.runner.object_info(owner), options(request).aliases)
+    return Bench(catalog, PictureReader(stores.inputs, owner, stores.uploads.limits.most_pixels))
+
+
+def check_served(draft: Draft, catalog: Catalog) -> None:
+    """See that there are all of a workflow's node types.
+
+    Raises:
+        MissingNodeError: one is missing.
+    """
+    missing = sorted(name for name in draft.class_types if name not in catalog.node_types)
+    if missing:
+        raise MissingNodeError(missing[0])
+
+
+async def execute(
+    request: Request, call: Call, draft: Draft, asked: HostedRequest
+) -> dict[str, Any]:
+    """The contract's answer to the workflow."""
+    body = {
+        "workflow": draft.nodes,
+        "webhook": asked.webhook,
+        "track_id": asked.track_id,
+        "base64": asked.base64,
+        "metadata": False,
+        "wait": 0 if asked.instant_response else options(request).wait_s,
+    }
+    return await context(request).service.execute(call.caller, body, base_url=base_url(request))
+
+
+def _fetch_url(request: Request) -> str:
+    folder = request.url.path.rpartition("/")[0]
+    return base_url(request) + (folder if folder in FETCHED_AT else "/api/v6/images") + "/fetch"
+
+
+def _tip(ignored: list[str]) -> str:
+    return f"Nothing here does what these fields ask for: {', '.join(ignored)}." if ignored else ""

@@ -1,0 +1,73 @@
+"""Fetching a job's result: the id in the path or as `request_id` in the body, POST or GET."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from api.context import Call, base_url, context, job_id
+from api.documentation import errors, json_body
+from api.hosted.envelopes import fetched
+from api.hosted.fields import HostedRequest, Text
+from api.hosted.route import HostedReading, HostedRoute
+from api.hosted.schemas import HostedAnswer
+from api.json_response import JsonResponse
+
+FETCHES = ("/api/v6/images/fetch", "/api/v7/images/fetch")
+OTHER_FETCHES = (
+    "/api/v6/realtime/fetch",
+    "/api/v6/image_editing/fetch",
+    "/api/v5/images/fetch",
+    "/api/v5/controlnet/fetch",
+    "/api/v4/dreambooth/fetch",
+    "/api/v3/dreambooth/fetch",
+    "/api/v3/fetch",
+)
+ERRORS = (400, 401, 404, 413, 415, 429)
+
+
+class Fetch(HostedRequest):
+    """Which job."""
+
+    request_id: Text = Field(description="The `id` of the answer to the request.")
+
+
+class FetchById(HostedRequest):
+    """Nothing but the key, which may be in a header too."""
+
+
+router = APIRouter(tags=["hosted"], route_class=HostedRoute)
+
+
+async def fetch(request: Request, call: HostedReading) -> JsonResponse:
+    """The result, or `processing` with an empty `output`."""
+    return await _answer(request, call, Fetch.read(call.body).request_id)
+
+
+async def fetch_by_id(request: Request, call: HostedReading, request_id: str) -> JsonResponse:
+    """The result, or `processing` with an empty `output`."""
+    return await _answer(request, call, request_id)
+
+
+async def _answer(request: Request, call: Call, request_id: str) -> JsonResponse:
+    service = context(request).service
+    answer = await service.answer(call.owner, job_id(request_id), base_url=base_url(request))
+    return JsonResponse(fetched(answer))
+
+
+def _add(path: str, handler: Any, kind: type[HostedRequest], *, shown: bool) -> None:
+    common: dict[str, Any] = {
+        "summary": "A job's result",
+        "response_model": HostedAnswer,
+        "responses": errors(*ERRORS),
+    }
+    body = json_body(kind.model_json_schema())
+    router.add_api_route(
+        path, handler, methods=["POST"], include_in_schema=shown, openapi_extra=body, **common
+    )
+    router.add_api_route(path, handler, methods=["GET"], include_in_schema=False, **common)
+
+
+for _path in (*FETCHES, *OTHER_FETCHES):
+    _add(_path, fetch, Fetch, shown=_path in FETCHES)
+    _add(_path + "/{request_id}", fetch_by_id, FetchById, shown=_path in FETCHES)

@@ -1,0 +1,17 @@
+"""What a site decides about the hosted API's endpoints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class HostedOptions:
+    """`aliases` give files the names that clients use: folder -> name -> file.
+
+    In `checkpoints`, the names "default", "realtime", "inpaint" and "outpaint" say which is used
+    by requests that name none. `errors_as_200` answers errors as the hosted API once did.
+    """
+
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    wait_s: float = 20.0
+    errors_as_200: bool = False

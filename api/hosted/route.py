@@ -1,0 +1,91 @@
+"""How the hosted API's routes read bodies and say what went wrong."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from api.access import Scope
+from api.bodies import JsonBody
+from api.context import Call, KeyPlaces, context
+from api.errors import error_body, invalid_fields
+from api.hosted.catalog import LOADED_FROM
+from api.hosted.options import HostedOptions
+from api.hosted.problems import ModelNotFoundError
+from api.json_response import JsonResponse
+from graph.errors import ServiceError
+from graph.problems import WorkflowInvalidError
+
+INVALID = 422  # the hosted API says 400
+
+
+def options(request: Request) -> HostedOptions:
+    return cast(HostedOptions, request.app.state.hosted)
+
+
+class HostedBody(JsonBody):
+    """The body of a request; clients send none where all that they say is in the path."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request, context(request).most_body_bytes)
+        length = request.headers.get("content-length", "0")
+        self._empty = length == "0" and "transfer-encoding" not in request.headers
+
+    async def __call__(self) -> dict[str, Any]:
+        """As JsonBody."""
+        return {} if self._empty else await super().__call__()
+
+
+@dataclass(frozen=True)
+class HostedCallWith:
+    """Lets a request in for a scope, and reads its fields, the body's before the query's."""
+
+    scope: Scope
+
+    async def __call__(self, request: Request, _: KeyPlaces) -> Call:
+        read = HostedBody(request)
+        caller = await context(request).access.caller(request, self.scope, read)
+        return Call(caller, {**request.query_params, **await read()})
+
+
+class HostedRoute(APIRoute):
+    """A route whose errors have the hosted API's statuses and words."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                return _response(request, invalid_fields(error))
+            except WorkflowInvalidError as error:
+                return _response(request, _model_not_found(error) or error)
+            except ServiceError as error:
+                return _response(request, error)
+
+        return handled
+
+
+def _response(request: Request, error: ServiceError) -> JsonResponse:
+    status = 400 if error.status == INVALID else error.status
+    wait_s = getattr(error, "retry_after_s", None)
+    headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
+    body = error_body(error) | ({} if wait_s is None else {"retry_after": wait_s})
+    return JsonResponse(body, 200 if options(request).errors_as_200 else status, headers)
+
+
+def _model_not_found(error: WorkflowInvalidError) -> ModelNotFoundError | None:
+    """The first problem that is a file, in the hosted API's words."""
+    for problem in error.problems:
+        folder = LOADED_FROM.get(problem.input or "")
+        if folder and problem.code == "value_not_in_list":
+            return ModelNotFoundError(str(problem.received)[:200], folder)
+    return None
+
+
+HostedReading = Annotated[Call, Depends(HostedCallWith("read"))]
+HostedActing = Annotated[Call, Depends(HostedCallWith("execute"))]

@@ -1,0 +1,78 @@
+"""Diffusion models of every kind, from files to modules: U-Nets and transformers."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import torch
+
+from diffusion.denoiser import Denoiser
+from diffusion.dit import LoadedDit, find_dit, flow_of, load_dit
+from diffusion.dit_denoiser import DitDenoiser
+from diffusion.unet import (
+    LoadedUnet,
+    Parameterization,
+    family_of,
+    find_unet,
+    load_unet,
+    read_parameterization,
+)
+from diffusion.weights import Weights
+
+LoadedModel: TypeAlias = LoadedUnet | LoadedDit
+ModelDenoiser: TypeAlias = Denoiser | DitDenoiser
+
+# What UNETLoader calls the precisions that weights may be brought to. The fast kind is a way to
+# multiply on a GPU, not another precision.
+WEIGHT_DTYPES: Mapping[str, torch.dtype] = {
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+    "fp8_e4m3fn_fast": torch.float8_e4m3fn,
+    "fp8_e5m2": torch.float8_e5m2,
+}
+
+
+def load_model(
+    weights: Weights, *, dtype: torch.dtype, device: torch.device, weight_dtype: str = "default"
+) -> LoadedModel:
+    """The diffusion model of a checkpoint, or of a file that holds nothing else.
+
+    Raises:
+        BadModelFile: there is none in it, or one of a kind that is not known.
+    """
+    found = find_dit(weights)
+    if found is None:
+        return load_unet(weights, dtype=dtype, device=device)
+    return load_dit(
+        *found, dtype=dtype, device=device, weight_dtype=WEIGHT_DTYPES.get(weight_dtype)
+    )
+
+
+def parameterization_of(weights: Weights) -> Parameterization:
+    """What a file says of its noise levels, read from its names and a few small tensors."""
+    found = find_dit(weights)
+    if found is not None:
+        return flow_of(found[1])
+    part, shape = find_unet(weights)
+    family = family_of(shape) or "sd15"
+    return read_parameterization(weights, part, shape, family)
+
+
+def denoiser_of(
+    model: LoadedModel,
+    *,
+    max_rows: int,
+    activation_bytes: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> ModelDenoiser:
+    """What asks `model`."""
+    if isinstance(model, LoadedDit):
+        return DitDenoiser(
+            model, max_rows=max_rows, activation_bytes=activation_bytes, device=device
+        )
+    return Denoiser(
+        model.module,
+        max_rows=max_rows,
+        activation_bytes=activation_bytes,
+        dtype=dtype,
+        device=device,
+    )

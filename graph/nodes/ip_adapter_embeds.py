@@ -1,0 +1,84 @@
+"""IP-Adapter by embeds: what an image encoder saw, kept apart from the model that goes by it."""
+
+from typing import Annotated, Literal
+
+from graph.image_prompts import Embeds, ImageUse, Pictures, Scaling
+from graph.node import Stage, Widget, node
+from graph.nodes.ip_adapter import LowWeight, Seeing, WeightType, When, laid
+from graph.values import ClipVision, Image, IpAdapter, Mask, Model
+
+
+@node(
+    "IPAdapterEmbeds",
+    runs_on=Stage.ENCODE,
+    display_name="IPAdapter Embeds",
+    category="ipadapter/embeds",
+    costly=True,
+)
+async def apply_embeds(
+    encoders: Seeing,
+    *,
+    model: Model,
+    ipadapter: IpAdapter,
+    pos_embed: Embeds,
+    weight: LowWeight = 1.0,
+    weight_type: WeightType,
+    start_at: When = 0.0,
+    end_at: When = 1.0,
+    embeds_scaling: Scaling,
+    neg_embed: Embeds | None = None,
+    attn_mask: Mask | None = None,
+    clip_vision: ClipVision | None = None,
+) -> Model:
+    """Let a model go by what was seen in pictures before."""
+    use = ImageUse(
+        weight=weight,
+        weight_type=weight_type,
+        start_percent=start_at,
+        end_percent=end_at,
+        scaling=embeds_scaling,
+        mask=attn_mask,
+    )
+    pictures = Pictures(seen_positive=pos_embed, seen_negative=neg_embed)
+    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
+
+
+@node(
+    "IPAdapterEncoder",
+    runs_on=Stage.ENCODE,
+    display_name="IPAdapter Encoder",
+    category="ipadapter/embeds",
+    outputs=("pos_embed", "neg_embed"),
+)
+async def encode_for_adapter(
+    encoders: Seeing,
+    *,
+    ipadapter: IpAdapter,
+    image: Image,
+    weight: Annotated[float, Widget(min=-1.0, max=3.0, step=0.01)] = 1.0,
+    mask: Mask | None = None,
+    clip_vision: ClipVision | None = None,
+) -> tuple[Embeds, Embeds]:
+    """See in pictures what an IP-Adapter reads."""
+    return await encoders.image_embeds(ipadapter, clip_vision, image, weight=weight, mask=mask)
+
+
+@node(
+    "IPAdapterCombineEmbeds",
+    runs_on=Stage.ENCODE,
+    display_name="IPAdapter Combine Embeds",
+    category="ipadapter/embeds",
+)
+def combine_embeds(
+    encoders: Seeing,
+    *,
+    embed1: Embeds,
+    method: Literal["concat", "add", "subtract", "average", "norm average", "max", "min"],
+    embed2: Embeds | None = None,
+    embed3: Embeds | None = None,
+    embed4: Embeds | None = None,
+    embed5: Embeds | None = None,
+) -> Embeds:
+    """Put together what was seen in pictures."""
+    given = (embed1, embed2, embed3, embed4, embed5)
+    return encoders.combine_embeds([embed for embed in given if embed is not None], method)

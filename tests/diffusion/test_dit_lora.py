@@ -1,0 +1,152 @@
+"""LoRAs and merges on transformers, in the layouts that trainers write."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from diffusion.dit import LoadedDit
+from diffusion.dit_shapes import DitShape
+from diffusion.lora import LORA, Loras
+from diffusion.merging import MERGE, WeightChanges
+from diffusion.models import load_model
+from diffusion.weights import Weights, open_weights
+from graph.errors import BadModelFile
+from graph.values import Change, Model, ModelFile
+from tests.diffusion.dit_files import DEV, SD3, drawn_module, reference_layout
+from tests.diffusion.model_files import CPU, seeded, written
+
+RANK, WIDTH = 4, 64
+LORA_FILE = ModelFile("loras", "lora.safetensors")
+MODEL_FILE = ModelFile("checkpoints", "other.safetensors")
+QKV = "transformer_blocks.1.attn.to_{}.weight"
+IMAGE_QKV = "double_blocks.1.img_attn.qkv"
+
+
+def base(folder: Path, shape: DitShape, factor: float = 1.0) -> LoadedDit:
+    tensors = reference_layout(drawn_module(shape), shape)
+    scaled = {key: tensor.contiguous() * factor for key, tensor in tensors.items()}
+    found = load_model(
+        written(folder, scaled, "other.safetensors"), dtype=torch.float32, device=CPU
+    )
+    assert isinstance(found, LoadedDit)
+    return found
+
+
+def changes(folder: Path) -> WeightChanges:
+    def opened(file: ModelFile) -> Weights:
+        return open_weights(folder / file.name, file)
+
+    return WeightChanges(opened, Loras(opened, budget_bytes=2**20))
+
+
+def pair(rows: int, columns: int = WIDTH) -> tuple[Tensor, Tensor]:
+    return seeded("up.weight", (rows, RANK)), seeded("down.weight", (RANK, columns))
+
+
+def under(folder: Path, dit: LoadedDit, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a LoRA adds to every parameter that it changes."""
+    written(folder, tensors, LORA_FILE.name)
+    change = Change(LORA, (("file", LORA_FILE), ("strength", 0.5)))
+    patched = changes(folder).on_unet(dit, [change])
+    assert patched.warnings == ()
+    before = dict(dit.module.named_parameters())
+    return {
+        name: (own - before[name]) / 0.5
+        for name, own in patched.module.named_parameters()
+        if own is not before[name]
+    }
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("lora_unet_double_blocks_1_img_attn_qkv.lora_up", "lora_down"),
+        ("diffusion_model.double_blocks.1.img_attn.qkv.lora_B", "lora_A"),
+        ("double_blocks.1.processor.qkv_lora1.up", "down"),
+    ],
+    ids=["kohya", "bfl", "xlabs"],
+)
+def test_a_change_to_one_matrix_reaches_its_three_parts(tmp_path: Path, up: str, down: str) -> None:
+    ups, downs = pair(3 * WIDTH)
+    stem = up.rpartition(".")[0]
+    dit = base(tmp_path, DEV)
+    added = under(tmp_path, dit, {f"{up}.weight": ups, f"{stem}.{down}.weight": downs})
+    expected = (ups @ downs).chunk(3)
+    assert added.keys() == {QKV.format(part) for part in "qkv"}
+    for part, own in zip("qkv", expected, strict=True):
+        assert torch.allclose(added[QKV.format(part)], own, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "transformer.transformer_blocks.1.attn.to_q",
+        "lora_transformer_transformer_blocks_1_attn_to_q",
+    ],
+)
+def test_diffusers_names_are_known(tmp_path: Path, stem: str) -> None:
+    ups, downs = pair(WIDTH)
+    tensors = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}
+    added = under(tmp_path, base(tmp_path, DEV), tensors)
+    assert torch.allclose(added[QKV.format("q")], ups @ downs, atol=1e-5)
+
+
+def test_xlabs_changes_queries_keys_and_values_of_single_blocks(tmp_path: Path) -> None:
+    ups, downs = pair(3 * WIDTH)
+    stem = "single_blocks.2.processor.qkv_lora"
+    tensors = {f"{stem}.up.weight": ups, f"{stem}.down.weight": downs}
+    added = under(tmp_path, base(tmp_path, DEV), tensors)
+    attn = "single_transformer_blocks.2.attn"
+    assert added.keys() == {f"{attn}.to_{part}.weight" for part in "qkv"}
+
+
+@pytest.mark.parametrize("part", ["diff", "lora"])
+def test_halves_in_another_order_are_put_right(tmp_path: Path, part: str) -> None:
+    dit = base(tmp_path, SD3)
+    ups, downs = pair(2 * WIDTH)
+    stem = "lora_unet_final_layer_adaLN_modulation_1"
+    lora = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}
+    tensors = lora if part == "lora" else {f"{stem}.diff": ups @ downs}
+    added = under(tmp_path, dit, tensors)["norm_out.linear.weight"]
+    scale, shift = (ups @ downs).chunk(2)
+    assert torch.allclose(added, torch.cat([shift, scale]), atol=1e-5)
+
+
+def test_a_lora_for_another_model_is_refused(tmp_path: Path) -> None:
+    ups, downs = pair(320)
+    stem = "lora_unet_down_blocks_0_attentions_0_proj_in"
+    tensors = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}
+    with pytest.raises(BadModelFile, match="none of its 2 keys fits"):
+        under(tmp_path, base(tmp_path, DEV), tensors)
+
+
+def test_a_scaled_weight_of_eight_bits_is_changed_in_its_own_scale(tmp_path: Path) -> None:
+    tensors = reference_layout(drawn_module(DEV), DEV)
+    key = f"{IMAGE_QKV}.weight"
+    tensors[key] = (tensors[key] * 100).to(torch.float8_e4m3fn)
+    tensors[f"{IMAGE_QKV}.scale_weight"] = torch.tensor(0.01)
+    stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    dit = load_model(written(tmp_path, stored), dtype=torch.float32, device=CPU)
+    ups, downs = pair(3 * WIDTH)
+    stem = "lora_unet_double_blocks_1_img_attn_qkv"
+    lora = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}
+    written(tmp_path, lora, LORA_FILE.name)
+    change = Change(LORA, (("file", LORA_FILE), ("strength", 1.0)))
+    patched = changes(tmp_path).on_unet(dit, [change]).module.get_parameter(QKV.format("q"))
+    assert patched.dtype == torch.float8_e4m3fn
+    expected = dit.module.get_parameter(QKV.format("q")).float() * 0.01 + (ups @ downs)[:WIDTH]
+    assert torch.allclose(patched.float() * 0.01, expected, rtol=0.07, atol=1e-4)
+
+
+def test_models_merge_under_the_names_of_their_own_files(tmp_path: Path) -> None:
+    dit, other = base(tmp_path, DEV), base(tmp_path, DEV, factor=3.0)
+    shares = (("", 1.0, 0.0), ("double_blocks.1.img_attn", 0.25, 0.75))
+    change = Change(MERGE, (("other", Model(MODEL_FILE)), ("shares", shares)))
+    merged = changes(tmp_path).on_unet(dit, [change]).module
+    for name in (QKV.format("q"), "transformer_blocks.1.attn.to_out.0.weight"):
+        expected = dit.module.get_parameter(name) * 0.25 + other.module.get_parameter(name) * 0.75
+        assert torch.allclose(merged.get_parameter(name), expected, atol=1e-6)
+    untouched = "transformer_blocks.0.attn.to_q.weight"
+    assert merged.get_parameter(untouched) is dit.module.get_parameter(untouched)

@@ -1,0 +1,135 @@
+"""Narrow models of random weights, sampled here and by diffusers' own pipelines."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from diffusion.dit import FLUX_LATENT, SD3_LATENT
+from diffusion.dit_call import packed, unpacked
+from diffusion.frame import process_in
+from diffusion.sample_stage import SampleStage
+from diffusion.weights import Weights, open_weights
+from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
+from graph.values import Condition, Latent, Model, ModelFile
+from tests.diffusion.dit_files import DEV, SD3, SD35, drawn_module, reference_layout
+from tests.diffusion.model_files import CPU
+from tests.diffusion.narrow_stage import drawn
+
+FILE = ModelFile("diffusion_models", "narrow.safetensors")
+TOKENS, STEPS, HEIGHT, WIDTH = 7, 5, 8, 12
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "sd3": {"shift": 3.0},
+    "flux": {"use_dynamic_shifting": True},
+}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> SampleStage:
+    def opened(file: ModelFile) -> Weights:
+        return open_weights(tmp_path / file.name, file)
+
+    return SampleStage(opened, device=CPU, dtype=torch.float32, budget_bytes=2**30)
+
+
+def condition(seed: int, **extras: Any) -> Condition:
+    return Condition(drawn(seed, 1, TOKENS, 32), drawn(seed + 1, 1, 24), extras=extras)
+
+
+def noise() -> Tensor:
+    """What seed 5 gives."""
+    return torch.randn(1, 16, HEIGHT, WIDTH, generator=torch.manual_seed(5))
+
+
+def scheduler(family: str) -> Any:
+    from diffusers import FlowMatchEulerDiscreteScheduler  # noqa: PLC0415
+
+    kind: Any = FlowMatchEulerDiscreteScheduler
+    return kind(**SCHEDULE[family])
+
+
+async def sampled(stage: SampleStage, guider: Guider, sigmas: Tensor) -> Tensor:
+    latent = Latent(torch.zeros(1, 16, HEIGHT, WIDTH))
+    request = SampleRequest(guider, Noise(5), SamplerChoice("euler"), sigmas, latent)
+    output, _ = await stage.sample(request)
+    samples: Tensor = output.samples
+    return samples
+
+
+async def test_flux_gives_the_latents_of_diffusers_pipeline(
+    stage: SampleStage, tmp_path: Path
+) -> None:
+    from diffusers import FluxPipeline  # noqa: PLC0415
+
+    module = drawn_module(DEV)
+    save_file(reference_layout(module, DEV), tmp_path / FILE.name)
+    made: Any = FluxPipeline
+    pipeline = made(scheduler("flux"), *(None,) * 5, module)
+    pipeline.set_progress_bar_config(disable=True)
+    prompt = condition(1, guidance=2.5)
+    expected = pipeline(
+        prompt_embeds=prompt.tokens,
+        pooled_prompt_embeds=prompt.pooled,
+        latents=packed(noise()),
+        height=HEIGHT * 8,
+        width=WIDTH * 8,
+        guidance_scale=2.5,
+        num_inference_steps=STEPS,
+        output_type="latent",
+    ).images
+    guider = Guider("basic", Model(FILE), (("positive", (prompt,)),))
+    output = await sampled(stage, guider, pipeline.scheduler.sigmas)
+    got, expected = process_in(FLUX_LATENT, output), unpacked(expected, HEIGHT, WIDTH)
+    assert torch.allclose(got, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [SD3, SD35], ids=["3", "3.5"])
+@pytest.mark.parametrize("skipped", [(), (1,)], ids=["whole", "skip-layer"])
+async def test_stable_diffusion_3_gives_the_latents_of_diffusers_pipeline(
+    stage: SampleStage, tmp_path: Path, shape: Any, skipped: tuple[int, ...]
+) -> None:
+    from diffusers import StableDiffusion3Pipeline  # noqa: PLC0415
+
+    module = drawn_module(shape)
+    save_file(reference_layout(module, shape), tmp_path / FILE.name)
+    made: Any = StableDiffusion3Pipeline
+    pipeline = made(module, scheduler("sd3"), *(None,) * 7)
+    pipeline.set_progress_bar_config(disable=True)
+    positive, negative = condition(1), condition(3)
+    skipping: dict[str, Any] = {
+        "skip_guidance_layers": list(skipped),
+        "skip_layer_guidance_start": 0.0,  # all steps but the first
+        "skip_layer_guidance_stop": 1.0,
+        "skip_layer_guidance_scale": 2.0,
+    }
+    expected = pipeline(
+        prompt_embeds=positive.tokens,
+        pooled_prompt_embeds=positive.pooled,
+        negative_prompt_embeds=negative.tokens,
+        negative_pooled_prompt_embeds=negative.pooled,
+        latents=noise(),
+        height=HEIGHT * 8,
+        width=WIDTH * 8,
+        guidance_scale=3.0,
+        num_inference_steps=STEPS,
+        output_type="latent",
+        **(skipping if skipped else {}),
+    ).images
+    model = Model(FILE)
+    if skipped:
+        model = model.changed(
+            "skip_layer_guidance",
+            double=skipped,
+            single=(),
+            scale=2.0,
+            start_percent=0.01,
+            end_percent=1.0,
+            rescaling_scale=0.0,
+        )
+    prompts = (("positive", (positive,)), ("negative", (negative,)))
+    guider = Guider("cfg", model, prompts, (("cfg", 3.0),))
+    output = await sampled(stage, guider, pipeline.scheduler.sigmas)
+    assert torch.allclose(process_in(SD3_LATENT, output), expected, atol=1e-3)

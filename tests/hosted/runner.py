@@ -1,0 +1,85 @@
+"""The real reading and validation of workflows, with grey pictures for results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from api.runner import Prepared, RunningJob
+from deployments.clients import StageClients
+from deployments.runner import WorkflowRunner
+from graph.cache import ResultCache
+from graph.comfyui_nodes import load_comfyui_nodes
+from graph.errors import ServiceError
+from graph.execution import NodeTiming
+from graph.node import NodeType
+from storage.annotators import AnnotatorFolder
+from storage.inputs import Inputs
+from storage.model_checks import ModelChecks
+from storage.model_files import ModelFolders
+
+
+@dataclass(eq=False)
+class NoMemoryError(ServiceError):
+    """What a stage may say when a job fails."""
+
+    status = 503
+    code = "out_of_memory"
+    template = "The picture does not fit the memory."
+
+
+@dataclass
+class GreyRunner:
+    """Prepares as the service does, and paints as many grey pictures as the workflow would.
+
+    A prompt that says "fail" fails.
+    """
+
+    inner: WorkflowRunner
+    prompts: list[Mapping[str, Any]] = field(default_factory=list)  # of jobs, in API format
+
+    async def prepare(self, owner: str, body: Mapping[str, Any]) -> Prepared:
+        prepared = await self.inner.prepare(owner, body)
+        self.prompts.append(prepared.prompt)
+        return prepared
+
+    async def run(self, prepared: Prepared, job: RunningJob) -> tuple[NodeTiming, ...]:
+        nodes = prepared.prompt.values()
+        texts = {node["inputs"].get("text") for node in nodes}
+        if "fail" in texts:
+            raise NoMemoryError
+        counts = [
+            node["inputs"].get("batch_size") or node["inputs"].get("amount") for node in nodes
+        ]
+        count = next((one for one in counts if one), 1)
+        save = next(i for i, node in prepared.prompt.items() if node["class_type"] == "SaveImage")
+        await job.outputs.save_images(np.full((count, 8, 8, 3), 0.5, np.float32), node_id=save)
+        return ()
+
+    async def object_info(self, owner: str) -> Mapping[str, Any]:
+        return await self.inner.object_info(owner)
+
+    async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self.inner.schema(owner, body)
+
+    async def convert(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self.inner.convert(owner, body)
+
+
+def grey_runner(node_types: Mapping[str, NodeType], models: Path, inputs: Inputs) -> GreyRunner:
+    folders = ModelFolders(models)
+    return GreyRunner(
+        WorkflowRunner(
+            node_types=node_types,
+            comfyui_nodes=load_comfyui_nodes(),
+            folders=folders,
+            checks=ModelChecks(folders),
+            annotators=AnnotatorFolder.of(models, hub=False),
+            inputs=inputs,
+            clients=StageClients({}, {}),
+            cache=ResultCache(1),
+            max_input_pixels=10**6,
+        )
+    )
