@@ -83,7 +83,7 @@ import os, signal, sys
 from deployments import launch
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, launch.interrupt)
-sys.exit(launch.serve([sys.executable, "-c", sys.argv[1]], dict(os.environ), "http://127.0.0.1:9"))
+sys.exit(launch.serve([sys.executable, "-c", sys.argv[1]], os.environ, "http://127.0.0.1:9", ""))
 """
 
 
