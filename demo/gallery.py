@@ -1,4 +1,4 @@
-"""The pictures of `docs/gallery.md`, and the figures of the model card: `python -m demo.gallery`."""
+"""The pictures of `docs/gallery.md` and the figures of the card: `python -m demo.gallery`."""
 
 import argparse
 import json

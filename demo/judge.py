@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from demo.drawing import OUTLINES, SIDE, Mask, Picture
+from demo.drawing import OUTLINES, SIDE, Mask, Picture, turned
 from demo.scenes import COLORS, RGB, Background, Color, Place, Scene, Shape, shades
 
 EDGE = 5  # px along which the background is looked at
@@ -21,6 +21,7 @@ LEAST_AREA = 90  # px of a piece
 STENCIL = 48  # px of the squares in which outlines are compared
 AWAY = 11.0  # px from the middle that count as left, right, top or bottom
 EVEN = 22.0  # deviation along the edge below which a background is plain
+BLURS = (15.0, 30.0)  # deviations, of shapes with a radius of 150
 PALETTE = np.float32([RGB[color] for color in COLORS])
 WITH_SECOND_SHADES = np.concatenate([PALETTE, np.float32([shades(c)[1] for c in COLORS])])
 Found = NDArray[np.bool_]
@@ -41,17 +42,14 @@ def judge(picture: Picture) -> Seen:
     """What is in `picture` [SIDE, SIDE, 3]."""
     rgb = cv2.medianBlur(picture, 3).astype(np.float32)
     background, expected = read_background(rgb)
-    different = np.linalg.norm(rgb[None] - expected, axis=-1).min(axis=0) > DIFFERENT
-    pieces = find_pieces(different)
-    if not pieces:
+    away = np.linalg.norm(rgb[None] - expected, axis=-1).min(axis=0)
+    rough = find_pieces(away > DIFFERENT)
+    if not rough:
         return Seen(background)
-    return Seen(
-        background,
-        color=color_of(rgb[np.logical_or.reduce(pieces)]),
-        shape=shape_of(pieces),
-        count=len(pieces),
-        place=place_of(pieces),
-    )
+    inside = np.logical_or.reduce(rough)
+    color = color_of(rgb[inside])
+    pieces = find_pieces(ink_distance(rgb, inside, color) < away) or rough
+    return Seen(background, color, shape_of(pieces), len(pieces), place_of(pieces))
 
 
 def agreement(scene: Scene, seen: Seen) -> dict[str, bool]:
@@ -131,6 +129,21 @@ def color_of(rgb: NDArray[np.float32]) -> Color:
     return COLORS[int(votes.argmax())]
 
 
+def ink_distance(rgb: NDArray[np.float32], inside: Found, color: Color) -> NDArray[np.float32]:
+    """How far each pixel is from what pieces of `color` are painted with, [SIDE, SIDE].
+
+    Edges are then where a pixel is as much ink as it is background, however soft they are. The
+    second shade is ink where it is more than a rim.
+    """
+    first, second = (np.float32(shade) for shade in shades(color))
+    whole = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    core = rgb[whole if whole.any() else inside]
+    is_second = np.linalg.norm(core - second, axis=-1) < np.linalg.norm(core - first, axis=-1)
+    inks = [np.median(core[part], axis=0) for part in (~is_second, is_second) if part.mean() > 0.12]
+    distances = [np.linalg.norm(rgb - ink, axis=-1) for ink in inks]
+    return cast(NDArray[np.float32], np.min(distances, axis=0))
+
+
 def shape_of(pieces: Sequence[Found]) -> Shape:
     """The shape that the pieces overlap best, all taken together."""
     scores = {
@@ -167,16 +180,14 @@ def overlap(one: Found, other: Found) -> float:
 
 
 def _stencils(shape: Shape) -> list[Found]:
-    """A shape as it is drawn, in the middle and turned to both sides."""
+    """A shape as it is drawn, turned to both sides, and as it is left by more and more blur."""
     found = []
     for angle in np.deg2rad([-6, -3, 0, 3, 6]):
-        sin, cos = np.sin(angle), np.cos(angle)
         canvas: Mask = np.zeros((400, 400), dtype=np.float32)
-        outline = [
-            part @ np.array([[cos, sin], [-sin, cos]]) * 150 + 200 for part in OUTLINES[shape]
-        ]
+        outline = [turned(part, angle) * 150 + 200 for part in OUTLINES[shape]]
         cv2.fillPoly(canvas, [np.rint(part).astype(np.int32) for part in outline], 1.0)
         found.append(fitted(canvas > 0.5))
+        found += [fitted(cv2.GaussianBlur(canvas, (0, 0), sigma) > 0.5) for sigma in BLURS]
     return found
 
 

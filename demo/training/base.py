@@ -1,8 +1,9 @@
-"""Train the diffusion model and its text encoder: `python -m demo.training.base FOLDER`.
+"""Train the diffusion model: `python -m demo.training.base FOLDER`.
 
 Noise prediction over the noise schedule of SD 1.x, weighted by min-SNR (Hang et al. 2023), with
 empty captions in between for classifier-free guidance. Each caption is read once for two noises.
-The text encoder starts as `demo.training.words` leaves it, and is trained on.
+The text encoder stays as `demo.training.words` leaves it: trained on, it forgets the words that
+the U-Net does not listen to yet.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn import functional
 
 from demo.captions import caption
 from demo.scenes import Scene
@@ -32,9 +34,10 @@ SHAPE = UnetShape(
     levels=(Level(64, (0,), (0, 0)), Level(96, (1,), (1, 1)), Level(128, (1,), (1, 1))),
     mid=1,
 )
-STEPS, CAPTIONS, NOISES = 1800, 16, 2
-LEARNING_RATE = 8e-4
+STEPS, CAPTIONS, NOISES = 1700, 16, 2
+LEARNING_RATE = 1e-3
 EMPTY_SHARE = 0.1
+COARSE = 0.2  # at first; falls with the learning rate
 STRANGE_SHARE = 0.05  # of captions, with a word in them that says nothing
 STRANGE_WORDS = ("photo", "beautiful", "masterpiece", "the", "nice", "image", "best", "quality")
 SNR_LIMIT = 5.0
@@ -89,12 +92,20 @@ def texts_of(scenes: Sequence[Scene], rng: np.random.Generator) -> Iterator[str]
         yield "" if draw < EMPTY_SHARE else words
 
 
-def noised(latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Noisy latents, their timesteps, which are spread evenly over a batch, and the noise."""
-    count = len(latents)
+def noised(latents: Tensor, coarse: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """Noisy latents, their timesteps, which are spread evenly over a batch, and the noise.
+
+    `coarse` is the deviation of noise that whole pictures, and quarters of their sides, have in
+    common. It hides what little is to be seen of backgrounds and places in much noise, so that
+    words are listened to, as they must be when a picture is drawn (offset noise).
+    """
+    count, channels = latents.shape[:2]
     t = ((torch.randperm(count) + torch.rand(count)) * (1000 / count)).long()
     alpha = ALPHAS[t][:, None, None, None]
     noise = torch.randn_like(latents)
+    for side in (1, 4):
+        shared = coarse * torch.randn(count, channels, side, side)
+        noise = noise + functional.interpolate(shared, latents.shape[2:], mode="nearest")
     return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise, t, noise
 
 
@@ -109,11 +120,12 @@ def weighted_loss(predicted: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return (error * snr.clamp(max=SNR_LIMIT) / snr * snr.rsqrt().clamp(min=1)).mean()
 
 
-def loss_of(model: Model, latents: Tensor, texts: Sequence[str]) -> Tensor:
+def loss_of(model: Model, latents: Tensor, texts: Sequence[str], coarse: float) -> Tensor:
     """`latents` [NOISES * B, ...] repeat those of `texts` [B]."""
-    x, t, noise = noised(latents)
+    x, t, noise = noised(latents, coarse)
     x = x.contiguous(memory_format=torch.channels_last)
-    tokens = model.text(texts).repeat(len(latents) // len(texts), 1, 1)
+    with torch.no_grad():
+        tokens = model.text(texts).repeat(len(latents) // len(texts), 1, 1)
     predicted = model.unet(x, t, encoder_hidden_states=tokens).sample
     return weighted_loss(predicted, noise, t)
 
@@ -128,14 +140,14 @@ def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
 
 
 def train(folder: Path, steps: int, seed: int, start: Path | None) -> None:
-    """`start` has earlier weights to go on from."""
+    """`start` has earlier weights of the U-Net to go on from."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = Model()
     if start is not None:
         model.load_state_dict(torch.load(start))
-    else:
-        model.text.load_state_dict(torch.load(folder / "words.pt"))
+    model.text.load_state_dict(torch.load(folder / "words.pt"))
+    model.text.requires_grad_(requires_grad=False)
     averaged = Averaged(model, decay=0.997)
     optimizer = torch.optim.AdamW(parameter_groups(model), LEARNING_RATE, (0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
@@ -145,7 +157,8 @@ def train(folder: Path, steps: int, seed: int, start: Path | None) -> None:
             drawn = read(folder)
         chosen = torch.from_numpy(rng.integers(len(drawn.scenes), size=CAPTIONS))
         texts = list(texts_of([drawn.scenes[i] for i in chosen], rng))
-        loss = loss_of(model, drawn.latents[chosen].float().repeat(NOISES, 1, 1, 1), texts)
+        latents = drawn.latents[chosen].float().repeat(NOISES, 1, 1, 1)
+        loss = loss_of(model, latents, texts, COARSE * lr_factor(step, steps))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
