@@ -24,8 +24,8 @@ from preprocessors.canny import canny
 FILE = "controlnet/comfyray-demo-canny.safetensors"
 HINT_WIDTHS = (16, 24, 32, 48)
 LOW, HIGH = 0.1, 0.3  # of Canny
-STEPS, LEARNING_RATE = 500, 1e-3
-CHUNKS = 3
+STEPS, LEARNING_RATE = 300, 1e-3
+CHUNKS = 2
 
 
 def edges_of(chunks: int) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-WARM_UP_STEPS = 100
+WARM_UP_STEPS = 50
 LOG_EVERY = 50
 
 

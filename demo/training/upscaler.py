@@ -18,7 +18,7 @@ from diffusion.upscale_models import import_spandrel
 
 FILE = "upscale_models/comfyray-demo-x2.safetensors"
 SCALE, FILTERS, BLOCKS = 2, 16, 2
-STEPS, BATCH, LEARNING_RATE = 600, 8, 1e-3
+STEPS, BATCH, LEARNING_RATE = 400, 8, 1e-3
 CROP = 64  # px of the large picture
 
 
