@@ -23,6 +23,16 @@ from preprocessors.canny import canny
 
 FILE = "controlnet/comfyray-demo-canny.safetensors"
 HINT_WIDTHS = (16, 24, 32, 48)
+SHARED = (
+    "in_channels",
+    "block_out_channels",
+    "down_block_types",
+    "mid_block_type",
+    "transformer_layers_per_block",
+    "use_linear_projection",
+    "attention_head_dim",
+    "cross_attention_dim",
+)
 LOW, HIGH = 0.1, 0.3  # of Canny
 STEPS, LEARNING_RATE = 300, 1e-3
 CHUNKS = 2
@@ -39,8 +49,16 @@ def edges_of(chunks: int) -> Tensor:
 
 
 def from_base(model: base.Model) -> ControlNetModel:
-    control: ControlNetModel = ControlNetModel.from_unet(
-        model.unet, conditioning_embedding_out_channels=HINT_WIDTHS
+    """The encoder of the U-Net, and a new block that reads hints."""
+    config = base.SHAPE.config()
+    control = ControlNetModel(
+        **{name: config[name] for name in SHARED},
+        layers_per_block=config["layers_per_block"][0],
+        conditioning_embedding_out_channels=HINT_WIDTHS,
+    )
+    own = control.state_dict()
+    control.load_state_dict(
+        {**own, **{key: t for key, t in model.unet.state_dict().items() if key in own}}
     )
     # Zero would be a slow start for so short a training.
     torch.nn.init.xavier_normal_(control.controlnet_cond_embedding.conv_out.weight, gain=0.5)
