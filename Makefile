@@ -5,7 +5,7 @@ export COMFYRAY_AUTH ?= off
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
 
-.PHONY: help run key keys setup lint format test test-large lock
+.PHONY: help run key keys setup lint format test test-large test-faults test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
@@ -34,10 +34,19 @@ format: setup ## format, and fix what linters can
 	@$(python) -m ruff format .
 
 test: lint ## linters, types and the whole suite, on free ports
-	@$(python) -m pytest -m "not large"
+	@$(python) -m pytest -m "not large and not faults"
 
 test-large: setup ## tests over models of several gigabytes, which it makes first
 	@$(python) -m pytest -m large
+
+test-faults: setup ## kill -9 in the middle of running jobs; figures go to build/faults.jsonl
+	@$(python) -m pytest -m faults
+
+test-services: setup ## the suite with PostgreSQL, Redis and S3, which it installs when absent
+	@sh cluster/test_services.sh
+
+npm-client: ## install the hosted API's npm package, which tests/hosted then runs too
+	@cd tests/hosted/js && npm install --no-audit --no-fund --no-package-lock
 
 lock: setup ## resolve pyproject.toml into the locks again
 	@PIP_PYTHON=$(python) sh -c '. cluster/pip_settings.sh && $(python) cluster/lock.py'

@@ -5,12 +5,25 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import admin, deliveries, execute, files, health, jobs, nodes, workflows
+from api import (
+    account,
+    admin,
+    deliveries,
+    execute,
+    files,
+    health,
+    jobs,
+    model_uploads,
+    models,
+    nodes,
+    workflows,
+)
 from api.access import Access, LocalAccess
 from api.context import Context
 from api.errors import add_error_handlers
-from api.hosted import fetching, routes
+from api.hosted import fetching, routes, site_routes, unserved
 from api.hosted.options import HostedOptions
+from api.http_metrics import HttpMetrics
 from api.service import Service
 
 MOST_BODY_BYTES = 64 * 2**20
@@ -44,11 +57,25 @@ def create_app(
     )
     app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
     app.state.hosted = hosted or HostedOptions()
-    for module in (execute, jobs, deliveries, workflows, nodes, files, admin, health):
+    own = (
+        execute,
+        jobs,
+        deliveries,
+        workflows,
+        nodes,
+        files,
+        model_uploads,
+        models,
+        admin,
+        health,
+        account,
+    )
+    for module in own:
         app.include_router(module.router)
-    for module in (fetching, routes):
+    for module in (fetching, routes, site_routes, unserved):
         app.include_router(module.router)
     for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
         app.include_router(module.router, prefix="/api", include_in_schema=False)
     add_error_handlers(app)
+    app.add_middleware(HttpMetrics, registry=service.metrics.registry)
     return app

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from fastapi import Request
 from starlette.datastructures import FormData
@@ -37,18 +37,18 @@ async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
 
 
 class JsonBody:
-    """The JSON object in a request's body, read when it is first asked for."""
+    """The JSON object in a request's body, read when it is first asked for, and once."""
 
     def __init__(self, request: Request, limit_bytes: int) -> None:
         self._request = request
         self._limit_bytes = limit_bytes
-        self._body: dict[str, Any] | None = None
 
     async def __call__(self) -> dict[str, Any]:
         """As read_json."""
-        if self._body is None:
-            self._body = await read_json(self._request, self._limit_bytes)
-        return self._body
+        state = self._request.state
+        if not hasattr(state, "json_body"):
+            state.json_body = await read_json(self._request, self._limit_bytes)
+        return cast(dict[str, Any], state.json_body)
 
 
 class KeyBody(JsonBody):

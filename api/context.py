@@ -75,14 +75,24 @@ class CallWith:
 
 
 @dataclass(frozen=True)
+class CallerWith:
+    """Lets a request in for a scope; its JSON body may hold a key alone."""
+
+    scope: Scope
+
+    async def __call__(self, request: Request, _: KeyPlaces) -> Caller:
+        body = KeyBody(request, MOST_KEY_BODY_BYTES)
+        return await context(request).access.caller(request, self.scope, body)
+
+
+@dataclass(frozen=True)
 class OwnerWith:
-    """Lets a request in for a scope, and gives its owner; its JSON body may hold a key alone."""
+    """As CallerWith, and gives the owner."""
 
     scope: Scope
 
     async def __call__(self, request: Request, _: KeyPlaces) -> str:
-        body = KeyBody(request, MOST_KEY_BODY_BYTES)
-        return (await context(request).access.caller(request, self.scope, body)).owner
+        return (await CallerWith(self.scope)(request, None)).owner
 
 
 def base_url(request: Request) -> str:

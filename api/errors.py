@@ -143,11 +143,14 @@ def error_body(error: ServiceError) -> dict[str, Any]:
 
 
 def error_response(error: ServiceError) -> JsonResponse:
+    return JsonResponse(error_body(error), error.status, error_headers(error))
+
+
+def error_headers(error: ServiceError) -> dict[str, str]:
+    """What HTTP says of some errors beside their status."""
     wait_s = getattr(error, "retry_after_s", None)
     headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JsonResponse(error_body(error), error.status, headers)
+    return headers | ({"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
 
 
 def invalid_fields(error: ValidationError | RequestValidationError) -> InvalidFieldsError:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.context import InContext, OwnerWith
 from api.documentation import errors
@@ -25,5 +25,7 @@ async def healthz() -> JsonResponse:
 )
 async def metrics(known: InContext) -> Response:
     """Of the whole service, so that a key needs the scope `metrics`."""
-    registry = known.service.metrics.registry
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    service = known.service
+    waits_s = await service.stores.outbox.oldest_waits_s()
+    page = await service.metrics.page(oldest_webhook_s=waits_s)
+    return Response(page, media_type=CONTENT_TYPE_LATEST)

@@ -2,11 +2,12 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from api.answers import summary
-from api.errors import one_field
-from storage.jobs import JobFilter, JobRecord, JobRecords
+from api.errors import InvalidFieldsError, one_field
+from storage.jobs import SAFE_INTEGERS, JobFilter, JobRecord, JobRecords
 
 
 async def job_page(
@@ -36,6 +37,13 @@ def _read_cursor(cursor: str) -> tuple[float, int] | None:
         return None
     try:
         created_s, _, job_id = urlsafe_b64decode(cursor).decode().partition(":")
-        return float(created_s), int(job_id)
+        before = float(created_s), int(job_id)
     except ValueError as error:
-        raise one_field("cursor", "it is not a next_cursor of an earlier page", cursor) from error
+        raise _no_cursor(cursor) from error
+    if not (isfinite(before[0]) and 0 <= before[1] < SAFE_INTEGERS):
+        raise _no_cursor(cursor)
+    return before
+
+
+def _no_cursor(cursor: str) -> InvalidFieldsError:
+    return one_field("cursor", "it is not a next_cursor of an earlier page", cursor)

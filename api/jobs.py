@@ -13,8 +13,15 @@ from api.documentation import errors
 from api.events import JobEvent
 from api.json_response import JsonResponse
 from api.schemas import Answer, Deleted, JobPage
+from api.timeline import timeline_svg
 from storage.jobs import JobFilter, JobStatus
 
+SVG = "image/svg+xml"
+# Nothing in it runs or loads anything, even where a browser shows it as a page.
+SVG_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
 EVENT_STREAM = "text/event-stream"
 EVENTS_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -45,6 +52,23 @@ async def cancel(
 ) -> JsonResponse:
     """Stops at the next step and answers like fetch; idempotent."""
     return JsonResponse(await known.service.cancel(owner, job_id, base_url=base_url))
+
+
+@router.get(
+    "/jobs/{job_id}/timeline.svg",
+    summary="A picture of when each node ran, stage by stage",
+    response_class=Response,
+    responses={200: {"content": {SVG: {"schema": {"type": "string"}}}}, **errors(401, 403, 404)},
+)
+async def timeline(owner: Owner, job_id: JobId, known: InContext) -> Response:
+    """Of a job that has ended; of another it has no rows yet."""
+    record = await known.service.stores.jobs.get(owner, job_id)
+    kept = record.answer or {}
+    queued_s = kept.get("queued_s", 0.0)
+    picture = timeline_svg(
+        f"Job {job_id}: {record.status}", kept.get("nodes", ()), queued_s=queued_s
+    )
+    return Response(picture, media_type=SVG, headers=SVG_HEADERS)
 
 
 @router.get("/jobs", summary="Your jobs", response_model=JobPage, responses=errors(401, 403, 422))

@@ -36,6 +36,13 @@ def _owner(name: str) -> str:
     return name
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        problem: LiteralString = "expected one line of text"
+        raise PydanticCustomError("name", problem)
+    return text
+
+
 def _rate(text: str) -> str:
     try:
         parse_rate(text)
@@ -56,7 +63,7 @@ Expiry = Annotated[AwareDatetime, AfterValidator(_ahead)]
 Rate = Annotated[str, Field(max_length=40), AfterValidator(_rate)]
 Budget = Annotated[Decimal, Field(ge=0, le=MOST_MICROS // MICROS)]
 Concurrency = Annotated[int, Field(ge=1, le=1_000_000)]
-Name = Annotated[str, Field(max_length=100)]
+Name = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
 Scopes = Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(get_args(Scope)))]
 
 

@@ -4,15 +4,20 @@ import logging
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from graph.errors import ServiceError
 
 LOG = logging.getLogger(__name__)
+REDIS_WITHIN_S = 1.0  # requests do not wait longer for it
 
 
 @dataclass(eq=False)
@@ -33,24 +38,41 @@ def parse_rate(text: str) -> RateLimitItem:
     """The limit that "60/minute" or "10 per 5 second" says.
 
     Raises:
-        ValueError: it says none.
+        ValueError: it says none, or several, or nothing at all may be asked.
     """
-    return parse(text)
+    (item,) = parse_many(text)
+    if item.amount < 1:
+        raise ValueError(text)
+    return item
 
 
 class Rates:
     """Counts requests. Without a Redis URL each router replica counts for itself."""
 
     def __init__(self, redis_url: str | None = None) -> None:
+        self._pool: ConnectionPool | None = None
         self._storage: MemoryStorage | RedisStorage = MemoryStorage()
         if redis_url is not None:
+            self._pool = ConnectionPool.from_url(
+                redis_url,
+                socket_timeout=REDIS_WITHIN_S,
+                socket_connect_timeout=REDIS_WITHIN_S,
+                retry=Retry(NoBackoff(), 0),
+            )
+            options: dict[str, Any] = {"connection_pool": self._pool}
             self._storage = RedisStorage(
                 f"async+{redis_url}",
                 wrap_exceptions=True,
                 implementation="redispy",
                 key_prefix="comfyray",
+                **options,
             )
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+
+    async def close(self) -> None:
+        """Leave Redis."""
+        if self._pool is not None:
+            await self._pool.disconnect()
 
     async def count(self, key_id: str, kind: str, rate: str) -> None:
         """Count one request of a key.

@@ -47,13 +47,13 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int) else value
 
 
-def _printable(value: str) -> str:
-    if not value.isprintable():  # half of a character, or a NUL, that no database keeps
-        raise ValueError("it holds control characters")  # noqa: TRY003 - pydantic's way
+def _keepable(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("it holds a NUL, which PostgreSQL does not keep")  # noqa: TRY003
     return value
 
 
-Line = Annotated[str, AfterValidator(_printable)]
+Line = Annotated[str, AfterValidator(_keepable)]
 
 
 class ExecuteRequest(BaseModel):

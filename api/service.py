@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from api.acceptance import Acceptance
 from api.access import Caller
 from api.answers import Answers, Outlook
@@ -20,17 +22,21 @@ from api.job_list import job_page
 from api.job_requests import JobRequests
 from api.job_run import JobRun, Workplace
 from api.metrics import ServiceMetrics
+from api.model_intake import ModelIntake
 from api.runner import Runner
 from api.schemas import ExecuteRequest
 from api.watch import JobWatch
 from api.webhooks import DELAYS_S, Signer, Webhooks
 from api.worker import STOP_WAIT_S, Worker, WorkerLimits
+from graph.errors import ServiceError
 from storage.database import Database
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
 from storage.inputs import Inputs
+from storage.job_charges import JobCharges
 from storage.job_leases import JobLeases
 from storage.jobs import JobFilter, JobRecord, JobRecords, MissingJobError, QueueLimits
+from storage.money import amount
 from storage.outbox import Outbox, WebhookEvent
 from storage.outputs import OutputStore, StoredOutput
 from storage.uploads import Uploads
@@ -70,6 +76,8 @@ class Stores:
     fetcher: Fetcher
     request_cipher: Cipher
     webhook_signer: Signer
+    models: ModelIntake
+    charges: JobCharges
 
 
 class Service:
@@ -119,6 +127,7 @@ class Service:
         await self._worker.close()
         await self.webhooks.close()
         await self.stores.fetcher.close()
+        await self.stores.models.close()
         await self.stores.database.close()
 
     async def execute(
@@ -138,7 +147,13 @@ class Service:
         body = {name: value for name, value in body.items() if name != "key"}
         if request.dry_run:
             quoted = await self.runner.prepare(caller.owner, body)
-            estimate = {"estimated_s": round(self._times.estimate_s(quoted.prompt), 2)}
+            estimate_s = self._times.estimate_s(quoted.prompt)
+            charges = self.stores.charges
+            estimate = {
+                "estimated_s": round(estimate_s, 2),
+                "estimated_price": amount(charges.quote(estimate_s)),
+                "currency": charges.prices.currency,
+            }
             meta = {"status": "success", "dry_run": True, "meta": quoted.meta}
             return {**meta, **estimate, **quoted.quote}
         record = await self._acceptance.accept(caller, request, body, idempotency_key, base_url)
@@ -308,13 +323,18 @@ class Service:
         self._watch.tell(record.id)
         if record.ended:
             self.metrics.ended(record)
+            _log_end(record)
             if record.webhook:
                 self.webhooks.wake()
 
     async def _sweep(self) -> None:
         while True:
-            await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
-            await asyncio.to_thread(self.stores.outputs.sweep)
+            try:
+                await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
+                await asyncio.to_thread(self.stores.outputs.sweep)
+                await self.stores.models.sweep()
+            except (ServiceError, SQLAlchemyError, OSError):
+                LOG.exception("what is over its time could not be removed; trying on")
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def _make_worker(self, requests: JobRequests) -> Worker:
@@ -348,3 +368,16 @@ class Service:
         task = loop.create_task(work, context=contextvars.Context())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _log_end(record: JobRecord) -> None:
+    """One line for each job that ended here."""
+    began_s, ended_s = record.started_s or record.created_s, record.ended_s or record.created_s
+    facts = {
+        "job": record.id,
+        "owner": record.owner,
+        "status": record.status,
+        "queued_s": round(began_s - record.created_s, 3),
+        "run_s": round(ended_s - began_s, 3),
+    }
+    LOG.info("job ended", extra=facts)

@@ -24,16 +24,21 @@ def build(config: AppConfig) -> Application:
     settings = Settings()
     site = Site(
         settings.models_dir.resolve(),
+        settings.private_models_dir,
         config.device,
         config.dtype,
         config.torch_threads,
         hub=settings.hub == "on",
+        log=settings.log,
     )
     has_gpu = wants_gpu(config)
 
     def bind(name: str, kind: type[Any], size: Size, *args: Any) -> Application:
         deployment = serve.deployment(name=name)(kind)
-        return deployment.options(**size.options(has_gpu=has_gpu)).bind(*args)
+        options = size.options(has_gpu=has_gpu)
+        if settings.log == "json":  # what Serve itself logs
+            options["logging_config"] = {"encoding": "JSON"}
+        return deployment.options(**options).bind(*args)
 
     stages, pinned = bind_stages(config, site, bind)
     return bind(

@@ -1,14 +1,23 @@
 """Stages as local objects: the only file that calls a deployment."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, ExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from api.runner import RunningJob
+from api.stage_figures import StageFigures
 from deployments.transport import load, to_numpy
 from graph.cache import Handle, ResultLostError
 from graph.errors import ServiceError
@@ -17,6 +26,18 @@ from graph.node import NodeType, Stage
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import StageWork, run_segment
+
+FIGURES_S = 2.0  # how long a page of figures waits for replicas
+# Entered for each segment of a job; gives what hears of its events.
+SegmentWatch: TypeAlias = Callable[[Segment], AbstractContextManager[Callable[[StepEvent], None]]]
+
+# Entered for each job; gives what follows its segments.
+JobWatch: TypeAlias = Callable[[RunningJob], AbstractContextManager[tuple[SegmentWatch, ...]]]
+
+
+def no_watch(_job: RunningJob) -> AbstractContextManager[tuple[SegmentWatch, ...]]:
+    """Nobody follows this job."""
+    return nullcontext(())
 
 
 @dataclass(eq=False)
@@ -44,6 +65,9 @@ class ReplicasClient(StageClient, Protocol):
     def idle(self) -> int:
         """Replicas without work, as far as is known here."""
 
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What the replicas have counted."""
+
 
 class DeploymentClient:
     """A deployment called by handle, raising the replica's own exceptions.
@@ -55,6 +79,7 @@ class DeploymentClient:
     def __init__(
         self, handle: DeploymentHandle[Any], *, by_base: bool = False, replicas: int = 1
     ) -> None:
+        self._all = handle
         self._handle = handle.options(stream=True)
         self._by_base = by_base
         self._replicas = replicas
@@ -75,6 +100,17 @@ class DeploymentClient:
                     yield event
         finally:
             self._in_flight -= 1
+
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What the replicas have counted; nothing of those that do not answer in time."""
+        try:
+            async with asyncio.timeout(FIGURES_S):
+                asked = self._all.broadcast("figures")
+                answers = await asked.results_async(return_exceptions=True)
+        except (TimeoutError, RayError, RayServeException):
+            return ()
+        told = (answer for answer in answers if not isinstance(answer, BaseException))
+        return tuple(figures for answer in told for figures in answer)
 
     async def _events(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -113,6 +149,12 @@ class StageClients:
         """How many samplers for `base` could begin at once."""
         return self._sampler(base).idle
 
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What all replicas have counted; twice where one deployment has several stages."""
+        clients = dict.fromkeys((*self.stages.values(), *self.pinned.values()))
+        told = await asyncio.gather(*(client.figures() for client in clients))
+        return tuple(figures for some in told for figures in some)
+
     def _sampler(self, base: str) -> ReplicasClient:
         return self.pinned.get(base) or self.stages[Stage.SAMPLE]
 
@@ -137,6 +179,7 @@ class JobStages:
     clients: StageClients
     node_types: Mapping[str, NodeType]
     work: StageWork
+    watches: tuple[SegmentWatch, ...] = ()
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -147,11 +190,13 @@ class JobStages:
             if local
             else self.clients.of(segment).run(segment, inputs)
         )
-        try:
-            async for event in events:
-                yield event
-        finally:
-            await events.aclose()
+        with ExitStack() as stack:
+            heard = [stack.enter_context(watch(segment)) for watch in self.watches]
+            async with aclosing(events):
+                async for event in events:
+                    for hear in heard:
+                        hear(event)
+                    yield event
 
     async def run_here(
         self, segment: Segment, inputs: Mapping[Source, Handle]

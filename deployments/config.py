@@ -65,6 +65,30 @@ class HostedConfig(Part):
     )
 
 
+class PricesConfig(Part):
+    """What jobs cost; keys may have budgets."""
+
+    per_output: NonNegativeFloat = 0.0
+    per_second: NonNegativeFloat = Field(default=0.0, description="Of running.")
+    currency: str = "USD"
+
+
+class ModelsConfig(Part):
+    """Models that owners upload, and where they may be fetched from."""
+
+    max_bytes: PositiveInt = Field(default=16 * GIB, description="Of one file.")
+    max_models: int = Field(default=100, ge=0, description="Of one owner.")
+    max_total_bytes: PositiveInt = Field(default=100 * GIB, description="Of one owner.")
+    min_free_bytes: int = Field(default=2 * GIB, ge=0, description="Of the disk, left free.")
+    max_uploads: PositiveInt = Field(default=8, description="Of one owner at once.")
+    upload_kept_s: PositiveFloat = 24 * 3600
+    fetch_timeout_s: PositiveFloat = 3600
+    allowed_hosts: tuple[str, ...] = Field(
+        default=("huggingface.co", "civitai.com"),
+        description="From whose URLs models are fetched, over https; sub-domains too.",
+    )
+
+
 class RouterConfig(Size):
     """The ingress: HTTP, planning, results, outputs."""
 
@@ -90,6 +114,8 @@ class RouterConfig(Size):
         default="3000/minute", description="How often a key may ask for what it has."
     )
     hosted: HostedConfig = HostedConfig()
+    models: ModelsConfig = ModelsConfig()
+    prices: PricesConfig = PricesConfig()
 
 
 class EncoderConfig(Size):

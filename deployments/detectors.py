@@ -36,15 +36,13 @@ class LoadedDetectors:
     def __init__(self, folder: AnnotatorFolder, *, device: torch.device, budget_bytes: int) -> None:
         self._folder = folder
         self._device = device
-        self._resident: Residency[tuple[ModelFile, Build[Any]], Any] = Residency(
-            budget_bytes, _size
-        )
+        self.weights: Residency[tuple[ModelFile, Build[Any]], Any] = Residency(budget_bytes, _size)
 
     @contextmanager
     def loaded(self, annotator: Annotator, build: Build[T]) -> Iterator[T]:
         """See preprocessors.detectors.Detectors."""
         file = self._folder.have(annotator)
-        with self._resident.lease((file, build), lambda: self._load(file, build)) as network:
+        with self.weights.lease((file, build), lambda: self._load(file, build)) as network:
             try:
                 yield cast(T, network)
             except torch.OutOfMemoryError as error:
@@ -52,7 +50,7 @@ class LoadedDetectors:
 
     def resident(self) -> tuple[ModelFile, ...]:
         """The files whose networks are in memory."""
-        return tuple(file for file, _ in self._resident.resident())
+        return tuple(file for file, _ in self.weights.resident())
 
     def _load(self, file: ModelFile, build: Build[T]) -> T:
         path = self._folder.path(file)

@@ -1,7 +1,9 @@
 """The `local` profile: every tensor stage in one process, so that torch is loaded once."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
+from typing import Any, Protocol
 
+from api.stage_figures import StageFigures
 from deployments.clients import StageClient
 from deployments.config import AppConfig
 from deployments.preprocessor import Preprocessor
@@ -16,14 +18,25 @@ from graph.plan import Segment
 from graph.prompt import Source
 
 
+class CountingStage(StageClient, Protocol):
+    """A stage's class, which also tells what it has counted."""
+
+    async def figures(self) -> tuple[StageFigures, ...]: ...
+
+
 class LocalStages:
     """One object of each stage's class, behind one deployment."""
 
     def __init__(self, site: Site, config: AppConfig) -> None:
-        self._stages: Mapping[Stage, StageClient] = {
-            Stage.ENCODE: PromptEncoder(site, config.encoder),
+        from diffusion.residency import Residency  # noqa: PLC0415 - see deployments/site.py
+
+        # One budget for all: a text encoder that is not needed makes room for a model that is.
+        budget = config.encoder.memory_bytes + config.sampler.memory_bytes
+        resident: Residency[Hashable, Any] = Residency(budget, lambda value: value.size)
+        self._stages: Mapping[Stage, CountingStage] = {
+            Stage.ENCODE: PromptEncoder(site, config.encoder, resident),
             Stage.IMAGE: Preprocessor(site, config.preprocessor),
-            Stage.SAMPLE: Sampler(site, config.sampler),
+            Stage.SAMPLE: Sampler(site, config.sampler, resident=resident),
             Stage.UPSCALE: Upscaler(site, config.upscaler),
         }
 
@@ -33,3 +46,7 @@ class LocalStages:
         """Run a segment of any stage."""
         async for event in self._stages[segment.stage].run(segment, inputs):
             yield event
+
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What the stages of this replica have counted."""
+        return tuple([one for stage in self._stages.values() for one in await stage.figures()])

@@ -3,12 +3,15 @@
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from api.stage_figures import StageFigures
 from deployments.config import PreprocessorConfig
 from deployments.modules import modules_of
 from deployments.site import Site
 from deployments.stage import Functions, SegmentRunner
+from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
 from graph.events import StepEvent
+from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
 
@@ -26,7 +29,9 @@ class Preprocessor:
             site.annotators(), device=site.placement().device, budget_bytes=config.memory_bytes
         )
         hints = ImageFunctions(Functions(*modules_of("imaging", "preprocessors")), detectors)
-        self._segments = SegmentRunner(lambda _node_id, _report: hints)
+        metrics = StageMetrics(Stage.IMAGE)
+        metrics.watch_weights({"detector": detectors.weights})
+        self._segments = SegmentRunner(lambda _node_id, _report: hints, metrics)
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -34,6 +39,10 @@ class Preprocessor:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event
+
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What this replica has counted."""
+        return (self._segments.metrics.figures(),)
 
 
 class ImageFunctions:

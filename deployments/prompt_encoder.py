@@ -1,27 +1,36 @@
 """The ENCODE stage: text encoders and image encoders."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from api.stage_figures import StageFigures
 from deployments.config import EncoderConfig
 from deployments.site import Site
 from deployments.stage import SegmentRunner
+from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
 from graph.events import StepEvent, Warned
+from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
 
 if TYPE_CHECKING:
     from diffusion.encode import EncodeStage
+    from diffusion.residency import Residency
     from diffusion.vision_stage import VisionStage
 
 
 class PromptEncoder:
     """Text encoders on one device; prompts of many requests are encoded together."""
 
-    def __init__(self, site: Site, config: EncoderConfig) -> None:
+    def __init__(
+        self,
+        site: Site,
+        config: EncoderConfig,
+        resident: "Residency[Hashable, Any] | None" = None,
+    ) -> None:
         from diffusion.embeddings import EmbeddingFiles  # noqa: PLC0415 - see deployments/site.py
         from diffusion.encode import EncodeStage  # noqa: PLC0415
         from diffusion.lora import Loras  # noqa: PLC0415
@@ -30,6 +39,7 @@ class PromptEncoder:
 
         place = site.placement()
         open_weights = site.opener()
+        metrics = StageMetrics(Stage.ENCODE)
         loras = Loras(open_weights, budget_bytes=config.lora_bytes)
         encoders = EncodeStage(
             open_weights,
@@ -41,6 +51,9 @@ class PromptEncoder:
             apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
             embeddings=EmbeddingFiles(site.finder(), open_weights),
             models_dir=site.models_dir,
+            resident=resident,
+            called=metrics.calls(),
+            looked_up=metrics.lookups(),
         )
         vision = VisionStage(
             open_weights,
@@ -48,8 +61,10 @@ class PromptEncoder:
             device=place.device,
             budget_bytes=config.vision_bytes,
         )
+        own = {} if resident else {"text": encoders.weights}  # what is shared is told by others
+        metrics.watch_weights({**own, "vision": vision.weights})
         self._segments = SegmentRunner(
-            lambda node_id, report: NodeEncoding(encoders, vision, node_id, report)
+            lambda node_id, report: NodeEncoding(encoders, vision, node_id, report), metrics
         )
 
     async def run(
@@ -58,6 +73,10 @@ class PromptEncoder:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event
+
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What this replica has counted."""
+        return (self._segments.metrics.figures(),)
 
 
 class NodeEncoding:

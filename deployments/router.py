@@ -11,27 +11,28 @@ from api.app import create_app
 from api.errors import error_body, known, unexpected
 from api.hosted.options import HostedOptions
 from api.key_access import KeyAccess
+from api.metrics import ServiceMetrics
 from api.rates import Rates
 from api.service import Limits, Service
-from deployments.clients import DeploymentClient, StageClients
+from deployments.clients import DeploymentClient, JobWatch, StageClients, no_watch
 from deployments.config import RouterConfig
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
+from deployments.stage_calls import StageCalls
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
+from graph.logs import set_up_logs
 from graph.node import Stage
 from graph.nodes import load_node_types
 from storage.annotators import AnnotatorFolder
 from storage.database import Database
 from storage.jobs import QueueLimits
 from storage.keys import Keys
-from storage.model_checks import ModelChecks
-from storage.model_files import ModelFolders
 
 
 class Router:
-    """Answers requests. One replica owns its jobs, their events and the results they share."""
+    """Answers requests, and runs jobs: those it accepted, and those of replicas that are gone."""
 
     def __init__(
         self,
@@ -42,29 +43,36 @@ class Router:
         samplers: Mapping[str, int],
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
+        set_up_logs(settings.log)
         stores = open_stores(settings, config)
-        folders = ModelFolders(settings.models_dir)
+        metrics = ServiceMetrics()
+        clients = StageClients(
+            {
+                **{stage: DeploymentClient(handle) for stage, handle in stages.items()},
+                Stage.SAMPLE: DeploymentClient(
+                    stages[Stage.SAMPLE], by_base=samplers[""] > 1, replicas=samplers[""]
+                ),
+            },
+            {
+                base: DeploymentClient(handle, replicas=samplers[base])
+                for base, handle in pinned.items()
+            },
+        )
+        cache = ResultCache(config.result_cache_bytes)
+        metrics.watch_cache(cache)
+        metrics.ask(clients.figures)
         runner = WorkflowRunner(
             node_types=load_node_types(),
             comfyui_nodes=load_comfyui_nodes(),
-            folders=folders,
-            checks=ModelChecks(folders),
+            folders=stores.models.library,
+            checks=stores.models.checks,
             annotators=AnnotatorFolder.of(settings.models_dir, hub=settings.hub == "on"),
             inputs=stores.inputs,
-            clients=StageClients(
-                {
-                    **{stage: DeploymentClient(handle) for stage, handle in stages.items()},
-                    Stage.SAMPLE: DeploymentClient(
-                        stages[Stage.SAMPLE], by_base=samplers[""] > 1, replicas=samplers[""]
-                    ),
-                },
-                {
-                    base: DeploymentClient(handle, replicas=samplers[base])
-                    for base, handle in pinned.items()
-                },
-            ),
-            cache=ResultCache(config.result_cache_bytes),
+            clients=clients,
+            cache=cache,
             max_input_pixels=config.max_input_pixels,
+            watches=(StageCalls(metrics.registry).watch,),
+            watch_job=job_watch(settings.otlp_endpoint),
         )
         limits = Limits(
             running=config.max_running_jobs,
@@ -74,7 +82,7 @@ class Router:
             retention_s=config.retention_s,
             webhook_delays_s=config.webhook_delays_s,
         )
-        self._service = Service(runner, stores, limits)
+        self._service = Service(runner, stores, limits, metrics)
         self._access = access(settings, config, stores.database)
         self._most_body_bytes = config.max_body_bytes
         self._hosted = HostedOptions(**config.hosted.model_dump())
@@ -96,6 +104,15 @@ class Router:
             return await self._service.execute(Caller(owner), body)
         except Exception as error:  # noqa: BLE001 - a caller by handle gets an answer, as one by HTTP does
             return error_body(known(error) or unexpected(error))
+
+
+def job_watch(otlp_endpoint: str | None) -> JobWatch:
+    """Traces, where they are wanted: what writes them is not even imported otherwise."""
+    if otlp_endpoint is None:
+        return no_watch
+    from deployments.traces import open_traces  # noqa: PLC0415
+
+    return open_traces(otlp_endpoint).job
 
 
 def access(settings: Settings, config: RouterConfig, database: Database) -> Access:

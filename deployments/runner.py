@@ -10,12 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.runner import Event, Prepared, RunningJob, node_event, progress_event
-from deployments.clients import JobStages, JobWork, StageClients
+from deployments.clients import (
+    JobStages,
+    JobWatch,
+    JobWork,
+    SegmentWatch,
+    StageClients,
+    no_watch,
+)
 from graph.annotators import Annotator
 from graph.cache import ResultCache
 from graph.errors import MissingModelFile, ServiceError
 from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
+from graph.expansion import expanded
+from graph.logs import about
 from graph.model_fit import misfits
 from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
@@ -39,7 +48,7 @@ from storage.annotators import AnnotatorFolder
 from storage.inputs import Inputs
 from storage.media_types import media_type
 from storage.model_checks import ModelChecks
-from storage.model_files import ModelFolders
+from storage.model_library import ModelLibrary
 from storage.outputs import JobOutputs
 from storage.picture_limits import PictureTooLargeError, check_pixels
 
@@ -48,21 +57,22 @@ SMALL_NODES = 200  # in API format; read faster than a thread is entered on a bu
 
 @dataclass(frozen=True)
 class OwnersFiles(Library):
-    """The models folder, and one owner's uploads, as lists for combos."""
+    """The models folder, and one owner's models and uploads, as lists for combos."""
 
-    folders: ModelFolders
+    folders: ModelLibrary
+    owner: str
     names: tuple[str, ...]  # of the uploads
     checks: ModelChecks
     annotators: AnnotatorFolder
 
     def models(self, folder: str) -> list[str]:
-        return list(self.folders.list(folder))
+        return list(self.folders.list_for(self.owner, folder))
 
     def uploads(self, kind: str) -> list[str]:
         return [name for name in self.names if media_type(name).startswith(f"{kind}/")]
 
     def find(self, folder: str, name: str) -> ModelFile:
-        return self.folders.find(folder, name)
+        return self.folders.find_for(self.owner, folder, name)
 
     def problem(self, file: ModelFile) -> str | None:
         return self.checks.facts(file).problem
@@ -99,13 +109,15 @@ class WorkflowRunner:
 
     node_types: Mapping[str, NodeType]
     comfyui_nodes: Mapping[str, Any]  # ComfyUI's own node types, to read files that use others
-    folders: ModelFolders
+    folders: ModelLibrary
     checks: ModelChecks
     annotators: AnnotatorFolder
     inputs: Inputs
     clients: StageClients
     cache: ResultCache
     max_input_pixels: int
+    watches: tuple[SegmentWatch, ...] = ()
+    watch_job: JobWatch = no_watch
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> PreparedWorkflow:
         """Read, override and validate the workflow of an execute body. Raises ServiceError."""
@@ -114,11 +126,12 @@ class WorkflowRunner:
         workflow = await read(body.get("workflow"), known)
         workflow, applied = apply(workflow, body.get("inputs") or {}, known, random.Random())
         uploads = await self._uploads(owner, workflow)
-        await self._read_headers(workflow)
+        await self._read_headers(owner, workflow)
         checked = validate(workflow, self.node_types, files, uploads)
         folded = fold(checked)
         if problems := misfits(checked, folded, lambda file: self.checks.facts(file).family):
             raise WorkflowInvalidError(problems)
+        folded = expanded(folded, checked)
         meta = {"seed": _seeds(checked), "overrides": applied}
         return PreparedWorkflow(
             prompt=workflow.to_api(),
@@ -138,7 +151,6 @@ class WorkflowRunner:
                 job.report(told)
 
         work = JobWork(lambda node_id: NodeOutputs(job.outputs, node_id))
-        stages = JobStages(self.clients, self.node_types, work)
         assert prepared.folded is not None
         folded = split_batches(
             prepared.folded,
@@ -146,7 +158,10 @@ class WorkflowRunner:
             self.clients.idle_samplers,
             lambda key: (job.owner, key) in self.cache,
         )
-        return await Execution(job.owner, folded, stages, self.cache, report).run()
+        with about(job=job.id, owner=job.owner), self.watch_job(job) as of_job:
+            watches = (*self.watches, *of_job)
+            stages = JobStages(self.clients, self.node_types, work, watches)
+            return await Execution(job.owner, folded, stages, self.cache, report).run()
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""
@@ -168,7 +183,7 @@ class WorkflowRunner:
 
     async def _files(self, owner: str) -> OwnersFiles:
         names = await self.inputs.list(owner)
-        return OwnersFiles(self.folders, names, self.checks, self.annotators)
+        return OwnersFiles(self.folders, owner, names, self.checks, self.annotators)
 
     def _known_nodes(self, files: OwnersFiles) -> Mapping[str, Any]:
         """Our node types, and ComfyUI's for what does not run here."""
@@ -185,13 +200,14 @@ class WorkflowRunner:
         read = await asyncio.gather(*(self._read(owner, value) for _, _, value in wanted))
         return Uploads({(i, name): file for (i, name, _), file in zip(wanted, read, strict=True)})
 
-    async def _read_headers(self, workflow: Workflow) -> None:
+    async def _read_headers(self, owner: str, workflow: Workflow) -> None:
         """Get to know the model files that are named for the first time, off the event loop."""
         for _, declared, value in self._constants(workflow):
             if declared.files is None or value in declared.files.also:
                 continue
             with suppress(MissingModelFile):  # a problem that validation tells
-                file = self.folders.find(declared.files.folder, str(value).replace("\\", "/"))
+                name = str(value).replace("\\", "/")
+                file = self.folders.find_for(owner, declared.files.folder, name)
                 if not self.checks.is_known(file):
                     await asyncio.to_thread(self.checks.facts, file)
 
@@ -255,7 +271,7 @@ def _quote(folded: Folded) -> dict[str, Any]:
     plan = make_plan(folded, lambda _: False)
     return {
         "stages": [
-            {"stage": segment.stage.value, "nodes": [step.node_id for step in segment.steps]}
+            {"stage": segment.stage.value, "nodes": [step.told_as for step in segment.steps]}
             for segment in plan.segments
         ],
         "missing_nodes": [],

@@ -1,18 +1,21 @@
 """The SAMPLE stage: diffusion models and autoencoders."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from api.stage_figures import StageFigures
 from deployments.config import SamplerConfig
 from deployments.modules import modules_of
 from deployments.site import Site
 from deployments.stage import Functions, SegmentRunner
+from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
 from graph.events import StepEvent
+from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.sampling import SampleRequest
@@ -20,6 +23,7 @@ from graph.segment_run import Report
 from graph.values import Latent, Model
 
 if TYPE_CHECKING:
+    from diffusion.residency import Residency
     from diffusion.sample_stage import SampleStage
 
 
@@ -29,13 +33,20 @@ class Sampler:
     A sampler pinned to a base loads it when it starts.
     """
 
-    def __init__(self, site: Site, config: SamplerConfig, base: str = "") -> None:
+    def __init__(
+        self,
+        site: Site,
+        config: SamplerConfig,
+        base: str = "",
+        resident: "Residency[Hashable, Any] | None" = None,
+    ) -> None:
         from diffusion.lora import Loras  # noqa: PLC0415 - see deployments/site.py
         from diffusion.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.sample_stage import SampleStage  # noqa: PLC0415
 
         place = site.placement()
         open_weights = site.opener()
+        metrics = StageMetrics(Stage.SAMPLE)
         loras = Loras(open_weights, budget_bytes=config.lora_bytes)
         self._stage = SampleStage(
             open_weights,
@@ -43,14 +54,19 @@ class Sampler:
             dtype=place.diffusion,
             vae_dtype=place.vae,
             budget_bytes=config.memory_bytes,
+            resident=resident,
             max_rows=config.max_rows,
             batching=config.batching,
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras).on_unet,
+            called=metrics.calls(),
         )
+        metrics.watch_weights({"model": self._stage.weights})
+        metrics.watch_waiting(lambda: self._stage.jobs)
         functions = Functions(*modules_of("diffusion"))
         self._segments = SegmentRunner(
-            lambda node_id, report: NodeSampling(self._stage, functions, node_id, report)
+            lambda node_id, report: NodeSampling(self._stage, functions, node_id, report),
+            metrics,
         )
         if base:
             self._warming = asyncio.get_running_loop().create_task(
@@ -63,6 +79,10 @@ class Sampler:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event
+
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What this replica has counted."""
+        return (self._segments.metrics.figures(),)
 
     def check_health(self) -> None:
         """Serve replaces the replica when this raises."""

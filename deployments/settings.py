@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from graph.logs import LogFormat
+
 
 class Settings(BaseSettings):
     """Where things are, from COMFYRAY_*. Read where the application is built, and passed down."""
@@ -53,3 +55,12 @@ class Settings(BaseSettings):
     )
     s3_kms_key: str | None = Field(default=None, description="For aws:kms; unset: the account's.")
     s3_link_s: PositiveInt = Field(default=3600, description="How long presigned URLs are good.")
+    log: LogFormat = Field(default="text", description="json: one object a line, on stderr.")
+    otlp_endpoint: str | None = Field(
+        default=None, description="http://collector:4318, where traces go; unset: there are none."
+    )
+
+    @property
+    def private_models_dir(self) -> Path:
+        """What owners uploaded. Every replica that loads models reads it."""
+        return self.data_dir.resolve() / "models"

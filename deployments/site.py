@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from graph.logs import LogFormat, set_up_logs
 from graph.values import ModelFile
 from storage.annotators import AnnotatorFolder
-from storage.model_files import ModelFolders
+from storage.model_library import ModelLibrary
 
 if TYPE_CHECKING:
     from diffusion.device import Placement
@@ -20,13 +21,15 @@ class Site:
     """Where models lie and what computes, the same for every replica."""
 
     models_dir: Path
+    private_models_dir: Path
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     torch_threads: int = 0
     hub: bool = False
+    log: LogFormat = "text"
 
     def placement(self) -> "Placement":
-        """The device and dtypes of this replica; also sets its number of threads.
+        """The device and dtypes of this replica; also sets its number of threads, and its logs.
 
         Ray tells a replica of `num_cpus` 0 to use one thread; on a CPU that is not meant.
         """
@@ -34,15 +37,20 @@ class Site:
 
         from diffusion.device import choose  # noqa: PLC0415
 
+        set_up_logs(self.log)
         torch.set_num_threads(self.torch_threads or os.cpu_count() or 1)
         return choose(self.device, self.dtype)
+
+    def library(self) -> ModelLibrary:
+        """The shared model files and the owners' own."""
+        return ModelLibrary(self.models_dir, self.private_models_dir)
 
     def opener(self) -> "Callable[[ModelFile], Weights]":
         """Opens the file of a description."""
         from diffusion.taesd import joined  # noqa: PLC0415
         from diffusion.weights import open_weights  # noqa: PLC0415
 
-        folders = ModelFolders(self.models_dir)
+        folders = self.library()
 
         def opened(file: ModelFile) -> "Weights":
             parts = {p: open_weights(path, file) for p, path in folders.parts(file).items()}
@@ -52,7 +60,7 @@ class Site:
 
     def finder(self) -> Callable[[str, str], ModelFile]:
         """The description of a file by its folder and name. Raises MissingModelFile."""
-        return ModelFolders(self.models_dir).find
+        return self.library().find
 
     def annotators(self) -> AnnotatorFolder:
         """Where the weights of preprocessors are."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
+from deployments.stage_metrics import StageMetrics
 from deployments.transport import Shelf, load, to_tensors
 from graph.cache import Handle
 from graph.events import Done, StepEvent
@@ -22,6 +23,7 @@ class SegmentRunner:
     """Runs segments on this replica. `place` gives what node functions are called with."""
 
     place: Callable[[str, Report], object]
+    metrics: StageMetrics
     node_types: Mapping[str, NodeType] = field(default_factory=load_node_types)
     shelf: Shelf = field(default_factory=Shelf)
 
@@ -40,14 +42,17 @@ class SegmentRunner:
         """Run a segment. The outputs in `Done` are Handles."""
         values = await asyncio.gather(*(load(handle, to_tensors) for handle in inputs.values()))
         loaded = dict(zip(inputs, values, strict=True))
-        async with aclosing(run_segment(segment, loaded, self.node_types, self)) as events:
-            async for event in events:
-                if isinstance(event, Done) and event.outputs is not None:
-                    yield replace(
-                        event, outputs=await asyncio.to_thread(self._stored, event.outputs)
-                    )
-                else:
-                    yield event
+        running = run_segment(segment, loaded, self.node_types, self)
+        with self.metrics.segment():
+            async with aclosing(running) as events:
+                async for event in events:
+                    yield await self._leaving(event)
+
+    async def _leaving(self, event: StepEvent) -> StepEvent:
+        """The event as it goes to the router: with Handles for outputs."""
+        if not isinstance(event, Done) or event.outputs is None:
+            return event
+        return replace(event, outputs=await asyncio.to_thread(self._stored, event.outputs))
 
     def _stored(self, outputs: tuple[Any, ...]) -> tuple[Handle, ...]:
         return tuple(map(self.shelf.store, outputs))

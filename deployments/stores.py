@@ -2,20 +2,29 @@
 
 from pathlib import Path
 
+from api.model_intake import ModelIntake, Source
 from api.service import Stores
 from api.webhooks import Signer
-from deployments.config import RouterConfig
+from deployments.config import ModelsConfig, RouterConfig
 from deployments.settings import Settings
+from storage.charges import Prices
 from storage.database import Database
+from storage.disk_room import DiskRoom
 from storage.earlier_outputs import EarlierOutputs
 from storage.encryption import Cipher, parse_keys
 from storage.fetch import Fetcher, FetchLimits
 from storage.files import Files
 from storage.inputs import Inputs
+from storage.job_charges import JobCharges
 from storage.jobs import JobRecords
 from storage.local_files import LocalFiles
+from storage.model_checks import ModelChecks
+from storage.model_library import ModelLibrary
+from storage.model_store import ModelStore
+from storage.model_uploads import ModelUploads, UploadTerms
 from storage.outbox import Outbox
 from storage.outputs import OutputStore
+from storage.owned_models import OwnedModels, Quota
 from storage.sealing import Sealer
 from storage.signing import UrlSigner, load_key
 from storage.uploads import UploadLimits, Uploads
@@ -30,7 +39,8 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
     outputs = OutputStore(files, signer, retention_s=config.retention_s)
     database = Database(database_url(settings, root))
     outbox = Outbox(database)
-    jobs = JobRecords(database, [outbox])
+    charges = JobCharges(Prices(**config.prices.model_dump()))
+    jobs = JobRecords(database, [outbox, charges])
     fetcher = Fetcher(FetchLimits(allowed_hosts=allowed_hosts(settings)))
     limits = UploadLimits(most_bytes=config.max_upload_bytes)
     earlier = EarlierOutputs(jobs, outputs)
@@ -45,6 +55,25 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
         fetcher=fetcher,
         request_cipher=Cipher(encryption_keys(settings, root), "job requests"),
         webhook_signer=webhook_signer(settings, root),
+        models=open_models(settings, config.models, database),
+        charges=charges,
+    )
+
+
+def open_models(settings: Settings, config: ModelsConfig, database: Database) -> ModelIntake:
+    """The models there are, and the way in for owners' own."""
+    private = settings.private_models_dir
+    library = ModelLibrary(settings.models_dir.resolve(), private)
+    quota = Quota(config.max_models, config.max_total_bytes)
+    terms = UploadTerms(config.max_bytes, config.max_uploads, config.upload_kept_s)
+    room = DiskRoom(private, config.min_free_bytes)
+    limits = FetchLimits(most_bytes=config.max_bytes, total_s=config.fetch_timeout_s)
+    return ModelIntake(
+        library,
+        ModelChecks(library),
+        ModelStore(private, OwnedModels(database, quota)),
+        ModelUploads(private / ".uploads", database, terms, room),
+        Source(Fetcher(limits), config.allowed_hosts),
     )
 
 

@@ -4,11 +4,14 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from api.stage_figures import StageFigures
 from deployments.config import UpscalerConfig
 from deployments.site import Site
 from deployments.stage import SegmentRunner
+from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
 from graph.events import Progress, StepEvent
+from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
@@ -27,8 +30,10 @@ class Upscaler:
         stage = UpscaleStage(
             site.opener(), device=site.placement().device, budget_bytes=config.memory_bytes
         )
+        metrics = StageMetrics(Stage.UPSCALE)
+        metrics.watch_weights({"model": stage.weights})
         self._segments = SegmentRunner(
-            lambda node_id, report: NodeUpscaling(stage, node_id, report)
+            lambda node_id, report: NodeUpscaling(stage, node_id, report), metrics
         )
 
     async def run(
@@ -37,6 +42,10 @@ class Upscaler:
         """Run a segment of this stage."""
         async for event in self._segments.run(segment, inputs):
             yield event
+
+    async def figures(self) -> tuple[StageFigures, ...]:
+        """What this replica has counted."""
+        return (self._segments.metrics.figures(),)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,8 @@ def _prompt(prompt: Prompt, rows: Rows, controls: Mapping[Control, Control]) -> 
 
 def _control(control: Control, rows: Rows) -> Control:
     hint = _cut(control.use.hint[: rows.of], rows)
-    use = replace(control.use, hint=hint)
+    mask = control.use.mask
+    use = replace(control.use, hint=hint, mask=None if mask is None else _cut(mask, rows))
     return replace(control, use=use, batch=rows.stop - rows.start, guides={})
 
 

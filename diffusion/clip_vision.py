@@ -6,14 +6,15 @@ from the depth, as in ComfyUI (comfy/clip_vision.py, load_clipvision_from_sd).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from diffusion.clip_layout import layer_tensors
+from diffusion.clip_picture import preprocessed
 from diffusion.filling import copied, fill
+from diffusion.siglip import LoadedSiglip, is_siglip, load_siglip
 from diffusion.weights import Weights
 from graph.values import ClipVisionOutput
 
@@ -37,8 +38,6 @@ AROUND: Mapping[str, str] = {
 }
 DEEP = 23  # layers from which on there are 16 heads, whatever the width
 OPENAI_LAYERS = 24  # the deepest that OpenAI trained, with the activation of its own
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,31 +63,17 @@ class LoadedClipVision:
         return ClipVisionOutput(*(part.float().cpu() for part in parts))
 
 
-def preprocessed(image: Tensor, side: int, *, crop: bool) -> Tensor:
-    """Pictures [B, 3, side, side] as CLIP expects them, cropped in the middle or squeezed.
-
-    (ComfyUI comfy/clip_vision.py, clip_preprocess)
-    """
-    x = image[..., :3].movedim(-1, 1)
-    if x.shape[-2:] != (side, side):
-        scale = side / min(x.shape[-2:])
-        size = [round(scale * n) for n in x.shape[-2:]] if crop else [side, side]
-        x = functional.interpolate(x, size=size, mode="bicubic", antialias=True)
-        y, left = ((n - side) // 2 for n in size)
-        x = x[..., y : y + side, left : left + side]
-    x = torch.clip(255.0 * x, 0, 255).round() / 255.0
-    mean, std = (torch.tensor(v, device=x.device).view(3, 1, 1) for v in (MEAN, STD))
-    return (x - mean) / std
+ImageEncoder: TypeAlias = LoadedClipVision | LoadedSiglip
 
 
-def load_clip_vision(
-    weights: Weights, *, dtype: torch.dtype, device: torch.device
-) -> LoadedClipVision:
+def load_clip_vision(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> ImageEncoder:
     """The image encoder of a file.
 
     Raises:
         BadModelFile: there is none in it, or it is incomplete.
     """
+    if is_siglip(weights):
+        return load_siglip(weights, dtype=dtype, device=device)
     from transformers import (  # noqa: PLC0415 - takes seconds
         CLIPVisionConfig,
         CLIPVisionModelWithProjection,

@@ -8,18 +8,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from diffusion.frame import Frame, process_in, spread_to
+from diffusion.flux_concat import flux_channels
+from diffusion.frame import Frame, fitted_to, process_in
 
 GREY = (0.8223, -0.6876, 0.6364, 0.1380)  # a picture of zeros in SD 1's latent space
 
 
 def concat_channels(extras: Mapping[str, Any], frame: Frame) -> Tensor | None:
-    """[B, C, h, w] to append to a latent of [B, c, h, w]; None where the UNet takes no more."""
+    """[B, C, h, w] to append to a latent of [B, c, h, w]; None where the model takes no more."""
     extra = frame.in_channels - frame.shape[1]
     if extra == 0:
         return None
+    if frame.y_kind == "pooled":
+        return flux_channels(extras, frame)
     if extra == frame.shape[1] + 1:
         return _inpaint(extras, frame)
     return _instruct(extras, frame)
@@ -34,7 +36,7 @@ def _inpaint(extras: Mapping[str, Any], frame: Frame) -> Tensor:
     picture = frame.latent if picture is None else process_in(frame.format, _placed(picture, frame))
     mask = mask[:, :1] if mask.ndim == len(frame.shape) else mask
     mask = _placed(mask, frame).reshape(-1, 1, *mask.shape[-2:])
-    return torch.cat([_fitted(mask, frame).round(), _fitted(picture, frame)], dim=1)
+    return torch.cat([fitted_to(frame, mask).round(), fitted_to(frame, picture)], dim=1)
 
 
 def _nothing_known(frame: Frame) -> Tensor:
@@ -49,26 +51,9 @@ def _instruct(extras: Mapping[str, Any], frame: Frame) -> Tensor:
     picture = extras.get("concat_latent_image")
     if picture is None:
         return torch.zeros(frame.shape, device=frame.device)
-    fitted = _fitted(_placed(picture, frame), frame)
+    fitted = fitted_to(frame, _placed(picture, frame))
     return process_in(frame.format, fitted) if frame.scaled_concat else fitted
 
 
 def _placed(tensor: Tensor, frame: Frame) -> Tensor:
     return tensor.to(frame.device, torch.float32)
-
-
-def _fitted(tensor: Tensor, frame: Frame) -> Tensor:
-    """[b, c, H, W] cut to the latent's proportions, scaled to its size, spread over its batch."""
-    height, width = frame.shape[-2:]
-    if tensor.shape[-2:] != frame.shape[-2:]:
-        cut = _cut(tensor, width / height)
-        tensor = functional.interpolate(cut, size=(height, width), mode="bilinear")
-    return spread_to(tensor, frame.shape[0])
-
-
-def _cut(tensor: Tensor, aspect: float) -> Tensor:
-    """The middle of [..., H, W] that has the proportions `aspect` (width to height)."""
-    height, width = tensor.shape[-2:]
-    x = max(0, round((width - width * (aspect / (width / height))) / 2))
-    y = max(0, round((height - height * ((width / height) / aspect)) / 2))
-    return tensor[..., y : height - y, x : width - x]

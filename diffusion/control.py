@@ -5,8 +5,9 @@ asked of it together, whatever their hints, strengths and places in a chain; a r
 gets zeros. (ComfyUI comfy/controlnet.py, ControlBase; comfy/samplers.py)
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
@@ -14,14 +15,17 @@ from torch import Tensor
 
 from diffusion.architecture import UnetShape
 from diffusion.dit_shapes import DitShape
+from diffusion.frame import repeat_to
 from diffusion.parts import Part
-from graph.errors import BadModelFile
-from graph.values import Condition, ControlNet, ControlUse
+from graph.errors import BadModelFile, ServiceError
+from graph.values import Condition, ControlNet, ControlUse, Vae
+from imaging.resize import resize, resize_image
 
 if TYPE_CHECKING:
     from diffusion.frame import PercentSchedule
 
 
+PX = 8  # pixels of a picture along one pixel of its latent
 ModelShape: TypeAlias = UnetShape | DitShape
 
 
@@ -66,6 +70,8 @@ class LoadedControl(Protocol):
     """A network that controls, in memory. Its methods are called by the thread that steps."""
 
     pools: bool  # whether its residuals are averaged over the picture
+    reads_latents: bool  # as hints, and not pictures
+    reads_masks: bool  # beside latents: where the hint is a hole
 
     @property
     def size(self) -> int:
@@ -77,7 +83,21 @@ class LoadedControl(Protocol):
     def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> Any:
         """What a hint [B, H, W, C] says at a latent size; the same at every step."""
 
-    def __call__(self, asked: Sequence["Asked"]) -> list[Residuals]: ...
+    def __call__(self, asked: Sequence["Asked"]) -> list[Any]:
+        """What it says: Residuals for U-Nets, Added for transformers."""
+
+
+Encode: TypeAlias = Callable[[Tensor], Tensor]  # pictures [B, H, W, C] to latents
+
+
+@dataclass(eq=False)
+class ControlNeedsVaeError(ServiceError):
+    """A control that goes by latents, and nothing to make them with."""
+
+    status = 422
+    code = "control_needs_vae"
+    template = "{name} goes by latents: link a VAE to the node that applies it."
+    name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +110,7 @@ class Control:
     device: torch.device
     first_sigma: float  # applies while first_sigma >= sigma >= last_sigma
     last_sigma: float
+    encode: Encode | None = None
     guides: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     def applies(self, sigma: float) -> bool:
@@ -100,8 +121,27 @@ class Control:
         size = (height, width)
         if size not in self.guides:
             hint = self.use.hint[: self.batch].to(self.device, torch.float32)
+            if self.loaded.reads_latents:
+                hint = self._latents(hint, height, width)
             self.guides[size] = self.loaded.guide(hint, height, width, self.use.net)
         return self.guides[size]
+
+    def _latents(self, hint: Tensor, height: int, width: int) -> Tensor:
+        """A hint [B, H, W, C] as latents [B, C, h, w], with the mask that is beside it."""
+        if self.encode is None:
+            raise ControlNeedsVaeError(self.use.net.file.name)
+        mask = self.use.mask if self.loaded.reads_masks else None
+        hole = None if mask is None else 1.0 - mask.to(hint).reshape(-1, 1, *mask.shape[-2:])
+        if hole is not None:
+            rows, columns = hint.shape[1:3]
+            kept = resize(hole, columns, rows, "bilinear", "center").round()
+            hint = hint * kept.movedim(1, -1)
+        picture = resize_image(hint, width * PX, height * PX, "nearest-exact", "center")
+        latents = self.encode(picture).to(self.device)
+        if hole is None:
+            return latents
+        beside = resize(hole, width, height, "nearest-exact", "center")
+        return torch.cat([latents, repeat_to(beside, len(latents))], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +172,14 @@ def prepare_controls(
     unet: ModelShape,
     sampling: "PercentSchedule",
     latent: Tensor,
+    *,
+    encoders: Mapping[Vae, Encode] = MappingProxyType({}),
 ) -> dict[ControlUse, Control]:
     """Every use of a control by `conditions`, against a job's latents [B, C, h, w].
 
     Raises:
-        BadModelFile: a network is made for another kind of U-Net.
+        BadModelFile: a network is made for another kind of model.
+        ControlNeedsVaeError: a network goes by latents, and there is no VAE to make them.
     """
     controls: dict[ControlUse, Control] = {}
     for use in (use for condition in conditions for use in condition.controls):
@@ -145,7 +188,10 @@ def prepare_controls(
         if problem:
             raise BadModelFile(use.net.file.folder, use.net.file.name, problem)
         start, end = map(sampling.percent_to_sigma, (use.start_percent, use.end_percent))
-        controls[use] = Control(use, network, len(latent), latent.device, start, end)
+        encode = None if use.vae is None else encoders.get(use.vae)
+        if network.reads_latents and encode is None:
+            raise ControlNeedsVaeError(use.net.file.name)
+        controls[use] = Control(use, network, len(latent), latent.device, start, end, encode)
     return controls
 
 
@@ -153,7 +199,7 @@ def control_arguments(
     parts: Sequence[Part], samples: Sequence[Tensor], timesteps: Tensor
 ) -> dict[str, Any]:
     """Arguments with which diffusers' U-Net adds the residuals of all `parts`; none without."""
-    asked = list(_asked(parts, samples, timesteps))
+    asked = list(asked_of(parts, samples, timesteps))
     if not asked:
         return {}
     sums = [Residuals() for _ in parts]
@@ -170,7 +216,9 @@ def control_arguments(
     }
 
 
-def _asked(parts: Sequence[Part], samples: Sequence[Tensor], timesteps: Tensor) -> Iterator[Asked]:
+def asked_of(
+    parts: Sequence[Part], samples: Sequence[Tensor], timesteps: Tensor
+) -> Iterator[Asked]:
     """In the order of `parts`, and in that of each one's chain."""
     times = torch.split(timesteps, [part.count for part in parts])
     for place, part in enumerate(parts):

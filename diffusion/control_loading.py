@@ -11,20 +11,22 @@ import torch
 from torch import Tensor
 
 from diffusion.architecture import diffusers_keys
-from diffusion.control import LoadedControl
+from diffusion.control import Encode, LoadedControl
 from diffusion.controlnet_files import (
     is_control_lora,
     is_difference,
     load_control_lora,
     load_control_net,
 )
+from diffusion.dit_control_files import load_dit_control
 from diffusion.models import LoadedModel
 from diffusion.residency import Residency, leased
 from diffusion.t2i_adapter import load_adapter
 from diffusion.unet import FOR_UNETS, LoadedUnet, find_unet
+from diffusion.vae import LoadedVae, encode, load_vae
 from diffusion.weights import Weights
 from graph.sampling import Guider
-from graph.values import ControlNet, ModelFile
+from graph.values import ControlNet, ModelFile, Vae
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
 
@@ -35,6 +37,13 @@ def nets_of(guider: Guider) -> list[ControlNet]:
     return list(dict.fromkeys(use.net for condition in conditions for use in condition.controls))
 
 
+def vaes_of(guider: Guider) -> list[Vae]:
+    """All that make latents of hints, each once."""
+    conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
+    vaes = (use.vae for condition in conditions for use in condition.controls)
+    return list(dict.fromkeys(vae for vae in vaes if vae is not None))
+
+
 @dataclass(frozen=True, eq=False)
 class Controls:
     """The controls of one replica."""
@@ -43,7 +52,22 @@ class Controls:
     resident: Residency[Hashable, Any]
     dtype: torch.dtype
     device: torch.device
+    vae_dtype: torch.dtype = torch.float32
     control_loras: dict[ModelFile, bool] = field(default_factory=dict)  # what is known of files
+
+    @asynccontextmanager
+    async def encoders(self, guider: Guider) -> AsyncIterator[Mapping[Vae, Encode]]:
+        """What makes latents of hints, in memory until the block ends."""
+        async with AsyncExitStack() as stack:
+            found: dict[Vae, Encode] = {}
+            for vae in vaes_of(guider):
+                load = partial(self._load_vae, vae.file)
+                lease = self.resident.lease(("vae", vae.file), load)
+                found[vae] = partial(encode, await stack.enter_async_context(leased(lease)))
+            yield found
+
+    def _load_vae(self, file: ModelFile) -> LoadedVae:
+        return load_vae(self.open_weights(file), dtype=self.vae_dtype, device=self.device)
 
     @asynccontextmanager
     async def leased(
@@ -81,6 +105,8 @@ class Controls:
                 raise weights.bad(problem=FOR_UNETS)
             base = dict(unet.module.named_parameters())
             return load_control_lora(weights, base, unet.shape, dtype=dtype, device=device)
+        if (control := load_dit_control(weights, dtype=dtype, device=device)) is not None:
+            return control
         below = self._base(net.base) if net.base and is_difference(weights) else None
         loaded: LoadedControl | None = load_control_net(
             weights, base=below, dtype=dtype, device=device

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from graph.values import Conditioning, ControlNet, ControlUse, Tensor
+from graph.values import Conditioning, ControlNet, ControlUse, Tensor, Vae
 
 if TYPE_CHECKING:
     from diffusion.conditioning import Prompt
@@ -35,11 +35,13 @@ def apply_control_to_both(
     strength: float,
     start_percent: float,
     end_percent: float,
+    vae: Vae | None = None,
+    mask: Tensor | None = None,
 ) -> tuple[Conditioning, Conditioning]:
     """All of both under `net`, from one part of the schedule to another."""
     if strength == 0:
         return positive, negative
-    use = ControlUse(net, hint, strength, start_percent, end_percent)
+    use = ControlUse(net, hint, strength, start_percent, end_percent, vae, mask)
 
     def under(conditioning: Conditioning) -> Conditioning:
         return tuple(

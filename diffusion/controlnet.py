@@ -59,6 +59,7 @@ class LoadedControlNet:
         pools: bool = False,
     ) -> None:
         self.pools = pools
+        self.reads_latents = self.reads_masks = False
         self._shape = shape
         self._union = union
         self._hints: nn.Module = module.controlnet_cond_embedding

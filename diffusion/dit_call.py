@@ -20,14 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Added:
-    """What control networks add behind blocks, [N, T, D] each, spread evenly over the blocks.
-
-    `each` says that one follows the other instead, block by block, and begins anew at the end.
-    """
+    """What control networks add behind blocks, one tensor [N, T, D] for each of the first ones."""
 
     double: tuple[Tensor, ...] = ()
     single: tuple[Tensor, ...] = ()
-    each: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +63,18 @@ def sd3(module: "SD3Transformer2DModel", call: DitCall) -> Tensor:
         pooled_projections=call.pooled.to(dtype),
         timestep=call.times,
         skip_layers=list(call.skipped.get("double", ())),
-        block_controlnet_hidden_states=list(call.added.double) if call.added else None,
+        block_controlnet_hidden_states=_behind_all(module, call.added),
         return_dict=False,
     )[0]
     return answer[..., :height, :width]
+
+
+def _behind_all(module: "SD3Transformer2DModel", added: Added | None) -> list[Tensor] | None:
+    """As diffusers wants it: one for every block, of which the last one's is not used."""
+    if added is None or not added.double:
+        return None
+    short = len(module.transformer_blocks) - len(added.double)
+    return [*added.double, *[torch.zeros_like(added.double[0])] * short]
 
 
 def flux(module: "FluxTransformer2DModel", call: DitCall) -> Tensor:
@@ -81,7 +85,7 @@ def flux(module: "FluxTransformer2DModel", call: DitCall) -> Tensor:
     tokens = torch.cat([packed(picture).to(dtype) for picture in pictures], dim=1)
     picture, text = module.x_embedder(tokens), module.context_embedder(call.context.to(dtype))
     rest: dict[str, Any] = {
-        "temb": _told(module, call, dtype),
+        "temb": vector_told(module, call.times, call.pooled.to(dtype), call.guidance),
         "image_rotary_emb": rotary_tables(module.pos_embed, text.shape[1], grids, text.device),
         "joint_attention_kwargs": _masked(call.bias, picture, text),
     }
@@ -89,34 +93,32 @@ def flux(module: "FluxTransformer2DModel", call: DitCall) -> Tensor:
     for index, block in enumerate(module.transformer_blocks):
         if index not in call.skipped.get("double", ()):
             text, picture = block(picture, text, **rest)
-        picture = _plus(picture, added.double, index, len(module.transformer_blocks), added.each)
+        picture = _plus(picture, added.double, index)
     for index, block in enumerate(module.single_transformer_blocks):
         if index not in call.skipped.get("single", ()):
             text, picture = block(picture, text, **rest)
-        total = len(module.single_transformer_blocks)
-        picture = _plus(picture, added.single, index, total, added.each)
+        picture = _plus(picture, added.single, index)
     own = packed_length(call.sample)
     velocity = module.proj_out(module.norm_out(picture[:, :own], rest["temb"]))
     return unpacked(velocity, *call.sample.shape[-2:])
 
 
-def _told(module: "FluxTransformer2DModel", call: DitCall, dtype: torch.dtype) -> Tensor:
-    """The vector [N, D] that every block is modulated by."""
-    embedder: Any = module.time_text_embed
-    told = embedder.timestep_embedder(embedder.time_proj(call.times * 1000).to(dtype))
-    if call.guidance is not None and hasattr(embedder, "guidance_embedder"):
-        waves = embedder.time_proj(call.guidance * 1000).to(dtype)
+def vector_told(module: Any, times: Tensor, pooled: Tensor, guidance: Tensor | None) -> Tensor:
+    """The vector [N, D] that every block of Flux is modulated by, in the precision of `pooled`."""
+    embedder = module.time_text_embed
+    told = embedder.timestep_embedder(embedder.time_proj(times * 1000).to(pooled.dtype))
+    if guidance is not None and hasattr(embedder, "guidance_embedder"):
+        waves = embedder.time_proj(guidance * 1000).to(pooled.dtype)
         told = told + embedder.guidance_embedder(waves)
-    vector: Tensor = told + embedder.text_embedder(call.pooled.to(dtype))
+    vector: Tensor = told + embedder.text_embedder(pooled)
     return vector
 
 
-def _plus(picture: Tensor, added: Sequence[Tensor], index: int, blocks: int, each: bool) -> Tensor:
+def _plus(picture: Tensor, added: Sequence[Tensor], index: int) -> Tensor:
     """`picture` with what is added behind a block; references behind it stay as they are."""
-    if not added:
+    if index >= len(added):
         return picture
-    place = index % len(added) if each else index // -(-blocks // len(added))
-    residual = added[place].to(picture.dtype)
+    residual = added[index].to(picture.dtype)
     short = picture.shape[1] - residual.shape[1]
     return picture + (functional.pad(residual, (0, 0, 0, short)) if short else residual)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from diffusion.conditioning import Embedding
 from diffusion.denoiser import fitting, is_out_of_memory, times_of, whole
 from diffusion.dit_call import DitCall, network_of
+from diffusion.dit_control import dit_added
 from diffusion.dit_shapes import PATCH
 from diffusion.parts import Part
 from diffusion.rows import Row
@@ -37,6 +38,7 @@ class DitDenoiser:
         self, dit: "LoadedDit", *, max_rows: int, activation_bytes: int, device: torch.device
     ) -> None:
         self._network = network_of(dit)
+        self._shape = dit.shape
         self._bytes_per_pixel = WIDTHS * dit.shape.width * dit.dtype.itemsize // PATCH**2
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
@@ -99,7 +101,8 @@ class DitDenoiser:
         scaled = [
             p.row.sampling.input_scaling(p.row.sigma, x) for p, x in zip(parts, xs, strict=True)
         ]
-        sample = torch.cat(scaled)
+        sample, times = torch.cat(scaled), times_of(parts).to(self._device)
+        added = dit_added(parts, scaled, times, self._shape)
         concats = [part.of(c) for part in parts if (c := part.row.prompt.concat) is not None]
         if concats:
             sample = torch.cat([sample, torch.cat(concats)], dim=1)
@@ -107,7 +110,7 @@ class DitDenoiser:
         first = prompts[0]
         return DitCall(
             sample=sample,
-            times=times_of(parts).to(self._device),
+            times=times,
             context=_beside(parts, [prompt.context for prompt in prompts]),
             pooled=_beside(parts, [_pooled(prompt) for prompt in prompts]),
             guidance=self._guidance(parts),
@@ -118,6 +121,7 @@ class DitDenoiser:
             places=first.reference_places,
             bias=first.bias,
             skipped=_skipped(parts[0].row.patches),
+            added=added,
         )
 
     def _guidance(self, parts: Sequence[Part]) -> Tensor | None:

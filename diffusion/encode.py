@@ -1,8 +1,9 @@
 """The encode stage: prompts of many requests, gathered into batches, remembered once encoded."""
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 import torch
 
 from diffusion.clip_layout import PartName
+from diffusion.engine import Called
+from diffusion.engine import unheard as unheard_call
 from diffusion.prompt import Embeddings, check_depth
 from diffusion.residency import Residency
 from diffusion.t5_tokenizer import T5Tokenizer, find_t5_tokenizer
@@ -46,11 +49,16 @@ def unheard(_warning: str) -> None:
     """Nobody wants to know."""
 
 
+def unheard_lookup(_found: bool) -> None:
+    """Nobody counts."""
+
+
 class EncodeStage:
     """Text encoders of one device. Its coroutines belong to one event loop; work is on a thread.
 
     While a batch is being encoded, prompts pile up; those for the same encoder make the next
-    batch. `budget_bytes` bounds the encoders kept in memory, `cache_bytes` the finished prompts.
+    batch. `budget_bytes` bounds the encoders kept in memory, unless they share `resident`
+    with other models; `cache_bytes` bounds the finished prompts.
     """
 
     def __init__(
@@ -65,7 +73,11 @@ class EncodeStage:
         apply_changes: ApplyChanges | None = None,
         embeddings: Callable[[PartName, int], Embeddings] | None = None,
         models_dir: Path | None = None,
+        resident: Residency[Hashable, Any] | None = None,
+        called: Called = unheard_call,
+        looked_up: Callable[[bool], None] = unheard_lookup,
     ) -> None:
+        """`called` hears of every batch, `looked_up` of every prompt: whether it was known."""
         self._open = open_weights
         self._dtype = dtype
         self._device = device
@@ -73,8 +85,10 @@ class EncodeStage:
         self._apply = apply_changes
         self._embeddings = embeddings
         self._models_dir = models_dir
+        self._called = called
+        self._looked_up = looked_up
         self._tokenizers: Tokenizers | None = None
-        self._encoders: Residency[Clip, TextEncoder] = Residency(budget_bytes, lambda e: e.size)
+        self.weights = resident or Residency(budget_bytes, lambda e: e.size)
         self._cache = _Cache(cache_bytes)
         self._waiting: OrderedDict[Clip, list[_Waiting]] = OrderedDict()
         self._draining: asyncio.Task[None] | None = None
@@ -145,7 +159,7 @@ class EncodeStage:
 
     def resident(self) -> tuple[Clip, ...]:
         """The encoders in memory, least recently used first."""
-        return self._encoders.resident()
+        return tuple(key for key in self.weights.resident() if isinstance(key, Clip))
 
     def close(self) -> None:
         """Give the thread back. Nothing can be encoded afterwards."""
@@ -166,6 +180,7 @@ class EncodeStage:
         for text in prompt.texts:
             check_depth(text)  # before it shares a batch: a bad prompt fails alone
         cached = self._cache.get((clip, prompt))
+        self._looked_up(cached is not None)
         if cached is not None:
             return cached
         waiting = _Waiting(prompt)
@@ -185,13 +200,14 @@ class EncodeStage:
     async def _answer(
         self, clip: Clip, group: "Sequence[_Waiting]", wanted: Sequence[Prompt]
     ) -> None:
-        loop = asyncio.get_running_loop()
+        loop, began = asyncio.get_running_loop(), time.perf_counter()
         try:
             encoded = await loop.run_in_executor(self._thread, self._compute, clip, wanted)
         except Exception as error:  # noqa: BLE001 - those who wait get it, the next batch goes on
             for waiting in group:
                 waiting.fail(error)
             return
+        self._called(len(wanted), time.perf_counter() - began)
         answers = dict(zip(wanted, encoded, strict=True))
         for prompt, answer in answers.items():
             self._cache.put((clip, prompt), answer)
@@ -208,10 +224,10 @@ class EncodeStage:
         base = replace(loaded, changes=())
         load = partial(self._load, base)
         if not clip.changes:
-            return self._encoders.lease(base, load)
+            return self.weights.lease(base, load)
         assert self._apply is not None
         change = partial(self._apply, changes=clip.changes)
-        return self._encoders.lease_upon(base, load, loaded, change)
+        return self.weights.lease_upon(base, load, loaded, change)
 
     def _load(self, clip: Clip) -> TextEncoder:
         if self._tokenizers is None:

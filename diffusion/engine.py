@@ -8,6 +8,7 @@ is passed over twice by the same neighbour.
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -51,6 +52,11 @@ class DeadlineError(SamplingError):
 
 Report: TypeAlias = Callable[[Progress | Warned], None]  # called on the event loop
 Preview: TypeAlias = Callable[[Tensor], bytes | None]  # of the denoised [B, C, h, w] so far
+Called: TypeAlias = Callable[[int, float], None]  # how much one call answered, and its seconds
+
+
+def unheard(_size: int, _seconds: float) -> None:
+    """Nobody counts."""
 
 
 class Model(Protocol):
@@ -129,8 +135,10 @@ class Job:
 class StepEngine:
     """Drives jobs. Its methods belong to one event loop; models are called on its own thread."""
 
-    def __init__(self, *, batching: bool = True) -> None:
+    def __init__(self, *, batching: bool = True, called: Called = unheard) -> None:
+        """`called` hears of every model call."""
         self._batching = batching
+        self._called = called
         self._waiting: list[Job] = []  # who has waited longest first
         self._work = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "steps")
@@ -211,11 +219,13 @@ class StepEngine:
     async def _step(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = self._take()
         before = [job.track.step for job in batch]
+        rows, began = sum(job.rows for job in batch), time.perf_counter()
         stepped = loop.run_in_executor(self._thread, step, batch)
         try:
             await asyncio.shield(stepped)
         finally:
             await asyncio.wait([stepped])
+            self._called(rows, time.perf_counter() - began)
             self._settle(batch, before)
 
     def _sweep(self, now: float) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from diffusion.unet import LatentFormat, YKind
 from graph.values import ControlUse
@@ -86,3 +87,20 @@ def process_out(format: LatentFormat, latent: Tensor) -> Tensor:
 
 def _channels(values: tuple[float, ...], latent: Tensor) -> Tensor:
     return torch.tensor(values, dtype=latent.dtype, device=latent.device).reshape(1, -1, 1, 1)
+
+
+def fitted_to(frame: Frame, tensor: Tensor) -> Tensor:
+    """[b, c, H, W] cut to the latent's proportions, scaled to its size, spread over its batch."""
+    height, width = frame.shape[-2:]
+    if tensor.shape[-2:] != frame.shape[-2:]:
+        cut = _middle(tensor, width / height)
+        tensor = functional.interpolate(cut, size=(height, width), mode="bilinear")
+    return spread_to(tensor, frame.shape[0])
+
+
+def _middle(tensor: Tensor, aspect: float) -> Tensor:
+    """The middle of [..., H, W] that has the proportions `aspect` (width to height)."""
+    height, width = tensor.shape[-2:]
+    x = max(0, round((width - width * (aspect / (width / height))) / 2))
+    y = max(0, round((height - height * ((width / height) / aspect)) / 2))
+    return tensor[..., y : height - y, x : width - x]

@@ -1,5 +1,6 @@
 """Diffusion models of every kind, from files to modules: U-Nets and transformers."""
 
+import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -8,6 +9,7 @@ import torch
 from diffusion.denoiser import Denoiser
 from diffusion.dit import LoadedDit, find_dit, flow_of, load_dit
 from diffusion.dit_denoiser import DitDenoiser
+from diffusion.float8 import FLOAT8
 from diffusion.unet import (
     LoadedUnet,
     Parameterization,
@@ -43,6 +45,22 @@ def load_model(
         return load_unet(weights, dtype=dtype, device=device)
     return load_dit(
         *found, dtype=dtype, device=device, weight_dtype=WEIGHT_DTYPES.get(weight_dtype)
+    )
+
+
+def expected_bytes(weights: Weights, *, dtype: torch.dtype, weight_dtype: str = "default") -> int:
+    """About what a file's diffusion model takes in memory, by its names and shapes.
+
+    Raises:
+        BadModelFile: there is none in it.
+    """
+    found = find_dit(weights)
+    part = find_unet(weights)[0] if found is None else found[0]
+    narrow = WEIGHT_DTYPES.get(weight_dtype) if found else None
+    return sum(
+        math.prod(part.shape(key))
+        * (1 if narrow or (found and part.dtype(key) in FLOAT8) else dtype.itemsize)
+        for key in part
     )
 
 

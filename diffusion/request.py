@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from diffusion.batch_rows import frame_rows, prompt_rows, slice_of
 from diffusion.conditioning import prepare
-from diffusion.control import LoadedControl, prepare_controls
+from diffusion.control import Encode, LoadedControl, prepare_controls
 from diffusion.dit_conditions import check_widths
 from diffusion.frame import Frame, process_in, repeat_to
 from diffusion.guidance import GUIDERS, Guided
@@ -27,7 +27,7 @@ from diffusion.samplers.protocol import SamplingContext
 from diffusion.sampling import Inpainting, Run
 from diffusion.step_caches import with_lazycache
 from graph.sampling import Noise, SampleRequest
-from graph.values import ControlNet, Latent, ModelFile
+from graph.values import ControlNet, Latent, ModelFile, Vae
 
 
 def latent_for(latent: Latent, unet: LoadedModel) -> Latent:
@@ -49,6 +49,7 @@ def prepare_run(
     controls: Mapping[ControlNet, LoadedControl] = MappingProxyType({}),
     *,
     adapters: Mapping[ModelFile, ImageLayers] = MappingProxyType({}),
+    encoders: Mapping[Vae, Encode] = MappingProxyType({}),
 ) -> Run:
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
@@ -59,7 +60,9 @@ def prepare_run(
     noise = _initial_noise(request.noise, source)
     frame = replace(_frame(latent, unet, sampling, device), seed=source.seed)
     conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
-    used = prepare_controls(conditions, controls, unet.shape, sampling, frame.latent)
+    used = prepare_controls(
+        conditions, controls, unet.shape, sampling, frame.latent, encoders=encoders
+    )
     images = prepare_images(changes, adapters, unet, sampling, len(frame.latent))
     sigmas = request.sigmas.to("cpu", torch.float32)
     prompts = prepare(dict(guider.conditionings), replace(frame, controls=used))

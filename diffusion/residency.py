@@ -36,6 +36,10 @@ class Residency(Generic[K, V]):
         self._seats: OrderedDict[K, _Seat[V]] = OrderedDict()  # least recently used first
         self._changed = Condition()
 
+    @property
+    def budget_bytes(self) -> int:
+        return self._budget
+
     @contextmanager
     def lease(self, key: K, load: Callable[[], V], *, needs_bytes: int = 0) -> Iterator[V]:
         """The value of `key`, kept in memory until the block ends; loaded first if it is not there.
@@ -71,6 +75,13 @@ class Residency(Generic[K, V]):
 
         with self.lease(key, load) as value:
             yield value
+
+    def make_room(self, key: K, needs_bytes: int) -> None:
+        """Throw out idle values for one of so many bytes, if that of `key` is not there yet."""
+        with self._changed:
+            if key not in self._seats:
+                self._evict(self._budget - needs_bytes)
+                self._changed.notify_all()
 
     def resident(self) -> tuple[K, ...]:
         """The keys in memory, least recently used first."""

@@ -5,9 +5,9 @@ of the step engine, and runs autoencoders on a thread of their own beside the st
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from diffusion.admission import Admission
 from diffusion.batch_rows import latent_rows
 from diffusion.control_loading import Controls
-from diffusion.engine import Job, Report, StepEngine, Track
+from diffusion.engine import Called, Job, Report, StepEngine, Track, unheard
 from diffusion.frame import process_out
 from diffusion.image_loading import ImageAdapters
 from diffusion.model_changes import check_changes, model_sampling
@@ -26,6 +27,7 @@ from diffusion.models import (
     LoadedModel,
     ModelDenoiser,
     denoiser_of,
+    expected_bytes,
     load_model,
     parameterization_of,
 )
@@ -70,17 +72,20 @@ class SampleStage:
         dtype: torch.dtype,
         vae_dtype: torch.dtype | None = None,
         budget_bytes: int,
+        resident: Residency[Hashable, Any] | None = None,
         activation_bytes: int = 4 * 2**30,
         max_rows: int = 32,
         batching: bool = True,
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
+        called: Called = unheard,
     ) -> None:
-        """A stage that keeps weights within `budget_bytes`.
+        """A stage that keeps weights within `budget_bytes`, or in what it shares with others.
 
         A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
         `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
         kinds `weight_changes` of one without, which it leaves alone and may share memory with.
+        `called` hears of every step: how many pictures it took on, and how long it was.
         """
         self._open = open_weights
         self._device = device
@@ -88,13 +93,16 @@ class SampleStage:
         self._vae_dtype = vae_dtype or dtype
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
-        self._resident: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
-        self._controls = Controls(open_weights, self._resident, dtype, device)
-        self._images = ImageAdapters(open_weights, self._resident, dtype, device)
+        self.weights = resident or Residency(budget_bytes, lambda v: v.size)
+        self._admission = Admission(self.weights.budget_bytes)
+        self._sizes: dict[Hashable, int] = {}  # of base models, as far as they are known
+        self._opened: dict[ModelFile, Weights] = {}  # read, and not loaded yet
+        self._controls = Controls(open_weights, self.weights, dtype, device, self._vae_dtype)
+        self._images = ImageAdapters(open_weights, self.weights, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._parameterizations: dict[ModelFile, Parameterization] = {}
-        self._engine = StepEngine(batching=batching)
+        self._engine = StepEngine(batching=batching, called=called)
         self._vae_thread = ThreadPoolExecutor(1, "vae")
 
     async def sample(
@@ -127,10 +135,11 @@ class SampleStage:
             of = (resident.unet, (model.file, self._laid(model)))
             async with (
                 self._controls.leased(request.guider, *of) as controls,
+                self._controls.encoders(request.guider) as encoders,
                 self._images.leased(model) as images,
             ):
                 run = await asyncio.to_thread(
-                    partial(prepare_run, adapters=images),
+                    partial(prepare_run, adapters=images, encoders=encoders),
                     request,
                     latent,
                     resident.unet,
@@ -213,7 +222,7 @@ class SampleStage:
     @property
     def used_bytes(self) -> int:
         """The weights in memory."""
-        return self._resident.used_bytes()
+        return self.weights.used_bytes()
 
     def check_health(self) -> None:
         """Raises what stopped the step engine, if anything did."""
@@ -228,15 +237,34 @@ class SampleStage:
     def _check(self, model: Model) -> None:
         check_changes(model.changes, self._weight_changes)
 
-    def _unet(self, model: Model) -> AbstractAsyncContextManager[ResidentUnet]:
-        """The weights of `model`: jobs whose models differ in other ways share them."""
+    @asynccontextmanager
+    async def _unet(self, model: Model) -> AsyncIterator[ResidentUnet]:
+        """The weights of `model`, once there is room for them.
+
+        Jobs whose models differ in other ways share them.
+        """
         laid = self._laid(model)
         base = ("unet", model.file, model.weight_dtype)
         load = partial(self._load_unet, model.file, model.weight_dtype)
-        if not laid:
-            return leased(self._resident.lease(base, load))
-        change = partial(self._changed, changes=laid)
-        return leased(self._resident.lease_upon(base, load, (*base, laid), change))
+        size = await self._size(base, model)
+        async with self._admission.admitted(base, size):
+            self.weights.make_room(base, size)
+            lease = self.weights.lease(base, load)
+            if laid:
+                change = partial(self._changed, changes=laid)
+                lease = self.weights.lease_upon(base, load, (*base, laid), change)
+            async with leased(lease) as resident:
+                yield resident
+
+    async def _size(self, base: Hashable, model: Model) -> int:
+        """What a base model will take, told by its file's header."""
+        if base not in self._sizes:
+            weights = await asyncio.to_thread(self._open, model.file)
+            self._sizes[base] = expected_bytes(
+                weights, dtype=self._dtype, weight_dtype=model.weight_dtype
+            )
+            self._opened[model.file] = weights  # for the load that comes next
+        return self._sizes[base]
 
     def _laid(self, model: Model) -> tuple[Change, ...]:
         """The changes to the weights of `model`."""
@@ -244,10 +272,10 @@ class SampleStage:
 
     def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
         load = partial(self._load_vae, vae.file)
-        return leased(self._resident.lease(("vae", vae.file), load))
+        return leased(self.weights.lease(("vae", vae.file), load))
 
     def _load_unet(self, file: ModelFile, weight_dtype: str) -> ResidentUnet:
-        weights = self._open(file)
+        weights = self._opened.pop(file, None) or self._open(file)
         return self._asked(
             load_model(weights, dtype=self._dtype, device=self._device, weight_dtype=weight_dtype)
         )

@@ -49,7 +49,7 @@ class AdapterShape:
 class LoadedAdapter:
     """One set of weights."""
 
-    pools = False
+    pools = reads_latents = reads_masks = False
 
     def __init__(self, module: "T2IAdapter", shape: AdapterShape) -> None:
         for block in module.adapter.body:

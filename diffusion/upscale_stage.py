@@ -81,7 +81,7 @@ class UpscaleStage:
     ) -> None:
         self._open = open_weights
         self._device = device
-        self._resident: Residency[ModelFile, LoadedUpscaler] = Residency(
+        self.weights: Residency[ModelFile, LoadedUpscaler] = Residency(
             budget_bytes, lambda loaded: loaded.size
         )
         self._turn = Lock()
@@ -117,7 +117,7 @@ class UpscaleStage:
 
     def _upscale(self, model: UpscaleModel, image: Tensor, turns: Turns) -> Tensor:
         load = partial(self._load, model.file)
-        with self._resident.lease(model.file, load) as loaded:
+        with self.weights.lease(model.file, load) as loaded:
             batch, height, width = image.shape[:3]
             check_size(batch, height * loaded.scale, width * loaded.scale, 3)
             x = image[..., :3].movedim(-1, 1)

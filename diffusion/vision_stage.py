@@ -11,14 +11,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.clip_vision import LoadedClipVision, load_clip_vision
+from diffusion.clip_vision import ImageEncoder, load_clip_vision
 from diffusion.ip_adapter import SDXL_TEXT, ImageProjection, fitted, load_projection
 from diffusion.residency import Residency, leased
+from diffusion.style_models import LoadedStyleModel, load_style_model, with_style
 from diffusion.unet import find_unet
 from diffusion.weights import Weights
 from graph.errors import ServiceError
 from graph.image_prompts import Embeds, ImagePrompt, ImageUse, Pictures
-from graph.values import ClipVision, ClipVisionOutput, Image, IpAdapter, Mask, Model, ModelFile
+from graph.values import (
+    ClipVision,
+    ClipVisionOutput,
+    Conditioning,
+    Image,
+    IpAdapter,
+    Mask,
+    Model,
+    ModelFile,
+    StyleModel,
+)
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
 BLANK_SIDE = 224
@@ -60,7 +71,7 @@ class VisionStage:
     ) -> None:
         self._open = open_weights
         self._place = {"dtype": dtype, "device": device}
-        self._resident: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
+        self.weights: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
 
     async def encode_image(
         self, clip_vision: ClipVision, image: Image, *, crop: bool
@@ -68,6 +79,28 @@ class VisionStage:
         """ComfyUI's CLIPVisionEncode."""
         async with self._encoder(clip_vision) as encoder:
             return await asyncio.to_thread(encoder.see, image, crop=crop)
+
+    async def apply_style(
+        self,
+        conditioning: Conditioning,
+        style_model: StyleModel,
+        seen: ClipVisionOutput,
+        *,
+        strength: float,
+        as_bias: bool,
+    ) -> Conditioning:
+        """ComfyUI's StyleModelApply.
+
+        Raises:
+            BadModelFile: the style model is of a kind that is not known.
+        """
+
+        def load() -> LoadedStyleModel:
+            return load_style_model(self._open(style_model.file), **self._place)  # type: ignore[arg-type]
+
+        async with leased(self.weights.lease(("style", style_model.file), load)) as loaded:
+            tokens = await asyncio.to_thread(loaded, seen.last_hidden_state)
+        return with_style(conditioning, tokens, strength, as_bias=as_bias)
 
     async def image_prompt(
         self,
@@ -167,16 +200,16 @@ class VisionStage:
         _, shape = find_unet(self._open(file))
         return "sdxl" if shape.context_dim == SDXL_TEXT else "sd15"
 
-    def _encoder(self, clip_vision: ClipVision) -> AbstractAsyncContextManager[LoadedClipVision]:
+    def _encoder(self, clip_vision: ClipVision) -> AbstractAsyncContextManager[ImageEncoder]:
         load = partial(self._load_encoder, clip_vision.file)
-        return leased(self._resident.lease(("clip_vision", clip_vision.file), load))
+        return leased(self.weights.lease(("clip_vision", clip_vision.file), load))
 
-    def _load_encoder(self, file: ModelFile) -> LoadedClipVision:
+    def _load_encoder(self, file: ModelFile) -> ImageEncoder:
         return load_clip_vision(self._open(file), **self._place)  # type: ignore[arg-type]
 
     def _projection(self, file: ModelFile) -> AbstractAsyncContextManager[ImageProjection]:
         load = partial(self._load_projection, file)
-        return leased(self._resident.lease(("projection", file), load))
+        return leased(self.weights.lease(("projection", file), load))
 
     def _load_projection(self, file: ModelFile) -> ImageProjection:
         return load_projection(self._open(file), **self._place)  # type: ignore[arg-type]

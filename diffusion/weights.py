@@ -17,7 +17,7 @@ from graph.values import ModelFile
 
 PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin"})
 # Where training scripts put the weights; of two sets, the averaged one (BasicSR's) is for use.
-WRAPPERS = ("state_dict", "params_ema", "params", "string_to_param")
+WRAPPERS = ("state_dict", "params_ema", "params", "string_to_param", "model", "depth_model")
 MAX_HEADER_BYTES = 32 * 2**20  # the longest of public models is below 2 MiB
 SAFETENSORS_DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,

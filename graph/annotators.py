@@ -78,8 +78,21 @@ def always(*annotators: Annotator) -> Needs:
     return lambda _: annotators
 
 
+def chosen_from(annotators: Mapping[str, Annotator], name: str) -> Needs:
+    """The one that the input `name` names."""
+
+    def needs(constants: Mapping[str, Any]) -> Sequence[Annotator]:
+        return [annotators[constants[name]]] if constants.get(name) in annotators else ()
+
+    return needs
+
+
 def _lllyasviel(name: str, *others: HubFile) -> Annotator:
     return Annotator(HubFile("lllyasviel/Annotators", name), others)
+
+
+def _either(files: tuple[HubFile, ...]) -> Annotator:
+    return Annotator(files[0], files[1:])
 
 
 HED = _lllyasviel("ControlNetHED.pth")
@@ -91,3 +104,49 @@ LINEART_COARSE = _lllyasviel("sk_model2.pth")
 LINEART_ANIME = _lllyasviel("netG.pth")
 LINEART_MANGA = _lllyasviel("erika.pth")
 MLSD = _lllyasviel("mlsd_large_512_fp32.pth")
+
+
+def _transformers(repository: str) -> tuple[HubFile, ...]:
+    """A checkpoint of transformers, in either of its formats; its config.json lies beside it."""
+    names = ("model.safetensors", "pytorch_model.bin")
+    return tuple(HubFile(repository, name) for name in names)
+
+
+MIDAS = _lllyasviel("dpt_hybrid-midas-501f0c75.pt", *_transformers("Intel/dpt-hybrid-midas"))
+ZOE = _either(_transformers("Intel/zoedepth-nyu-kitti"))
+LERES = _lllyasviel("res101.pth")
+NORMAL_BAE = _lllyasviel("scannet.pt")
+DEPTH_ANYTHING: Mapping[str, Annotator] = {
+    f"depth_anything_vit{letter}14.pth": Annotator(
+        HubFile("LiheYoung/Depth-Anything", f"checkpoints/depth_anything_vit{letter}14.pth"),
+        _transformers(f"LiheYoung/depth-anything-{size}-hf"),
+    )
+    for letter, size in {"l": "large", "b": "base", "s": "small"}.items()
+}
+DEPTH_ANYTHING_V2: Mapping[str, Annotator] = {
+    f"depth_anything_v2_vit{letter}.pth": Annotator(
+        HubFile(f"depth-anything/Depth-Anything-V2-{size}", f"depth_anything_v2_vit{letter}.pth"),
+        _transformers(f"depth-anything/Depth-Anything-V2-{size}-hf"),
+    )
+    for letter, size in {"g": "Giant", "l": "Large", "b": "Base", "s": "Small"}.items()
+}
+OPENPOSE_BODY = _lllyasviel("body_pose_model.pth")
+OPENPOSE_HAND = _lllyasviel("hand_pose_model.pth")
+OPENPOSE_FACE = _lllyasviel("facenet.pth")
+YOLOX = Annotator(HubFile("yzd-v/DWPose", "yolox_l.onnx"))
+DWPOSE_384 = Annotator(HubFile("yzd-v/DWPose", "dw-ll_ucoco_384.onnx"))
+DWPOSE_256 = Annotator(HubFile("hr16/UnJIT-DWPose", "dw-ll_ucoco.onnx"))
+# A TorchScript file is a program. Its place is taken by the same network as ONNX, which is none.
+PEOPLE_FINDERS: Mapping[str, Annotator | None] = {
+    "None": None,
+    "yolox_l.torchscript.pt": YOLOX,
+    "yolox_l.onnx": YOLOX,
+}
+POINT_FINDERS: Mapping[str, Annotator] = {
+    "dw-ll_ucoco_384_bs5.torchscript.pt": DWPOSE_384,
+    "dw-ll_ucoco_384.onnx": DWPOSE_384,
+    "dw-ll_ucoco.onnx": DWPOSE_256,
+}
+ONEFORMER_ADE20K = _either(_transformers("shi-labs/oneformer_ade20k_swin_large"))
+ONEFORMER_COCO = _either(_transformers("shi-labs/oneformer_coco_swin_large"))
+UNIFORMER = _lllyasviel("upernet_global_small.pth")

@@ -94,6 +94,7 @@ class Hidden(StrEnum):
     NODE_ID = "UNIQUE_ID"
     PROMPT = "PROMPT"
     EXTRA_PNGINFO = "EXTRA_PNGINFO"
+    UPSCALED = "UPSCALED"  # its picture from the upscale stage: ours, as is the next
     ROWS = "ROWS"  # the part of a batch to do, or None: ours, and not in /object_info
 
 

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from graph.node import REQUIRED, Hidden, Input, NodeType
 
+OURS = frozenset({Hidden.ROWS, Hidden.UPSCALED})
+
 
 class FileLists(Protocol):
     """The names that combos of files offer."""
@@ -31,7 +33,7 @@ def describe(node_type: NodeType, files: FileLists) -> dict[str, Any]:
     for declared in node_type.inputs.values():
         section = "required" if declared.required else "optional"
         sections.setdefault(section, {})[declared.name] = _describe_input(declared, files)
-    hidden = {name: mark for name, mark in node_type.hidden.items() if mark is not Hidden.ROWS}
+    hidden = {name: mark for name, mark in node_type.hidden.items() if mark not in OURS}
     if hidden:
         sections["hidden"] = {name: mark.value for name, mark in hidden.items()}
     return {

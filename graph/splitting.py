@@ -50,7 +50,10 @@ class Splitting:
                 steps[node_id] = step
         if not split:
             return self.folded
-        stages = {name: self.folded.stages[step.told_as] for name, step in steps.items()}
+        stages = {
+            name: self.folded.stages.get(name, self.folded.stages[step.told_as])
+            for name, step in steps.items()
+        }
         return replace(self.folded, steps=steps, stages=stages)
 
     def _ranges(self, step: Step, split: Mapping[str, tuple[Rows, ...]]) -> tuple[Rows, ...]:

@@ -25,11 +25,12 @@ Mask: TypeAlias = Annotated[Any, Link("MASK")]
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file of the models folder. `stamp` changes when its content does."""
+    """A file of the models folder, or of `owner`'s own. `stamp` changes when its content does."""
 
     folder: str
     name: str
     stamp: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,14 @@ class ClipVisionOutput:
 
 
 @dataclass(frozen=True)
+class StyleModel:
+    """A network that turns what was seen into a prompt's tokens: the file it is in."""
+
+    link: ClassVar = Link("STYLE_MODEL")
+    file: ModelFile
+
+
+@dataclass(frozen=True)
 class IpAdapter:
     """IP-Adapter files by the family of models they are for ("" is any), and what sees for them."""
 
@@ -137,6 +146,8 @@ class ControlUse:
     strength: float = 1.0
     start_percent: float = 0.0
     end_percent: float = 1.0
+    vae: Vae | None = None  # for those that go by latents
+    mask: Mask | None = None  # [B, H, W], 1 where the picture has a hole
 
 
 @dataclass(frozen=True, eq=False)

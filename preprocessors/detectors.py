@@ -28,11 +28,11 @@ class AnnotatorFile:
         read = self.read()
         return {key.removeprefix("module."): read[key] for key in read}
 
-    def config(self) -> Mapping[str, Any]:
-        """The config.json beside the file; empty where there is none."""
-        beside = self.path.with_name("config.json")
+    def config(self, name: str = "config.json") -> dict[str, Any]:
+        """The JSON object beside the file; empty where there is none."""
+        beside = self.path.with_name(name)
         found = json.loads(beside.read_text()) if beside.is_file() else {}
-        return found if isinstance(found, Mapping) else {}
+        return found if isinstance(found, dict) else {}
 
 
 Build: TypeAlias = Callable[[AnnotatorFile], T]

@@ -11,6 +11,13 @@ from graph.errors import ServiceError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all others are for some network's own use
+REFUSED = (  # what `is_global` lets pass
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments; a cloud's metadata is in there
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays, no longer in use
+    ipaddress.ip_network("168.63.129.16/32"),  # the host of a virtual machine on Azure
+    ipaddress.ip_network("3fff::/20"),  # documentation
+)
 
 
 @dataclass(eq=False)
@@ -54,7 +61,15 @@ def is_public(text: str) -> bool:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
-    return all(one.is_global and not one.is_multicast for one in (address, *_carried(address)))
+    return all(_allowed(one) for one in (address, *_carried(address)))
+
+
+def _allowed(address: Address) -> bool:
+    if not address.is_global or address.is_multicast:
+        return False
+    if address.version == 6 and address not in GLOBAL_UNICAST and address not in NAT64:
+        return False
+    return not any(address.version == net.version and address in net for net in REFUSED)
 
 
 def _carried(address: Address) -> list[Address]:

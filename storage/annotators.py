@@ -15,7 +15,7 @@ from graph.values import ModelFile
 
 CONVERTIBLE = frozenset({".pth", ".pt"})
 SAID_BY_MANY = frozenset({"model.safetensors", "pytorch_model.bin"})  # never looked for flat
-CONFIG = "config.json"
+BESIDE = ("config.json", "preprocessor_config.json")  # of a file whose name is said by many
 
 
 @dataclass(eq=False)
@@ -32,10 +32,14 @@ class HubError(ServiceError):
 
 @dataclass(frozen=True)
 class AnnotatorFolder:
-    """Finds the weights of preprocessors. `hub`: what is not there may be fetched."""
+    """Finds the weights of preprocessors. `hub`: what is not there may be fetched.
+
+    `endpoint` is another hub than Hugging Face's.
+    """
 
     root: Path
     hub: bool = False
+    endpoint: str | None = None
 
     @classmethod
     def of(cls, models_dir: Path, *, hub: bool = False) -> "AnnotatorFolder":
@@ -96,13 +100,19 @@ class AnnotatorFolder:
 
     def _fetch(self, file: HubFile) -> None:
         from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow, and seldom needed
-        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError  # noqa: PLC0415
+        from huggingface_hub.errors import (  # noqa: PLC0415
+            EntryNotFoundError,
+            HfHubHTTPError,
+            LocalEntryNotFoundError,
+        )
 
         folder = self.root / file.repository
         try:
-            hf_hub_download(file.repository, file.name, local_dir=folder)
-            if file.name in SAID_BY_MANY:
-                hf_hub_download(file.repository, CONFIG, local_dir=folder)
+            names = BESIDE if file.name in SAID_BY_MANY else ()
+            for name in (*names, file.name):
+                hf_hub_download(file.repository, name, local_dir=folder, endpoint=self.endpoint)
+        except LocalEntryNotFoundError as error:  # its way to say that nobody answered
+            raise HubError(file.repository, file.name, "it cannot be reached") from error
         except EntryNotFoundError as error:
             raise HubError(file.repository, file.name, "there is no such file") from error
         except (HfHubHTTPError, OSError, ValueError) as error:

@@ -20,6 +20,7 @@ from graph.errors import ServiceError
 from storage.addresses import Resolve, public_address, resolve
 
 PICTURES = ("image/", "application/octet-stream", "binary/octet-stream")
+FILES = ("application/", "binary/")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 USER_AGENT = "comfyray"
 CONNECT_S = 10.0
@@ -96,6 +97,27 @@ class Fetcher:
             async with asyncio.timeout(self._limits.total_s), self._follow(url) as response:
                 self._check(response, url, accept)
                 return await self._body(response, url)
+        except TimeoutError as error:
+            raise FetchError(shown(url), f"it took over {self._limits.total_s:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise FetchError(shown(url), "the connection failed") from error
+
+    @asynccontextmanager
+    async def opened(
+        self, url: str, accept: Sequence[str] = FILES
+    ) -> AsyncIterator[tuple[int | None, AsyncIterator[bytes]]]:
+        """The content of a large file as it comes, and its size where the server says one.
+
+        Whoever reads bounds what comes of a server that does not.
+
+        Raises:
+            AddressError, FetchTooLargeError, FetchError: as of `read`.
+        """
+        try:
+            async with asyncio.timeout(self._limits.total_s), self._follow(url) as response:
+                self._check(response, url, accept)
+                size = response.headers.get("content-length", "")
+                yield int(size) if size.isdigit() else None, response.aiter_bytes()
         except TimeoutError as error:
             raise FetchError(shown(url), f"it took over {self._limits.total_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -89,7 +89,11 @@ class JobLeases:
 
     async def take_up_expired(self) -> Expired:
         """Put jobs back in line whose replica is gone."""
-        over = sa.and_(JOBS.c.status == "running", JOBS.c.lease_until < self._database.now())
+        over = sa.and_(
+            JOBS.c.status == "running",
+            JOBS.c.lease_until < self._database.now(),
+            JOBS.c.worker != self._worker,  # a database that stalls does not end its own user
+        )
         query = sa.select(*COLUMNS).where(over).with_for_update(skip_locked=True)
         async with self._database.writing() as connection:
             records = [JobRecord.from_row(row) for row in await connection.execute(query)]

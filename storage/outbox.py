@@ -146,6 +146,16 @@ class Outbox(Ledger):
             next_s: float | None = found.scalar_one()
             return next_s
 
+    async def oldest_waits_s(self) -> float:
+        """How long the oldest event that is still to be delivered has waited; 0: there is none."""
+        waiting = sa.and_(EVENTS.c.next_attempt_s.is_not(None), EVENTS.c.delivered_s.is_(None))
+        async with self._database.reading() as connection:
+            found = await connection.execute(
+                sa.select(sa.func.min(EVENTS.c.created_s)).where(waiting)
+            )
+            created_s: float | None = found.scalar_one()
+        return 0.0 if created_s is None else max(0.0, time.time() - created_s)
+
     async def record(
         self, delivery: Delivery, *, taken: bool, next_attempt_s: float | None
     ) -> None:
@@ -180,6 +190,8 @@ class Outbox(Ledger):
         Raises:
             MissingEventError: the job has no such event.
         """
+        if not event_id.isprintable():  # a NUL, which PostgreSQL does not even look for
+            raise MissingEventError(event_id[:80], job_id)
         this = sa.and_(EVENTS.c.event_id == event_id, EVENTS.c.job_id == job_id)
         again = {"next_attempt_s": time.time(), "attempts": 0}
         async with self._database.writing() as connection:

@@ -50,11 +50,22 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def owner_prefix(kind: str, owner: str) -> str:
-    """The start of the keys of one owner's files, "outputs/<owner>/".
+def checked_owner(owner: str) -> str:
+    """The owner: an id that the service gave out, never free text.
 
-    Owners are ids that the service gave out, never free text.
+    Raises:
+        UnsafePathError: it is something else.
     """
     if not OWNER.fullmatch(owner):
         raise UnsafePathError(owner[:80], "it is not an owner's id")
-    return f"{kind}/{owner}/"
+    return owner
+
+
+def owner_prefix(kind: str, owner: str) -> str:
+    """The start of the keys of one owner's files, "outputs/<owner>/"."""
+    return f"{kind}/{checked_owner(owner)}/"
+
+
+def owner_folder(root: Path, owner: str) -> Path:
+    """The folder of one owner's files."""
+    return root / checked_owner(owner)

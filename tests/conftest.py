@@ -1,6 +1,7 @@
 """What several test files stand on: the parity models, and the whole application on a real Ray."""
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -31,9 +32,23 @@ def parity_models(pytestconfig: pytest.Config) -> Path:
     return folder
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgres", help="URL of a PostgreSQL server to use instead of SQLite")
+    parser.addoption("--redis", help="URL of a Redis server to count requests in")
+
+
+def _new_database(server_url: str) -> str:
+    """The URL of an empty database on a PostgreSQL server."""
+    name = f"test_{secrets.token_hex(8)}"
+    subprocess.run(["psql", "-q", server_url, "-c", f"CREATE DATABASE {name}"], check=True)
+    return f"{server_url.rpartition('/')[0]}/{name}"
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def database_url(pytestconfig: pytest.Config, tmp_path: Path) -> str:
     """An empty database."""
+    if postgres := pytestconfig.getoption("postgres"):
+        return _new_database(postgres)
     return f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
 
 
@@ -52,14 +67,25 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("server") / "data"
 
 
+def _services(config: pytest.Config) -> dict[str, str]:
+    """The settings of the application where real servers are given."""
+    settings = {}
+    if postgres := config.getoption("postgres"):
+        settings["COMFYRAY_DATABASE_URL"] = _new_database(postgres)
+    if redis := config.getoption("redis"):
+        settings["COMFYRAY_REDIS_URL"] = redis
+    return settings
+
+
 @pytest.fixture(scope="session")
-def server(parity_models: Path, data_dir: Path) -> Iterator[str]:
+def server(pytestconfig: pytest.Config, parity_models: Path, data_dir: Path) -> Iterator[str]:
     """The real application on a free port, over the parity models; its base URL."""
     port = free_port()
     settings = {
         "COMFYRAY_AUTH": "off",
         "COMFYRAY_DATA_DIR": str(data_dir),
         "COMFYRAY_MODELS_DIR": str(parity_models),
+        **_services(pytestconfig),
     }
     log = data_dir.parent / "log.txt"
     command = [sys.executable, "-m", "deployments.launch", "--port", str(port)]

@@ -45,7 +45,7 @@ class Catalog:
         """The file of a name. One that is not listed stays: an upload may be known by its id."""
         name = self.aliases(folder).get(name, name)
         files = self.files(folder)
-        for same in (str, _stem, _bare, _bare_lower):
+        for same in (str, stem, _bare, _bare_lower):
             found = [file for file in files if same(file) == same(name)]
             if found:
                 return found[0]
@@ -80,13 +80,14 @@ def is_xl(file: str) -> bool:
     return "xl" in PurePosixPath(file).name.lower()
 
 
-def _stem(file: str) -> str:
+def stem(file: str) -> str:
+    """A file's name without its ending."""
     suffix = PurePosixPath(file).suffix
     return file.removesuffix(suffix) if suffix.lower() in ENDINGS else file
 
 
 def _bare(file: str) -> str:
-    return PurePosixPath(_stem(file)).name
+    return PurePosixPath(stem(file)).name
 
 
 def _bare_lower(file: str) -> str:

@@ -1,6 +1,6 @@
 """The contract's answers in the hosted API's envelopes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 AGAIN = "Try to fetch request after seconds estimated"
@@ -8,9 +8,17 @@ NOT_YET = "try again later."
 
 
 def first_answer(
-    answer: Mapping[str, Any], *, meta: Mapping[str, Any], tip: str, fetch_url: str
+    answer: Mapping[str, Any],
+    *,
+    meta: Mapping[str, Any],
+    tip: str,
+    fetch_url: str,
+    future_links: Sequence[str],
 ) -> dict[str, Any]:
-    """The answer to the request itself; `fetch_url` is where results are fetched."""
+    """The answer to the request itself.
+
+    `fetch_url` is where results are fetched, `future_links` where the pictures will be.
+    """
     if answer["status"] == "success":
         return fetched(answer) | {
             "generationTime": answer["generationTime"],
@@ -30,7 +38,7 @@ def first_answer(
         "webhook_status": "",
         "fetch_result": f"{fetch_url}/{answer['id']}",
         "output": [],
-        "future_links": answer["future_links"],
+        "future_links": list(future_links),
         "proxy_links": [],
         "meta": {**meta, "id": str(answer["id"]), "output": []},
         "tip": tip,

@@ -10,6 +10,7 @@ from api.hosted.draft import Draft
 from api.hosted.envelopes import first_answer
 from api.hosted.family import Family
 from api.hosted.fields import HostedRequest
+from api.hosted.future_links import future_links
 from api.hosted.parts import Bench
 from api.hosted.pictures import PictureReader
 from api.hosted.problems import MissingNodeError
@@ -30,7 +31,18 @@ async def run(request: Request, call: Call, family: Family) -> dict[str, Any]:
     check_served(translated.draft, bench.catalog)
     answer = await execute(request, call, translated.draft, asked)
     written = first_answer(
-        answer, meta=translated.meta, tip=_tip(translated.ignored), fetch_url=_fetch_url(request)
+        answer,
+        meta=translated.meta,
+        tip=_tip(translated.ignored),
+        fetch_url=_fetch_url(request),
+        future_links=future_links(
+            context(request).service.stores.outputs,
+            call.owner,
+            answer["id"],
+            prefix=translated.draft.inputs("Save")["filename_prefix"],
+            count=translated.meta.get("n_samples", 1),
+            base_url=base_url(request),
+        ),
     )
     if request.url.path in family.one_output and written["status"] == "success":
         written["output"] = "".join(written["output"][:1])

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from api.access import Scope
 from api.bodies import JsonBody
 from api.context import Call, KeyPlaces, context
-from api.errors import error_body, invalid_fields
+from api.errors import error_body, error_headers, invalid_fields
 from api.hosted.catalog import LOADED_FROM
 from api.hosted.options import HostedOptions
 from api.hosted.problems import ModelNotFoundError
@@ -73,9 +73,10 @@ class HostedRoute(APIRoute):
 def _response(request: Request, error: ServiceError) -> JsonResponse:
     status = 400 if error.status == INVALID else error.status
     wait_s = getattr(error, "retry_after_s", None)
-    headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
     body = error_body(error) | ({} if wait_s is None else {"retry_after": wait_s})
-    return JsonResponse(body, 200 if options(request).errors_as_200 else status, headers)
+    return JsonResponse(
+        body, 200 if options(request).errors_as_200 else status, error_headers(error)
+    )
 
 
 def _model_not_found(error: WorkflowInvalidError) -> ModelNotFoundError | None:

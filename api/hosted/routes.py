@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 
 from api.documentation import errors, json_body
 from api.hosted import (
+    base64_to_url,
     controlnet,
     image_to_image,
     inpaint,
@@ -30,6 +31,7 @@ FAMILIES = (
     controlnet.FAMILY,
     outpaint.FAMILY,
     super_resolution.FAMILY,
+    base64_to_url.FAMILY,
 )
 
 router = APIRouter(tags=["hosted"], route_class=HostedRoute)

@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 from graph.annotators import Annotator
 from graph.node import REQUIRED, Choices, MayBeAbsent, NodeType, Stage, Widget, declared_in, node
-from graph.nodes import line_detectors, preprocessors
+from graph.nodes import (
+    depth_detectors,
+    line_detectors,
+    pose_detectors,
+    preprocessors,
+    segmentation,
+)
 from graph.values import Image
 
 NONE = "none"
@@ -14,7 +20,9 @@ NOT_OF_A_PICTURE_ALONE = frozenset({"InpaintPreprocessor"})
 # The node types that need nothing but a picture.
 BY_NAME: Mapping[str, NodeType] = {
     name: node_type
-    for name, node_type in declared_in(preprocessors, line_detectors).items()
+    for name, node_type in declared_in(
+        preprocessors, line_detectors, depth_detectors, pose_detectors, segmentation
+    ).items()
     if name not in NOT_OF_A_PICTURE_ALONE
 }
 

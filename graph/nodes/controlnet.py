@@ -37,6 +37,8 @@ class Controlling(Protocol):
         strength: float,
         start_percent: float,
         end_percent: float,
+        vae: Vae | None = None,
+        mask: Mask | None = None,
     ) -> tuple[Conditioning, Conditioning]: ...
 
 
@@ -104,7 +106,7 @@ def apply_control_net_advanced(
     strength: Strength = 1.0,
     start_percent: When = 0.0,
     end_percent: When = 1.0,
-    vae: Vae | None = None,  # noqa: ARG001 - for ControlNets that take latents as hints
+    vae: Vae | None = None,
 ) -> tuple[Conditioning, Conditioning]:
     """Go by a picture, with two prompts, for a part of the way from noise to picture."""
     return stage.apply_control_to_both(
@@ -115,6 +117,7 @@ def apply_control_net_advanced(
         strength=strength,
         start_percent=start_percent,
         end_percent=end_percent,
+        vae=vae,
     )
 
 
@@ -130,9 +133,9 @@ def apply_inpainting_control_net(
     positive: Conditioning,
     negative: Conditioning,
     control_net: ControlNet,
-    vae: Vae,  # noqa: ARG001 - for ControlNets that take latents as hints
+    vae: Vae,
     image: Image,
-    mask: Mask,  # noqa: ARG001 - likewise: none of the Stable Diffusion and SDXL families is one
+    mask: Mask,
     strength: Strength = 1.0,
     start_percent: When = 0.0,
     end_percent: When = 1.0,
@@ -146,4 +149,39 @@ def apply_inpainting_control_net(
         strength=strength,
         start_percent=start_percent,
         end_percent=end_percent,
+        vae=vae,
+        mask=mask,
+    )
+
+
+@node(
+    "ControlNetApplySD3",
+    runs_on=Stage.SAMPLE,
+    display_name="Apply Controlnet with VAE",
+    category="conditioning/controlnet",
+    outputs=("positive", "negative"),
+    deprecated=True,
+)
+def apply_control_net_with_vae(
+    stage: Controlling,
+    *,
+    positive: Conditioning,
+    negative: Conditioning,
+    control_net: ControlNet,
+    vae: Vae,
+    image: Image,
+    strength: Strength = 1.0,
+    start_percent: When = 0.0,
+    end_percent: When = 1.0,
+) -> tuple[Conditioning, Conditioning]:
+    """Go by a picture, with ControlNets that take latents as hints."""
+    return stage.apply_control_to_both(
+        positive,
+        negative,
+        control_net,
+        image,
+        strength=strength,
+        start_percent=start_percent,
+        end_percent=end_percent,
+        vae=vae,
     )

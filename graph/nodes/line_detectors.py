@@ -1,6 +1,6 @@
 """Hint makers that find edges and lines by a network, under the ControlNet-aux pack's names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 from graph.annotators import (
@@ -15,6 +15,7 @@ from graph.annotators import (
     TEED,
     Annotator,
     always,
+    chosen_from,
 )
 from graph.node import MayBeAbsent, Stage, Widget, node
 from graph.values import Image
@@ -155,16 +156,12 @@ def teed_edges(
     return hints.teed_edges(hints.detectors, image, resolution, safe_steps=safe_steps)
 
 
-def _lineart_weights(constants: Mapping[str, Any]) -> Sequence[Annotator]:
-    return {"disable": (LINEART,), "enable": (LINEART_COARSE,)}.get(constants.get("coarse", ""), ())
-
-
 @node(
     "LineArtPreprocessor",
     runs_on=Stage.IMAGE,
     display_name="Realistic Lineart",
     category=LINES,
-    weights=_lineart_weights,
+    weights=chosen_from({"disable": LINEART, "enable": LINEART_COARSE}, "coarse"),
 )
 def realistic_lineart(
     hints: Hints, *, image: Image, coarse: Off = "disable", resolution: Resolution = 512

@@ -27,6 +27,8 @@ class SigmaLists(Protocol):
         self, sigmas: Sigmas, steps: int, start_at_sigma: float, end_at_sigma: float, spacing: str
     ) -> Sigmas: ...
 
+    def manual(self, text: str) -> Sigmas: ...
+
     def percent_to_sigma(
         self, model: ModelSampling, percent: float, *, actual: bool = False
     ) -> float: ...
@@ -90,3 +92,16 @@ async def percent_to_sigma(
     """Give the sigma at a part of a model's way."""
     sampling = await stage.model_sampling(model)
     return stage.percent_to_sigma(sampling, sampling_percent, actual=return_actual_sigma)
+
+
+@node(
+    "ManualSigmas",
+    runs_on=Stage.SAMPLE,
+    category="_for_testing/custom_sampling",
+    experimental=True,
+)
+def manual(
+    stage: SigmaLists, *, sigmas: Annotated[str, Widget(multiline=False)] = "1, 0.5"
+) -> Sigmas:
+    """Read a schedule from numbers in a text. (Newer editors have it, ComfyUI 0.3.64 not yet.)"""
+    return stage.manual(sigmas)

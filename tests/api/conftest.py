@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,17 +14,20 @@ from api.app import create_app
 from api.runner import Runner
 from api.service import Limits, Service, Stores
 from api.webhooks import Signer
+from storage.charges import Prices
 from storage.database import Database
 from storage.earlier_outputs import EarlierOutputs
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
 from storage.files import Files
 from storage.inputs import Inputs
+from storage.job_charges import JobCharges
 from storage.jobs import JobRecords
 from storage.outbox import Outbox
 from storage.outputs import OutputStore
 from storage.signing import UrlSigner
 from storage.uploads import UploadLimits, Uploads
+from tests.api.models import model_intake
 from tests.fakes_runner import FakeRunner
 
 API = "/api/v7/comfyui"
@@ -61,22 +65,28 @@ class Site:
         return [dict(line.split(": ", 1) for line in b.splitlines()) for b in blocks]
 
 
+PRICES = Prices(per_output=0.25)
 OpenSite = Callable[..., Any]
 MakeRunner = Callable[[Inputs], Runner]
 
 
 @pytest.fixture
-async def open_site(database_url: str, files: Files) -> AsyncIterator[OpenSite]:
+async def open_site(database_url: str, files: Files, tmp_path: Path) -> AsyncIterator[OpenSite]:
     """Opens a site with some limits; several over the same folder are like restarts.
 
-    `make_runner` makes another runner than the small one, of the site's inputs.
+    `make_runner` makes another runner than the small one, of the site's inputs; `fetcher` reads
+    from elsewhere than from a small internet where all is well.
     """
     async with AsyncExitStack() as stack:
 
         async def open_(
-            limits: Limits | None = None, make_runner: MakeRunner | None = None, **options: Any
+            limits: Limits | None = None,
+            make_runner: MakeRunner | None = None,
+            fetcher: Fetcher | None = None,
+            **options: Any,
         ) -> Site:
-            site = _site(database_url, files, limits or Limits(), make_runner, **options)
+            places = (database_url, files, tmp_path)
+            site = _site(*places, limits or Limits(), make_runner, fetcher, **options)
             return await stack.enter_async_context(site)
 
         yield open_
@@ -92,8 +102,10 @@ async def site(open_site: OpenSite) -> Site:
 async def _site(
     database_url: str,
     files: Files,
+    folder: Path,
     limits: Limits,
     make_runner: MakeRunner | None,
+    fetcher: Fetcher | None,
     **options: Any,
 ) -> AsyncIterator[Site]:
     received: asyncio.Queue[httpx.Request] = asyncio.Queue()
@@ -108,11 +120,12 @@ async def _site(
 
     database = Database(database_url)
     outbox = Outbox(database)
-    jobs = JobRecords(database, [outbox])
+    charges = JobCharges(PRICES)
+    jobs = JobRecords(database, [outbox, charges])
     outputs = OutputStore(files, UrlSigner(b"a key of tests"))
     earlier = EarlierOutputs(jobs, outputs)
     uploads = Uploads(files, earlier, UploadLimits(most_bytes=10_000))
-    fetcher = Fetcher(resolve=public, transport=httpx.MockTransport(receive))
+    fetcher = fetcher or Fetcher(resolve=public, transport=httpx.MockTransport(receive))
     inputs = Inputs(uploads, fetcher, earlier)
     runner = FakeRunner(inputs)
     stores = Stores(
@@ -125,6 +138,8 @@ async def _site(
         fetcher=fetcher,
         request_cipher=Cipher([KEY], "job requests"),
         webhook_signer=Signer(KEY),
+        models=model_intake(folder, database, fetcher),
+        charges=charges,
     )
     service = Service(make_runner(inputs) if make_runner else runner, stores, limits)
     app = create_app(service, **options)

@@ -11,6 +11,8 @@ from fastapi.routing import iter_route_contexts
 
 from api.access import Scope
 from api.app import create_app
+from api.hosted.fetching import FETCHES, OTHER_FETCHES
+from api.hosted.routes import FAMILIES
 from api.key_access import KeyAccess
 from api.rates import Rates
 from api.service import Service
@@ -78,3 +80,13 @@ def all_routes() -> list[tuple[str, str]]:
 def keyed_routes() -> list[tuple[str, str]]:
     """Those that let nobody in without a key."""
     return [route for route in all_routes() if route not in PUBLIC]
+
+
+def translated_paths() -> list[str]:
+    """The hosted API's endpoints that run something."""
+    return [path for family in FAMILIES for path in (*family.paths, *family.older)]
+
+
+def hosted_fetch_paths() -> list[str]:
+    """The hosted API's endpoints that fetch a job."""
+    return [path + end for path in (*FETCHES, *OTHER_FETCHES) for end in ("", "/{request_id}")]

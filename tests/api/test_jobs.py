@@ -1,5 +1,6 @@
 """Fetch, events, cancel and the list of jobs."""
 
+import base64
 import json
 
 import pytest
@@ -8,6 +9,9 @@ from api.access import Caller
 from api.service import Limits
 from storage.jobs import QueueLimits
 from tests.api.conftest import API, OpenSite, Site
+
+FAR = "cursor=" + base64.urlsafe_b64encode(b"1.0:99999999999999999999").decode()
+NOWHERE = "cursor=" + base64.urlsafe_b64encode(b"nan:1").decode()
 
 
 async def _ended(site: Site, **workflow: object) -> int:
@@ -212,7 +216,9 @@ async def test_jobs_of_others_are_not_listed(site: Site) -> None:
     assert (await site.client.get(f"{API}/jobs")).json()["jobs"] == []
 
 
-@pytest.mark.parametrize("query", ["status=done", "limit=0", "limit=x", "cursor=x", "cursor=%F0"])
+@pytest.mark.parametrize(
+    "query", ["status=done", "limit=0", "limit=x", "cursor=x", "cursor=%F0", FAR, NOWHERE]
+)
 async def test_a_wrong_question_about_jobs_is_422(site: Site, query: str) -> None:
     response = await site.client.get(f"{API}/jobs?{query}")
     assert response.status_code == 422

@@ -1,6 +1,7 @@
 """Workflows, node types, health and documentation."""
 
-from tests.api.conftest import API, Site
+from api.service import Limits
+from tests.api.conftest import API, OpenSite, Site
 
 
 async def test_schema_is_the_runners(site: Site) -> None:
@@ -34,6 +35,25 @@ async def test_metrics_count_jobs(site: Site) -> None:
     text = (await site.client.get("/metrics")).text
     assert "comfyray_jobs_accepted_total 1.0" in text
     assert 'comfyray_jobs{state="running"} 0.0' in text
+    assert 'comfyray_nodes_total{cached="false",stage="sample"} 1.0' in text
+    assert 'comfyray_http_requests_total{method="POST",route="/api/v7/comfyui/execute"' in text
+
+
+async def test_metrics_tell_how_long_webhooks_wait(open_site: OpenSite) -> None:
+    site: Site = await open_site(Limits(webhook_delays_s=(600.0,)))
+    site.answers.append(500)
+    await site.execute({}, webhook="http://there.example/hook")
+    await site.received.get()
+    text = (await site.client.get("/metrics")).text
+    assert "comfyray_webhook_lag_seconds" in text
+    assert "comfyray_webhook_lag_seconds 0.0" not in text
+
+
+async def test_a_path_as_it_came_is_no_label(site: Site) -> None:
+    await site.client.get("/nowhere/secret")
+    text = (await site.client.get("/metrics")).text
+    assert "secret" not in text
+    assert 'comfyray_http_requests_total{method="GET",route="none",status="404"} 1.0' in text
 
 
 async def test_an_unknown_route_is_a_404_in_the_contracts_shape(site: Site) -> None:

@@ -14,10 +14,19 @@ import pytest
 from PIL import Image
 
 from tests.api.conftest import API, Site
-from tests.api.keyed import KeyedSite, keyed_routes, keyed_site
+from tests.api.keyed import (
+    KeyedSite,
+    hosted_fetch_paths,
+    keyed_routes,
+    keyed_site,
+    translated_paths,
+)
+from tests.api.models import lora
 
 Route: TypeAlias = tuple[str, str]
 ADMIN = "/api/v7/admin/keys"
+MODELS = "/api/v7/models"
+IMAGE_TO_IMAGE = "/api/v7/images/image-to-image"
 NEVER = "1"  # no job's id
 BOB_MAY = ("execute", "read", "models")
 
@@ -33,6 +42,8 @@ class TwoOwners:
     held: int  # runs until `keyed.site.runner.go`
     upload: str
     alices_key_id: str
+    model: str
+    model_upload: str
 
     async def same_as_nothing(self, method: str, url: str, theirs: object, none: object) -> None:
         """Bob's answer for what is Alice's is the one for what nobody has."""
@@ -65,6 +76,9 @@ async def two(site: Site) -> AsyncIterator[TwoOwners]:
         held = await alice.post(f"{API}/execute", json={"workflow": {"hold": 1}, "wait": 0})
         files = {"image": ("alices.png", picture(), "image/png")}
         assert (await alice.post("/upload/image", files=files)).is_success
+        model = await alice.post(MODELS, files={"file": ("m.safetensors", lora())})
+        announced = {"filename": "alices.safetensors", "size": 100}
+        begun = await alice.post(f"{MODELS}/uploads", json=announced)
         yield TwoOwners(
             keyed,
             alice,
@@ -73,6 +87,8 @@ async def two(site: Site) -> AsyncIterator[TwoOwners]:
             int(held.json()["id"]),
             "alices.png",
             alices_key.split("_")[1],
+            model.json()["model"]["id"],
+            begun.json()["upload"]["id"],
         )
 
 
@@ -91,6 +107,17 @@ def job_route(method: str, url: str) -> Check:
 async def cancel(two: TwoOwners) -> None:
     await of_a_job(two, "POST", API + "/cancel/{}")
     assert (await two.alice.get(f"{API}/fetch/{two.held}")).json()["status"] == "processing"
+
+
+async def delete(two: TwoOwners) -> None:
+    await of_a_job(two, "DELETE", API + "/jobs/{}")
+    for job_id in (two.ended, two.held):
+        assert (await two.alice.get(f"{API}/fetch/{job_id}")).is_success
+
+
+async def webhook_secret(two: TwoOwners) -> None:
+    url = f"{API}/webhook_secret"
+    assert (await two.bob.get(url)).json() != (await two.alice.get(url)).json()
 
 
 async def jobs(two: TwoOwners) -> None:
@@ -191,13 +218,91 @@ async def metrics(two: TwoOwners) -> None:
     assert (await two.bob.get("/metrics")).status_code == 403
 
 
+async def account(two: TwoOwners) -> None:
+    his, hers = [
+        (await client.get("/api/v7/account")).json()["usage"] for client in (two.bob, two.alice)
+    ]
+    assert (his["jobs"], hers["jobs"]) == (0, 2)
+
+
+async def models(two: TwoOwners) -> None:
+    assert (await two.bob.get(MODELS)).json()["models"] == []
+    assert len((await two.alice.get(MODELS)).json()["models"]) == 1
+
+
+async def add_model(two: TwoOwners) -> None:
+    """The same content is another model, of his own."""
+    mine = (await two.bob.post(MODELS, files={"file": ("m.safetensors", lora())})).json()["model"]
+    assert mine["id"] != two.model
+    await two.bob.delete(f"{MODELS}/{mine['id']}")
+    assert (await two.alice.get(f"{MODELS}/{two.model}")).is_success
+
+
+def model_route(method: str) -> Check:
+    async def check(two: TwoOwners) -> None:
+        await two.same_as_nothing(method, MODELS + "/{}", two.model, f"mdl_{'0' * 20}")
+        assert (await two.alice.get(f"{MODELS}/{two.model}")).is_success
+
+    return check
+
+
+def upload_route(method: str, end: str = "") -> Check:
+    async def check(two: TwoOwners) -> None:
+        url = f"{MODELS}/uploads/{{}}{end}"
+        two.bob.headers["Content-Range"] = "bytes 0-9/100"
+        await two.same_as_nothing(method, url, two.model_upload, f"upl_{'0' * 32}")
+        hers = (await two.alice.get(f"{MODELS}/uploads/{two.model_upload}")).json()["upload"]
+        assert (hers["state"], hers["offset"]) == ("receiving", 0)
+
+    return check
+
+
+async def translated(two: TwoOwners) -> None:
+    """A workflow made of a request's fields reads pictures as any other: his own."""
+    answers = [
+        await two.bob.post(
+            "/api/v7/images/image-to-image", json={"prompt": "x", "init_image": name}
+        )
+        for name in (f"job:{two.ended}/9/0", f"job:{NEVER}/9/0")
+    ]
+    assert all(answer.is_client_error for answer in answers)
+    assert answers[0].text.replace(str(two.ended), NEVER) == answers[1].text
+
+
+def hosted_fetch(method: str, path: str) -> Check:
+    async def check(two: TwoOwners) -> None:
+        if path.endswith("}"):
+            await of_a_job(two, method, path.replace("{request_id}", "{}"))
+            return
+        found, missing = [
+            await two.bob.request(method, path, json={"request_id": str(job_id)})
+            for job_id in (two.ended, NEVER)
+        ]
+        assert found.is_client_error
+        assert found.text.replace(str(two.ended), NEVER) == missing.text
+
+    return check
+
+
 CHECKS: Mapping[Route, Check] = {
+    **{("POST", path): translated for path in translated_paths()},
+    **{
+        (method, path): hosted_fetch(method, path)
+        for method in ("GET", "POST")
+        for path in hosted_fetch_paths()
+    },
     ("POST", f"{API}/execute"): execute,
     ("POST", f"{API}/cancel/{{job_id}}"): cancel,
     ("GET", f"{API}/fetch/{{job_id}}"): job_route("GET", API + "/fetch/{}"),
     ("POST", f"{API}/fetch/{{job_id}}"): job_route("POST", API + "/fetch/{}"),
     ("GET", f"{API}/events/{{job_id}}"): job_route("GET", API + "/events/{}"),
     ("GET", f"{API}/jobs"): jobs,
+    ("DELETE", f"{API}/jobs/{{job_id}}"): delete,
+    ("GET", f"{API}/jobs/{{job_id}}/deliveries"): job_route("GET", API + "/jobs/{}/deliveries"),
+    ("POST", f"{API}/jobs/{{job_id}}/deliveries/{{event_id}}/replay"): job_route(
+        "POST", API + "/jobs/{}/deliveries/1/replay"
+    ),
+    ("GET", f"{API}/webhook_secret"): webhook_secret,
     ("POST", f"{API}/schema"): schema,
     ("POST", f"{API}/convert"): nothing_of_hers,
     ("GET", "/object_info"): only_his_own_lists,
@@ -206,12 +311,26 @@ CHECKS: Mapping[Route, Check] = {
     ("POST", "/upload/image"): upload,
     ("POST", "/upload/mask"): mask,
     ("GET", "/metrics"): metrics,
+    ("GET", "/api/v7/account"): account,
+    ("GET", MODELS): models,
+    ("POST", MODELS): add_model,
+    ("GET", f"{MODELS}/{{model_id}}"): model_route("GET"),
+    ("DELETE", f"{MODELS}/{{model_id}}"): model_route("DELETE"),
+    ("POST", f"{MODELS}/uploads"): nothing_of_hers,
+    ("PUT", f"{MODELS}/uploads/{{upload_id}}"): upload_route("PUT"),
+    ("GET", f"{MODELS}/uploads/{{upload_id}}"): upload_route("GET"),
+    ("HEAD", f"{MODELS}/uploads/{{upload_id}}"): upload_route("HEAD"),
+    ("DELETE", f"{MODELS}/uploads/{{upload_id}}"): upload_route("DELETE"),
+    ("POST", f"{MODELS}/uploads/{{upload_id}}/complete"): upload_route("POST", "/complete"),
     ("GET", ADMIN): admin_route("GET", ADMIN),
     ("POST", ADMIN): admin_route("POST", ADMIN),
     ("GET", f"{ADMIN}/{{key_id}}"): admin_route("GET", ADMIN + "/{}"),
     ("PATCH", f"{ADMIN}/{{key_id}}"): admin_route("PATCH", ADMIN + "/{}"),
     ("DELETE", f"{ADMIN}/{{key_id}}"): admin_route("DELETE", ADMIN + "/{}"),
 }
+
+
+HOSTED = {*translated_paths(), *hosted_fetch_paths()}
 
 
 def check_of(route: Route) -> Check | None:
@@ -224,6 +343,15 @@ def test_every_route_is_checked() -> None:
     assert [route for route in keyed_routes() if check_of(route) is None] == []
 
 
-@pytest.mark.parametrize("route", CHECKS, ids=" ".join)
+OWN = [route for route in CHECKS if not set(route) & HOSTED]
+
+
+@pytest.mark.parametrize("route", OWN, ids=" ".join)
 async def test_owners_are_apart(two: TwoOwners, route: Route) -> None:
     await CHECKS[route](two)
+
+
+async def test_owners_are_apart_in_the_hosted_api(two: TwoOwners) -> None:
+    for route, check in CHECKS.items():
+        if set(route) & HOSTED:
+            await check(two)

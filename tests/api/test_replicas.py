@@ -1,6 +1,7 @@
 """Several replicas of the service over one database, and what is left when one of them goes."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -156,6 +157,25 @@ async def test_owners_take_turns(open_site: OpenSite) -> None:
     site.runner.go.set()
     await site.ended(last["id"], owner="b")
     assert site.runner.started.index("b1") <= 4  # who used less goes first: b1 may precede a1
+
+
+async def test_a_long_line_of_several_owners_loses_nobody_and_is_fair(open_site: OpenSite) -> None:
+    site: Site = await open_site(Limits(running=4, queue=QueueLimits(queued=999)))
+    for _ in range(4):
+        await site.accepted({"hold": 1})
+    ids: dict[str, list[int]] = {owner: [] for owner in "abcde"}
+    for owner, job_ids in ids.items():  # one owner after the other, the last one last in time
+        for _ in range(20):
+            body = {"workflow": {"name": owner}, "wait": 0}
+            answer = await site.service.execute(Caller(owner), body)
+            job_ids.append(answer["id"])
+    site.runner.go.set()
+    for owner, job_ids in ids.items():
+        await site.ended(*job_ids, owner=owner)
+    begun = Counter(site.runner.started[4:])
+    early = Counter(site.runner.started[4:54])
+    assert begun == dict.fromkeys("abcde", 20)
+    assert min(early[owner] for owner in "abcde") >= 5  # of ten that are each owner's share
 
 
 @pytest.mark.parametrize("waits", [1, 3])

@@ -107,8 +107,9 @@ async def test_a_webhook_is_sent_again_on_request(site: Site) -> None:
 
 async def test_what_is_not_there_is_404(site: Site) -> None:
     job_id = await _told(site)
-    urls = [f"{API}/jobs/{job_id}/deliveries/x/replay", f"{API}/jobs/1/deliveries/x/replay"]
-    assert [(await site.client.post(url)).status_code for url in urls] == [404, 404]
+    places = [f"{job_id}/deliveries/x", f"{job_id}/deliveries/%00", "1/deliveries/x"]
+    urls = [f"{API}/jobs/{place}/replay" for place in places]
+    assert [(await site.client.post(url)).status_code for url in urls] == [404, 404, 404]
     assert (await site.client.get(f"{API}/jobs/1/deliveries")).status_code == 404
 
 

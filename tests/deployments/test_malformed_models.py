@@ -21,7 +21,7 @@ from graph.cache import ResultCache
 from graph.nodes import load_node_types
 from storage.annotators import AnnotatorFolder
 from storage.model_checks import ModelChecks
-from storage.model_files import ModelFolders
+from storage.model_library import ModelLibrary
 from tests.storage.test_model_headers import Bomb
 
 EXECUTE = "/api/v7/comfyui/execute"
@@ -77,7 +77,7 @@ async def client(models: Path, tmp_path: Path) -> AsyncIterator[httpx.AsyncClien
     """The service over the folder, with the real runner and nothing behind it."""
     config = RouterConfig()
     stores = open_stores(Settings(models_dir=models, data_dir=tmp_path / "data"), config)
-    folders = ModelFolders(models, staleness_s=0)
+    folders = ModelLibrary(models, tmp_path / "private", staleness_s=0)
     runner = WorkflowRunner(
         node_types=load_node_types(),
         comfyui_nodes={},

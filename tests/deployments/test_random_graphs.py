@@ -127,6 +127,12 @@ def scene() -> InputFile:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
+    write_narrow(folder)
+    return folder
+
+
+def write_narrow(folder: Path) -> None:
+    """A narrow checkpoint with an autoencoder, and one that gives no numbers."""
     unet = filled(recorded_shapes("unet_shapes")["sd15_slim_inpaint"])
     first = "input_blocks.0.0.weight"
     unet[first] = unet[first][:, :4].contiguous()
@@ -136,7 +142,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(tensors, folder / "narrow.safetensors")
     last = "model.diffusion_model.out.2.bias"
     save_file({**tensors, last: tensors[last] * torch.nan}, folder / "broken.safetensors")
-    return folder
 
 
 def open_stages(models: Path) -> InProcess:

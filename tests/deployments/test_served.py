@@ -55,6 +55,14 @@ CASES = (
     "two_stage_advanced",
     "upscale_model",
 )
+# 6.5 GB, and 10 GB of memory with the service.
+FLUX = (
+    "diffusion_models/parity_flux_dev.safetensors",
+    "diffusion_models/parity_flux_schnell.safetensors",
+    "text_encoders/parity_clip_l.safetensors",
+    "text_encoders/parity_t5xxl_fp8_e4m3fn.safetensors",
+    "vae/parity_ae.safetensors",
+)
 pytestmark = pytest.mark.cluster
 
 
@@ -111,11 +119,44 @@ def test_the_pictures_are_comfyuis(server: str) -> None:
     compare(server, CASES)
 
 
+def make_models(folder: Path, *names: str) -> None:
+    subprocess.run([sys.executable, KIT / "make_models.py", folder, *names], check=True)
+
+
+def test_the_pictures_of_stable_diffusion_3_are_comfyuis(server: str, parity_models: Path) -> None:
+    make_models(parity_models, "checkpoints/parity_sd3.safetensors")
+    compare(server, ("sd3_example",))
+
+
 @pytest.mark.large
 def test_the_pictures_of_sdxl_are_comfyuis(server: str, parity_models: Path) -> None:
-    model = "checkpoints/parity_sdxl.safetensors"
-    subprocess.run([sys.executable, KIT / "make_models.py", parity_models, model], check=True)
+    make_models(parity_models, "checkpoints/parity_sdxl.safetensors")
     compare(server, ("sdxl_two_prompts",))
+
+
+@pytest.mark.large
+def test_the_pictures_of_flux_are_comfyuis(server: str, parity_models: Path) -> None:
+    make_models(parity_models, *FLUX)
+    compare(server, ("flux_dev", "flux_schnell"))
+
+
+@pytest.mark.large
+def test_a_template_of_split_files_runs(
+    server: str, http: httpx.Client, parity_models: Path
+) -> None:
+    make_models(parity_models, *FLUX)
+    names = [Path(name).name for name in FLUX]
+    inputs = {
+        "12.unet_name": names[0],
+        "11": {"clip_name1": names[2], "clip_name2": names[3]},
+        "10.vae_name": names[4],
+        "27": {"width": 64, "height": 64},
+        "31.steps": 2,
+    }
+    template = ROOT / "tests" / "data" / "templates" / "flux_dev_split.json"
+    body = run(http, json.loads(template.read_text()), inputs=inputs)
+    assert body["status"] == "success", body
+    assert (body["outputs"][0]["width"], body["outputs"][0]["height"]) == (64, 64)
 
 
 @pytest.mark.parametrize(

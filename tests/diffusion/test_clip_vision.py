@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from diffusion.clip_vision import LoadedClipVision, load_clip_vision, preprocessed
+from diffusion.clip_picture import preprocessed
+from diffusion.clip_vision import LoadedClipVision, load_clip_vision
 from graph.errors import BadModelFile
 from tests.diffusion.image_files import PATCH, SEEN, SIDE, WIDTH, image_encoder
 from tests.diffusion.model_files import CPU, written
@@ -44,7 +45,9 @@ def open_clips(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def loaded(tensors: dict[str, Tensor], folder: Path) -> LoadedClipVision:
-    return load_clip_vision(written(folder, tensors), dtype=torch.float32, device=CPU)
+    found = load_clip_vision(written(folder, tensors), dtype=torch.float32, device=CPU)
+    assert isinstance(found, LoadedClipVision)
+    return found
 
 
 @pytest.mark.parametrize("layout", [dict, open_clips], ids=["transformers", "open_clip"])

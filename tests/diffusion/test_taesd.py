@@ -47,7 +47,7 @@ def written(folder: Path, *, without: str = "") -> Path:
 
 
 def opened(folder: Path) -> Weights:
-    return Site(folder).opener()(ModelFolders(folder).find("vae", "taesdxl"))
+    return Site(folder, folder / "private").opener()(ModelFolders(folder).find("vae", "taesdxl"))
 
 
 def loaded(folder: Path) -> LoadedVae:

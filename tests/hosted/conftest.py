@@ -1,4 +1,4 @@
-"""The service behind the hosted API's endpoints, with a folder of empty model files."""
+"""The service behind the hosted API's endpoints, with a folder of small model files."""
 
 import base64
 import io
@@ -16,7 +16,6 @@ from api.hosted.options import HostedOptions
 from graph.node import NodeType
 from graph.nodes import load_node_types
 from tests.api.conftest import OpenSite, Site, open_site  # noqa: F401 - a fixture
-from tests.hosted.ip_adapter_nodes import with_ip_adapter
 from tests.hosted.model_files import write_models
 from tests.hosted.runner import GreyRunner, grey_runner
 
@@ -30,12 +29,15 @@ ALIASES = {
 }
 
 
-@dataclass
 class Hosted:
     """A service and what it ran."""
 
-    site: Site
-    runner: GreyRunner
+    def __init__(self, site: Site, runner: GreyRunner) -> None:
+        self.site = site
+        self.runner = runner
+
+    def __repr__(self) -> str:
+        return "Hosted()"  # it is printed with every failing body
 
     @property
     def client(self) -> httpx.AsyncClient:
@@ -77,7 +79,7 @@ OpenHosted = Callable[..., Awaitable[Hosted]]
 
 @pytest.fixture(scope="session")
 def node_types() -> dict[str, NodeType]:
-    return with_ip_adapter(dict(load_node_types()))
+    return dict(load_node_types())
 
 
 @pytest.fixture(scope="session")

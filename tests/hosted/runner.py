@@ -18,7 +18,7 @@ from graph.node import NodeType
 from storage.annotators import AnnotatorFolder
 from storage.inputs import Inputs
 from storage.model_checks import ModelChecks
-from storage.model_files import ModelFolders
+from storage.model_library import ModelLibrary
 
 
 @dataclass(eq=False)
@@ -55,7 +55,9 @@ class GreyRunner:
         ]
         count = next((one for one in counts if one), 1)
         save = next(i for i, node in prepared.prompt.items() if node["class_type"] == "SaveImage")
-        await job.outputs.save_images(np.full((count, 8, 8, 3), 0.5, np.float32), node_id=save)
+        prefix = prepared.prompt[save]["inputs"]["filename_prefix"]
+        grey = np.full((count, 8, 8, 3), 0.5, np.float32)
+        await job.outputs.save_images(grey, prefix, node_id=save)
         return ()
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:
@@ -69,7 +71,7 @@ class GreyRunner:
 
 
 def grey_runner(node_types: Mapping[str, NodeType], models: Path, inputs: Inputs) -> GreyRunner:
-    folders = ModelFolders(models)
+    folders = ModelLibrary(models, models.parent / "private")
     return GreyRunner(
         WorkflowRunner(
             node_types=node_types,

@@ -95,6 +95,9 @@ async def test_an_instant_response_says_where_to_fetch(hosted: Hosted) -> None:
     await hosted.site.ended(answer["id"])
     fetched = (await hosted.client.post(answer["fetch_result"], json={"key": "k"})).json()
     assert fetched["status"] == "success"
+    (link,) = answer["future_links"]
+    assert link.partition("?")[0] == fetched["output"][0].partition("?")[0]
+    assert (await hosted.client.get(link)).status_code == 200
 
 
 async def test_a_failed_job_is_answered_with_200(hosted: Hosted) -> None:

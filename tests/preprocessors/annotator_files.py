@@ -122,7 +122,7 @@ def _some_of_torchvision() -> Iterator[None]:
     outer, transforms = ModuleType("torchvision"), ModuleType("torchvision.transforms")
     for member in (Normalize, ToTensor, Compose):
         setattr(transforms, member.__name__, member)
-    transforms.ToPILImage = None  # type: ignore[attr-defined]
+    transforms.ToPILImage = object  # type: ignore[attr-defined]
     transforms.transforms = transforms  # type: ignore[attr-defined]
     outer.transforms = transforms  # type: ignore[attr-defined]
     before = dict(sys.modules)

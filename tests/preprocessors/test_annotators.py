@@ -1,23 +1,31 @@
 """Finding, loading and refusing weights of preprocessors."""
 
 import pickle
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from deployments.config import PreprocessorConfig
+from deployments.preprocessor import Preprocessor
+from deployments.site import Site
+from deployments.transport import load, to_tensors
 from graph.annotators import FOLDER, HED, LINEART, LINEART_COARSE, MissingAnnotatorError
 from graph.errors import BadModelFile
+from graph.events import Done
 from graph.nodes import load_node_types
-from graph.plan import fold
+from graph.plan import fold, make_plan
 from graph.problems import WorkflowInvalidError
 from graph.prompt import Node, Source, Workflow
 from graph.validation import Uploads, validate
 from graph.values import ModelFile
 from preprocessors.hed import build_hed, hed_edges
-from storage.annotators import AnnotatorFolder
+from storage.annotators import AnnotatorFolder, HubError
 from tests.graph.nodes_for_tests import TwoFiles
 from tests.preprocessors.annotator_files import (
     MIB,
@@ -70,6 +78,72 @@ def test_a_file_that_changes_is_another_file(tmp_path: Path) -> None:
 def test_what_the_hub_would_give_counts_as_there(tmp_path: Path) -> None:
     found = AnnotatorFolder.of(tmp_path, hub=True).find(HED)
     assert found == ModelFile(FOLDER, "lllyasviel/Annotators/ControlNetHED.pth")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that has one file, of one repository."""
+
+    content = b"weights"
+    name = "/lllyasviel/Annotators/resolve/main/ControlNetHED.pth"
+
+    def do_HEAD(self) -> None:
+        self.answer(b"")
+
+    def do_GET(self) -> None:
+        self.answer(self.content)
+
+    def answer(self, body: bytes) -> None:
+        there = self.path == self.name
+        self.send_response(200 if there else 404)
+        if there:
+            self.send_header("ETag", '"0123abcd"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("Content-Length", str(len(self.content)))
+        else:
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.wfile.write(body if there else b"")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_missing_weights_are_fetched_from_the_hub_where_that_is_on(
+    tmp_path: Path, hub: str
+) -> None:
+    folder = AnnotatorFolder(tmp_path, hub=True, endpoint=hub)
+    found = folder.have(HED)
+    assert found.name == "lllyasviel/Annotators/ControlNetHED.pth"
+    assert folder.path(found).read_bytes() == Hub.content
+    assert folder.find(HED) == found
+    with pytest.raises(HubError, match=r"sk_model\.pth of lllyasviel/Annotators.*no such file"):
+        folder.have(LINEART)
+
+
+async def test_the_stage_draws_with_weights_of_the_models_folder(tmp_path: Path) -> None:
+    put(tmp_path, hed_weights(), HED)
+    checked = validate(
+        workflow("HEDPreprocessor", {"resolution": 64}), TYPES, Annotated(tmp_path), Uploads()
+    )
+    first = make_plan(fold(checked), lambda _: False).segments[0]
+    stage = Preprocessor(
+        Site(tmp_path, tmp_path / "private", device="cpu", torch_threads=1), PreprocessorConfig()
+    )
+    done = [e async for e in stage.run(first, {}) if isinstance(e, Done) and e.outputs]
+    (drawn,) = done[-1].outputs or ()
+    image = await load(drawn, to_tensors)
+    black = torch.zeros(1, 64, 64, 3)
+    assert torch.equal(image, hed_edges(detectors(tmp_path), black, 64, safe=True))
 
 
 def test_weights_that_are_missing_are_named_when_a_hint_is_drawn(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Canny edges, on pictures whose edges are known and against recorded ones.
 
 tests/contract/canny.npz holds two pictures and, as packed bits, the edges that ComfyUI 0.3.64's
-Canny node drew of them (kornia 0.8.1) at the thresholds in their names.
+Canny node draws of them (kornia 0.8.1) at the thresholds in their names. No two neighbours in them
+are equally steep: which of two is the edge would hang on the last bit of a processor's convolution.
 """
 
 from pathlib import Path

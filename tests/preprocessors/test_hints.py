@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graph.controlnet_types import PREPROCESSOR_OF_TYPE
+from graph.controlnet_types import AS_GIVEN, PREPROCESSOR_OF_TYPE
 from graph.node import Stage, declared_in
 from graph.nodes import load_node_types, preprocessors
 from graph.nodes.any_preprocessor import BY_NAME, any_hint
@@ -165,7 +165,7 @@ def test_the_names_offered_are_node_types() -> None:
     assert all(node_type.stage is Stage.IMAGE for node_type in BY_NAME.values())
 
 
-def test_hosted_types_that_need_no_weights_are_node_types() -> None:
-    known = load_node_types()
-    weightless = {"canny", "scribble", "inpaint", "shuffle", "tile", "blur", "gray", "low_quality"}
-    assert {PREPROCESSOR_OF_TYPE[name] for name in weightless} <= known.keys()
+def test_hosted_types_are_node_types_but_for_face_meshes() -> None:
+    offered = {AS_GIVEN, *load_node_types()}
+    missing = {name for name, node in PREPROCESSOR_OF_TYPE.items() if node not in offered}
+    assert missing == {"face_detector"}

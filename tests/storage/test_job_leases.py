@@ -123,12 +123,12 @@ async def test_released_jobs_are_claimed_at_once(table: Table) -> None:
 
 async def test_a_job_that_takes_replicas_down_is_given_up(table: Table) -> None:
     job_id = await table.queued()
-    dead = table.replica("dead", lease_s=-1.0)
+    dead, alive = table.replica("dead", lease_s=-1.0), table.replica("alive")
     for _ in range(2):
         await dead.claim(1, 0.0)
-        assert (await dead.take_up_expired()).requeued == 1
+        assert (await alive.take_up_expired()).requeued == 1
     await dead.claim(1, 0.0)
-    expired = await dead.take_up_expired()
+    expired = await alive.take_up_expired()
     assert (expired.requeued, [one.id for one in expired.hopeless]) == (0, [job_id])
 
 
@@ -138,4 +138,12 @@ async def test_who_holds_a_job_hears_that_it_is_to_be_cancelled(table: Table) ->
     (claim,) = await a.claim(1, 0.0)
     await table.jobs.ask_to_cancel(claim.record)
     assert await a.held() == {claim.record.id: (1, True)}
-    assert [one.id for one in (await a.take_up_expired()).hopeless] == [claim.record.id]
+    expired = await table.replica("b").take_up_expired()
+    assert [one.id for one in expired.hopeless] == [claim.record.id]
+
+
+async def test_nobody_takes_up_what_it_runs_itself(table: Table) -> None:
+    await table.queued()
+    late = table.replica("late", lease_s=-1.0)
+    await late.claim(1, 0.0)
+    assert (await late.take_up_expired()).requeued == 0

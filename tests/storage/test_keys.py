@@ -1,24 +1,28 @@
 """The table of keys."""
 
-import sqlite3
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from storage.database import Database
-from storage.keys import InvalidKeyError, Keys, KeyTerms, UnknownKeyIdError
+from storage.keys import API_KEYS, InvalidKeyError, Keys, KeyTerms, UnknownKeyIdError
 
 TERMS = KeyTerms(("execute", "read"))
 
 
 @pytest.fixture
-async def keys(database_url: str) -> AsyncIterator[Keys]:
-    database = Database(database_url)
-    await database.open()
-    yield Keys(database)
-    await database.close()
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def keys(database: Database) -> Keys:
+    return Keys(database)
 
 
 async def test_a_key_is_its_owners(keys: Keys) -> None:
@@ -27,13 +31,12 @@ async def test_a_key_is_its_owners(keys: Keys) -> None:
     assert (made.owner, made.scopes) == ("acme", ("execute", "read"))
 
 
-async def test_the_database_holds_no_key(keys: Keys, tmp_path: Path) -> None:
-    key, _ = await keys.create("acme", TERMS)
-    with sqlite3.connect(tmp_path / "database.sqlite") as connection:
-        dump = "\n".join(connection.iterdump())
-    connection.close()
-    assert key[4:20] in dump  # its id
-    assert key[21:] not in dump
+async def test_the_database_holds_no_key(database: Database) -> None:
+    key, made = await Keys(database).create("acme", TERMS)
+    async with database.reading() as connection:
+        (row,) = (await connection.execute(sa.select(API_KEYS))).all()
+    assert row.id == made.id == key[4:20]
+    assert key[21:] not in str(row)
 
 
 async def test_nearly_a_key_is_none(keys: Keys) -> None:

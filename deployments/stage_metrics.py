@@ -1,0 +1,107 @@
+"""What a replica counts while it works. The router asks for it when somebody reads /metrics.
+
+A replica is a process of its own, and there may be many, on machines that no scraper reaches; in
+the local profile no agent of Ray's exports metrics. So the figures travel as answers to a call.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from api.stage_figures import StageFigures
+from graph.node import Stage
+
+CALL_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+
+
+class Weights(Protocol):
+    """What is kept in memory (diffusion/residency.py)."""
+
+    def resident(self) -> tuple[Any, ...]: ...
+
+    def used_bytes(self) -> int: ...
+
+
+class StageMetrics:
+    """The figures of one stage in this replica. Thread-safe, as prometheus_client is."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._replica = secrets.token_hex(4)  # a label: new with every start
+        self.registry = CollectorRegistry()
+        self._segments = Gauge(
+            "comfyray_stage_segments", "Segments being run.", registry=self.registry
+        )
+
+    @contextmanager
+    def segment(self) -> Iterator[None]:
+        """Counts a segment while it runs."""
+        with self._segments.track_inprogress():
+            yield
+
+    def watch_weights(self, kinds: Mapping[str, Weights]) -> None:
+        """Tell what is in memory, by kind, whenever somebody asks."""
+        models = Gauge(
+            "comfyray_stage_resident_models",
+            "Models in memory.",
+            ["kind"],
+            registry=self.registry,
+        )
+        held = Gauge(
+            "comfyray_stage_resident_bytes",
+            "What models in memory take.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind, weights in kinds.items():
+            models.labels(kind).set_function(_count_of(weights))
+            held.labels(kind).set_function(weights.used_bytes)
+
+    def watch_waiting(self, waiting: Callable[[], int]) -> None:
+        """Tell how many jobs wait for their next model call."""
+        gauge = Gauge(
+            "comfyray_stage_waiting", "Jobs between two model calls.", registry=self.registry
+        )
+        gauge.set_function(waiting)
+
+    def calls(self) -> Callable[[int, float], None]:
+        """What to tell of each model call: how many it answers, and its seconds."""
+        took = Histogram(
+            "comfyray_stage_call_seconds",
+            "One model call: a step of a batch, or prompts being encoded.",
+            registry=self.registry,
+            buckets=CALL_S,
+        )
+        sizes = Histogram(
+            "comfyray_stage_batch_size",
+            "Pictures or prompts in one model call.",
+            registry=self.registry,
+            buckets=SIZES,
+        )
+
+        def called(size: int, seconds: float) -> None:
+            took.observe(seconds)
+            sizes.observe(size)
+
+        return called
+
+    def lookups(self) -> Callable[[bool], None]:
+        """What to tell of each look into a cache: whether it was found there."""
+        counter = Counter(
+            "comfyray_stage_cache_lookups",
+            "Looks into the stage's cache.",
+            ["found"],
+            registry=self.registry,
+        )
+        return lambda found: counter.labels(str(found).lower()).inc()
+
+    def figures(self) -> StageFigures:
+        return StageFigures(self._stage.value, self._replica, tuple(self.registry.collect()))
+
+
+def _count_of(weights: Weights) -> Callable[[], float]:
+    return lambda: float(len(weights.resident()))

@@ -1,0 +1,68 @@
+"""Whose turn it is, where the models that jobs need do not fit in memory together."""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+
+
+class Admission:
+    """Lets jobs in by the model they need, first come, first served. For one event loop.
+
+    Models in use stay within `budget_bytes` together; one that alone is larger is used alone. A
+    newcomer waits behind those that wait, even for a model in use, so nobody waits for ever.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget = budget_bytes
+        self._sizes: dict[Hashable, int] = {}  # of the models in use
+        self._users: Counter[Hashable] = Counter()
+        self._waiting: OrderedDict[asyncio.Event, tuple[Hashable, int]] = OrderedDict()
+
+    @asynccontextmanager
+    async def admitted(self, model: Hashable, size: int) -> AsyncIterator[None]:
+        """Room for a model of so many bytes, for as long as the block lasts."""
+        if self._waiting or not self._fits(model, size):
+            await self._turn(model, size)
+        else:
+            self._enter(model, size)
+        try:
+            yield
+        finally:
+            self._leave(model)
+
+    async def _turn(self, model: Hashable, size: int) -> None:
+        turn = asyncio.Event()
+        self._waiting[turn] = model, size
+        try:
+            await turn.wait()
+        except asyncio.CancelledError:
+            if turn.is_set():
+                self._leave(model)
+            else:
+                del self._waiting[turn]
+                self._let_in()
+            raise
+
+    def _fits(self, model: Hashable, size: int) -> bool:
+        used = sum(self._sizes.values())
+        return model in self._sizes or not self._sizes or used + size <= self._budget
+
+    def _enter(self, model: Hashable, size: int) -> None:
+        self._users[model] += 1
+        self._sizes[model] = size
+
+    def _leave(self, model: Hashable) -> None:
+        self._users[model] -= 1
+        if not self._users[model]:
+            del self._users[model], self._sizes[model]
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting:
+            turn, (model, size) = next(iter(self._waiting.items()))
+            if not self._fits(model, size):
+                return
+            del self._waiting[turn]
+            self._enter(model, size)
+            turn.set()

@@ -1,0 +1,30 @@
+"""Pictures made ready for an IP-Adapter's image encoder."""
+
+from typing import Annotated, Literal, Protocol
+
+from graph.node import Stage, Widget, node
+from graph.values import Image
+
+
+class Preparing(Protocol):
+    def prepare_for_clip(
+        self, image: Image, interpolation: str, crop_position: str, sharpening: float
+    ) -> Image: ...
+
+
+@node(
+    "PrepImageForClipVision",
+    runs_on=Stage.IMAGE,
+    display_name="Prep Image For ClipVision",
+    category="ipadapter/utils",
+)
+def prepare_for_clip(
+    pictures: Preparing,
+    *,
+    image: Image,
+    interpolation: Literal["LANCZOS", "BICUBIC", "HAMMING", "BILINEAR", "BOX", "NEAREST"],
+    crop_position: Literal["top", "bottom", "left", "right", "center", "pad"],
+    sharpening: Annotated[float, Widget(min=0, max=1, step=0.05)] = 0.0,
+) -> Image:
+    """Crop or pad pictures to squares in the size in which an image encoder looks."""
+    return pictures.prepare_for_clip(image, interpolation, crop_position, sharpening)

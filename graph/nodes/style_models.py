@@ -1,0 +1,51 @@
+"""Style models: prompts that go on with what is in a picture."""
+
+from typing import Annotated, Literal, Protocol
+
+from graph.node import Files, Stage, Widget, node
+from graph.values import ClipVisionOutput, Conditioning, ModelFile, StyleModel
+
+
+class Styling(Protocol):
+    async def apply_style(
+        self,
+        conditioning: Conditioning,
+        style_model: StyleModel,
+        seen: ClipVisionOutput,
+        *,
+        strength: float,
+        as_bias: bool,
+    ) -> Conditioning: ...
+
+
+@node("StyleModelLoader", runs_on=Stage.INLINE, display_name="Load Style Model", category="loaders")
+def load_style_model(
+    *, style_model_name: Annotated[ModelFile, Files("style_models")]
+) -> StyleModel:
+    """Name a style model."""
+    return StyleModel(style_model_name)
+
+
+@node(
+    "StyleModelApply",
+    runs_on=Stage.ENCODE,
+    display_name="Apply Style Model",
+    category="conditioning/style_model",
+)
+async def apply_style_model(
+    encoders: Styling,
+    *,
+    conditioning: Conditioning,
+    style_model: StyleModel,
+    clip_vision_output: ClipVisionOutput,
+    strength: Annotated[float, Widget(min=0.0, max=10.0, step=0.001)] = 1.0,
+    strength_type: Literal["multiply", "attn_bias"],
+) -> Conditioning:
+    """Let a prompt go on with what is in a picture."""
+    return await encoders.apply_style(
+        conditioning,
+        style_model,
+        clip_vision_output,
+        strength=strength,
+        as_bias=strength_type == "attn_bias",
+    )

@@ -1,0 +1,97 @@
+"""What jobs cost: asked before, reserved, settled at their end; and how many a key may have."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from storage.money import micros
+from tests.api.conftest import API, PRICES, Site
+from tests.api.keyed import KeyedSite, keyed_site
+
+OUTPUTS = 3  # that the runner of these tests saves, one temporary beside
+PRICE = OUTPUTS * PRICES.per_output
+
+
+@pytest.fixture
+async def keyed(site: Site) -> AsyncIterator[KeyedSite]:
+    async with keyed_site(site) as opened:
+        yield opened
+
+
+async def executed(client: httpx.AsyncClient, **workflow: Any) -> httpx.Response:
+    wait = 0 if workflow else 30
+    return await client.post(f"{API}/execute", json={"workflow": workflow, "wait": wait})
+
+
+async def account(client: httpx.AsyncClient) -> Any:
+    return (await client.get("/api/v7/account")).json()
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["errors"][0]["code"]
+
+
+async def test_a_job_is_charged_for_its_outputs(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", budget=micros(PRICE)))
+    assert (await executed(client)).json()["status"] == "success"
+    shown = await account(client)
+    assert (shown["owner"], shown["prices"]["per_output"]) == ("acme", 0.25)
+    used = shown["usage"]
+    assert (used["jobs"], used["unfinished_jobs"], used["outputs"]) == (1, 0, OUTPUTS)
+    assert (used["spent"], shown["key"]["spent"], shown["key"]["reserved"]) == (PRICE, PRICE, 0)
+    refused = await executed(client)
+    assert code(refused) == (402, "budget_spent")
+    assert (await account(client))["usage"]["jobs"] == 1
+
+
+async def test_a_job_that_fails_costs_nothing(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", budget=micros(1)))
+    answer = await client.post(f"{API}/execute", json={"workflow": {"broken": 1}})
+    assert answer.json()["status"] == "failed"
+    assert ((await account(client))["key"] or {})["spent"] == 0
+
+
+async def test_what_runs_is_reserved_and_released(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", budget=micros(PRICES.per_output)))
+    held = (await executed(client, hold=1)).json()["id"]
+    assert (await account(client))["key"]["reserved"] == PRICES.per_output
+    assert code(await executed(client)) == (402, "budget_spent")
+    await client.delete(f"{API}/jobs/{held}")
+    key = (await account(client))["key"]
+    assert (key["reserved"], key["unfinished_jobs"], key["spent"]) == (0, 0, 0)
+
+
+async def test_a_key_has_so_many_jobs_at_once(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", concurrency=1))
+    held = (await executed(client, hold=1)).json()["id"]
+    refused = await executed(client)
+    assert code(refused) == (429, "concurrency_limit")
+    assert refused.headers["Retry-After"]
+    other = await keyed.client(await keyed.key("acme", concurrency=1))
+    assert (await executed(other)).is_success
+    await client.post(f"{API}/cancel/{held}")
+    assert (await executed(client)).is_success
+
+
+async def test_a_dry_run_says_what_a_job_may_cost(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", budget=0))
+    body = {"workflow": {}, "dry_run": True}
+    quoted = (await client.post(f"{API}/execute", json=body)).json()
+    assert (quoted["estimated_price"], quoted["currency"]) == (PRICES.per_output, "USD")
+    assert quoted["estimated_s"] > 0
+
+
+async def test_the_same_request_twice_is_charged_once(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme"))
+    for _ in range(2):
+        headers = {"Idempotency-Key": "one"}
+        await client.post(f"{API}/execute", json={"workflow": {}}, headers=headers)
+    assert (await account(client))["usage"]["spent"] == PRICE
+
+
+async def test_without_keys_use_is_counted_too(site: Site) -> None:
+    await site.execute({})
+    shown = await account(site.client)
+    assert (shown["owner"], shown["key"], shown["usage"]["jobs"]) == ("local", None, 1)

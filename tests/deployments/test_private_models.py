@@ -1,0 +1,152 @@
+"""An owner's model is called by its id like any file, by its owner and by no one else."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from api.app import create_app
+from api.key_access import KeyAccess
+from api.rates import Rates
+from api.service import Limits, Service
+from deployments.clients import StageClients
+from deployments.config import ModelsConfig, RouterConfig
+from deployments.runner import WorkflowRunner
+from deployments.settings import Settings
+from deployments.site import Site
+from deployments.stores import open_stores
+from graph.cache import ResultCache
+from graph.nodes import load_node_types
+from storage.annotators import AnnotatorFolder
+from storage.keys import Keys, KeyTerms
+from tests.api.models import lora
+
+CASE = Path(__file__).parent.parent / "parity" / "cases" / "batch_of_three.json"
+NETWORK = "model.diffusion_model."
+
+
+def checkpoint(seed: int = 0) -> bytes:
+    """What tells a Stable Diffusion 1.x checkpoint, and little more."""
+    text = f"{NETWORK}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+    return save(
+        {
+            f"{NETWORK}input_blocks.0.0.weight": np.full((8, 4, 3, 3), seed, np.float32),
+            text: np.zeros((8, 768), np.float32),
+            "first_stage_model.decoder.conv_in.weight": np.zeros((8, 4, 3, 3), np.float32),
+        }
+    )
+
+
+class Running:
+    """The service with the real runner, nothing behind it, and two owners."""
+
+    def __init__(self, settings: Settings) -> None:
+        config = RouterConfig(models=ModelsConfig(min_free_bytes=0))
+        self.stores = open_stores(settings, config)
+        self.library = self.stores.models.library
+        self.annotators = AnnotatorFolder.of(settings.models_dir, hub=False)
+        self.runner = WorkflowRunner(
+            node_types=load_node_types(),
+            comfyui_nodes={},
+            folders=self.library,
+            checks=self.stores.models.checks,
+            annotators=self.annotators,
+            inputs=self.stores.inputs,
+            clients=StageClients({}, {}),
+            cache=ResultCache(0),
+            max_input_pixels=config.max_input_pixels,
+        )
+        self.service = Service(self.runner, self.stores, Limits())
+        self._keys = Keys(self.stores.database)
+        access = KeyAccess(self._keys, Rates(), reading_rate="")
+        self._app = create_app(self.service, access, manage_service=False)
+
+    async def client(self, owner: str) -> httpx.AsyncClient:
+        key, _ = await self._keys.create(owner, KeyTerms(("execute", "read", "models")))
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self._app),
+            base_url="http://here:8000",
+            headers={"X-API-Key": key},
+        )
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    settings = Settings(models_dir=tmp_path / "models", data_dir=tmp_path / "data")
+    opened = Running(settings)
+    await opened.service.open()
+    yield opened
+    await opened.service.close()
+
+
+async def added(client: httpx.AsyncClient, content: bytes) -> str:
+    answer = await client.post("/api/v7/models", files={"file": ("m.safetensors", content)})
+    return str(answer.json()["model"]["id"])
+
+
+async def dry_run(client: httpx.AsyncClient, workflow: dict[str, Any]) -> dict[str, Any]:
+    body = {"workflow": workflow, "dry_run": True}
+    return dict((await client.post("/api/v7/comfyui/execute", json=body)).json())
+
+
+def workflow(ckpt_name: str, lora_name: str) -> dict[str, Any]:
+    """The parity case, with a LoRA in between, over the models named."""
+    nodes: dict[str, Any] = json.loads(CASE.read_text())
+    loader = next(i for i, n in nodes.items() if n["class_type"] == "CheckpointLoaderSimple")
+    nodes[loader]["inputs"]["ckpt_name"] = ckpt_name
+    nodes["lora"] = {
+        "class_type": "LoraLoader",
+        "inputs": {
+            "model": [loader, 0],
+            "clip": [loader, 1],
+            "lora_name": lora_name,
+            "strength_model": 1.0,
+            "strength_clip": 1.0,
+        },
+    }
+    sampler = next(n for n in nodes.values() if n["class_type"] == "KSampler")
+    sampler["inputs"]["model"] = ["lora", 0]
+    return nodes
+
+
+async def test_a_model_is_called_by_its_id_by_its_owner_alone(running: Running) -> None:
+    async with await running.client("alice") as alice, await running.client("bob") as bob:
+        base, style = await added(alice, checkpoint()), await added(alice, lora())
+        wanted = workflow(base, style)
+        assert (await dry_run(alice, wanted))["status"] == "success"
+
+        refused = await dry_run(bob, wanted)
+        same = await dry_run(bob, workflow(f"mdl_{'0' * 20}", f"mdl_{'1' * 20}"))
+        assert [e["code"] for e in refused["errors"]] == ["value_not_in_list"] * 2
+        assert [e["expected"] for e in refused["errors"]] == [e["expected"] for e in same["errors"]]
+
+        hers, his = [
+            (await client.get("/object_info/LoraLoader")).json()["LoraLoader"]["input"]["required"][
+                "lora_name"
+            ][0]
+            for client in (alice, bob)
+        ]
+        assert (hers, his) == ([style], [])
+        await alice.delete(f"/api/v7/models/{style}")
+        assert (await dry_run(alice, wanted))["errors"][0]["code"] == "value_not_in_list"
+
+
+async def test_descriptions_of_two_owners_differ_and_lead_replicas_to_their_files(
+    running: Running, tmp_path: Path
+) -> None:
+    async with await running.client("alice") as alice, await running.client("bob") as bob:
+        found = {}
+        for owner, client in (("alice", alice), ("bob", bob)):
+            model_id = await added(client, checkpoint())
+            found[owner] = running.library.find_for(owner, "checkpoints", model_id)
+        assert found["alice"] != found["bob"]
+        replica = Site(tmp_path / "models", tmp_path / "data" / "models")
+        for owner, file in found.items():
+            path = replica.library().path(file)
+            assert path.parent == tmp_path / "data" / "models" / owner / "checkpoints"
+            assert path.read_bytes() == checkpoint()
