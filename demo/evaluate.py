@@ -1,6 +1,6 @@
 """How well prompts are followed: `python -m demo.evaluate`.
 
-Captions of scenes that training never saw are drawn by a running service, in 20 steps of dpmpp_2m
+Captions of scenes that training never saw are drawn by the served stages, in 20 steps of dpmpp_2m
 on karras' schedule at CFG 5, one seed each, and looked at by the judge. Says for each attribute in
 how many of the pictures it is as the caption says.
 """
@@ -9,7 +9,7 @@ import argparse
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 
 from demo.captions import full_caption
-from demo.client import Service, started
+from demo.client import Drawing, Service
 from demo.drawing import Picture, draw
+from demo.in_process import in_process
 from demo.judge import agreement, judge
 from demo.scenes import Scene, random_scene
 
@@ -61,13 +62,18 @@ def _node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def drawn_by(service: Service, scenes: Sequence[Scene]) -> list[Picture]:
+def drawn_by(service: Drawing, scenes: Sequence[Scene]) -> list[Picture]:
     def one(numbered: tuple[int, Scene]) -> Picture:
         seed, scene = numbered
         return service.draw(text_to_image(full_caption(scene), seed))[0]
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(one, enumerate(scenes)))
+
+
+def opened(url: str | None, models: Path, threads: int) -> AbstractContextManager[Drawing]:
+    """What draws: a running service, or its stages in this process."""
+    return nullcontext(Service(url)) if url else in_process(models, threads=threads)
 
 
 def scores(scenes: Sequence[Scene], pictures: Iterable[Picture]) -> dict[str, float]:
@@ -93,15 +99,15 @@ def sheet(pictures: Sequence[Picture], columns: int = 20) -> Picture:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", help="of a running service; without it one is started")
+    parser.add_argument("--url", help="of a running service; without it, in this process")
     parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--port", type=int, default=8017)
+    parser.add_argument("--threads", type=int, default=0, help="in this process; 0: all cores")
     parser.add_argument("--captions", type=int, default=CAPTIONS)
     parser.add_argument("--sheet", type=Path, help="where to write all pictures, as one PNG")
     given = parser.parse_args()
     scenes = held_out_scenes(given.captions)
-    with nullcontext(given.url) if given.url else started(given.models, given.port) as url:
-        pictures = drawn_by(Service(url), scenes)
+    with opened(given.url, given.models, given.threads) as service:
+        pictures = drawn_by(service, scenes)
     if given.sheet:
         cv2.imwrite(str(given.sheet), cv2.cvtColor(sheet(pictures), cv2.COLOR_RGB2BGR))
     found = scores(scenes, pictures)

@@ -3,15 +3,14 @@
 import argparse
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from demo.client import Service, encoded, started
+from demo.client import Drawing, encoded
 from demo.drawing import Picture
-from demo.evaluate import text_to_image
+from demo.evaluate import opened, text_to_image
 from demo.measures import darkness, edge_agreement, edges, strokes
 from demo.workflows import HOLE, SCENE, STAR, WORKFLOWS, Workflow, inputs
 
@@ -25,7 +24,7 @@ def with_inputs(workflow: Workflow, node: str, changes: Mapping[str, Any]) -> Wo
     return {**workflow, node: changed}
 
 
-def control_figures(service: Service) -> dict[str, float]:
+def control_figures(service: Drawing) -> dict[str, float]:
     """How well edges agree with those given, with the ControlNet and without."""
     given = edges(inputs()[STAR])
     workflow = WORKFLOWS["canny_controlnet"]()
@@ -40,7 +39,7 @@ def control_figures(service: Service) -> dict[str, float]:
     return {"edge F1 with": float(bound), "edge F1 without": float(free)}
 
 
-def lora_figures(service: Service) -> dict[str, list[float]]:
+def lora_figures(service: Drawing) -> dict[str, list[float]]:
     """The statistic of each style at several strengths."""
     found = {}
     for style, statistic in (("night", darkness), ("crayon", strokes)):
@@ -68,13 +67,12 @@ def inpaint_figures(after: Picture) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", help="of a running service; without it one is started")
+    parser.add_argument("--url", help="of a running service; without it, in this process")
     parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--port", type=int, default=8017)
+    parser.add_argument("--threads", type=int, default=0, help="in this process; 0: all cores")
     given = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
-    with nullcontext(given.url) if given.url else started(given.models, given.port) as url:
-        service = Service(url)
+    with opened(given.url, given.models, given.threads) as service:
         for name, picture in inputs().items():
             service.upload(picture, name)
         pictures = {name: service.draw(made())[0] for name, made in WORKFLOWS.items()}

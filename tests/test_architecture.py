@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "preprocessors": {"graph", "imaging"},
     "api": {"graph", "imaging", "storage", "diffusion", "preprocessors"},
     "deployments": {"graph", "imaging", "storage", "diffusion", "preprocessors", "api"},
-    "demo": {"graph", "diffusion", "preprocessors"},
+    "demo": {"graph", "storage", "diffusion", "preprocessors", "deployments"},
 }
 FORBIDDEN = {
     "graph": {"ray", "torch", "numpy", "diffusers", "transformers"},

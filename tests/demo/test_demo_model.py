@@ -1,4 +1,4 @@
-"""The model that comes along, through the whole application: what its pictures show."""
+"""The model that comes along, through the served stages: what its pictures show."""
 
 import json
 from collections.abc import Iterator
@@ -9,42 +9,41 @@ from typing import Any
 import numpy as np
 import pytest
 
-from demo.client import Service, started
+from demo.client import Drawing
 from demo.evaluate import drawn_by, scores, text_to_image
+from demo.in_process import in_process
 from demo.judge import judge
 from demo.measures import darkness, edge_agreement, edges, strokes
 from demo.scenes import Background, Scene
 from demo.workflows import HOLE, SCENE, STAR, WORKFLOWS, Workflow, inputs
-from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"outpaint": (128, 192), "hires_fix": (192, 192), "upscale": (256, 256)}
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    """The application over the models of the repository, with the examples' pictures uploaded."""
-    with started(ROOT / "models", free_port()) as url:
-        running = Service(url)
+def service() -> Iterator[Drawing]:
+    """The served stages over the models of the repository, with the examples' pictures."""
+    with in_process(ROOT / "models") as running:
         for name, picture in inputs().items():
-            assert running.upload(picture, name) == name
+            running.upload(picture, name)
         yield running
 
 
-def together(service: Service, workflows: list[Workflow]) -> list[Any]:
+def together(service: Drawing, workflows: list[Workflow]) -> list[Any]:
     with ThreadPoolExecutor(8) as pool:
         return [pictures[0] for pictures in pool.map(service.draw, workflows)]
 
 
-def test_every_example_draws(service: Service) -> None:
+def test_every_example_draws(service: Drawing) -> None:
     for name, picture in zip(
         WORKFLOWS, together(service, [made() for made in WORKFLOWS.values()]), strict=True
     ):
         assert (name, picture.shape[:2]) == (name, SIZES.get(name, (128, 128)))
 
 
-def test_examples_of_the_editor_draw_the_same(service: Service) -> None:
+def test_examples_of_the_editor_draw_the_same(service: Drawing) -> None:
     documents = [
         json.loads((ROOT / "examples" / f"{name}.ui.json").read_text()) for name in WORKFLOWS
     ]
@@ -54,12 +53,12 @@ def test_examples_of_the_editor_draw_the_same(service: Service) -> None:
         assert np.array_equal(ours, theirs)
 
 
-def test_the_first_example_shows_what_it_asks_for(service: Service) -> None:
+def test_the_first_example_shows_what_it_asks_for(service: Drawing) -> None:
     seen = judge(service.draw(WORKFLOWS["text_to_image"]())[0])
     assert (seen.color, seen.shape, seen.background) == ("red", "circle", Background("blue"))
 
 
-def test_pictures_show_what_captions_ask_for(service: Service) -> None:
+def test_pictures_show_what_captions_ask_for(service: Drawing) -> None:
     scenes = [
         Scene("square", "green", Background("yellow"), place="left", size="large"),
         Scene("star", "yellow", Background("purple"), size="large"),
@@ -78,7 +77,7 @@ def test_pictures_show_what_captions_ask_for(service: Service) -> None:
     assert found["place"] >= 6 / 8
 
 
-def test_a_controlnet_makes_edges_agree(service: Service) -> None:
+def test_a_controlnet_makes_edges_agree(service: Drawing) -> None:
     given = edges(inputs()[STAR])
     controlled = WORKFLOWS["canny_controlnet"]()
     seeds = (1, 2, 3, 4)
@@ -92,7 +91,7 @@ def test_a_controlnet_makes_edges_agree(service: Service) -> None:
     assert np.mean(f1[:4]) >= 2 * np.mean(f1[4:])
 
 
-def test_inpainting_changes_what_is_masked_and_nothing_else(service: Service) -> None:
+def test_inpainting_changes_what_is_masked_and_nothing_else(service: Drawing) -> None:
     before = inputs()[SCENE].astype(int)
     after = service.draw(WORKFLOWS["inpaint"]())[0].astype(int)
     outside = np.ones(before.shape[:2], dtype=bool)
@@ -103,7 +102,7 @@ def test_inpainting_changes_what_is_masked_and_nothing_else(service: Service) ->
 
 @pytest.mark.parametrize(("style", "statistic"), [("night", darkness), ("crayon", strokes)])
 def test_a_lora_changes_the_style_by_its_strength(
-    service: Service, style: str, statistic: Any
+    service: Drawing, style: str, statistic: Any
 ) -> None:
     workflow = WORKFLOWS["lora"]()
     changes = [
