@@ -161,5 +161,14 @@ def in_process(models: Path, *, threads: int = 0) -> Iterator[InProcess]:
         stages = asyncio.run_coroutine_threadsafe(made(), loop).result()
         yield InProcess(site.library(), loop, stages)
     finally:
+        asyncio.run_coroutine_threadsafe(_end_tasks(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+
+
+async def _end_tasks() -> None:
+    """Cancel what stages have running for as long as they live."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -31,15 +31,22 @@ class Batch:
 
 
 def batches(
-    model: Model, folder: Path, chunks: int, steps: int, style: StyleName | None = None
+    model: Model,
+    folder: Path,
+    chunks: int,
+    steps: int,
+    *,
+    style: StyleName | None = None,
+    silent: float = 0.0,
 ) -> Iterator[Batch]:
-    """Batches of the pictures in one style, read with a text encoder that stays as it is."""
+    """Batches of the pictures in one style, `silent` of them without their captions."""
     rng = np.random.default_rng(6)
     latents = torch.cat([torch.load(path_of(folder, i, style)) for i in range(chunks)]).float()
     scenes: list[Scene] = [scene for i in range(chunks) for scene in scenes_of(i)]
     for _ in range(steps):
         chosen = torch.from_numpy(rng.integers(len(scenes), size=ROWS))
         with torch.no_grad():
-            tokens = model.text(list(texts_of([scenes[i] for i in chosen], rng)))
+            texts = texts_of([scenes[i] for i in chosen], rng)
+            tokens = model.text(["" if rng.random() < silent else text for text in texts])
         x, t, noise = noised(latents[chosen])
         yield Batch(x.contiguous(memory_format=torch.channels_last), t, noise, tokens, chosen)

@@ -34,7 +34,7 @@ SHAPE = UnetShape(
     levels=(Level(64, (0,), (0, 0)), Level(96, (1,), (1, 1)), Level(128, (1,), (1, 1))),
     mid=1,
 )
-STEPS, CAPTIONS, NOISES = 1700, 16, 2
+STEPS, CAPTIONS, NOISES = 4500, 16, 2
 LEARNING_RATE = 1e-3
 EMPTY_SHARE = 0.1
 COARSE = 0.2  # at first; falls with the learning rate

@@ -82,7 +82,7 @@ def train(folder: Path, models: Path, style: StyleName, steps: int) -> None:
     optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, (0.9, 0.99), weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
     progress = Progress(folder / f"{style}.log", steps)
-    for batch in batches(model, folder, CHUNKS, steps, style):
+    for batch in batches(model, folder, CHUNKS, steps, style=style):
         loss = batch.loss(model.unet(batch.x, batch.t, encoder_hidden_states=batch.tokens).sample)
         optimizer.zero_grad()
         loss.backward()
