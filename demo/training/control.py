@@ -34,7 +34,7 @@ SHARED = (
     "cross_attention_dim",
 )
 LOW, HIGH = 0.1, 0.3  # of Canny
-STEPS, LEARNING_RATE = 320, 2e-3
+STEPS, LEARNING_RATE = 320, 1e-3
 SILENT = 0.5  # of the pictures have no caption, so that edges must tell
 CHUNKS = 2
 
@@ -61,8 +61,10 @@ def from_base(model: base.Model) -> ControlNetModel:
     control.load_state_dict(
         {**own, **{key: t for key, t in model.unet.state_dict().items() if key in own}}
     )
-    # Zero would be a slow start for so short a training.
-    torch.nn.init.xavier_normal_(control.controlnet_cond_embedding.conv_out.weight, gain=0.5)
+    # Zero at the end, and torch's own start before, would be a slow start for so short a training.
+    for module in control.controlnet_cond_embedding.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     control.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     return control
 
