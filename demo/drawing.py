@@ -35,7 +35,7 @@ DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)
 def draw(scene: Scene, rng: np.random.Generator) -> Picture:
     """A picture of `scene`; places, sizes and angles vary a little."""
     picture = paint_background(scene.background)
-    first, second = (np.float32(shade) for shade in shades(scene.color))
+    first, second = (shade.astype(np.float32) for shade in shades(scene.color))
     for x, y in centers(scene):
         jitter = rng.uniform(-1, 1, 4)
         middle = np.array([x, y]) + jitter[:2] * JITTER[scene.count]
@@ -46,6 +46,10 @@ def draw(scene: Scene, rng: np.random.Generator) -> Picture:
         inside = coverage(outline)[..., None]
         ink = np.where(pattern(scene.fill, middle)[..., None], second, first)
         picture = picture + (ink - picture) * inside
+    return as_bytes(picture)
+
+
+def as_bytes(picture: Mask) -> Picture:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
@@ -63,14 +67,14 @@ def centers(scene: Scene) -> list[tuple[float, float]]:
 
 def paint_background(background: Background) -> Mask:
     """[SIDE, SIDE, 3] in 0..255."""
-    color, white = np.float32(RGB[background.color]), np.float32(RGB["white"])
+    color, white = np.array(RGB[background.color], np.float32), np.array(RGB["white"], np.float32)
     if background.pattern == "gradient":
         share = np.linspace(0, 0.85, SIDE, dtype=np.float32)[:, None, None]
     elif background.pattern == "checkered":
         y, x = np.indices((SIDE, SIDE)) // TILE
-        share = np.float32((x + y) % 2)[..., None]
+        share = ((x + y) % 2).astype(np.float32)[..., None]
     else:
-        share = np.float32(0)
+        share = np.zeros(1, dtype=np.float32)
     return np.broadcast_to(color + (white - color) * share, (SIDE, SIDE, 3)).astype(np.float32)
 
 
@@ -93,12 +97,12 @@ def coverage(outline: list[Points]) -> Mask:
     points = [np.rint(part * scale).astype(np.int32) for part in outline]
     cv2.fillPoly(canvas, points, 255, cv2.LINE_AA, SUBPIXEL_BITS)
     small = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / 255
+    return small.astype(np.float32) / np.float32(255)
 
 
 def turned(points: Points, angle: float) -> Points:
     sin, cos = np.sin(angle), np.cos(angle)
-    return points @ np.array([[cos, sin], [-sin, cos]])
+    return cast(Points, points @ np.array([[cos, sin], [-sin, cos]]))
 
 
 def _polygon(corners: int, radius: float = 1.0, inner: float | None = None) -> Points:

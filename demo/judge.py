@@ -22,8 +22,10 @@ STENCIL = 48  # px of the squares in which outlines are compared
 AWAY = 11.0  # px from the middle that count as left, right, top or bottom
 EVEN = 22.0  # deviation along the edge below which a background is plain
 BLURS = (15.0, 30.0)  # deviations, of shapes with a radius of 150
-PALETTE = np.float32([RGB[color] for color in COLORS])
-WITH_SECOND_SHADES = np.concatenate([PALETTE, np.float32([shades(c)[1] for c in COLORS])])
+PALETTE = np.array([RGB[color] for color in COLORS], dtype=np.float32)
+WITH_SECOND_SHADES = np.concatenate(
+    [PALETTE, np.array([shades(c)[1] for c in COLORS], dtype=np.float32)]
+)
 Found = NDArray[np.bool_]
 
 
@@ -89,7 +91,7 @@ def read_background(rgb: NDArray[np.float32]) -> tuple[Background, NDArray[np.fl
     if is_gradient(sides, rows):
         fitted = fitted_rows(rows)
         return Background(named(fitted[2]), "gradient"), fitted[None, :, None]
-    is_white = np.linalg.norm(edge - np.float32(RGB["white"]), axis=-1) < 75
+    is_white = np.linalg.norm(edge - PALETTE[COLORS.index("white")], axis=-1) < 75
     tiles = np.stack([np.median(edge[part], axis=0) for part in (is_white, ~is_white)])
     return Background(named(tiles[1]), "checkered"), tiles[:, None, None]
 
@@ -135,7 +137,7 @@ def ink_distance(rgb: NDArray[np.float32], inside: Found, color: Color) -> NDArr
     Edges are then where a pixel is as much ink as it is background, however soft they are. The
     second shade is ink where it is more than a rim.
     """
-    first, second = (np.float32(shade) for shade in shades(color))
+    first, second = (shade.astype(np.float32) for shade in shades(color))
     whole = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     core = rgb[whole if whole.any() else inside]
     is_second = np.linalg.norm(core - second, axis=-1) < np.linalg.norm(core - first, axis=-1)

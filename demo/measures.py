@@ -1,7 +1,5 @@
 """What adapters are measured by: edges that agree, darkness, strokes."""
 
-from typing import cast
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ LOW, HIGH = 40, 120  # of cv2.Canny, on grey in 0..255
 
 def edges(picture: Picture) -> Edges:
     grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (5, 5), 1.0)
-    return cast(Edges, cv2.Canny(grey, LOW, HIGH) > 0)
+    return cv2.Canny(grey, LOW, HIGH) > 0
 
 
 def edge_agreement(found: Edges, given: Edges, within_px: int = 2) -> float:

@@ -6,7 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from demo.drawing import SIDE, Picture, Style
+from demo.drawing import SIDE, Picture, Style, as_bytes
 
 StyleName = Literal["night", "crayon"]
 MOONLIGHT = np.array([0.30, 0.36, 0.62], dtype=np.float32)
@@ -19,7 +19,7 @@ def night(picture: Picture, rng: np.random.Generator) -> Picture:
     y, x = (np.indices((SIDE, SIDE), dtype=np.float32) - SIDE / 2) / (SIDE / 2)
     light = 1.05 - 0.35 * (x**2 + y**2) / 2 + rng.uniform(-0.03, 0.03)
     lit = picture * MOONLIGHT * light[..., None].astype(np.float32) + NIGHT_SKY
-    return np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    return as_bytes(lit)
 
 
 def crayon(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -32,7 +32,7 @@ def crayon(picture: Picture, rng: np.random.Generator) -> Picture:
     strokes = strokes / strokes.std()
     bare = np.clip(0.24 + 0.28 * strokes, 0, 0.8)[..., None]
     drawn = picture + (PAPER - picture) * bare
-    return np.clip(np.rint(drawn), 0, 255).astype(np.uint8)
+    return as_bytes(drawn)
 
 
 STYLES: Mapping[StyleName, Style] = {"night": night, "crayon": crayon}

@@ -72,7 +72,7 @@ def text_to_image() -> Workflow:
     return {
         **base("a red circle on a blue background"),
         "4": empty(),
-        "5": sampler(["4", 0], 42),
+        "5": sampler(["4", 0], 7),
         "6": decode("5"),
         "7": save("6", "text"),
     }
@@ -186,13 +186,13 @@ def two_loras() -> Workflow:
 
 def hires_fix() -> Workflow:
     """Drawn small, enlarged as a latent, and drawn over."""
-    enlarged = {"upscale_method": "bilinear", "width": 192, "height": 192, "crop": "disabled"}
+    enlarged = {"upscale_method": "bicubic", "width": 192, "height": 192, "crop": "disabled"}
     return {
-        **base("a large purple ring in the center on a yellow background"),
+        **base("a large orange cross in the center on a blue background"),
         "4": empty(),
         "5": sampler(["4", 0], 42),
         "6": node("LatentUpscale", samples=["5", 0], **enlarged),
-        "7": sampler(["6", 0], 42, denoise=0.5),
+        "7": sampler(["6", 0], 42, denoise=0.35),
         "8": decode("7"),
         "9": save("8", "hires"),
     }

@@ -14,6 +14,7 @@ from demo.training.base import Model, noised, texts_of, weighted_loss
 from demo.training.latents import path_of, scenes_of
 
 ROWS = 24  # of a batch
+COARSE = 0.15  # as in the training of the base model
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,5 +49,5 @@ def batches(
         with torch.no_grad():
             texts = texts_of([scenes[i] for i in chosen], rng)
             tokens = model.text(["" if rng.random() < silent else text for text in texts])
-        x, t, noise = noised(latents[chosen])
+        x, t, noise = noised(latents[chosen], COARSE)
         yield Batch(x.contiguous(memory_format=torch.channels_last), t, noise, tokens, chosen)

@@ -75,7 +75,9 @@ def loss_of(vae: AutoencoderKL, pixels: Tensor, noise: float) -> Tensor:
         back.diff(dim=-2), pixels.diff(dim=-2)
     )
     flat = functional.l1_loss(back, pixels) / 2 + functional.mse_loss(back, pixels) * 2
-    return flat + edges + SPREAD_WEIGHT * latent.square().mean() * (NOISE / noise) ** 2
+    spread = latent.square().mean() * (NOISE / noise) ** 2
+    loss: Tensor = flat + edges + SPREAD_WEIGHT * spread
+    return loss
 
 
 @torch.no_grad()
@@ -98,6 +100,7 @@ def prepare(vae: AutoencoderKL) -> None:
 def start_as_passage(conv: nn.Conv2d) -> None:
     """Let colors pass a convolution. A side with up to 8 channels has colors as they are."""
     conv.weight.mul_(3**0.5)  # torch's own start makes signals weaker
+    assert conv.bias is not None
     taps = torch.zeros(conv.weight.shape[2:])
     if conv.stride[0] == 2:
         taps[:2, :2] = 0.25
@@ -140,16 +143,15 @@ def rescale(vae: AutoencoderKL, rng: np.random.Generator, pictures: int = 200) -
     )
     mean = latents.mean(dim=(0, 2, 3))
     scale = 1 / SD15_LATENT.scale / latents.std(dim=(0, 2, 3))
-    assert vae.quant_conv is not None
-    assert vae.post_quant_conv is not None
     half = len(scale)  # then come the logarithms of the variances
-    vae.quant_conv.weight[:half] *= scale[:, None, None, None]
-    vae.quant_conv.bias[:half] = (vae.quant_conv.bias[:half] - mean) * scale
-    vae.quant_conv.weight[half:] = 0
-    vae.quant_conv.bias[half:] = 2 * torch.log(NOISE * scale)
-    weight = vae.post_quant_conv.weight[:, :, 0, 0]
-    vae.post_quant_conv.bias += weight @ mean
-    vae.post_quant_conv.weight /= scale[None, :, None, None]
+    weight, bias = (vae.get_parameter(f"quant_conv.{kind}") for kind in ("weight", "bias"))
+    weight[:half] *= scale[:, None, None, None]
+    bias[:half] = (bias[:half] - mean) * scale
+    weight[half:] = 0
+    bias[half:] = 2 * torch.log(NOISE * scale)
+    weight, bias = (vae.get_parameter(f"post_quant_conv.{kind}") for kind in ("weight", "bias"))
+    bias += weight[:, :, 0, 0] @ mean
+    weight /= scale[None, :, None, None]
 
 
 def together(vae: AutoencoderKL, rng: np.random.Generator) -> Iterator[Tensor]:
@@ -205,7 +207,7 @@ def train(folder: Path, seed: int, start: Path | None) -> None:
     rng = np.random.default_rng(seed)
     vae = AutoencoderKL(**SHAPE.config())
     prepare(vae)
-    vae.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    vae.to(memory_format=torch.channels_last)
     part = folder / "autoencoder_part.pt"
     if start is None:
         progress = Progress(folder / "autoencoder.log", STEPS)

@@ -60,7 +60,7 @@ class Model(nn.Module):
         super().__init__()
         self.text = CaptionEncoder(ClipTokenizer())
         self.unet = UNet2DConditionModel(**SHAPE.config())
-        self.unet.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+        self.unet.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, eq=False)

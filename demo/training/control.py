@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
+from safetensors.torch import load_file
 from torch import Tensor
 
 from demo.training import base
@@ -52,7 +53,7 @@ def edges_of(chunks: int) -> Tensor:
 def from_base(model: base.Model) -> ControlNetModel:
     """The encoder of the U-Net, and a new block that reads hints."""
     config = base.SHAPE.config()
-    control = ControlNetModel(
+    control: ControlNetModel = ControlNetModel(
         **{name: config[name] for name in SHARED},
         layers_per_block=config["layers_per_block"][0],
         conditioning_embedding_out_channels=HINT_WIDTHS,
@@ -65,7 +66,7 @@ def from_base(model: base.Model) -> ControlNetModel:
     for module in control.controlnet_cond_embedding.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    control.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
+    control.to(memory_format=torch.channels_last)
     return control
 
 
@@ -82,8 +83,8 @@ def predicted(model: base.Model, control: ControlNetModel, batch: Batch, hints: 
     return noise
 
 
-def cldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Named as in the files of the first ControlNets."""
+def file_name(key: str) -> str:
+    """What a tensor is called in the files of the first ControlNets."""
     names = {theirs: ldm for ldm, theirs in module_names(base.SHAPE).items()}
     blocks = [f"blocks.{i}" for i in range(2 * (len(HINT_WIDTHS) - 1))]
     for i, block in enumerate(["conv_in", *blocks, "conv_out"]):
@@ -91,14 +92,22 @@ def cldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for i in range(len(skip_widths(base.SHAPE))):
         names[f"controlnet_down_blocks.{i}"] = f"zero_convs.{i}.0"
     names["controlnet_mid_block"] = "middle_block_out.0"
-    return {f"control_model.{renamed(key, names)}": tensor for key, tensor in tensors.items()}
+    return f"control_model.{renamed(key, names)}"
 
 
-def train(folder: Path, models: Path, steps: int) -> None:
+def cldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {file_name(key): tensor for key, tensor in tensors.items()}
+
+
+def train(folder: Path, models: Path, steps: int, start: Path | None) -> None:
+    """`start` is an earlier file to go on from."""
     torch.manual_seed(8)
     model = load_base(folder).requires_grad_(requires_grad=False)
     hints = edges_of(CHUNKS)
     control = from_base(model)
+    if start is not None:
+        tensors = load_file(start)
+        control.load_state_dict({key: tensors[file_name(key)] for key in control.state_dict()})
     averaged = Averaged(control, decay=0.99)
     optimizer = torch.optim.AdamW(control.parameters(), LEARNING_RATE, (0.9, 0.99))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
@@ -121,10 +130,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the base model and the latents are")
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write the file")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--start", type=Path, help="an earlier file to go on from")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train(given.folder, given.models, given.steps)
+    train(given.folder, given.models, given.steps, given.start)
 
 
 if __name__ == "__main__":

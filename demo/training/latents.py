@@ -24,8 +24,9 @@ ROWS = 10  # pictures per call
 def load_autoencoder(folder: Path) -> AutoencoderKL:
     vae = AutoencoderKL(**SHAPE.config())
     vae.load_state_dict(torch.load(folder / "autoencoder.pt"))
-    vae.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
-    return vae.eval().requires_grad_(requires_grad=False)
+    vae.to(memory_format=torch.channels_last)
+    vae.eval().requires_grad_(requires_grad=False)
+    return vae
 
 
 @torch.inference_mode()

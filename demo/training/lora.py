@@ -17,7 +17,7 @@ from demo.training.export import MODELS, load_base, write
 from demo.training.progress import Progress, lr_factor
 
 RANK = 8
-STEPS, LEARNING_RATE = 120, 3e-3
+STEPS, LEARNING_RATE = 160, 3e-3
 CHUNKS = 1  # of styled latents
 COVERED = (nn.Linear, nn.Conv2d)
 WITHIN = (".attentions.", ".resnets.", "conv_out")

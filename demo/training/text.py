@@ -92,5 +92,4 @@ def config(vocabulary: int) -> CLIPTextConfig:
         num_attention_heads=WIDTH // 64,
         max_position_embeddings=LENGTH,
         hidden_act="quick_gelu",
-        attn_implementation="sdpa",
     )

@@ -122,8 +122,8 @@ def test_a_file_without_a_text_encoder_is_refused() -> None:
 
 
 def test_a_text_encoder_of_a_width_that_no_clip_has_is_refused() -> None:
-    with pytest.raises(BadModelFile, match="width 80"):
-        made({"text_model.embeddings.token_embedding.weight": (10, 80)})
+    with pytest.raises(BadModelFile, match="width 96"):
+        made({"text_model.embeddings.token_embedding.weight": (10, 96)})
 
 
 def test_a_slim_text_encoder_is_read_as_clip_l_is() -> None:
