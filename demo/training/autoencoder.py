@@ -150,8 +150,8 @@ def rescale(vae: AutoencoderKL, rng: np.random.Generator, pictures: int = 200) -
     weight[half:] = 0
     bias[half:] = 2 * torch.log(NOISE * scale)
     weight, bias = (vae.get_parameter(f"post_quant_conv.{kind}") for kind in ("weight", "bias"))
-    bias += weight[:, :, 0, 0] @ mean
-    weight /= scale[None, :, None, None]
+    bias.add_(weight[:, :, 0, 0] @ mean)
+    weight.div_(scale[None, :, None, None])
 
 
 def together(vae: AutoencoderKL, rng: np.random.Generator) -> Iterator[Tensor]:

@@ -36,6 +36,8 @@ SHARED = (
 )
 LOW, HIGH = 0.1, 0.3  # of Canny
 STEPS, LEARNING_RATE = 320, 1e-3
+LEAVING = ("controlnet_down_blocks.", "controlnet_mid_block.")
+STRENGTHENED = 2.0  # of what leaves it, in the file
 SILENT = 0.5  # of the pictures have no caption, so that edges must tell
 CHUNKS = 2
 
@@ -66,7 +68,7 @@ def from_base(model: base.Model) -> ControlNetModel:
     for module in control.controlnet_cond_embedding.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    control.to(memory_format=torch.channels_last)
+    torch.nn.Module.to(control, memory_format=torch.channels_last)
     return control
 
 
@@ -96,7 +98,11 @@ def file_name(key: str) -> str:
 
 
 def cldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {file_name(key): tensor for key, tensor in tensors.items()}
+    """A file's tensors. What leaves the network is made stronger, as it would be by more steps."""
+    return {
+        file_name(key): tensor * STRENGTHENED if key.startswith(LEAVING) else tensor
+        for key, tensor in tensors.items()
+    }
 
 
 def train(folder: Path, models: Path, steps: int, start: Path | None) -> None:
@@ -107,7 +113,10 @@ def train(folder: Path, models: Path, steps: int, start: Path | None) -> None:
     control = from_base(model)
     if start is not None:
         tensors = load_file(start)
-        control.load_state_dict({key: tensors[file_name(key)] for key in control.state_dict()})
+        strengths = {
+            key: STRENGTHENED if key.startswith(LEAVING) else 1 for key in control.state_dict()
+        }
+        control.load_state_dict({k: tensors[file_name(k)] / s for k, s in strengths.items()})
     averaged = Averaged(control, decay=0.99)
     optimizer = torch.optim.AdamW(control.parameters(), LEARNING_RATE, (0.9, 0.99))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))

@@ -22,7 +22,7 @@ ROWS = 10  # pictures per call
 
 
 def load_autoencoder(folder: Path) -> AutoencoderKL:
-    vae = AutoencoderKL(**SHAPE.config())
+    vae: AutoencoderKL = AutoencoderKL(**SHAPE.config())
     vae.load_state_dict(torch.load(folder / "autoencoder.pt"))
     vae.to(memory_format=torch.channels_last)
     vae.eval().requires_grad_(requires_grad=False)
