@@ -163,7 +163,8 @@ def in_process(models: Path, *, threads: int = 0) -> Iterator[InProcess]:
     finally:
         asyncio.run_coroutine_threadsafe(_end_tasks(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join()
+        loop.close()
 
 
 async def _end_tasks() -> None:
@@ -172,3 +173,4 @@ async def _end_tasks() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()

@@ -188,11 +188,11 @@ def hires_fix() -> Workflow:
     """Drawn small, enlarged as a latent, and drawn over."""
     enlarged = {"upscale_method": "bicubic", "width": 192, "height": 192, "crop": "disabled"}
     return {
-        **base("a large orange cross in the center on a blue background"),
+        **base("a large yellow star in the center on a purple background"),
         "4": empty(),
         "5": sampler(["4", 0], 42),
         "6": node("LatentUpscale", samples=["5", 0], **enlarged),
-        "7": sampler(["6", 0], 42, denoise=0.35),
+        "7": sampler(["6", 0], 42, denoise=0.3),
         "8": decode("7"),
         "9": save("8", "hires"),
     }

@@ -113,10 +113,10 @@ def train(folder: Path, models: Path, steps: int, start: Path | None) -> None:
     control = from_base(model)
     if start is not None:
         tensors = load_file(start)
-        strengths = {
-            key: STRENGTHENED if key.startswith(LEAVING) else 1 for key in control.state_dict()
-        }
-        control.load_state_dict({k: tensors[file_name(k)] / s for k, s in strengths.items()})
+        strengthened = {key: tensors[file_name(key)] for key in control.state_dict()}
+        control.load_state_dict(
+            {k: t / STRENGTHENED if k.startswith(LEAVING) else t for k, t in strengthened.items()}
+        )
     averaged = Averaged(control, decay=0.99)
     optimizer = torch.optim.AdamW(control.parameters(), LEARNING_RATE, (0.9, 0.99))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
