@@ -33,7 +33,11 @@ format: setup ## format, and fix what linters can
 	@$(python) -m ruff check --fix .
 	@$(python) -m ruff format .
 
-test: lint ## linters, types and the whole suite, on free ports
+clients/javascript/node_modules: clients/javascript/package-lock.json
+	@npm --prefix clients/javascript ci --silent
+	@touch $@
+
+test: lint clients/javascript/node_modules ## linters, types and the whole suite, on free ports
 	@$(python) -m pytest -m "not large and not faults"
 
 test-large: setup ## tests over models of several gigabytes, which it makes first

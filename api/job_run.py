@@ -67,6 +67,11 @@ class JobRun:
         self._work = loop.create_task(self._do(body, prepared), context=empty)
         self.ended = loop.create_task(self._whole(ExecuteRequest.read(body)), context=empty)
 
+    @property
+    def ending(self) -> bool:
+        """Whether there is nothing left to stop: it has ended, or is just being written so."""
+        return self._work.done()
+
     def cancel(self) -> None:
         """Ask it to end now. Harmless afterwards."""
         if self._work.cancel():

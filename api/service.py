@@ -101,7 +101,8 @@ class Service:
         self._background: set[asyncio.Task[Any]] = set()
         self._times = RunTimes()
         self._watch = JobWatch(stores.jobs, limits.watch_s)
-        self._leases = JobLeases(stores.database, secrets.token_hex(8), lease_s=limits.lease_s)
+        self.worker_id = secrets.token_hex(8)
+        self._leases = JobLeases(stores.database, self.worker_id, lease_s=limits.lease_s)
         self._worker = self._make_worker(JobRequests(stores.request_cipher))
         self._acceptance = self._make_acceptance(JobRequests(stores.request_cipher))
         self.webhooks = Webhooks(
@@ -118,6 +119,12 @@ class Service:
         await self.stores.database.open()
         for work in (self._worker.work(), self.webhooks.work(), self._sweep()):
             self._spawn(work)
+
+    def check(self) -> None:
+        """Raises what ended something that runs for as long as the service does."""
+        for task in self._background:
+            if task.done():
+                task.result()
 
     async def close(self) -> None:
         """Stop, and leave unfinished jobs to the next replica."""
@@ -365,9 +372,7 @@ class Service:
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run in the background, apart from whatever request is being served."""
         loop = asyncio.get_running_loop()
-        task = loop.create_task(work, context=contextvars.Context())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._background.add(loop.create_task(work, context=contextvars.Context()))
 
 
 def _log_end(record: JobRecord) -> None:

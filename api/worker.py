@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,6 +57,7 @@ class Worker:
         self._runs: dict[int, JobRun] = {}
         self._kept: deque[JobRun] = deque()  # ended ones, the oldest first
         self._taken = 0  # places: of running jobs, and of those about to
+        self._orphans: set[int] = set()
         self._wake = asyncio.Event()
         self._closing = False
         self._renewed_s = time.monotonic()
@@ -130,8 +131,10 @@ class Worker:
     async def _look(self) -> None:
         """What others did: cancel, take jobs over, die, put jobs in line."""
         self._forget_old()
-        if self._taken:
-            self._mind(await self._leases.held())
+        known = list(self._runs.values())  # what begins while the table is read is not in it
+        held = await self._leases.held()
+        self._mind(known, held)
+        await self._put_back(held)
         if time.monotonic() - self._renewed_s > self._leases.lease_s / RENEWALS:
             if self._taken:
                 await self._leases.renew()
@@ -139,9 +142,18 @@ class Worker:
             await self._take_up()
         self.waiting = await self._leases.queued()
 
-    def _mind(self, held: Mapping[int, tuple[int, bool]]) -> None:
-        for run in self._runs.values():
-            if run.ended.done():
+    async def _put_back(self, held: Mapping[int, tuple[int, bool]]) -> None:
+        """Jobs that are this replica's and do not run here, seen twice so that none just begins."""
+        running = {job_id for job_id, run in self._runs.items() if not run.ended.done()}
+        orphans = held.keys() - running
+        if again := orphans & self._orphans:
+            LOG.warning("%d jobs that nobody runs are back in line", len(again))
+            await self._leases.release(again)
+        self._orphans = orphans - again
+
+    def _mind(self, runs: Sequence[JobRun], held: Mapping[int, tuple[int, bool]]) -> None:
+        for run in runs:
+            if run.ending:
                 continue
             epoch, cancel_asked = held.get(run.record.id, (0, False))
             if epoch != run.record.epoch:
@@ -153,7 +165,7 @@ class Worker:
     def _mind_time(self) -> None:
         """Give up what this replica could not hold on to, before another takes it up."""
         if time.monotonic() - self._renewed_s > self._leases.lease_s:
-            self._mind({})
+            self._mind(list(self._runs.values()), {})
 
     async def _take_up(self) -> None:
         expired = await self._leases.take_up_expired()

@@ -1,6 +1,6 @@
 """Many jobs of several owners at once: is any lost, who waits for whom, what does it cost.
 
-Usage: python -m benchmarks.queue http://127.0.0.1:8000 KEY KEY ... [--jobs 500]
+Usage: python -m benchmarks.queue http://127.0.0.1:8000 KEY KEY ... [--jobs 500] [--processes ray::]
 
 Each key is of another owner (`python -m deployments.keys create --owner NAME`). The owners post
 their jobs one owner after the other, so that first come, first served would serve the last owner
@@ -66,11 +66,11 @@ def jobs_of(base: str, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def service_mib() -> float:
-    """What all of Ray's processes hold for themselves."""
+def service_mib(title: str) -> float:
+    """What the processes of that title hold for themselves."""
     total = 0
     for process in psutil.process_iter(["cmdline"]):
-        if "ray::" in " ".join(process.info["cmdline"] or ()):
+        if title in " ".join(process.info["cmdline"] or ()):
             try:
                 total += process.memory_full_info().uss
             except psutil.Error:
@@ -79,13 +79,13 @@ def service_mib() -> float:
 
 
 @contextmanager
-def memory_watched() -> Iterator[list[float]]:
+def memory_watched(title: str) -> Iterator[list[float]]:
     """MiB, every two seconds."""
-    seen, over = [service_mib()], threading.Event()
+    seen, over = [service_mib(title)], threading.Event()
 
     def look() -> None:
         while not over.wait(2.0):
-            seen.append(service_mib())
+            seen.append(service_mib(title))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -94,7 +94,7 @@ def memory_watched() -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
-        seen.append(service_mib())
+        seen.append(service_mib(title))
 
 
 def fairness(jobs: Mapping[str, list[dict[str, Any]]], all_posted: str) -> tuple[int, int, int]:
@@ -115,9 +115,10 @@ def main() -> None:
     parser.add_argument("base")
     parser.add_argument("keys", nargs="+")
     parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--processes", default="ray::", help="in the titles of the service's")
     given = parser.parse_args()
     each = given.jobs // len(given.keys)
-    with memory_watched() as mib:
+    with memory_watched(given.processes) as mib:
         began, posted = time.time(), {}
         for k, key in enumerate(given.keys):
             posted[key] = post_all(given.base, key, range(k * each, (k + 1) * each))

@@ -95,6 +95,10 @@ class Router:
             hosted=self._hosted,
         )
 
+    def check_health(self) -> None:
+        """Serve replaces the replica when this raises."""
+        self._service.check()
+
     async def execute(self, body: Mapping[str, Any], owner: str = LOCAL) -> dict[str, Any]:
         """What POST /api/v7/comfyui/execute answers, for callers with a Ray handle.
 

@@ -7,6 +7,7 @@ latter, so what a file says of it is cut. (ComfyUI comfy/lora.py, `model_lora_ke
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from diffusion.dit_keys import Piece, pieces
 from diffusion.dit_shapes import DitShape
@@ -46,7 +47,7 @@ class DitNames:
             short = name.removesuffix(".weight")
             found[flat(short)] = name
             found[flat(short.removesuffix(".0") if ".to_out." in short else short)] = name
-        for source in self._sources():
+        for source in self._sources:
             found[flat(source)] = f"{source}.weight"
             found[flat(f"{source}.bias")] = f"{source}.bias"
             found.update(_as_xlabs(source))
@@ -61,13 +62,14 @@ class DitNames:
         if name in self.names:
             return [Target(name)]
         own = set(self.names)
-        cut = self._sources().get(layer.removesuffix(FIRST_THREE), [])
+        cut = self._sources.get(layer.removesuffix(FIRST_THREE), [])
         return [
             Target(f"{piece.module}.{leaf}", piece)
             for piece in (cut[:3] if layer.endswith(FIRST_THREE) else cut)
             if f"{piece.module}.{leaf}" in own
         ]
 
+    @cached_property
     def _sources(self) -> dict[str, list[Piece]]:
         """Layers of the model's own file, cut as diffusers has them."""
         found: dict[str, list[Piece]] = {}

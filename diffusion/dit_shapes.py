@@ -113,7 +113,7 @@ def read_dit_shape(weights: Weights) -> DitShape | None:
 
 def _check(shape: DitShape, weights: Weights) -> None:
     head, unit = (HEAD, HEAD) if isinstance(shape, Sd3Shape) else (shape.head, 32)
-    if head % unit or shape.width % head:
+    if min(head, shape.width) <= 0 or head % unit or shape.width % head:
         raise weights.bad(problem=f"its transformer has width {shape.width} and heads of {head}")
 
 

@@ -52,12 +52,14 @@ class Guided:
         patches = (*self.running.at(float(sigma)), *self.patches)
         draws = self.running.draws()
         owners: list[int] = []
+        plain = len(names) == 2
         for place, name in enumerate(names):
+            own = self.running.of_negative_at(float(sigma)) if plain and name == "negative" else ()
             for prompt in self.prompts.get(name, ()) if name else ():
                 if prompt.applies(float(sigma)):
                     crop = x if prompt.box is None else prompt.box.crop(x)
                     images = self.running.images_at(float(sigma), negative=place == 1)
-                    row = Row(crop, sigma, prompt, self.sampling, patches, draws=draws)
+                    row = Row(crop, sigma, prompt, self.sampling, (*patches, *own), draws=draws)
                     rows.append(replace(row, images=images))
                     owners.append(place)
         answers = (yield from self._ask(rows)) if rows else []

@@ -1,6 +1,6 @@
 """Changes to how the network is run: which of a model's changes its rows carry, and when."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,11 +9,12 @@ from diffusion.block_changes import BLOCK_CHANGES, DOWNSCALE
 from diffusion.guidance_changes import row_patches
 from diffusion.image_prompts import IMAGE_CHANGES, JobImage, RowImage
 from diffusion.model_sampling import ModelSampling
+from diffusion.skip_layers import SKIP_OF_NEGATIVE, skipping
 from diffusion.step_caches import CACHE_CHANGES, EasyCache, start_easycache
 from diffusion.token_changes import TOKEN_CHANGES, Draws
 from graph.values import Change
 
-RUN_CHANGES = frozenset({*BLOCK_CHANGES, *TOKEN_CHANGES})
+RUN_CHANGES = frozenset({*BLOCK_CHANGES, *TOKEN_CHANGES, SKIP_OF_NEGATIVE})
 NETWORK_CHANGES = RUN_CHANGES | CACHE_CHANGES | IMAGE_CHANGES
 
 
@@ -29,8 +30,15 @@ class RunChanges:
 
     def at(self, sigma: float) -> tuple[Change, ...]:
         """Those that hold at a noise level."""
+        return tuple(c for c in self._holding(sigma) if c.kind != SKIP_OF_NEGATIVE)
+
+    def of_negative_at(self, sigma: float) -> tuple[Change, ...]:
+        """Those that hold beside them for the negative of plain guidance."""
+        return tuple(skipping(c) for c in self._holding(sigma) if c.kind == SKIP_OF_NEGATIVE)
+
+    def _holding(self, sigma: float) -> Iterator[Change]:
         pairs = zip(self.changes, self.spans, strict=True)
-        return tuple(change for change, (start, end) in pairs if end <= sigma <= start)
+        return (change for change, (start, end) in pairs if end <= sigma <= start)
 
     def images_at(self, sigma: float, *, negative: bool) -> tuple[RowImage, ...]:
         """The image prompts at a noise level, as prompts of one side go by them."""
@@ -61,7 +69,7 @@ def start_run_changes(
 
 
 def _span(change: Change, sampling: ModelSampling) -> tuple[float, float]:
-    if change.kind != DOWNSCALE:
+    if change.kind not in {DOWNSCALE, SKIP_OF_NEGATIVE}:
         return float("inf"), 0.0
     start, end = change["start_percent"], change["end_percent"]
     return sampling.percent_to_sigma(start), sampling.percent_to_sigma(end)

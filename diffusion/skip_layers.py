@@ -13,6 +13,7 @@ from graph.values import Change
 if TYPE_CHECKING:
     from diffusion.guidance_changes import After, Predicted
 
+SKIP_OF_NEGATIVE = "skip_negative_layers"  # a change to how the network is run
 SKIP_BLOCKS = "skip_blocks"  # a patch of rows; options: the numbers of blocks by their kind
 
 

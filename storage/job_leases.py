@@ -4,7 +4,7 @@ Each time a job is begun its epoch rises. Whatever a replica writes about a job 
 which it began it, so one that lost its lease, and does not know yet, changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,10 +82,13 @@ class JobLeases:
         async with self._database.writing() as connection:
             await connection.execute(sa.update(JOBS).where(self._mine()).values(self.columns()))
 
-    async def release(self) -> None:
-        """Put all that this replica runs back in line, for others."""
+    async def release(self, job_ids: Collection[int] | None = None) -> None:
+        """Put jobs of this replica back in line, for others: these, or all."""
+        these = self._mine()
+        if job_ids is not None:
+            these = sa.and_(these, JOBS.c.id.in_(job_ids))
         async with self._database.writing() as connection:
-            await connection.execute(sa.update(JOBS).where(self._mine()).values(_IN_LINE))
+            await connection.execute(sa.update(JOBS).where(these).values(_IN_LINE))
 
     async def take_up_expired(self) -> Expired:
         """Put jobs back in line whose replica is gone."""

@@ -17,7 +17,8 @@ MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "lora",
             r"[._]lora[._](up|down|mid|A|B|linear_layer)|hada_w[12]_|lokr_w[12]|\.oft_blocks$|"
-            r"\.dora_scale$|\.diff(_b)?$|\.set_weight$|\.[ab][12]\.weight$",
+            r"\.dora_scale$|\.diff(_b)?$|\.(set_weight|w_norm|b_norm)$|"
+            r"^(lora|lycoris)_.+\.[ab][12]\.weight$",
         ),
         ("controlnet", r"zero_convs\.0\.0\.weight$|controlnet_cond_embedding\.conv_in\."),
         ("controlnet", r"(^|\.)(controlnet_blocks|controlnet_down_blocks)\.0\."),

@@ -23,7 +23,7 @@ OTHER_FETCHES = (
     "/api/v3/dreambooth/fetch",
     "/api/v3/fetch",
 )
-ERRORS = (400, 401, 404, 413, 415, 429)
+ERRORS = (400, 401, 403, 404, 413, 415, 429)
 
 
 class Fetch(HostedRequest):

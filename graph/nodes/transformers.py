@@ -154,6 +154,33 @@ def guide_by_skipped_blocks(
     )
 
 
+@node(
+    "SkipLayerGuidanceDiTSimple",
+    runs_on=Stage.INLINE,
+    category="advanced/guidance",
+    experimental=True,
+)
+def weaken_negative_by_skipped_blocks(
+    *,
+    model: Model,
+    double_layers: Layers = "7, 8, 9",
+    single_layers: Layers = "7, 8, 9",
+    start_percent: When = 0.0,
+    end_percent: When = 1.0,
+) -> Model:
+    """Let the model make the negative without some of its blocks."""
+    double, single = _numbers(double_layers), _numbers(single_layers)
+    if not double and not single:
+        return model
+    return model.changed(
+        "skip_negative_layers",
+        double=double,
+        single=single,
+        start_percent=start_percent,
+        end_percent=end_percent,
+    )
+
+
 def _numbers(layers: str) -> tuple[int, ...]:
     """Every whole number in a text. (ComfyUI takes them from any text as well.)"""
     words = "".join(letter if letter.isdigit() else " " for letter in layers).split()

@@ -13,7 +13,9 @@ from api.access import Scope
 from api.app import create_app
 from api.hosted.fetching import FETCHES, OTHER_FETCHES
 from api.hosted.routes import FAMILIES
+from api.hosted.unserved import ALONE, ELSEWHERE
 from api.key_access import KeyAccess
+from api.metrics import ServiceMetrics
 from api.rates import Rates
 from api.service import Service
 from storage.keys import Keys, KeyTerms
@@ -66,9 +68,16 @@ async def keyed_site(site: Site, *, reading_rate: str = "") -> AsyncIterator[Key
         yield KeyedSite(site, app, keys, stack)
 
 
+@dataclass
+class _Unopened:
+    """As much of a service as routes are made from."""
+
+    metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
+
+
 def all_routes() -> list[tuple[str, str]]:
     """Method and path of every route there is."""
-    app = create_app(cast(Service, None), manage_service=False)
+    app = create_app(cast(Service, _Unopened()), manage_service=False)
     return sorted(
         (method, str(route.path))
         for route in iter_route_contexts(app.routes)
@@ -78,8 +87,9 @@ def all_routes() -> list[tuple[str, str]]:
 
 
 def keyed_routes() -> list[tuple[str, str]]:
-    """Those that let nobody in without a key."""
-    return [route for route in all_routes() if route not in PUBLIC]
+    """Those that let nobody in without a key; one that only says that it is not served may."""
+    unserved = {*(f"{folder}/{{rest:path}}" for folder in ELSEWHERE), *ALONE}
+    return [route for route in all_routes() if route not in PUBLIC and route[1] not in unserved]
 
 
 def translated_paths() -> list[str]:

@@ -16,13 +16,17 @@ from typing import Any
 import numpy as np
 import uvicorn
 
+from api.access import LocalAccess
 from api.app import create_app
+from api.key_access import KeyAccess
+from api.rates import Rates
 from api.runner import Prepared, RunningJob, progress_event
 from api.service import Limits, Service
 from deployments.config import RouterConfig
 from deployments.settings import Settings
 from deployments.stores import open_stores
 from graph.execution import NodeTiming
+from storage.keys import Keys
 from tests.fakes_runner import FakeRunner
 
 LIMITS = Limits(running=20, look_s=0.1, lease_s=6.0)
@@ -37,7 +41,7 @@ class WorkingRunner(FakeRunner):
         return Prepared(prompt=body["workflow"])
 
     async def run(self, prepared: Prepared, job: RunningJob) -> tuple[NodeTiming, ...]:
-        steps = prepared.prompt["steps"]
+        steps = prepared.prompt.get("steps", 15)
         for step in range(1, steps + 1):
             await asyncio.to_thread(hashlib.pbkdf2_hmac, "sha256", b"", b"", WORK)
             job.report(progress_event("3", step, steps))
@@ -48,7 +52,10 @@ class WorkingRunner(FakeRunner):
 def main(data_dir: str, allowed_host: str, port: int) -> None:
     settings = Settings(data_dir=Path(data_dir), allowed_hosts=allowed_host)
     service = Service(WorkingRunner(), open_stores(settings, RouterConfig()), LIMITS)
-    uvicorn.run(create_app(service), port=port, log_level="warning")
+    keys = Keys(service.stores.database)
+    with_keys = KeyAccess(keys, Rates(None), reading_rate=RouterConfig().reading_rate)
+    access = LocalAccess() if settings.auth == "off" else with_keys
+    uvicorn.run(create_app(service, access), port=port, log_level="warning")
 
 
 if __name__ == "__main__":

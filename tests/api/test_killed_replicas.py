@@ -1,5 +1,6 @@
 """kill -9 of a process that runs twenty jobs; another over the same database takes them up."""
 
+import os
 import subprocess
 import sys
 import time
@@ -26,7 +27,8 @@ def _replica(folder: Path, receiver: Receiver) -> Iterator[tuple[subprocess.Pope
     """A process and its URL."""
     port, host = free_port(), f"127.0.0.1:{receiver.port}"
     command = [sys.executable, "-m", "tests.api.replica_process", str(folder), host, str(port)]
-    with subprocess.Popen(command, cwd=ROOT) as process:
+    without_keys = {**os.environ, "COMFYRAY_AUTH": "off"}
+    with subprocess.Popen(command, cwd=ROOT, env=without_keys) as process:
         try:
             _wait_until_served(process, f"http://127.0.0.1:{port}")
             yield process, f"http://127.0.0.1:{port}"

@@ -284,7 +284,26 @@ def hosted_fetch(method: str, path: str) -> Check:
     return check
 
 
+async def counted(two: TwoOwners) -> None:
+    url = "/api/v6/processing/request_count"
+    his, hers = [(await one.get(url)).json()["processing_count"] for one in (two.bob, two.alice)]
+    assert his == 0
+    assert hers > 0
+
+
+async def delete_image(two: TwoOwners) -> None:
+    await hosted_fetch("POST", "/api/v3/delete_image")(two)
+    assert (await two.alice.get(f"{API}/fetch/{two.ended}")).is_success
+
+
 CHECKS: Mapping[Route, Check] = {
+    ("POST", "/api/v4/dreambooth/model_list"): only_his_own_lists,
+    ("GET", "/api/v6/processing/request_count"): counted,
+    ("POST", "/api/v6/processing/request_count"): counted,
+    ("POST", "/api/v3/system_load"): nothing_of_hers,
+    ("POST", "/api/v6/images/model_reload"): nothing_of_hers,
+    ("POST", "/api/v4/dreambooth/model_reload"): nothing_of_hers,
+    ("POST", "/api/v3/delete_image"): delete_image,
     **{("POST", path): translated for path in translated_paths()},
     **{
         (method, path): hosted_fetch(method, path)
@@ -298,6 +317,7 @@ CHECKS: Mapping[Route, Check] = {
     ("GET", f"{API}/events/{{job_id}}"): job_route("GET", API + "/events/{}"),
     ("GET", f"{API}/jobs"): jobs,
     ("DELETE", f"{API}/jobs/{{job_id}}"): delete,
+    ("GET", f"{API}/jobs/{{job_id}}/timeline.svg"): job_route("GET", API + "/jobs/{}/timeline.svg"),
     ("GET", f"{API}/jobs/{{job_id}}/deliveries"): job_route("GET", API + "/jobs/{}/deliveries"),
     ("POST", f"{API}/jobs/{{job_id}}/deliveries/{{event_id}}/replay"): job_route(
         "POST", API + "/jobs/{}/deliveries/1/replay"

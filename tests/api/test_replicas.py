@@ -53,6 +53,28 @@ async def test_a_job_begun_again_has_no_outputs_of_the_first_time(open_site: Ope
     assert early.status_code == 404
 
 
+async def test_jobs_that_begin_while_a_replica_looks_around_are_not_lost(
+    open_site: OpenSite,
+) -> None:
+    site: Site = await open_site(Limits(running=99, look_s=0.0))
+    ids = [await site.accepted({"name": str(k)}) for k in range(60)]
+    await site.ended(*ids)
+    assert site.runner.cancelled == []
+    assert len(site.runner.started) == 60
+
+
+async def test_a_job_of_this_replica_that_nobody_runs_is_begun_again(open_site: OpenSite) -> None:
+    site: Site = await open_site(QUICK)
+    worker = site.service.worker_id
+    record = JobRecord("local", status="running", epoch=1)
+    body = json.dumps({"workflow": {}}).encode()
+    sealed = site.service.stores.request_cipher.encrypt(body, f"job {record.id}")
+    lease = {"worker": worker, "lease_until": 1e12}
+    await site.service.stores.jobs.add(record, sealed, lease=lease)
+    await site.ended(record.id)
+    assert (await site.fetch(record.id))["status"] == "success"
+
+
 async def test_a_job_that_takes_replicas_down_fails_in_the_end(open_site: OpenSite) -> None:
     site: Site = await open_site(QUICK)
     record = JobRecord("local", status="running", epoch=9)

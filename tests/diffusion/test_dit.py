@@ -140,6 +140,14 @@ def test_an_incomplete_file_is_said_to_be(tmp_path: Path) -> None:
         find_dit(written(tmp_path, tensors))
 
 
+def test_shapes_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    tensors = stored(DEV, "reference")
+    for head in (0, 24):
+        tensors["double_blocks.0.img_attn.norm.query_norm.scale"] = torch.zeros(head)
+        with pytest.raises(BadModelFile, match=f"heads of {head}"):
+            find_dit(written(tmp_path, tensors))
+
+
 def row(dit: LoadedDit, seed: int, *, tokens: int = 5, guidance: float | None = 3.5) -> Row:
     embedding = Embedding(
         drawn(seed, 1, tokens, dit.shape.context_dim),

@@ -133,3 +133,23 @@ async def test_stable_diffusion_3_gives_the_latents_of_diffusers_pipeline(
     guider = Guider("cfg", model, prompts, (("cfg", 3.0),))
     output = await sampled(stage, guider, pipeline.scheduler.sigmas)
     assert torch.allclose(process_in(SD3_LATENT, output), expected, atol=1e-3)
+
+
+async def test_a_negative_may_lack_blocks(stage: SampleStage, tmp_path: Path) -> None:
+    """At a scale of 2: twice the positive less what is made of the negative without a block."""
+    save_file(reference_layout(drawn_module(SD3), SD3), tmp_path / FILE.name)
+    skipped = {"double": (1,), "single": (), "start_percent": 0.0, "end_percent": 1.0}
+    alone = Model(FILE).changed(
+        "skip_layer_guidance", **{**skipped, "scale": 1.0, "rescaling_scale": 0.0}
+    )
+    positive, negative = (condition(1),), (condition(3),)
+    sigmas = torch.tensor([1.0, 0.0])
+    prompts = (("positive", positive), ("negative", negative))
+    model = Model(FILE).changed("skip_negative_layers", **skipped)
+    guided = await sampled(stage, Guider("cfg", model, prompts, (("cfg", 2.0),)), sigmas)
+    plain = [
+        await sampled(stage, Guider("basic", m, (("positive", prompt),)), sigmas)
+        for m, prompt in ((Model(FILE), positive), (Model(FILE), negative), (alone, negative))
+    ]
+    without = 2 * plain[1] - plain[2]  # the negative as it is without the block
+    assert torch.allclose(guided, 2 * plain[0] - without, atol=1e-3)

@@ -1,0 +1,171 @@
+import { EventSourceParserStream } from "eventsource-parser/stream";
+
+import { JobFailedError } from "./errors.js";
+import { Http, pause } from "./http.js";
+import type { Answer, Inputs, Job, JobEvent, JobPage, Output, OutputEntry, Quote, Result, Workflow } from "./types.js";
+
+const API = "api/v7/comfyui";
+const LONGEST_WAIT_S = 30;
+const FINAL = new Set(["success", "failed", "cancelled"]);
+
+export interface ClientOptions {
+  key?: string;
+  fetch?: typeof globalThis.fetch;
+}
+
+/** What else a request may say, and who hears of the job. */
+export interface RunOptions {
+  onEvent?: (event: JobEvent) => void;
+  timeoutS?: number;
+  format?: "png" | "webp" | "jpeg";
+  quality?: number;
+  priority?: number;
+  webhook?: string;
+  track_id?: string;
+  metadata?: boolean;
+}
+
+/** A comfyray service. */
+export class Client {
+  private readonly http: Http;
+
+  constructor(url = "http://127.0.0.1:8000", options: ClientOptions = {}) {
+    this.http = new Http(url.replace(/\/*$/, "/"), options.key, options.fetch ?? globalThis.fetch);
+  }
+
+  /** Run a workflow and download what it saved. Throws RequestError, JobFailedError. */
+  async run(workflow: Workflow, inputs: Inputs = {}, options: RunOptions = {}): Promise<Result> {
+    const { onEvent, timeoutS, ...asked } = options;
+    const waitS = onEvent ? 0 : Math.min(timeoutS ?? LONGEST_WAIT_S, LONGEST_WAIT_S);
+    const job = await this.start(workflow, inputs, asked, waitS);
+    if (onEvent) for await (const event of this.events(job.id)) onEvent(event);
+    return this.result(await this.wait(job, timeoutS));
+  }
+
+  /** Start a job and do not wait for it. */
+  submit(workflow: Workflow, inputs: Inputs = {}, options: Omit<RunOptions, "onEvent" | "timeoutS"> = {}): Promise<Job> {
+    return this.start(workflow, inputs, options, 0);
+  }
+
+  /** How a job stands. */
+  async fetch(jobId: number): Promise<Job> {
+    return jobOf(await this.http.json<Answer>(`${API}/fetch/${jobId}`));
+  }
+
+  /** The job, ended. Throws when it has not ended in `timeoutS`; it goes on all the same. */
+  async wait(job: Job, timeoutS = Infinity): Promise<Job> {
+    const lastMs = Date.now() + 1000 * timeoutS;
+    while (job.status === "processing") {
+      if (Date.now() >= lastMs) throw new Error(`job ${job.id} has not ended in ${timeoutS} s`);
+      await pause(1000 * Math.min(Math.max((job.answer.eta ?? 0) / 4, 0.1), 2));
+      job = await this.fetch(job.id);
+    }
+    return job;
+  }
+
+  /** What an ended job saved. Throws JobFailedError. */
+  async result(job: Job): Promise<Result> {
+    if (job.status !== "success") throw new JobFailedError(job.answer);
+    const outputs = await Promise.all((job.answer.outputs ?? []).map((entry) => this.downloaded(entry)));
+    const pictures = outputs.filter((output) => output.type === "image" && !output.temporary);
+    return { id: job.id, outputs, pictures, answer: job.answer };
+  }
+
+  /** What happens in a job, to its end; with `preview`, pictures on their way come too. */
+  async *events(jobId: number, { preview = false } = {}): AsyncGenerator<JobEvent, void, undefined> {
+    let last = "";
+    for (;;) {
+      try {
+        const headers: Record<string, string> = last ? { "Last-Event-ID": last } : {};
+        const response = await this.http.send(`${API}/events/${jobId}?preview=${preview}`, { headers });
+        if (response.status === 204) return;
+        if (response.ok && response.body) {
+          for await (const event of parsed(response.body)) {
+            last = event.id || last;
+            yield event;
+            if (FINAL.has(event.type)) return;
+          }
+        }
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error; // cut off: it goes on after the last event
+      }
+      await this.fetch(jobId); // throws where the service is gone, or knows no such job
+      await pause(500);
+    }
+  }
+
+  /** Stop a job at its next step. */
+  async cancel(jobId: number): Promise<Job> {
+    return jobOf(await this.http.json<Answer>(`${API}/cancel/${jobId}`, {}));
+  }
+
+  /** Stop a job and remove all that is kept of it. */
+  async delete(jobId: number): Promise<void> {
+    await this.http.request(`${API}/jobs/${jobId}`, { method: "DELETE" });
+  }
+
+  /** Your jobs, newest first. */
+  jobs({ status, limit = 50, cursor = "" }: { status?: string; limit?: number; cursor?: string } = {}): Promise<JobPage> {
+    const asked = new URLSearchParams({ limit: String(limit), cursor, ...(status ? { status } : {}) });
+    return this.http.json(`${API}/jobs?${asked}`);
+  }
+
+  /** Send a picture; the name to give to a LoadImage node. */
+  async upload(file: Blob, name = "picture.png"): Promise<string> {
+    const body = new FormData();
+    body.append("image", file, file instanceof File ? file.name : name);
+    const response = await this.http.request("upload/image", { method: "POST", body });
+    const stored = (await response.json()) as { name: string; subfolder?: string };
+    return stored.subfolder ? `${stored.subfolder}/${stored.name}` : stored.name;
+  }
+
+  /** The parameters of a workflow, as JSON Schema. */
+  schema(workflow: Workflow): Promise<Record<string, unknown>> {
+    return this.http.json(`${API}/schema`, { workflow });
+  }
+
+  /** A workflow of the editor's format in API format. */
+  async convert(workflow: Workflow): Promise<Record<string, unknown>> {
+    const answer = await this.http.json<{ workflow: Record<string, unknown> }>(`${API}/convert`, { workflow });
+    return answer.workflow;
+  }
+
+  /** What a run would take, and what is missing for it, without running it. */
+  quote(workflow: Workflow, inputs: Inputs = {}): Promise<Quote> {
+    return this.http.json(`${API}/execute`, { workflow, inputs, dry_run: true });
+  }
+
+  /** One job, accepted once however often the request had to be sent. */
+  private async start(workflow: Workflow, inputs: Inputs, options: object, wait: number): Promise<Job> {
+    const body = { ...options, workflow, inputs: await this.sent(inputs), wait };
+    return jobOf(await this.http.json<Answer>(`${API}/execute`, body, { "Idempotency-Key": crypto.randomUUID() }));
+  }
+
+  private async sent(inputs: Inputs): Promise<Inputs> {
+    const pairs = Object.entries(inputs).map(async ([name, value]) => [name, value instanceof Blob ? await this.upload(value) : value]);
+    return Object.fromEntries(await Promise.all(pairs)) as Inputs;
+  }
+
+  private async downloaded(entry: OutputEntry): Promise<Output> {
+    const response = await this.http.request(entry.url);
+    return { ...entry, content: new Uint8Array(await response.arrayBuffer()) };
+  }
+}
+
+function jobOf(answer: Answer): Job {
+  return { id: answer.id, status: answer.status, answer };
+}
+
+async function* parsed(body: ReadableStream<Uint8Array>): AsyncGenerator<JobEvent, void, undefined> {
+  const text = new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>; // so it is, by another name
+  const events = body.pipeThrough(text).pipeThrough(new EventSourceParserStream());
+  const reader = events.getReader();
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      const { id = "", event, data } = next.value;
+      yield { id, type: event as JobEvent["type"], data: JSON.parse(data) as Record<string, unknown> };
+    }
+  } finally {
+    await reader.cancel();
+  }
+}

@@ -1,0 +1,102 @@
+// Against the running service at COMFYRAY_URL, and against a fetch of its own.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+
+import { Client, JobFailedError, RequestError, verifyWebhook } from "../dist/index.js";
+
+const url = process.env.COMFYRAY_URL;
+const hello = JSON.parse(await readFile(new URL("../../../examples/hello.json", import.meta.url), "utf8"));
+const PNG = [0x89, 0x50, 0x4e, 0x47];
+const served = { skip: url ? false : "COMFYRAY_URL is not set" };
+
+const answering = (answers, asked = []) =>
+  new Client("http://service.test", {
+    key: "secret",
+    fetch: async (target, init) => {
+      asked.push({ url: String(target), key: init.headers.get("Authorization"), ...init });
+      const [status, body, headers = {}] = answers.shift();
+      return new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers });
+    },
+  });
+
+test("a workflow gives its pictures", served, async () => {
+  const result = await new Client(url).run(hello);
+  assert.ok(result.pictures.length > 0);
+  assert.deepEqual([...result.pictures[0].content.slice(0, 4)], PNG);
+});
+
+test("every step is told, up to one end", served, async () => {
+  const types = [];
+  await new Client(url).run(hello, {}, { onEvent: (event) => types.push(event.type) });
+  assert.equal(types[0], "queued");
+  assert.equal(types.at(-1), "success");
+});
+
+test("a workflow that cannot run says why", served, async () => {
+  const wrong = { 1: { class_type: "NoSuchNode", inputs: {} } };
+  await assert.rejects(new Client(url).run(wrong), (error) => {
+    assert.ok(error instanceof RequestError);
+    assert.equal(error.status, 422);
+    assert.ok(error.errors.length > 0);
+    return true;
+  });
+});
+
+test("a picture that is sent can be used", served, async () => {
+  const client = new Client(url);
+  const { pictures } = await client.run(hello);
+  const workflow = {
+    1: { class_type: "LoadImage", inputs: { image: "" } },
+    2: { class_type: "SaveImage", inputs: { images: ["1", 0], filename_prefix: "again" } },
+  };
+  const again = await client.run(workflow, { "1.image": new Blob([pictures[0].content], { type: "image/png" }) });
+  assert.equal(again.pictures[0].width, pictures[0].width);
+});
+
+test("a busy service is asked again, for the same job", async () => {
+  const asked = [];
+  const done = { status: "success", id: 7, output: [], outputs: [] };
+  const client = answering([[503, { message: "full" }, { "Retry-After": "0" }], [200, done]], asked);
+  assert.equal((await client.run(hello)).id, 7);
+  const keys = asked.map((call) => call.headers.get("Idempotency-Key"));
+  assert.equal(keys.length, 2);
+  assert.equal(keys[0], keys[1]);
+});
+
+test("a job that failed throws what the service said", async () => {
+  const failed = { status: "failed", id: 7, message: "Node 3 failed", errors: [{ code: "node_failed" }], output: [] };
+  await assert.rejects(answering([[200, failed]]).run(hello), (error) => {
+    assert.ok(error instanceof JobFailedError);
+    assert.match(error.message, /Node 3 failed/);
+    return true;
+  });
+});
+
+test("the key stays with the service", async () => {
+  const asked = [];
+  const outputs = [{ node_id: "9", type: "image", url: "https://bucket.test/x.png?signature", filename: "x.png" }];
+  await answering([[200, { status: "success", id: 7, output: [], outputs }], [200, "bytes"]], asked).run(hello);
+  assert.deepEqual(asked.map((call) => call.key), ["Bearer secret", null]);
+});
+
+test("events go on after the last one when the stream was cut", async () => {
+  const asked = [];
+  const client = answering(
+    [
+      [200, 'id: 1\nevent: queued\ndata: {"queue_position": 0}\n\n'],
+      [200, { status: "processing", id: 7, output: [] }],
+      [200, 'id: 2\nevent: success\ndata: {"id": 7}\n\n'],
+    ],
+    asked,
+  );
+  const types = [];
+  for await (const event of client.events(7)) types.push(event.type);
+  assert.deepEqual(types, ["queued", "success"]);
+  assert.equal(asked.at(-1).headers.get("Last-Event-ID"), "1");
+});
+
+test("a webhook of somebody else is refused", () => {
+  const headers = { "webhook-id": "x", "webhook-timestamp": String(Math.floor(Date.now() / 1000)), "webhook-signature": "v1,AAAA" };
+  assert.throws(() => verifyWebhook("{}", headers, "whsec_" + Buffer.from("a secret of tests, long enough").toString("base64")));
+});

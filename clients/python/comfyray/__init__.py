@@ -1,0 +1,21 @@
+"""Run ComfyUI workflows on a comfyray service."""
+
+from comfyray.async_client import AsyncClient
+from comfyray.client import Client
+from comfyray.errors import ComfyrayError, JobFailedError, RequestError, UnreachableError
+from comfyray.results import Event, Job, Output, Result
+from comfyray.webhooks import verify_webhook
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ComfyrayError",
+    "Event",
+    "Job",
+    "JobFailedError",
+    "Output",
+    "RequestError",
+    "Result",
+    "UnreachableError",
+    "verify_webhook",
+]

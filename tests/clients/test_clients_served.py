@@ -1,0 +1,84 @@
+"""Both clients against the running service."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from comfyray import AsyncClient, Client, RequestError
+from comfyray.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+HELLO = ROOT / "examples" / "hello.json"
+JAVASCRIPT = ROOT / "clients" / "javascript"
+PNG = b"\x89PNG"
+pytestmark = pytest.mark.cluster
+
+
+def test_a_workflow_gives_its_pictures(server: str) -> None:
+    told: list[str] = []
+    with Client(server) as client:
+        result = client.run(HELLO, on_event=lambda event: told.append(event.type))
+        assert client.fetch(result.id).status == "success"
+        assert client.jobs(limit=1)["jobs"][0]["id"] == result.id
+    assert result.pictures[0].content.startswith(PNG)
+    assert (told[0], told[-1]) == ("queued", "success")
+
+
+async def test_the_same_by_await(server: str) -> None:
+    async with AsyncClient(server) as client:
+        job = await client.submit(json.loads(HELLO.read_text()))
+        result = await client.result(await client.wait(job, timeout_s=60))
+    assert result.pictures[0].content.startswith(PNG)
+
+
+def test_a_file_is_sent_and_used(server: str, tmp_path: Path) -> None:
+    workflow = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": ""}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+    }
+    with Client(server) as client:
+        (first, *_) = client.run(HELLO).pictures
+        (again,) = client.run(workflow, {"1.image": first.save(tmp_path)}).pictures
+    assert (again.width, again.height) == (first.width, first.height)
+
+
+def test_a_workflow_that_cannot_run_says_why(server: str) -> None:
+    with Client(server) as client, pytest.raises(RequestError) as caught:
+        client.run({"1": {"class_type": "NoSuchNode", "inputs": {}}})
+    assert caught.value.status == 422
+    assert caught.value.errors
+
+
+def test_the_command_saves_pictures(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--url", server, "run", str(HELLO), "-o", str(tmp_path)]) == 0
+    (path,) = capsys.readouterr().out.split()
+    assert Path(path).read_bytes().startswith(PNG)
+
+
+def test_the_command_says_what_is_wrong(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text('{"1": {"class_type": "NoSuchNode", "inputs": {}}}')
+    assert main(["--url", server, "run", str(wrong)]) == 1
+    assert "NoSuchNode" in capsys.readouterr().err
+
+
+def test_the_javascript_client_passes_its_own_tests(server: str) -> None:
+    npm = shutil.which("npm")
+    assert npm, "Node is needed for the JavaScript client"
+    ran = subprocess.run(
+        [npm, "test"],
+        cwd=JAVASCRIPT,
+        env={**os.environ, "COMFYRAY_URL": server},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "# skipped 0" in ran.stdout
