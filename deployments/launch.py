@@ -22,12 +22,15 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psutil
 
 from deployments.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+DEMO_CHECKPOINT = Path("checkpoints", "comfyray-demo.safetensors")
+DEMO_WORKFLOW = ROOT / "examples" / "text_to_image.json"
 FIRST_WORKFLOW = {  # needs no model
     "1": {
         "class_type": "EmptyImage",
@@ -181,23 +184,33 @@ def wait_until_served(child: subprocess.Popen[bytes], url: str) -> None:
     raise StartError(f"the application did not come up (exit status {child.wait()})")
 
 
-def first_request(url: str, auth: str = "off") -> str:
+def first_workflow(models: Path) -> Mapping[str, Any]:
+    """One that draws with the model that comes along, or without any where it is not there."""
+    if (models / DEMO_CHECKPOINT).is_file() and DEMO_WORKFLOW.is_file():
+        return dict(json.loads(DEMO_WORKFLOW.read_text()))
+    return FIRST_WORKFLOW
+
+
+def first_request(url: str, workflow: Mapping[str, Any], auth: str = "off") -> str:
     """The line to try."""
-    body = json.dumps({"workflow": FIRST_WORKFLOW})
+    body = json.dumps({"workflow": workflow})
     key = ' -H "X-API-Key: $COMFYRAY_KEY"' if auth == "on" else ""
     kind = "-H 'Content-Type: application/json'"
     return f"curl -s {url}/api/v7/comfyui/execute{key} {kind} -d '{body}'"
 
 
-def serve(command: list[str], environment: Mapping[str, str], url: str, auth: str = "off") -> int:
-    """Run the child until it ends or somebody wants it to; gives the exit status."""
+def serve(command: list[str], environment: Mapping[str, str], url: str, line: str) -> int:
+    """Run the child until it ends or somebody wants it to; gives the exit status.
+
+    `line` is printed once it serves.
+    """
     adopt_orphans()
     child = subprocess.Popen(  # its own session: a terminal's Ctrl-C reaches this process alone
         command, env=environment, stdout=subprocess.PIPE, start_new_session=True
     )
     try:
         wait_until_served(child, url)
-        say(first_request(url, auth))
+        say(line)
         child.wait()
     except Interrupted:
         say("shutting down (once more: at once) ...")
@@ -243,12 +256,12 @@ def main() -> int:
     host = f"[{given.host}]" if ":" in given.host else given.host
     try:
         check_address(given.host, given.port, settings.auth)
-        environment = ray_environment(os.environ, ray_token(settings.data_dir))
+        url = f"http://{host}:{given.port}"
         return serve(
             [sys.executable, "-m", "deployments.local_ray", *options],
-            environment,
-            f"http://{host}:{given.port}",
-            settings.auth,
+            ray_environment(os.environ, ray_token(settings.data_dir)),
+            url,
+            first_request(url, first_workflow(settings.models_dir), settings.auth),
         )
     except StartError as error:
         print(f"comfyray: {error}", file=sys.stderr)

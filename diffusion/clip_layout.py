@@ -27,6 +27,7 @@ PREFIXES = (
     "",
 )
 BY_WIDTH: Mapping[int, PartName] = {768: "l", 1024: "h", 1280: "g"}
+HEAD_WIDTH = 64
 
 # The token table's name tells the layout: transformers', that without its outer name, OpenCLIP's.
 TRANSFORMERS = "text_model.embeddings.token_embedding.weight"
@@ -61,10 +62,20 @@ def find_parts(weights: Weights) -> dict[PartName, Weights]:
         if table is None:
             continue
         width = part.shape(table)[-1]
-        if width not in BY_WIDTH:
+        name = _kind(width)
+        if name is None:
             raise weights.bad(problem=f"its text encoder has width {width}, which no CLIP has")
-        found.setdefault(BY_WIDTH[width], part)
+        found.setdefault(name, part)
     return found
+
+
+def is_slim(width: int) -> bool:
+    """Whether a CLIP is narrower than those in public models; such a one is read as CLIP-L is."""
+    return width < min(BY_WIDTH) and width % HEAD_WIDTH == 0
+
+
+def _kind(width: int) -> PartName | None:
+    return "l" if is_slim(width) else BY_WIDTH.get(width)
 
 
 def _table(part: Weights) -> str | None:
@@ -92,9 +103,9 @@ def read_config(part: Weights) -> dict[str, Any]:
             "projection_dim": width,
             "intermediate_size": part.shape(layer + inner)[0],
             "num_hidden_layers": len({_index(key, layer) for key in part if key.startswith(layer)}),
-            "num_attention_heads": width // 64,
+            "num_attention_heads": width // HEAD_WIDTH,
             "max_position_embeddings": part.shape(positions)[0],
-            "hidden_act": "quick_gelu" if BY_WIDTH[width] == "l" else "gelu",
+            "hidden_act": "quick_gelu" if _kind(width) == "l" else "gelu",
             "eos_token_id": END,
             "attn_implementation": "sdpa",
         }

@@ -11,9 +11,9 @@ from diffusion.dit import LoadedDit, find_dit, flow_of, load_dit
 from diffusion.dit_denoiser import DitDenoiser
 from diffusion.float8 import FLOAT8
 from diffusion.unet import (
-    FAMILIES,
     LoadedUnet,
     Parameterization,
+    family_of,
     find_unet,
     load_unet,
     read_parameterization,
@@ -70,7 +70,7 @@ def parameterization_of(weights: Weights) -> Parameterization:
     if found is not None:
         return flow_of(found[1])
     part, shape = find_unet(weights)
-    family = FAMILIES.get((shape.context_dim, shape.y_dim), "sd15")
+    family = family_of(shape) or "sd15"
     return read_parameterization(weights, part, shape, family)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from diffusion.architecture import UnetShape, diffusers_keys, read_shape
+from diffusion.clip_layout import is_slim
 from diffusion.filling import copied, fill
 from diffusion.weights import Weights
 
@@ -93,6 +94,16 @@ class LoadedUnet:
         return self.shape.in_channels
 
 
+def family_of(shape: UnetShape) -> Family | None:
+    """What reads the same text in the same way. A slim relative of SD 1.x is known by its layers.
+
+    Of all families SD 1.x alone takes no vector and projects with convolutions.
+    """
+    if shape.y_dim is None and not shape.linear and is_slim(shape.context_dim):
+        return "sd15"
+    return FAMILIES.get((shape.context_dim, shape.y_dim))
+
+
 def load_unet(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> LoadedUnet:
     """The U-Net of a checkpoint, or of a file that holds only a U-Net.
 
@@ -100,7 +111,7 @@ def load_unet(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> 
         BadModelFile: there is none in it, or one of a kind that is not known.
     """
     part, shape = find_unet(weights)
-    family = FAMILIES.get((shape.context_dim, shape.y_dim))
+    family = family_of(shape)
     if family is None:
         found = f"text of width {shape.context_dim} and a vector of width {shape.y_dim}"
         raise weights.bad(problem=f"its U-Net takes {found}, which no known family does")

@@ -158,7 +158,7 @@ def _keys(weights: Weights, shape: VaeShape) -> dict[str, str]:
     """diffusers' key -> the key in `weights`."""
     if _is_diffusers(weights):
         return {_modern(key): key for key in weights}
-    names = dict(_module_names(len(shape.channels)))
+    names = dict(module_names(len(shape.channels)))
     found = {}
     for key in weights:
         start = key
@@ -177,7 +177,7 @@ def _modern(key: str) -> str:
     )
 
 
-def _module_names(levels: int) -> Iterator[tuple[str, str]]:
+def module_names(levels: int) -> Iterator[tuple[str, str]]:
     """LDM's name of a module and diffusers' name of it, whose decoder counts from the bottom."""
     for side in ("encoder", "decoder"):
         for ldm, diffusers in MID.items():

@@ -83,7 +83,7 @@ import os, signal, sys
 from deployments import launch
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, launch.interrupt)
-sys.exit(launch.serve([sys.executable, "-c", sys.argv[1]], dict(os.environ), "http://127.0.0.1:9"))
+sys.exit(launch.serve([sys.executable, "-c", sys.argv[1]], os.environ, "http://127.0.0.1:9", ""))
 """
 
 
@@ -106,8 +106,11 @@ def test_a_signal_ends_all_that_was_started_and_nothing_else(number: signal.Sign
 
 
 @pytest.mark.cluster
-def test_the_line_that_is_printed_when_ready_draws_a_picture(server: str) -> None:
-    url, *_, body = shlex.split(launch.first_request(server))[2:]
+def test_the_line_that_is_printed_when_ready_draws_a_picture(
+    server: str, parity_models: Path
+) -> None:
+    line = launch.first_request(server, launch.first_workflow(parity_models))
+    url, *_, body = shlex.split(line)[2:]
     answer = httpx.post(url, content=body, headers={"Content-Type": "application/json"}, timeout=90)
     while answer.json()["status"] == "processing":
         answer = httpx.get(answer.json()["fetch_result"], timeout=90)

@@ -125,5 +125,23 @@ def test_a_file_without_a_text_encoder_is_refused() -> None:
 
 
 def test_a_text_encoder_of_a_width_that_no_clip_has_is_refused() -> None:
-    with pytest.raises(BadModelFile, match="width 64"):
-        made({"text_model.embeddings.token_embedding.weight": (10, 64)})
+    with pytest.raises(BadModelFile, match="width 96"):
+        made({"text_model.embeddings.token_embedding.weight": (10, 96)})
+
+
+def test_a_slim_text_encoder_is_read_as_clip_l_is() -> None:
+    layer = "text_model.encoder.layers.0."
+    square = {f"{layer}self_attn.{c}_proj": (128, 128) for c in ("q", "k", "v", "out")}
+    matrices = {**square, f"{layer}mlp.fc1": (256, 128), f"{layer}mlp.fc2": (128, 256)}
+    norms = [f"{layer}layer_norm1", f"{layer}layer_norm2", "text_model.final_layer_norm"]
+    shapes = {
+        "text_model.embeddings.token_embedding.weight": (49408, 128),
+        "text_model.embeddings.position_embedding.weight": (77, 128),
+        **{f"{name}.weight": shape for name, shape in matrices.items()},
+        **{f"{name}.bias": shape[:1] for name, shape in matrices.items()},
+        **{f"{name}.{kind}": (128,) for name in norms for kind in ("weight", "bias")},
+    }
+    slim = made({f"cond_stage_model.transformer.{key}": shape for key, shape in shapes.items()})
+    (encoded,) = slim.encode([Prompt("a fox")])
+    assert [part.name for part in slim.parts] == ["l"]
+    assert encoded.tokens.shape == (1, 77, 128)

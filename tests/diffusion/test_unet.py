@@ -141,6 +141,13 @@ def test_a_file_without_a_unet_is_refused_with_what_was_found(tmp_path: Path) ->
         loaded(tmp_path, {"double_blocks.0.img_attn.qkv.weight": torch.zeros(3)})
 
 
+def test_a_unet_for_narrower_text_is_a_slim_relative_of_sd15(tmp_path: Path) -> None:
+    tensors = prefixed(LDM, filled(SHAPES["sd15_slim_inpaint"]))
+    for key in [key for key in tensors if "attn2.to_k" in key or "attn2.to_v" in key]:
+        tensors[key] = torch.zeros(tensors[key].shape[0], 128)
+    assert loaded(tmp_path, tensors).family == "sd15"
+
+
 def test_a_unet_of_no_known_family_is_refused(tmp_path: Path) -> None:
     tensors = filled(SHAPES["sd15_slim_inpaint"])
     for key in [key for key in tensors if "attn2.to_k" in key or "attn2.to_v" in key]:

@@ -1,0 +1,120 @@
+"""The model that comes along, through the served stages: what its pictures show."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo.client import Drawing
+from demo.evaluate import drawn_by, scores, text_to_image
+from demo.in_process import in_process
+from demo.judge import judge
+from demo.measures import darkness, edge_agreement, edges, strokes
+from demo.scenes import Background, Scene
+from demo.workflows import HOLE, SCENE, STAR, WORKFLOWS, Workflow, inputs
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZES = {"outpaint": (128, 192), "hires_fix": (192, 192), "upscale": (256, 256)}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Drawing]:
+    """The served stages over the models of the repository, with the examples' pictures."""
+    with in_process(ROOT / "models") as running:
+        for name, picture in inputs().items():
+            running.upload(picture, name)
+        yield running
+
+
+def together(service: Drawing, workflows: list[Workflow]) -> list[Any]:
+    with ThreadPoolExecutor(8) as pool:
+        return [pictures[0] for pictures in pool.map(service.draw, workflows)]
+
+
+def test_every_example_draws(service: Drawing) -> None:
+    for name, picture in zip(
+        WORKFLOWS, together(service, [made() for made in WORKFLOWS.values()]), strict=True
+    ):
+        assert (name, picture.shape[:2]) == (name, SIZES.get(name, (128, 128)))
+
+
+def test_examples_of_the_editor_draw_the_same(service: Drawing) -> None:
+    documents = [
+        json.loads((ROOT / "examples" / f"{name}.ui.json").read_text()) for name in WORKFLOWS
+    ]
+    workflows = [made() for made in WORKFLOWS.values()]
+    pictures = together(service, [*documents, *workflows])
+    for ours, theirs in zip(pictures[: len(documents)], pictures[len(documents) :], strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_the_first_example_shows_what_it_asks_for(service: Drawing) -> None:
+    seen = judge(service.draw(WORKFLOWS["text_to_image"]())[0])
+    assert (seen.color, seen.shape, seen.background) == ("red", "circle", Background("blue"))
+
+
+def test_pictures_show_what_captions_ask_for(service: Drawing) -> None:
+    scenes = [
+        Scene("square", "green", Background("yellow"), place="left", size="large"),
+        Scene("star", "yellow", Background("purple"), size="large"),
+        Scene("triangle", "blue", Background("white"), place="top"),
+        Scene("ring", "red", Background("white"), place="right", size="large"),
+        Scene("cross", "white", Background("black")),
+        Scene("circle", "purple", Background("cyan"), count=2, place="row"),
+        Scene("square", "red", Background("white"), count=3, place="column"),
+        Scene("circle", "orange", Background("blue"), place="bottom"),
+    ]
+    found = scores(scenes, drawn_by(service, scenes))
+    assert found["color"] >= 7 / 8
+    assert found["shape"] >= 6 / 8
+    assert found["background"] >= 6 / 8
+    assert found["count"] >= 6 / 8
+    assert found["place"] >= 6 / 8
+
+
+def test_a_controlnet_makes_edges_agree(service: Drawing) -> None:
+    given = edges(inputs()[STAR])
+    controlled = WORKFLOWS["canny_controlnet"]()
+    seeds = (1, 2, 3, 4)
+    prompt = str(controlled["2"]["inputs"]["text"])
+    free = [text_to_image(prompt, seed) for seed in seeds]
+    bound = [
+        {**controlled, "9": {**controlled["9"], "inputs": controlled["9"]["inputs"] | {"seed": s}}}
+        for s in seeds
+    ]
+    f1 = [edge_agreement(edges(p), given) for p in together(service, [*bound, *free])]
+    assert np.mean(f1[:4]) >= 2 * np.mean(f1[4:])
+
+
+def test_inpainting_changes_what_is_masked_and_nothing_else(service: Drawing) -> None:
+    before = inputs()[SCENE].astype(int)
+    after = service.draw(WORKFLOWS["inpaint"]())[0].astype(int)
+    outside = np.ones(before.shape[:2], dtype=bool)
+    outside[HOLE] = False
+    assert np.abs(after - before)[outside].max() <= 2
+    assert np.abs(after - before)[HOLE].mean() > 5
+
+
+@pytest.mark.parametrize(("style", "statistic"), [("night", darkness), ("crayon", strokes)])
+def test_a_lora_changes_the_style_by_its_strength(
+    service: Drawing, style: str, statistic: Any
+) -> None:
+    workflow = WORKFLOWS["lora"]()
+    changes = [
+        {"lora_name": f"comfyray-demo-{style}.safetensors", "strength_model": strength}
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    pictures = together(
+        service,
+        [
+            {**workflow, "4": {**workflow["4"], "inputs": workflow["4"]["inputs"] | change}}
+            for change in changes
+        ],
+    )
+    values = [statistic(picture) for picture in pictures]
+    assert values[0] < values[1] < values[2]
