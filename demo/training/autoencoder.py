@@ -20,7 +20,7 @@ from torch.nn import functional
 from demo.drawing import SIDE, Picture, draw
 from demo.scenes import random_scene
 from demo.styles import STYLES
-from demo.training.progress import Averaged, Progress, lr_factor
+from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
 from diffusion.unet import SD15_LATENT
 from diffusion.vae import VaeShape
 
@@ -207,7 +207,7 @@ def train(folder: Path, seed: int, start: Path | None) -> None:
     rng = np.random.default_rng(seed)
     vae = AutoencoderKL(**SHAPE.config())
     prepare(vae)
-    vae.to(memory_format=torch.channels_last)
+    lay_channels_last(vae)
     part = folder / "autoencoder_part.pt"
     if start is None:
         progress = Progress(folder / "autoencoder.log", STEPS)

@@ -20,7 +20,7 @@ from torch.nn import functional
 from demo.captions import caption
 from demo.scenes import Scene
 from demo.training.latents import path_of, scenes_of
-from demo.training.progress import Averaged, Progress, lr_factor
+from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
 from demo.training.text import WIDTH, CaptionEncoder
 from diffusion.architecture import Level, UnetShape
 from diffusion.tokenizer import ClipTokenizer
@@ -60,7 +60,7 @@ class Model(nn.Module):
         super().__init__()
         self.text = CaptionEncoder(ClipTokenizer())
         self.unet = UNet2DConditionModel(**SHAPE.config())
-        self.unet.to(memory_format=torch.channels_last)
+        lay_channels_last(self.unet)
 
 
 @dataclass(frozen=True, eq=False)

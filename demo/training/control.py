@@ -17,7 +17,7 @@ from demo.training import base
 from demo.training.adapter_data import Batch, batches
 from demo.training.export import MODELS, load_base, renamed, write
 from demo.training.latents import pixels_of, scenes_of
-from demo.training.progress import Averaged, Progress, lr_factor
+from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
 from diffusion.architecture import module_names
 from diffusion.controlnet import skip_widths
 from preprocessors.canny import canny
@@ -68,7 +68,7 @@ def from_base(model: base.Model) -> ControlNetModel:
     for module in control.controlnet_cond_embedding.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    torch.nn.Module.to(control, memory_format=torch.channels_last)
+    lay_channels_last(control)
     return control
 
 

@@ -15,6 +15,7 @@ from demo.drawing import draw
 from demo.scenes import Scene, random_scene
 from demo.styles import STYLES, StyleName
 from demo.training.autoencoder import SHAPE, as_pixels
+from demo.training.progress import lay_channels_last
 from diffusion.unet import SD15_LATENT
 
 CHUNK, CHUNKS = 500, 32
@@ -24,7 +25,7 @@ ROWS = 10  # pictures per call
 def load_autoencoder(folder: Path) -> AutoencoderKL:
     vae: AutoencoderKL = AutoencoderKL(**SHAPE.config())
     vae.load_state_dict(torch.load(folder / "autoencoder.pt"))
-    vae.to(memory_format=torch.channels_last)
+    lay_channels_last(vae)
     vae.eval().requires_grad_(requires_grad=False)
     return vae
 

@@ -19,6 +19,13 @@ def lr_factor(step: int, steps: int, *, least: float = 0.01) -> float:
     )
 
 
+def lay_channels_last(module: nn.Module) -> None:
+    """Keep kernels the way convolutions on a CPU are fastest with."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 class Averaged:
     """An exponential moving average of a module's weights, which follows fast at first."""
 
