@@ -124,7 +124,7 @@ class RunningService:
         return int(answer.json()["id"])
 
     def post_all(self, workflows: dict[str, dict[str, Any]]) -> list[int]:
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(20) as pool:
             return list(pool.map(lambda pair: self.post(pair[1], pair[0]), workflows.items()))
 
     def states(self, job_ids: list[int]) -> list[str]:
