@@ -41,7 +41,7 @@ class WorkingRunner(FakeRunner):
         return Prepared(prompt=body["workflow"])
 
     async def run(self, prepared: Prepared, job: RunningJob) -> tuple[NodeTiming, ...]:
-        steps = prepared.prompt.get("steps", 15)
+        steps = prepared.prompt.get("steps", 5)
         for step in range(1, steps + 1):
             await asyncio.to_thread(hashlib.pbkdf2_hmac, "sha256", b"", b"", WORK)
             job.report(progress_event("3", step, steps))
