@@ -77,5 +77,5 @@ def create_app(
     for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
         app.include_router(module.router, prefix="/api", include_in_schema=False)
     add_error_handlers(app)
-    app.add_middleware(HttpMetrics, registry=service.metrics.registry)
+    app.add_middleware(HttpMetrics, answered=service.metrics.answered)
     return app

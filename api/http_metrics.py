@@ -1,33 +1,20 @@
-"""Counts of HTTP requests, by route and status."""
+"""Counts HTTP requests as they are answered."""
 
 import time
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from typing import Any, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.metrics import SECONDS
+Answered: TypeAlias = Callable[[str, str, int, float], None]  # method, route, status, seconds
 
 
 class HttpMetrics:
-    """Middleware that counts; `took` is up to the first byte, as a stream of events has no end."""
+    """Middleware that tells of each answer's first byte, as a stream of events has no end."""
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+    def __init__(self, app: ASGIApp, answered: Answered) -> None:
         self._app = app
-        self._requests = Counter(
-            "comfyray_http_requests",
-            "HTTP requests.",
-            ["method", "route", "status"],
-            registry=registry,
-        )
-        self._took_s = Histogram(
-            "comfyray_http_seconds",
-            "From a request to the first byte of its answer.",
-            ["route"],
-            registry=registry,
-            buckets=SECONDS,
-        )
+        self._answered = answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,8 +25,8 @@ class HttpMetrics:
         async def counted(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("route"), "path", "none")  # never the path as it came
-                self._requests.labels(scope["method"], route, message["status"]).inc()
-                self._took_s.labels(route).observe(time.perf_counter() - began)
+                took_s = time.perf_counter() - began
+                self._answered(scope["method"], route, message["status"], took_s)
             await send(message)
 
         await self._app(scope, receive, counted)

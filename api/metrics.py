@@ -76,7 +76,25 @@ class ServiceMetrics:
             "How long the oldest webhook that is still to be delivered has waited.",
             registry=self.registry,
         )
+        self._requests = Counter(
+            "comfyray_http_requests",
+            "HTTP requests.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self._request_s = Histogram(
+            "comfyray_http_seconds",
+            "From a request to the first byte of its answer.",
+            ["route"],
+            registry=self.registry,
+            buckets=SECONDS,
+        )
         self._ask: AskStages | None = None
+
+    def answered(self, method: str, route: str, status: int, took_s: float) -> None:
+        """Count an HTTP request whose answer began after `took_s`."""
+        self._requests.labels(method, route, status).inc()
+        self._request_s.labels(route).observe(took_s)
 
     def watch(self, queue: Places) -> None:
         """Read the queue whenever somebody asks for the figures."""

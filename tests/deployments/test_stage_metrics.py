@@ -7,11 +7,9 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.http_metrics import HttpMetrics
 from api.metrics import ServiceMetrics
 from api.stage_figures import StageFigures
 from deployments.clients import JobStages, JobWork, StageClients
@@ -124,7 +122,6 @@ def test_the_dashboard_asks_for_figures_that_there_are() -> None:
     }
     metrics = ServiceMetrics()
     StageCalls(metrics.registry)
-    HttpMetrics(FastAPI(), metrics.registry)
     known = {
         family.name
         for registry in (metrics.registry, _replica().registry)
