@@ -43,6 +43,7 @@ class Sampler:
         from diffusion.lora import Loras  # noqa: PLC0415 - see deployments/site.py
         from diffusion.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.sample_stage import SampleStage  # noqa: PLC0415
+        from diffusion.unet import import_networks  # noqa: PLC0415
 
         place = site.placement()
         open_weights = site.opener()
@@ -68,6 +69,7 @@ class Sampler:
             lambda node_id, report: NodeSampling(self._stage, functions, node_id, report),
             metrics,
         )
+        self._importing = asyncio.get_running_loop().run_in_executor(None, import_networks)
         if base:
             self._warming = asyncio.get_running_loop().create_task(
                 self._stage.warm(Model(site.find(base)))

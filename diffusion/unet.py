@@ -104,6 +104,11 @@ def family_of(shape: UnetShape) -> Family | None:
     return FAMILIES.get((shape.context_dim, shape.y_dim))
 
 
+def import_networks() -> None:
+    """Import what the first model would: many seconds, which a replica spends as it starts."""
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel  # noqa: F401, PLC0415
+
+
 def load_unet(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> LoadedUnet:
     """The U-Net of a checkpoint, or of a file that holds only a U-Net.
 
