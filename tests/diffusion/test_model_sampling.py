@@ -35,7 +35,7 @@ MODELS: dict[str, ModelSampling] = {
     "cosmos": continuous_edm("cosmos_rflow", sigma_max=80.0),
 }
 EXACT = [name for name in MODELS if name != "cascade"]
-EXPONENTIAL = {"v_edm", "continuous_v"}  # by torch.exp, whose last bit AVX2 and AVX-512 set apart
+EXPONENTIAL = {"v_edm", "continuous_v"}  # by torch.exp; its last bit differs between machines
 
 
 def same(ours: Tensor, name: str, tolerance: float = 1e-6) -> None:

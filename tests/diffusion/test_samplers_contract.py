@@ -56,7 +56,7 @@ def test_a_sampler_ends_where_comfyui_s_ends(k: int) -> None:
     model, name, options, _ = CASES[k]
     count = int(RECORDED["sigmas"][k, 0])
     x, x0 = sample(model, name, options, torch.tensor(RECORDED["sigmas"][k, 1 : 1 + count]))
-    # Recorded with AVX2; the rounding of AVX-512 grows to 6e-5 in some.
+    # Recorded on another machine; its rounding grows to 6e-5 in some.
     torch.testing.assert_close(x, torch.tensor(RECORDED["x"][k]), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(x0, torch.tensor(RECORDED["x0"][k]), rtol=1e-4, atol=1e-4)
 

@@ -54,7 +54,7 @@ def made(shapes: Shapes) -> TextEncoder:
 TOKENIZERS = Tokenizers(ClipTokenizer(), t5=ClipTokenizer)
 
 
-ROUNDING = 5e-4  # of up to 32 layers; recorded with AVX2, other processors add differently
+ROUNDING = 5e-4  # of up to 32 layers; recorded on another machine
 
 
 @pytest.fixture(scope="module")
