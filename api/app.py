@@ -5,26 +5,20 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import (
-    account,
-    admin,
-    deliveries,
-    execute,
-    files,
-    health,
-    jobs,
-    model_uploads,
-    models,
-    nodes,
-    workflows,
-)
-from api.access import Access, LocalAccess
+from api import files, nodes, workflows
 from api.context import Context
 from api.errors import add_error_handlers
+from api.figures import health
+from api.figures.http_metrics import HttpMetrics
 from api.hosted import fetching, routes, site_routes, unserved
 from api.hosted.options import HostedOptions
-from api.http_metrics import HttpMetrics
-from api.service import Service
+from api.jobs import deliveries, execute
+from api.jobs import routes as jobs
+from api.jobs.service import Service
+from api.keys import account, admin
+from api.keys.access import Access, LocalAccess
+from api.models import routes as models
+from api.models import uploads as model_uploads
 
 MOST_BODY_BYTES = 64 * 2**20
 DESCRIPTION = "ComfyUI workflows over REST. Post a workflow, get ComfyUI's pictures."

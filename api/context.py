@@ -10,10 +10,10 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
-from api.access import Access, Caller, Scope
 from api.bodies import JsonBody, KeyBody
-from api.service import Service
-from storage.jobs import MissingJobError
+from api.jobs.service import Service
+from api.keys.access import Access, Caller, Scope
+from storage.jobs.records import MissingJobError
 
 LONGEST_ID = 16  # digits of 2**53
 MOST_KEY_BODY_BYTES = 64 * 1024  # where a body is read for nothing but the key in it

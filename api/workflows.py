@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.answers import API
 from api.context import InContext, ReadingCall
 from api.documentation import errors, json_body
+from api.jobs.answers import API
 from api.json_response import JsonResponse
 
 WORKFLOW = {

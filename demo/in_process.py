@@ -34,7 +34,7 @@ from graph.prompt import Source
 from graph.validation import Library, Uploads, validate
 from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow
-from storage.model_library import ModelLibrary
+from storage.models.library import ModelLibrary
 
 OWNER = "local"
 CACHE_BYTES = 2**28

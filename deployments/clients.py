@@ -16,8 +16,8 @@ from ray.exceptions import (
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from api.runner import RunningJob
-from api.stage_figures import StageFigures
+from api.figures.stage_figures import StageFigures
+from api.jobs.runner import RunningJob
 from deployments.transport import load, to_numpy
 from graph.cache import Handle, ResultLostError
 from graph.errors import ServiceError

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from api.webhooks import DELAYS_S
+from api.jobs.webhooks import DELAYS_S
 
 GIB = 2**30
 

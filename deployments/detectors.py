@@ -14,7 +14,7 @@ from graph.annotators import Annotator
 from graph.errors import BadModelFile, ServiceError
 from graph.values import ModelFile
 from preprocessors.detectors import AnnotatorFile, Build
-from storage.annotators import AnnotatorFolder
+from storage.models.annotators import AnnotatorFolder
 
 T = TypeVar("T")
 LONGEST_PROBLEM = 300  # characters

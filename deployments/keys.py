@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.errors import reasons
-from api.key_schemas import Key, KeyChange, NewKey
+from api.keys.schemas import Key, KeyChange, NewKey
 from deployments.settings import Settings
 from deployments.stores import database_url
 from graph.errors import ServiceError

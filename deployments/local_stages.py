@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Hashable, Mapping
 from typing import Any, Protocol
 
-from api.stage_figures import StageFigures
+from api.figures.stage_figures import StageFigures
 from deployments.clients import StageClient
 from deployments.config import AppConfig
 from deployments.preprocessor import Preprocessor

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from api.stage_figures import StageFigures
+from api.figures.stage_figures import StageFigures
 from deployments.config import PreprocessorConfig
 from deployments.modules import modules_of
 from deployments.site import Site

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from api.stage_figures import StageFigures
+from api.figures.stage_figures import StageFigures
 from deployments.config import EncoderConfig
 from deployments.site import Site
 from deployments.stage import SegmentRunner
@@ -17,9 +17,9 @@ from graph.prompt import Source
 from graph.segment_run import Report
 
 if TYPE_CHECKING:
-    from diffusion.encode import EncodeStage
     from diffusion.residency import Residency
-    from diffusion.vision_stage import VisionStage
+    from diffusion.text.stage import EncodeStage
+    from diffusion.vision.stage import VisionStage
 
 
 class PromptEncoder:
@@ -31,11 +31,11 @@ class PromptEncoder:
         config: EncoderConfig,
         resident: "Residency[Hashable, Any] | None" = None,
     ) -> None:
-        from diffusion.embeddings import EmbeddingFiles  # noqa: PLC0415 - see deployments/site.py
-        from diffusion.encode import EncodeStage  # noqa: PLC0415
-        from diffusion.lora import Loras  # noqa: PLC0415
-        from diffusion.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
-        from diffusion.vision_stage import VisionStage  # noqa: PLC0415
+        from diffusion.lora.laying import Loras  # noqa: PLC0415
+        from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
+        from diffusion.text.embeddings import EmbeddingFiles  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.text.stage import EncodeStage  # noqa: PLC0415
+        from diffusion.vision.stage import VisionStage  # noqa: PLC0415
 
         place = site.placement()
         open_weights = site.opener()

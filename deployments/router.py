@@ -6,14 +6,14 @@ from typing import Any
 from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
-from api.access import LOCAL, Access, Caller, LocalAccess
 from api.app import create_app
 from api.errors import error_body, known, unexpected
+from api.figures.metrics import ServiceMetrics
 from api.hosted.options import HostedOptions
-from api.key_access import KeyAccess
-from api.metrics import ServiceMetrics
-from api.rates import Rates
-from api.service import Limits, Service
+from api.jobs.service import Limits, Service
+from api.keys.access import LOCAL, Access, Caller, LocalAccess
+from api.keys.key_access import KeyAccess
+from api.keys.rates import Rates
 from deployments.clients import DeploymentClient, JobWatch, StageClients, no_watch
 from deployments.config import RouterConfig
 from deployments.runner import WorkflowRunner
@@ -25,10 +25,10 @@ from graph.comfyui_nodes import load_comfyui_nodes
 from graph.logs import set_up_logs
 from graph.node import Stage
 from graph.nodes import load_node_types
-from storage.annotators import AnnotatorFolder
 from storage.database import Database
-from storage.jobs import QueueLimits
+from storage.jobs.records import QueueLimits
 from storage.keys import Keys
+from storage.models.annotators import AnnotatorFolder
 
 
 class Router:

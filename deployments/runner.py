@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from api.runner import Event, Prepared, RunningJob, node_event, progress_event
+from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
 from deployments.clients import (
     JobStages,
     JobWatch,
@@ -44,11 +44,11 @@ from graph.validation import (
 )
 from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow
-from storage.annotators import AnnotatorFolder
 from storage.inputs import Inputs
 from storage.media_types import media_type
-from storage.model_checks import ModelChecks
-from storage.model_library import ModelLibrary
+from storage.models.annotators import AnnotatorFolder
+from storage.models.checks import ModelChecks
+from storage.models.library import ModelLibrary
 from storage.outputs import JobOutputs
 from storage.picture_limits import PictureTooLargeError, check_pixels
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from api.stage_figures import StageFigures
+from api.figures.stage_figures import StageFigures
 from deployments.config import SamplerConfig
 from deployments.modules import modules_of
 from deployments.site import Site
@@ -24,7 +24,7 @@ from graph.values import Latent, Model
 
 if TYPE_CHECKING:
     from diffusion.residency import Residency
-    from diffusion.sample_stage import SampleStage
+    from diffusion.sampling.stage import SampleStage
 
 
 class Sampler:
@@ -40,10 +40,10 @@ class Sampler:
         base: str = "",
         resident: "Residency[Hashable, Any] | None" = None,
     ) -> None:
-        from diffusion.lora import Loras  # noqa: PLC0415 - see deployments/site.py
-        from diffusion.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
-        from diffusion.sample_stage import SampleStage  # noqa: PLC0415
-        from diffusion.unet import import_networks  # noqa: PLC0415
+        from diffusion.lora.laying import Loras  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
+        from diffusion.sampling.stage import SampleStage  # noqa: PLC0415
+        from diffusion.unet.loading import import_networks  # noqa: PLC0415
 
         place = site.placement()
         open_weights = site.opener()
@@ -122,7 +122,7 @@ class NodeSampling:
 
     async def sample(self, request: SampleRequest) -> tuple[Latent, Latent]:
         """The output, and the last denoised prediction."""
-        from diffusion.preview import Previews  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.autoencoder.preview import Previews  # noqa: PLC0415 - see deployments/site.py
 
         own = replace(request, node_id=self._node_id)
         return await self._stage.sample(own, self._report, preview=Previews())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from graph.logs import LogFormat, set_up_logs
 from graph.values import ModelFile
-from storage.annotators import AnnotatorFolder
-from storage.model_library import ModelLibrary
+from storage.models.annotators import AnnotatorFolder
+from storage.models.library import ModelLibrary
 
 if TYPE_CHECKING:
     from diffusion.device import Placement
@@ -47,7 +47,7 @@ class Site:
 
     def opener(self) -> "Callable[[ModelFile], Weights]":
         """Opens the file of a description."""
-        from diffusion.taesd import joined  # noqa: PLC0415
+        from diffusion.autoencoder.taesd import joined  # noqa: PLC0415
         from diffusion.weights import open_weights  # noqa: PLC0415
 
         folders = self.library()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from api.metrics import SECONDS
+from api.figures.metrics import SECONDS
 from graph.events import Started, StepEvent
 from graph.plan import Segment
 

@@ -2,29 +2,29 @@
 
 from pathlib import Path
 
-from api.model_intake import ModelIntake, Source
-from api.service import Stores
-from api.webhooks import Signer
+from api.jobs.service import Stores
+from api.jobs.webhooks import Signer
+from api.models.intake import ModelIntake, Source
 from deployments.config import ModelsConfig, RouterConfig
 from deployments.settings import Settings
-from storage.charges import Prices
 from storage.database import Database
 from storage.disk_room import DiskRoom
-from storage.earlier_outputs import EarlierOutputs
 from storage.encryption import Cipher, parse_keys
 from storage.fetch import Fetcher, FetchLimits
 from storage.files import Files
 from storage.inputs import Inputs
-from storage.job_charges import JobCharges
-from storage.jobs import JobRecords
+from storage.jobs.charges import Prices
+from storage.jobs.earlier_outputs import EarlierOutputs
+from storage.jobs.job_charges import JobCharges
+from storage.jobs.outbox import Outbox
+from storage.jobs.records import JobRecords
 from storage.local_files import LocalFiles
-from storage.model_checks import ModelChecks
-from storage.model_library import ModelLibrary
-from storage.model_store import ModelStore
-from storage.model_uploads import ModelUploads, UploadTerms
-from storage.outbox import Outbox
+from storage.models.checks import ModelChecks
+from storage.models.library import ModelLibrary
+from storage.models.owned import OwnedModels, Quota
+from storage.models.store import ModelStore
+from storage.models.uploads import ModelUploads, UploadTerms
 from storage.outputs import OutputStore
-from storage.owned_models import OwnedModels, Quota
 from storage.sealing import Sealer
 from storage.signing import UrlSigner, load_key
 from storage.uploads import UploadLimits, Uploads

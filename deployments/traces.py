@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
-from api.runner import RunningJob
+from api.jobs.runner import RunningJob
 from deployments.clients import SegmentWatch
 from graph.events import Done, Started, StepEvent
 from graph.plan import Segment

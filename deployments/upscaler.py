@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from api.stage_figures import StageFigures
+from api.figures.stage_figures import StageFigures
 from deployments.config import UpscalerConfig
 from deployments.site import Site
 from deployments.stage import SegmentRunner
@@ -18,14 +18,14 @@ from graph.segment_run import Report
 from graph.values import Image, UpscaleModel
 
 if TYPE_CHECKING:
-    from diffusion.upscale_stage import UpscaleStage
+    from diffusion.upscaling.stage import UpscaleStage
 
 
 class Upscaler:
     """Upscaling models on one device."""
 
     def __init__(self, site: Site, config: UpscalerConfig) -> None:
-        from diffusion.upscale_stage import UpscaleStage  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.upscaling.stage import UpscaleStage  # noqa: PLC0415 - see deployments/site.py
 
         stage = UpscaleStage(
             site.opener(), device=site.placement().device, budget_bytes=config.memory_bytes

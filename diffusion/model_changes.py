@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from diffusion.guidance_changes import GUIDANCE_CHANGES
-from diffusion.model_sampling import (
+from diffusion.network_changes import NETWORK_CHANGES
+from diffusion.sampling.guidance_changes import GUIDANCE_CHANGES
+from diffusion.sampling.model_sampling import (
     ModelSampling,
     Prediction,
     continuous_edm,
@@ -22,8 +23,7 @@ from diffusion.model_sampling import (
     flow,
     flux,
 )
-from diffusion.network_changes import NETWORK_CHANGES
-from diffusion.unet import Parameterization
+from diffusion.unet.loading import Parameterization
 from graph.errors import ServiceError
 from graph.values import Change
 

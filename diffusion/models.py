@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 import torch
 
-from diffusion.denoiser import Denoiser
-from diffusion.dit import LoadedDit, find_dit, flow_of, load_dit
-from diffusion.dit_denoiser import DitDenoiser
+from diffusion.dit.denoiser import DitDenoiser
+from diffusion.dit.loading import LoadedDit, find_dit, flow_of, load_dit
 from diffusion.float8 import FLOAT8
-from diffusion.unet import (
+from diffusion.unet.denoiser import Denoiser
+from diffusion.unet.loading import (
     LoadedUnet,
     Parameterization,
     family_of,

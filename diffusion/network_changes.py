@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import torch
 
-from diffusion.block_changes import BLOCK_CHANGES, DOWNSCALE
-from diffusion.guidance_changes import row_patches
-from diffusion.image_prompts import IMAGE_CHANGES, JobImage, RowImage
-from diffusion.model_sampling import ModelSampling
-from diffusion.skip_layers import SKIP_OF_NEGATIVE, skipping
-from diffusion.step_caches import CACHE_CHANGES, EasyCache, start_easycache
-from diffusion.token_changes import TOKEN_CHANGES, Draws
+from diffusion.dit.skip_layers import SKIP_OF_NEGATIVE, skipping
+from diffusion.sampling.guidance_changes import row_patches
+from diffusion.sampling.model_sampling import ModelSampling
+from diffusion.sampling.step_caches import CACHE_CHANGES, EasyCache, start_easycache
+from diffusion.unet.block_changes import BLOCK_CHANGES, DOWNSCALE
+from diffusion.unet.token_changes import TOKEN_CHANGES, Draws
+from diffusion.vision.image_prompts import IMAGE_CHANGES, JobImage, RowImage
 from graph.values import Change
 
 RUN_CHANGES = frozenset({*BLOCK_CHANGES, *TOKEN_CHANGES, SKIP_OF_NEGATIVE})

@@ -88,7 +88,7 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Guider:
-    """How predictions are combined. `kind` names a function of diffusion/guidance.py."""
+    """How predictions are combined. `kind` names a function of diffusion/sampling/guidance.py."""
 
     link: ClassVar = Link("GUIDER")
     kind: str

@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from graph.values import InputFile
-from storage.earlier_outputs import EarlierOutputs
 from storage.fetch import Fetcher
 from storage.files import read
+from storage.jobs.earlier_outputs import EarlierOutputs
 from storage.uploads import Uploads
 
 

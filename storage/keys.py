@@ -36,7 +36,7 @@ API_KEYS = sa.Table(
     sa.Column("rate", sa.String(40)),
     sa.Column("concurrency", sa.Integer),
     sa.Column("budget", sa.BigInteger),
-    # The running account of its jobs, written by storage/charges.py alone.
+    # The running account of its jobs, written by storage/jobs/charges.py alone.
     sa.Column("unfinished", sa.Integer, nullable=False),
     sa.Column("reserved", sa.BigInteger, nullable=False),
     sa.Column("spent", sa.BigInteger, nullable=False),

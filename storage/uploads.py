@@ -15,8 +15,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from graph.errors import ServiceError
 from graph.values import InputFile
-from storage.earlier_outputs import EarlierOutputs
 from storage.files import Files, StoredFile, read
+from storage.jobs.earlier_outputs import EarlierOutputs
 from storage.outputs import MissingOutputError
 from storage.paths import UnsafePathError, owner_prefix, relative_name
 from storage.picture_limits import check_pixels

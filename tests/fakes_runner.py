@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from api.runner import Prepared, RunningJob, node_event, progress_event
+from api.jobs.runner import Prepared, RunningJob, node_event, progress_event
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
 from graph.problems import Problem, WorkflowInvalidError

@@ -8,7 +8,6 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from api.access import Scope
 from api.bodies import JsonBody
 from api.context import Call, KeyPlaces, context
 from api.errors import error_body, error_headers, invalid_fields
@@ -16,6 +15,7 @@ from api.hosted.catalog import LOADED_FROM
 from api.hosted.options import HostedOptions
 from api.hosted.problems import ModelNotFoundError
 from api.json_response import JsonResponse
+from api.keys.access import Scope
 from graph.errors import ServiceError
 from graph.problems import WorkflowInvalidError
 

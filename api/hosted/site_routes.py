@@ -13,7 +13,7 @@ from api.hosted.fields import HostedRequest, Text
 from api.hosted.problems import ModelNotFoundError
 from api.hosted.route import HostedActing, HostedReading, HostedRoute
 from api.json_response import JsonResponse
-from storage.jobs import JobFilter, JobStatus
+from storage.jobs.records import JobFilter, JobStatus
 
 MOST_COUNTED = 1000
 ERRORS = (400, 401, 403, 413, 415, 429)

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from demo.training import autoencoder, base
-from diffusion.architecture import module_names
-from diffusion.vae import module_names as vae_module_names
+from diffusion.autoencoder.vae import module_names as vae_module_names
+from diffusion.unet.architecture import module_names
 
 MODELS = Path("models")
 CHECKPOINT = "checkpoints/comfyray-demo.safetensors"

@@ -15,7 +15,7 @@ from transformers.models.clip.modeling_clip import CLIPTextModel
 
 from demo.captions import caption
 from demo.scenes import random_scene
-from diffusion.tokenizer import END, START, ClipTokenizer
+from diffusion.text.tokenizer import END, START, ClipTokenizer
 
 VOCABULARY = 49408
 WIDTH, LAYERS, LENGTH = 128, 3, 77

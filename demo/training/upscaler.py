@@ -14,7 +14,7 @@ from demo.scenes import random_scene
 from demo.training.autoencoder import as_pixels
 from demo.training.export import MODELS, write
 from demo.training.progress import Progress, lr_factor
-from diffusion.upscale_models import import_spandrel
+from diffusion.upscaling.models import import_spandrel
 
 FILE = "upscale_models/comfyray-demo-x2.safetensors"
 SCALE, FILTERS, BLOCKS = 2, 16, 2

@@ -27,7 +27,7 @@ from demo.scenes import (
 )
 from demo.training.progress import Averaged, Progress, lr_factor
 from demo.training.text import LENGTH, WIDTH, CaptionEncoder
-from diffusion.tokenizer import END, ClipTokenizer
+from diffusion.text.tokenizer import END, ClipTokenizer
 
 STEPS, BATCH, LEARNING_RATE = 1000, 32, 1e-3
 PLACES = (*PLACES_OF_ONE, *PLACES_OF_MANY)

@@ -1,6 +1,6 @@
 """Models and text encoders merged: whose weights, and in which shares.
 
-Nodes only describe; the replica that loads the models computes (diffusion/merging.py).
+Nodes only describe; the replica that loads the models computes (diffusion/lora/merging.py).
 """
 
 from dataclasses import replace

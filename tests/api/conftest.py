@@ -11,19 +11,19 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.runner import Runner
-from api.service import Limits, Service, Stores
-from api.webhooks import Signer
-from storage.charges import Prices
+from api.jobs.runner import Runner
+from api.jobs.service import Limits, Service, Stores
+from api.jobs.webhooks import Signer
 from storage.database import Database
-from storage.earlier_outputs import EarlierOutputs
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
 from storage.files import Files
 from storage.inputs import Inputs
-from storage.job_charges import JobCharges
-from storage.jobs import JobRecords
-from storage.outbox import Outbox
+from storage.jobs.charges import Prices
+from storage.jobs.earlier_outputs import EarlierOutputs
+from storage.jobs.job_charges import JobCharges
+from storage.jobs.outbox import Outbox
+from storage.jobs.records import JobRecords
 from storage.outputs import OutputStore
 from storage.signing import UrlSigner
 from storage.uploads import UploadLimits, Uploads

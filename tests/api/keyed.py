@@ -9,15 +9,15 @@ import httpx
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from api.access import Scope
 from api.app import create_app
+from api.figures.metrics import ServiceMetrics
 from api.hosted.fetching import FETCHES, OTHER_FETCHES
 from api.hosted.routes import FAMILIES
 from api.hosted.unserved import ALONE, ELSEWHERE
-from api.key_access import KeyAccess
-from api.metrics import ServiceMetrics
-from api.rates import Rates
-from api.service import Service
+from api.jobs.service import Service
+from api.keys.access import Scope
+from api.keys.key_access import KeyAccess
+from api.keys.rates import Rates
 from storage.keys import Keys, KeyTerms
 from tests.api.conftest import Site
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from api.model_intake import ModelIntake, Source
+from api.models.intake import ModelIntake, Source
 from storage.database import Database
 from storage.disk_room import DiskRoom
 from storage.fetch import Fetcher
-from storage.model_checks import ModelChecks
-from storage.model_library import ModelLibrary
-from storage.model_store import ModelStore
-from storage.model_uploads import ModelUploads, UploadTerms
-from storage.owned_models import OwnedModels, Quota
+from storage.models.checks import ModelChecks
+from storage.models.library import ModelLibrary
+from storage.models.owned import OwnedModels, Quota
+from storage.models.store import ModelStore
+from storage.models.uploads import ModelUploads, UploadTerms
 
 MOST_BYTES = 100_000
 MOST_MODELS = 3

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import uvicorn
 
-from api.access import LocalAccess
 from api.app import create_app
-from api.key_access import KeyAccess
-from api.rates import Rates
-from api.runner import Prepared, RunningJob, progress_event
-from api.service import Limits, Service
+from api.jobs.runner import Prepared, RunningJob, progress_event
+from api.jobs.service import Limits, Service
+from api.keys.access import LocalAccess
+from api.keys.key_access import KeyAccess
+from api.keys.rates import Rates
 from deployments.config import RouterConfig
 from deployments.settings import Settings
 from deployments.stores import open_stores

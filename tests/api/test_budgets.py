@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from storage.money import micros
+from storage.jobs.money import micros
 from tests.api.conftest import API, PRICES, Site
 from tests.api.keyed import KeyedSite, keyed_site
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from api.estimates import UNKNOWN_S, RunTimes
+from api.jobs.estimates import UNKNOWN_S, RunTimes
 from graph.execution import NodeTiming
 
 

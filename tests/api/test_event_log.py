@@ -1,6 +1,6 @@
 import asyncio
 
-from api.events import EventLog, JobEvent
+from api.jobs.events import EventLog, JobEvent
 
 
 async def _read(log: EventLog, after: int = 0) -> list[JobEvent | None]:

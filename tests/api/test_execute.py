@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api.access import Caller
-from api.service import Limits
-from storage.jobs import QueueLimits
+from api.jobs.service import Limits
+from api.keys.access import Caller
+from storage.jobs.records import QueueLimits
 from tests.api.conftest import API, OpenSite, Site
 
 

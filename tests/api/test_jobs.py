@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from api.access import Caller
-from api.service import Limits
-from storage.jobs import QueueLimits
+from api.jobs.service import Limits
+from api.keys.access import Caller
+from storage.jobs.records import QueueLimits
 from tests.api.conftest import API, OpenSite, Site
 
 FAR = "cursor=" + base64.urlsafe_b64encode(b"1.0:99999999999999999999").decode()

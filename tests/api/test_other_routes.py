@@ -1,6 +1,6 @@
 """Workflows, node types, health and documentation."""
 
-from api.service import Limits
+from api.jobs.service import Limits
 from tests.api.conftest import API, OpenSite, Site
 
 

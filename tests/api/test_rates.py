@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.rates import RateLimitError, Rates
+from api.keys.rates import RateLimitError, Rates
 
 AWAY = "redis://127.0.0.1:1/0"
 

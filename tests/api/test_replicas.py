@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 import sqlalchemy as sa
 
-from api.access import Caller
-from api.service import Limits
+from api.jobs.service import Limits
+from api.keys.access import Caller
 from storage.database import Database
-from storage.jobs import JOBS, JobRecord, QueueLimits
+from storage.jobs.records import JOBS, JobRecord, QueueLimits
 from storage.outputs import JobOutputs
 from tests.api.conftest import API, OpenSite, Site
 

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 
-from api.access import LocalAccess, Scope
 from api.app import create_app
+from api.keys.access import LocalAccess, Scope
 from tests.api.conftest import API, Site
 from tests.api.keyed import (
     PUBLIC,

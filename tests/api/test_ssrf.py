@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.service import Limits
+from api.jobs.service import Limits
 from storage.addresses import is_public, resolve
 from storage.fetch import Fetcher
 from tests.api.conftest import API, OpenSite, Site

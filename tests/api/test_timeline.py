@@ -3,7 +3,7 @@
 from typing import Any
 from xml.etree import ElementTree
 
-from api.timeline import timeline_svg
+from api.jobs.timeline import timeline_svg
 from tests.api.conftest import API, Site
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from api.service import Limits
-from api.webhooks import BadWebhookSecretError, Signer
+from api.jobs.service import Limits
+from api.jobs.webhooks import BadWebhookSecretError, Signer
 from tests.api.conftest import API, OpenSite, Site
 
 HOOK = "https://you.example/hook"

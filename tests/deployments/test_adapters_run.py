@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import save_file
 
 from deployments.transport import to_arrays, to_numpy, to_tensors
-from diffusion.sample_stage import SampleStage
-from diffusion.unet import load_unet
-from diffusion.vision_stage import VisionStage
+from diffusion.sampling.stage import SampleStage
+from diffusion.unet.loading import load_unet
+from diffusion.vision.stage import VisionStage
 from diffusion.weights import Weights, open_weights
 from graph.cache import Handle, ResultCache
 from graph.events import Done, StepEvent

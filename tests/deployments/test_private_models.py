@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import save
 
 from api.app import create_app
-from api.key_access import KeyAccess
-from api.rates import Rates
-from api.service import Limits, Service
+from api.jobs.service import Limits, Service
+from api.keys.key_access import KeyAccess
+from api.keys.rates import Rates
 from deployments.clients import StageClients
 from deployments.config import ModelsConfig, RouterConfig
 from deployments.runner import WorkflowRunner
@@ -22,8 +22,8 @@ from deployments.site import Site
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.nodes import load_node_types
-from storage.annotators import AnnotatorFolder
 from storage.keys import Keys, KeyTerms
+from storage.models.annotators import AnnotatorFolder
 from tests.api.models import lora
 
 CASE = Path(__file__).parent.parent / "parity" / "cases" / "batch_of_three.json"

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from deployments.modules import modules_of
 from deployments.sampler import NodeSampling
 from deployments.stage import Functions
-from diffusion.sample_stage import SampleStage
+from diffusion.sampling.stage import SampleStage
 from diffusion.weights import open_weights
 from graph.cache import Handle, ResultCache
 from graph.errors import ServiceError

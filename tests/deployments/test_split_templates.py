@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from api.app import create_app
-from api.service import Limits, Service
+from api.jobs.service import Limits, Service
 from deployments.clients import StageClients
 from deployments.config import RouterConfig
 from deployments.runner import WorkflowRunner
@@ -19,9 +19,9 @@ from deployments.settings import Settings
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.nodes import load_node_types
-from storage.annotators import AnnotatorFolder
-from storage.model_checks import ModelChecks
-from storage.model_library import ModelLibrary
+from storage.models.annotators import AnnotatorFolder
+from storage.models.checks import ModelChecks
+from storage.models.library import ModelLibrary
 
 EXECUTE = "/api/v7/comfyui/execute"
 TEMPLATES = Path(__file__).parent.parent / "data" / "templates"

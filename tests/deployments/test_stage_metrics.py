@@ -10,8 +10,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import ServiceMetrics
-from api.stage_figures import StageFigures
+from api.figures.metrics import ServiceMetrics
+from api.figures.stage_figures import StageFigures
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.stage_calls import StageCalls
 from deployments.stage_metrics import StageMetrics

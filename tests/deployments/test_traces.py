@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api.runner import RunningJob
-from api.stage_figures import StageFigures
+from api.figures.stage_figures import StageFigures
+from api.jobs.runner import RunningJob
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.traces import Traces
 from graph.cache import Handle

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.conditioning import Embedding, Prompt, Region
-from diffusion.control import Asked, Control, LoadedControl, Residuals
-from diffusion.model_sampling import BEFORE_ALL, discrete
-from diffusion.parts import Part
-from diffusion.rows import Row
+from diffusion.control.blocks import Asked, Control, LoadedControl, Residuals
+from diffusion.sampling.conditioning import Embedding, Prompt, Region
+from diffusion.sampling.model_sampling import BEFORE_ALL, discrete
+from diffusion.sampling.parts import Part
+from diffusion.sampling.rows import Row
 from diffusion.weights import Weights, open_weights
 from graph.values import ControlNet, ControlUse, ModelFile
 from tests.diffusion.model_files import CPU, filled, recorded_shapes

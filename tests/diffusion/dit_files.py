@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit_call import DitCall, packed, unpacked
-from diffusion.dit_keys import Piece, pieces
-from diffusion.dit_shapes import FluxShape, Sd3Shape
+from diffusion.dit.call import DitCall, packed, unpacked
+from diffusion.dit.keys import Piece, pieces
+from diffusion.dit.shapes import FluxShape, Sd3Shape
 from tests.diffusion.model_files import seeded
 
 SD3 = Sd3Shape(

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.model_sampling import discrete
-from diffusion.sample_stage import SampleStage
-from diffusion.schedules import ksampler_sigmas
+from diffusion.sampling.model_sampling import discrete
+from diffusion.sampling.schedules import ksampler_sigmas
+from diffusion.sampling.stage import SampleStage
 from diffusion.weights import Weights, open_weights
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Conditioning, Latent, Model, ModelFile

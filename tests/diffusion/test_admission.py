@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from diffusion.admission import Admission
-from diffusion.sample_stage import SampleStage
+from diffusion.sampling.stage import SampleStage
 from diffusion.weights import Weights, open_weights
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Conditioning, Latent, Model, ModelFile

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from diffusion.clip_picture import preprocessed
-from diffusion.clip_vision import LoadedClipVision, load_clip_vision
+from diffusion.vision.clip_picture import preprocessed
+from diffusion.vision.clip_vision import LoadedClipVision, load_clip_vision
 from graph.errors import BadModelFile
 from tests.diffusion.image_files import PATCH, SEEN, SIDE, WIDTH, image_encoder
 from tests.diffusion.model_files import CPU, written

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.conditioning import (
+from diffusion.sampling.conditioning import (
     AreaOutsideError,
     PooledTextMissingError,
     Prompt,
     prepare,
     sinusoids,
 )
-from diffusion.frame import Frame, process_in, process_out, repeat_to, spread_to
-from diffusion.model_sampling import discrete
-from diffusion.unet import PLAYGROUND_LATENT, SD15_LATENT
+from diffusion.sampling.frame import Frame, process_in, process_out, repeat_to, spread_to
+from diffusion.sampling.model_sampling import discrete
+from diffusion.unet.loading import PLAYGROUND_LATENT, SD15_LATENT
 from graph.values import Condition
 from tests.diffusion.narrow_stage import drawn
 

@@ -15,12 +15,12 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.controlnets.controlnet_union import ControlNetUnionModel
 from torch import Tensor, nn
 
-from diffusion.conditioning import sinusoids
-from diffusion.controlnet import HintChannelsError, LoadedControlNet
-from diffusion.controlnet_files import load_control_lora, load_control_net
-from diffusion.t2i_adapter import LoadedAdapter, load_adapter
-from diffusion.unet import load_unet
-from diffusion.union_control import UnionTypeError
+from diffusion.control.controlnet import HintChannelsError, LoadedControlNet
+from diffusion.control.files import load_control_lora, load_control_net
+from diffusion.control.t2i_adapter import LoadedAdapter, load_adapter
+from diffusion.control.union import UnionTypeError
+from diffusion.sampling.conditioning import sinusoids
+from diffusion.unet.loading import load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from tests.diffusion.control_files import (

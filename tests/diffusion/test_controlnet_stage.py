@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.controlled import apply_control, apply_control_to_both
+from diffusion.control.controlled import apply_control, apply_control_to_both
 from graph.errors import BadModelFile
 from graph.sampling import SampleRequest
 from graph.values import ControlNet, Latent, ModelFile

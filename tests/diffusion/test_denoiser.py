@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.conditioning import prepare
-from diffusion.denoiser import FEATURE_MAPS, Denoiser
-from diffusion.frame import Frame
-from diffusion.model_sampling import ModelSampling, Prediction, discrete
-from diffusion.rows import Row
-from diffusion.unet import LoadedUnet, load_unet
+from diffusion.sampling.conditioning import prepare
+from diffusion.sampling.frame import Frame
+from diffusion.sampling.model_sampling import ModelSampling, Prediction, discrete
+from diffusion.sampling.rows import Row
+from diffusion.unet.denoiser import FEATURE_MAPS, Denoiser
+from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import open_weights
 from graph.values import Change, Condition
 from tests.diffusion.model_files import CPU

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion.concat import concat_channels
-from diffusion.conditioning import prepare
-from diffusion.conditions import with_extras, with_reference
-from diffusion.dit import DEV_FLOW, FLUX_LATENT
-from diffusion.dit_conditions import GUIDANCE, TextWidthError, check_widths
-from diffusion.frame import Frame, process_in
+from diffusion.dit.conditions import GUIDANCE, TextWidthError, check_widths
+from diffusion.dit.loading import DEV_FLOW, FLUX_LATENT
 from diffusion.model_changes import model_sampling
+from diffusion.sampling.conditioning import prepare
+from diffusion.sampling.conditions import with_extras, with_reference
+from diffusion.sampling.frame import Frame, process_in
+from diffusion.unet.concat import concat_channels
 from graph.values import Condition, Latent
 from imaging.kontext import SIZES, scaled_for_kontext
 from tests.diffusion.narrow_stage import drawn

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion.dit_call import Added, DitCall, flux, sd3
+from diffusion.dit.call import Added, DitCall, flux, sd3
 from tests.diffusion.dit_files import DEV, SD3, SD35, drawn_module
 from tests.diffusion.model_files import recorded
 from tests.diffusion.narrow_stage import drawn

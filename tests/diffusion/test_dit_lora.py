@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.dit import LoadedDit
-from diffusion.dit_shapes import DitShape
-from diffusion.lora import LORA, Loras
-from diffusion.merging import MERGE, WeightChanges
+from diffusion.dit.loading import LoadedDit
+from diffusion.dit.shapes import DitShape
+from diffusion.lora.laying import LORA, Loras
+from diffusion.lora.merging import MERGE, WeightChanges
 from diffusion.models import load_model
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile

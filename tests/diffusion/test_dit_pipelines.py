@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.dit import FLUX_LATENT, SD3_LATENT
-from diffusion.dit_call import packed, unpacked
-from diffusion.frame import process_in
-from diffusion.sample_stage import SampleStage
+from diffusion.dit.call import packed, unpacked
+from diffusion.dit.loading import FLUX_LATENT, SD3_LATENT
+from diffusion.sampling.frame import process_in
+from diffusion.sampling.stage import SampleStage
 from diffusion.weights import Weights, open_weights
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Latent, Model, ModelFile

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from diffusion.embeddings import EmbeddingFiles, Lookup
-from diffusion.prompt import chunks
-from diffusion.tokenizer import ClipTokenizer
+from diffusion.text.embeddings import EmbeddingFiles, Lookup
+from diffusion.text.prompt import chunks
+from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Weights, open_weights
 from graph.values import ModelFile
-from storage.model_files import ModelFolders
+from storage.models.files import ModelFolders
 from tests.diffusion.model_files import seeded
 
 WIDE = 768

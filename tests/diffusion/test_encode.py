@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from diffusion.encode import EncodeStage, UnknownChangeError
-from diffusion.prompt import PromptDepthError
+from diffusion.text.prompt import PromptDepthError
+from diffusion.text.stage import EncodeStage, UnknownChangeError
 from diffusion.weights import Entry, Weights
 from graph.errors import BadModelFile
 from graph.values import Clip, ModelFile

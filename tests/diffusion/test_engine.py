@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.engine import (
+from diffusion.sampling.engine import (
     DeadlineError,
     Job,
     SamplingDivergedError,
@@ -19,7 +19,7 @@ from diffusion.engine import (
     StepEngine,
     Track,
 )
-from diffusion.rows import Asking, Row
+from diffusion.sampling.rows import Asking, Row
 from graph.events import Progress, Warned
 
 SIZE = (4, 4)

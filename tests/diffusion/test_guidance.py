@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.conditioning import prepare
-from diffusion.frame import Frame
-from diffusion.guidance import GUIDERS, Guided
-from diffusion.guidance_changes import start_changes
-from diffusion.model_sampling import discrete
-from diffusion.rows import Asking, Row
-from diffusion.samplers.protocol import Prediction
-from diffusion.unet import SD15_LATENT
+from diffusion.sampling.conditioning import prepare
+from diffusion.sampling.frame import Frame
+from diffusion.sampling.guidance import GUIDERS, Guided
+from diffusion.sampling.guidance_changes import start_changes
+from diffusion.sampling.model_sampling import discrete
+from diffusion.sampling.rows import Asking, Row
+from diffusion.sampling.samplers.protocol import Prediction
+from diffusion.unet.loading import SD15_LATENT
 from graph.values import Change, Condition, Conditioning
 from tests.diffusion.model_files import recorded
 from tests.diffusion.narrow_stage import drawn

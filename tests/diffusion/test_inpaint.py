@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffusion.inpaint import fit_mask, grey_out, grow_noise_mask
+from diffusion.autoencoder.inpaint import fit_mask, grey_out, grow_noise_mask
 from imaging.sizes import BatchMismatchError
 from tests.recorded_nodes import recorded
 

@@ -12,9 +12,12 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.architecture import read_shape
-from diffusion.denoiser import Denoiser
-from diffusion.image_prompts import (
+from diffusion.sampling.model_sampling import discrete
+from diffusion.sampling.stage import SampleStage
+from diffusion.unet.architecture import read_shape
+from diffusion.unet.denoiser import Denoiser
+from diffusion.unet.loading import LoadedUnet, load_unet
+from diffusion.vision.image_prompts import (
     CallImages,
     JobImage,
     RowImage,
@@ -22,16 +25,13 @@ from diffusion.image_prompts import (
     places_of,
     prepare_images,
 )
-from diffusion.image_weights import LayerWeightsError, Place, Share, share_of
-from diffusion.ip_adapter import (
+from diffusion.vision.image_weights import LayerWeightsError, Place, Share, share_of
+from diffusion.vision.ip_adapter import (
     ImageEncoderMismatchError,
     load_image_layers,
     load_projection,
 )
-from diffusion.model_sampling import discrete
-from diffusion.sample_stage import SampleStage
-from diffusion.unet import LoadedUnet, load_unet
-from diffusion.vision_stage import NoAdapterForModelError, NoImageEncoderError, VisionStage
+from diffusion.vision.stage import NoAdapterForModelError, NoImageEncoderError, VisionStage
 from diffusion.weights import Entry, Weights, open_weights
 from graph.errors import BadModelFile
 from graph.image_prompts import ImagePrompt, ImageUse, Pictures

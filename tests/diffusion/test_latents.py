@@ -13,15 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.latent_batches import (
+from diffusion.latent.batches import (
     batch_latents,
     latent_from_batch,
     rebatch_latents,
     repeat_latent,
     set_seed_behavior,
 )
-from diffusion.latent_operations import apply_latent_operation
-from diffusion.latents import (
+from diffusion.latent.latents import (
     add_latents,
     blend_latents,
     composite_latents,
@@ -39,6 +38,7 @@ from diffusion.latents import (
     upscale_latent,
     upscale_latent_by,
 )
+from diffusion.latent.operations import apply_latent_operation
 from graph.values import Change, Latent
 from imaging.sizes import ImageTooLargeError
 

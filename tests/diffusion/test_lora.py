@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from diffusion.lora import LORA, Loras
-from diffusion.sample_stage import SampleStage
-from diffusion.unet import LoadedUnet, load_unet
+from diffusion.lora.laying import LORA, Loras
+from diffusion.sampling.stage import SampleStage
+from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.events import Progress, Warned

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.embeddings import EmbeddingFiles
-from diffusion.encode import EncodeStage
-from diffusion.lora import LORA, Loras
-from diffusion.text_encoder import TextEncoder, Tokenizers, load_text_encoder
-from diffusion.tokenizer import END, ClipTokenizer
+from diffusion.lora.laying import LORA, Loras
+from diffusion.text.embeddings import EmbeddingFiles
+from diffusion.text.encoder import TextEncoder, Tokenizers, load_text_encoder
+from diffusion.text.stage import EncodeStage
+from diffusion.text.tokenizer import END, ClipTokenizer
 from diffusion.weights import Entry, Weights, open_weights
 from graph.errors import BadModelFile, MissingModelFile
 from graph.values import Change, Clip, ModelFile

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffusion.lora_file import Lora, read_lora
-from diffusion.lora_keys import Target, flat
+from diffusion.lora.file import Lora, read_lora
+from diffusion.lora.keys import Target, flat
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import seeded, written
 

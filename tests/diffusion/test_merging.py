@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.lora import Loras
-from diffusion.merging import WeightChanges, ldm_name, share_of
-from diffusion.unet import LoadedUnet, load_unet
+from diffusion.lora.laying import Loras
+from diffusion.lora.merging import WeightChanges, ldm_name, share_of
+from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.nodes.model_merging import (

@@ -14,17 +14,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.conditioning import prepare
-from diffusion.denoiser import Denoiser
-from diffusion.frame import Frame
-from diffusion.guidance import Guided
-from diffusion.guidance_changes import GuidanceChanges
-from diffusion.model_sampling import discrete
-from diffusion.rows import Asking, Row
-from diffusion.samplers.protocol import Prediction
-from diffusion.step_caches import Drift, EasyCache, Span, lazily
-from diffusion.token_changes import Draws
-from diffusion.unet import SD15_LATENT, LoadedUnet, load_unet
+from diffusion.sampling.conditioning import prepare
+from diffusion.sampling.frame import Frame
+from diffusion.sampling.guidance import Guided
+from diffusion.sampling.guidance_changes import GuidanceChanges
+from diffusion.sampling.model_sampling import discrete
+from diffusion.sampling.rows import Asking, Row
+from diffusion.sampling.samplers.protocol import Prediction
+from diffusion.sampling.step_caches import Drift, EasyCache, Span, lazily
+from diffusion.unet.denoiser import Denoiser
+from diffusion.unet.loading import SD15_LATENT, LoadedUnet, load_unet
+from diffusion.unet.token_changes import Draws
 from graph.values import Change, Condition, Model
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
 from tests.diffusion.narrow_stage import NARROW, narrow_stage, request, write_models

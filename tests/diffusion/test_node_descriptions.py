@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion.guidance import GUIDERS
-from diffusion.guidance_changes import GUIDANCE_CHANGES, start_changes
-from diffusion.merging import WEIGHT_CHANGES
+from diffusion.lora.merging import WEIGHT_CHANGES
 from diffusion.model_changes import MASK_CHANGES, check_changes, mask_function, model_sampling
-from diffusion.model_sampling import discrete
-from diffusion.samplers import SAMPLERS
-from diffusion.unet import Parameterization
+from diffusion.sampling.guidance import GUIDERS
+from diffusion.sampling.guidance_changes import GUIDANCE_CHANGES, start_changes
+from diffusion.sampling.model_sampling import discrete
+from diffusion.sampling.samplers import SAMPLERS
+from diffusion.unet.loading import Parameterization
 from graph.node import NodeType, Stage
 from graph.nodes import load_node_types
 from graph.sampling import Guider, SamplerChoice

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.noise import NoiseSource, prepare_noise
+from diffusion.latent.noise import NoiseSource, prepare_noise
 from tests.recorded_sigmas import recorded
 
 RECORDED = recorded()

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from diffusion.model_sampling import discrete
-from diffusion.noising import noised
-from diffusion.unet import SD15_LATENT
+from diffusion.latent.noising import noised
+from diffusion.sampling.model_sampling import discrete
+from diffusion.unet.loading import SD15_LATENT
 from graph.sampling import Noise
 from graph.values import Latent
 from tests.recorded_nodes import recorded

@@ -11,8 +11,8 @@ import json
 import pytest
 import torch
 
-from diffusion.prompt import Chunk, PromptDepthError, chunks, segments
-from diffusion.tokenizer import END, START, ClipTokenizer
+from diffusion.text.prompt import Chunk, PromptDepthError, chunks, segments
+from diffusion.text.tokenizer import END, START, ClipTokenizer
 from tests.diffusion.model_files import CONTRACT
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffusion.model_changes import UnknownModelChangeError
-from diffusion.sample_stage import SampleStage
+from diffusion.sampling.stage import SampleStage
 from graph.events import Progress, Warned
 from graph.sampling import Noise
 from graph.values import Latent, Model

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion import schedule_tables, schedules, sigma_lists
-from diffusion.model_sampling import ModelSampling, discrete
+from diffusion.sampling import schedule_tables, schedules, sigma_lists
+from diffusion.sampling.model_sampling import ModelSampling, discrete
 from tests.diffusion.test_model_sampling import MODELS
 from tests.recorded_sigmas import recorded
 

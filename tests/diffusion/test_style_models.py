@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.clip_vision import load_clip_vision
-from diffusion.siglip import LoadedSiglip
-from diffusion.style_models import BIAS, load_style_model, with_style
+from diffusion.vision.clip_vision import load_clip_vision
+from diffusion.vision.siglip import LoadedSiglip
+from diffusion.vision.style_models import BIAS, load_style_model, with_style
 from graph.errors import BadModelFile
 from graph.values import Condition
 from tests.diffusion.model_files import CPU, seeded, written

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from diffusion.float8 import CastLinear
-from diffusion.prompt import no_embeddings
-from diffusion.t5_part import LONGEST, PromptTooLongError, T5Part, load_t5
-from diffusion.t5_tokenizer import (
+from diffusion.text.encoder import Prompt, TextEncoder, Tokenizers, load_text_encoder
+from diffusion.text.prompt import no_embeddings
+from diffusion.text.t5_part import LONGEST, PromptTooLongError, T5Part, load_t5
+from diffusion.text.t5_tokenizer import (
     FILE,
     FOLDER,
     T5Tokenizer,
     T5TokenizerMissingError,
     find_t5_tokenizer,
 )
-from diffusion.text_encoder import Prompt, TextEncoder, Tokenizers, load_text_encoder
-from diffusion.tokenizer import END, ClipTokenizer
+from diffusion.text.tokenizer import END, ClipTokenizer
 from diffusion.weights import Weights
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import CPU, seeded

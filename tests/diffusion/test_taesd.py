@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from deployments.site import Site
-from diffusion.taesd import DECODER, ENCODER, LatentScale, TinyAutoencoder
-from diffusion.vae import LoadedVae, decode, encode, load_vae
+from diffusion.autoencoder.taesd import DECODER, ENCODER, LatentScale, TinyAutoencoder
+from diffusion.autoencoder.vae import LoadedVae, decode, encode, load_vae
 from diffusion.weights import Weights
 from graph.errors import BadModelFile, MissingModelFile
-from storage.model_files import ModelFolders
+from storage.models.files import ModelFolders
 from tests.diffusion.model_files import CPU, filled, recorded, seeded
 
 OUTPUTS = recorded("taesd")

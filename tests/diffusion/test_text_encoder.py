@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.text_encoder import Encoded, Prompt, TextEncoder, Tokenizers, load_text_encoder
-from diffusion.tokenizer import ClipTokenizer
+from diffusion.text.encoder import Encoded, Prompt, TextEncoder, Tokenizers, load_text_encoder
+from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Entry, Weights
 from graph.errors import BadModelFile
 from graph.values import ModelFile

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.tile_conditions import Cut, cut_conditioning
-from diffusion.tiled_redraw import UnevenTilesError, redraw
+from diffusion.upscaling.tile_conditions import Cut, cut_conditioning
+from diffusion.upscaling.tiled_redraw import UnevenTilesError, redraw
 from graph.redraw import Drawing, Tiles
 from graph.sampling import SampleRequest
 from graph.values import Condition, ControlNet, ControlUse, Latent, Model, ModelFile, Vae

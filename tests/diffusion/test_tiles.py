@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.tiles import TileOverlapError, decode_tiled, encode_tiled
-from diffusion.vae import LoadedVae
+from diffusion.autoencoder.tiles import TileOverlapError, decode_tiled, encode_tiled
+from diffusion.autoencoder.vae import LoadedVae
 from tests.recorded_nodes import recorded
 
 

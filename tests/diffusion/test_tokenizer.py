@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from diffusion.tokenizer import END, START, ClipTokenizer
+from diffusion.text.tokenizer import END, START, ClipTokenizer
 from tests.diffusion.model_files import CONTRACT
 
 

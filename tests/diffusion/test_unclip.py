@@ -9,8 +9,8 @@ from diffusers import DDPMScheduler
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
-from diffusion.unclip import OFFSET, Seen, unclip_conditioning, unclip_vector
-from diffusion.unet import load_unet
+from diffusion.unet.loading import load_unet
+from diffusion.vision.unclip import OFFSET, Seen, unclip_conditioning, unclip_vector
 from graph.values import ClipVisionOutput, Condition
 from tests.diffusion.model_files import CPU, filled, recorded_shapes, written
 from tests.diffusion.narrow_stage import drawn

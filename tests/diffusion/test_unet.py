@@ -14,7 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.unet import PLAYGROUND_LATENT, SD15_LATENT, SDXL_LATENT, LoadedUnet, load_unet
+from diffusion.unet.loading import (
+    PLAYGROUND_LATENT,
+    SD15_LATENT,
+    SDXL_LATENT,
+    LoadedUnet,
+    load_unet,
+)
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
 

@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.upscale_models import LoadedUpscaler, load_upscaler
-from diffusion.upscale_stage import (
+from diffusion.upscaling.models import LoadedUpscaler, load_upscaler
+from diffusion.upscaling.stage import (
     SMALLEST_TILE,
     StoppedError,
     Turns,
@@ -211,7 +211,7 @@ async def test_of_two_sets_of_weights_the_averaged_one_is_used(tmp_path: Path) -
 
 def test_the_stage_needs_neither_torchvision_nor_spandrel_to_start() -> None:
     program = (
-        "import sys; import diffusion.upscale_stage;"
+        "import sys; import diffusion.upscaling.stage;"
         "sys.exit(', '.join({'spandrel', 'torchvision', 'diffusers'} & sys.modules.keys()) or None)"
     )
     ran = subprocess.run(

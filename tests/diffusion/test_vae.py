@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffusion.vae import LoadedVae, cut_to_multiple, decode, encode, load_vae
+from diffusion.autoencoder.vae import LoadedVae, cut_to_multiple, decode, encode, load_vae
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from api.runner import Prepared, RunningJob
+from api.jobs.runner import Prepared, RunningJob
 from deployments.clients import StageClients
 from deployments.runner import WorkflowRunner
 from graph.cache import ResultCache
@@ -15,10 +15,10 @@ from graph.comfyui_nodes import load_comfyui_nodes
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
 from graph.node import NodeType
-from storage.annotators import AnnotatorFolder
 from storage.inputs import Inputs
-from storage.model_checks import ModelChecks
-from storage.model_library import ModelLibrary
+from storage.models.annotators import AnnotatorFolder
+from storage.models.checks import ModelChecks
+from storage.models.library import ModelLibrary
 
 
 @dataclass(eq=False)

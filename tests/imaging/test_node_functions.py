@@ -23,7 +23,11 @@ LATENT_PLACES = (
     latents_empty.EmptyLatents,
     latents_arithmetic.LatentArithmetic,
 )
-LATENT_MODULES = ("diffusion.latents", "diffusion.latent_batches", "diffusion.latent_operations")
+LATENT_MODULES = (
+    "diffusion.latent.latents",
+    "diffusion.latent.batches",
+    "diffusion.latent.operations",
+)
 
 
 def image_modules() -> list[ModuleType]:

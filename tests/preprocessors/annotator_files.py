@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from deployments.detectors import LoadedDetectors
 from graph.annotators import Annotator, HubFile
-from storage.annotators import AnnotatorFolder
+from storage.models.annotators import AnnotatorFolder
 
 CPU = torch.device("cpu")
 MIB = 2**20

@@ -25,7 +25,7 @@ from graph.prompt import Node, Source, Workflow
 from graph.validation import Uploads, validate
 from graph.values import ModelFile
 from preprocessors.hed import build_hed, hed_edges
-from storage.annotators import AnnotatorFolder, HubError
+from storage.models.annotators import AnnotatorFolder, HubError
 from tests.graph.nodes_for_tests import TwoFiles
 from tests.preprocessors.annotator_files import (
     MIB,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image as PilImage
 
-from diffusion.tokenizer import END, START, ClipTokenizer
+from diffusion.text.tokenizer import END, START, ClipTokenizer
 from graph.annotators import FOLDER, ONEFORMER_ADE20K, ONEFORMER_COCO, UNIFORMER
 from preprocessors.oneformer import TASK, coco_colors, segments_ade20k, segments_coco
 from preprocessors.uniformer import segments_uniformer

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.charges import (
+from storage.database import Database
+from storage.jobs.charges import (
     BudgetSpentError,
     Charge,
     ConcurrencyLimitError,
@@ -15,10 +16,9 @@ from storage.charges import (
     settle,
     usage,
 )
-from storage.database import Database
-from storage.job_charges import JobCharges
+from storage.jobs.job_charges import JobCharges
+from storage.jobs.money import micros
 from storage.keys import KeyRecord, Keys, KeyTerms
-from storage.money import micros
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 
 from graph.errors import ServiceError
 from storage.database import Database
-from storage.earlier_outputs import EarlierOutputError, EarlierOutputs
 from storage.fetch import Fetcher
 from storage.files import Files
 from storage.inputs import Inputs
-from storage.jobs import JobRecord, JobRecords
+from storage.jobs.earlier_outputs import EarlierOutputError, EarlierOutputs
+from storage.jobs.records import JobRecord, JobRecords
 from storage.outputs import JobOutputs, OutputLinkError, OutputStore, StoredOutput
 from storage.paths import UnsafePathError
 from storage.signing import UrlSigner

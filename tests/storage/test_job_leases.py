@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from storage.database import Database
-from storage.job_leases import Claim, JobLeases
-from storage.jobs import JobFilter, JobRecord, JobRecords
+from storage.jobs.leases import Claim, JobLeases
+from storage.jobs.records import JobFilter, JobRecord, JobRecords
 
 
 @dataclass

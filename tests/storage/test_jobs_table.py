@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from storage.database import Database
-from storage.jobs import (
+from storage.jobs.records import (
     IdempotencyConflictError,
     JobFilter,
     JobRecord,

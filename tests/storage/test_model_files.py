@@ -4,7 +4,7 @@ import pytest
 
 from graph.errors import MissingModelFile
 from graph.values import ModelFile
-from storage.model_files import ModelFolders
+from storage.models.files import ModelFolders
 
 
 def _put(root: Path, *names: str) -> None:

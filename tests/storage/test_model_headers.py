@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from graph.errors import BadModelFile
 from graph.values import ModelFile
-from storage.model_headers import Entry, Header, read_header
+from storage.models.headers import Entry, Header, read_header
 
 STATE = {"a.weight": torch.zeros(2, 3), "b": torch.zeros(4, dtype=torch.float16)}
 ENTRIES = {"a.weight": Entry((2, 3), "F32"), "b": Entry((4,), "F16")}

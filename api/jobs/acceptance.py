@@ -1,0 +1,108 @@
+"""Accepting a job: read, checked, recorded, and only then begun or put in line."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.errors import one_field
+from api.figures.metrics import ServiceMetrics
+from api.jobs.estimates import RunTimes
+from api.jobs.requests import JobRequests
+from api.jobs.runner import Prepared, Runner
+from api.jobs.worker import Worker
+from api.keys.access import Caller
+from api.schemas import ExecuteRequest
+from storage.fetch import FetchError, checked_url
+from storage.jobs.leases import JobLeases
+from storage.jobs.records import JobRecord, JobRecords, QueueLimits
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """Takes jobs on."""
+
+    runner: Runner
+    jobs: JobRecords
+    worker: Worker
+    leases: JobLeases
+    requests: JobRequests
+    times: RunTimes
+    limits: QueueLimits
+    metrics: ServiceMetrics
+
+    async def accept(
+        self,
+        caller: Caller,
+        request: ExecuteRequest,
+        body: Mapping[str, Any],
+        idempotency_key: str | None,
+        base_url: str,
+    ) -> JobRecord:
+        """The job of an execute request: a new one, or an earlier one of the same key and body.
+
+        Raises:
+            ServiceError: nothing was accepted.
+        """
+        _check_callback(request.callback)
+        body_hash = _body_hash(body) if idempotency_key else None
+        if idempotency_key is not None and body_hash is not None:
+            earlier = await self.jobs.replayed(caller.owner, idempotency_key, body_hash)
+            if earlier is not None:
+                return earlier
+        prepared = await self.runner.prepare(caller.owner, body)
+        begins = self.worker.take_place()
+        record = JobRecord(
+            caller.owner,
+            key_id=caller.key_id,
+            status="running" if begins else "queued",
+            epoch=1 if begins else 0,
+            started_s=time.time() if begins else None,
+            estimate_s=self.times.estimate_s(prepared.prompt),
+            priority=request.priority,
+            track_id=request.track_id,
+            webhook=request.callback,
+            base_url=base_url,
+            idempotency_key=idempotency_key,
+            body_hash=body_hash,
+        )
+        return await self._record(record, body, prepared)
+
+    async def _record(
+        self, record: JobRecord, body: Mapping[str, Any], prepared: Prepared
+    ) -> JobRecord:
+        begins = record.status == "running"
+        try:
+            sealed = await self.requests.sealed(record.id, body)
+            lease = self.leases.columns() if begins else None
+            added = await self.jobs.add(record, sealed, limits=self.limits, lease=lease)
+        except BaseException:
+            if begins:
+                self.worker.give_place_back()
+            raise
+        if added is not record:  # the same request came twice at once, and the other was faster
+            if begins:
+                self.worker.give_place_back()
+            return added
+        self.metrics.accepted.inc()
+        if begins:
+            self.worker.start(record, body, prepared)
+        else:
+            self.worker.queued()
+        return record
+
+
+def _body_hash(body: Mapping[str, Any]) -> str:
+    canonical = json.dumps(body, sort_keys=True, default=str).encode()
+    return hashlib.sha256(canonical).hexdigest()
+
+
+def _check_callback(url: str | None) -> None:
+    if url is None:
+        return
+    try:
+        checked_url(url)
+    except FetchError as error:
+        raise one_field("webhook", f"{error.problem}", url) from error

@@ -1,0 +1,388 @@
+"""The service itself: accepts jobs, runs them, answers for them, over HTTP or a Ray handle."""
+
+import asyncio
+import contextvars
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.errors import JobCancelledError, message_body
+from api.figures.metrics import ServiceMetrics
+from api.jobs.acceptance import Acceptance
+from api.jobs.answers import Answers, Outlook
+from api.jobs.estimates import RunTimes
+from api.jobs.events import JobEvent
+from api.jobs.listing import job_page
+from api.jobs.requests import JobRequests
+from api.jobs.run import JobRun, Workplace
+from api.jobs.runner import Runner
+from api.jobs.watch import JobWatch
+from api.jobs.webhooks import DELAYS_S, Signer, Webhooks
+from api.jobs.worker import STOP_WAIT_S, Worker, WorkerLimits
+from api.keys.access import Caller
+from api.models.intake import ModelIntake
+from api.schemas import ExecuteRequest
+from graph.errors import ServiceError
+from storage.database import Database
+from storage.encryption import Cipher
+from storage.fetch import Fetcher
+from storage.inputs import Inputs
+from storage.jobs.job_charges import JobCharges
+from storage.jobs.leases import JobLeases
+from storage.jobs.money import amount
+from storage.jobs.outbox import Outbox, WebhookEvent
+from storage.jobs.records import JobFilter, JobRecord, JobRecords, MissingJobError, QueueLimits
+from storage.outputs import OutputStore, StoredOutput
+from storage.uploads import Uploads
+
+LOG = logging.getLogger(__name__)
+SWEEP_EVERY_S = 600.0
+FINAL = frozenset({"success", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the service takes on, and how it keeps time."""
+
+    running: int = 4
+    queue: QueueLimits = field(default_factory=QueueLimits)
+    deadline_s: float = 3600.0
+    events_kept: int = 2000  # per job
+    events_kept_s: float = 300.0  # after its end
+    beat_s: float = 15.0  # a silent event stream gives a sign of life this often
+    lease_s: float = 15.0  # after which a job of a replica that died is taken up
+    look_s: float = 1.0  # how often a replica looks what others did
+    watch_s: float = 0.5  # how often it looks at jobs that somebody here waits for
+    retention_s: float = 7 * 24 * 3600.0
+    webhook_delays_s: tuple[float, ...] = DELAYS_S
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where jobs, files and webhooks go, and where inputs come from."""
+
+    database: Database
+    jobs: JobRecords
+    outbox: Outbox
+    outputs: OutputStore
+    uploads: Uploads
+    inputs: Inputs
+    fetcher: Fetcher
+    request_cipher: Cipher
+    webhook_signer: Signer
+    models: ModelIntake
+    charges: JobCharges
+
+
+class Service:
+    """One replica's. Belongs to one event loop; `open` before use, `close` at the end.
+
+    `base_url` makes the URLs in answers absolute; without one they are paths.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        stores: Stores,
+        limits: Limits | None = None,
+        metrics: ServiceMetrics | None = None,
+    ) -> None:
+        self.runner = runner
+        self.stores = stores
+        self.metrics = metrics or ServiceMetrics()
+        self._limits = limits = limits or Limits()
+        self._answers = Answers(stores.outputs)
+        self._background: set[asyncio.Task[Any]] = set()
+        self._times = RunTimes()
+        self._watch = JobWatch(stores.jobs, limits.watch_s)
+        self.worker_id = secrets.token_hex(8)
+        self._leases = JobLeases(stores.database, self.worker_id, lease_s=limits.lease_s)
+        self._worker = self._make_worker(JobRequests(stores.request_cipher))
+        self._acceptance = self._make_acceptance(JobRequests(stores.request_cipher))
+        self.webhooks = Webhooks(
+            stores.outbox,
+            stores.fetcher,
+            stores.webhook_signer,
+            self._payload,
+            limits.webhook_delays_s,
+        )
+        self.metrics.watch(self._worker)
+
+    async def open(self) -> None:
+        """Make ready, and take up what replicas that are gone left unfinished."""
+        await self.stores.database.open()
+        for work in (self._worker.work(), self.webhooks.work(), self._sweep()):
+            self._spawn(work)
+
+    def check(self) -> None:
+        """Raises what ended something that runs for as long as the service does."""
+        for task in self._background:
+            if task.done():
+                task.result()
+
+    async def close(self) -> None:
+        """Stop, and leave unfinished jobs to the next replica."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._worker.close()
+        await self.webhooks.close()
+        await self.stores.fetcher.close()
+        await self.stores.models.close()
+        await self.stores.database.close()
+
+    async def execute(
+        self,
+        caller: Caller,
+        body: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        base_url: str = "",
+    ) -> dict[str, Any]:
+        """Accept a job and answer after at most `wait` seconds: the contract's execute.
+
+        Raises:
+            ServiceError: nothing was accepted.
+        """
+        request = ExecuteRequest.read(body)
+        body = {name: value for name, value in body.items() if name != "key"}
+        if request.dry_run:
+            quoted = await self.runner.prepare(caller.owner, body)
+            estimate_s = self._times.estimate_s(quoted.prompt)
+            charges = self.stores.charges
+            estimate = {
+                "estimated_s": round(estimate_s, 2),
+                "estimated_price": amount(charges.quote(estimate_s)),
+                "currency": charges.prices.currency,
+            }
+            meta = {"status": "success", "dry_run": True, "meta": quoted.meta}
+            return {**meta, **estimate, **quoted.quote}
+        record = await self._acceptance.accept(caller, request, body, idempotency_key, base_url)
+        if request.wait_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(request.wait_s):
+                    await self._until_ended(record)
+        return await self.answer(caller.owner, record.id, base_url=base_url)
+
+    async def answer(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
+        """The contract's fetch.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        run, record = await self._find(owner, job_id)
+        outlook = Outlook() if record.ended else await self._outlook(run, record)
+        return await self._answers.answer(record, base_url, outlook)
+
+    async def cancel(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
+        """Stop a job, whichever replica runs it, and answer for it; an ended one stays as it is.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        run, record = await self._find(owner, job_id)
+        if run:
+            run.cancel()
+        elif not record.ended and not await self._cancelled_in_line(record):
+            await self.stores.jobs.ask_to_cancel(record)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WAIT_S):
+                await self._until_ended(record)
+        return await self.answer(owner, job_id, base_url=base_url)
+
+    async def delete(self, owner: str, job_id: int) -> None:
+        """Stop a job and remove all that is kept of it.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        run, record = await self._find(owner, job_id)
+        if run:
+            run.cancel()
+            await asyncio.wait([run.ended], timeout=STOP_WAIT_S)
+        await self.stores.jobs.delete(owner, job_id)
+        self._worker.forget(job_id)
+        await asyncio.to_thread(self.stores.outputs.remove, owner, record.id)
+
+    async def ended(self, owner: str, job_id: int) -> None:
+        """Until the job has ended, whichever replica runs it.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        _, record = await self._find(owner, job_id)
+        await self._until_ended(record)
+
+    async def jobs(
+        self, owner: str, which: JobFilter, *, cursor: str = "", base_url: str = ""
+    ) -> dict[str, Any]:
+        """A page of the owner's jobs, newest first."""
+        return await job_page(self.stores.jobs, owner, which, cursor, base_url)
+
+    async def last_event_id(self, owner: str, job_id: int) -> int | None:
+        """The id of the job's final event, None while it has not ended.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        _, record = await self._find(owner, job_id)
+        return record.last_event if record.ended else None
+
+    async def events(
+        self, owner: str, job_id: int, *, after: int = 0, base_url: str = ""
+    ) -> AsyncIterator[JobEvent | None]:
+        """What happened after event `after`, and on as it happens; None is a sign of life.
+
+        The final event carries the answer. Long after a job's end only that one is left; of a
+        job that another replica runs there are its place in line, its start and its end.
+        """
+        while True:
+            run, record = await self._find(owner, job_id)
+            if run:
+                async for event in run.log.after(after, self._limits.beat_s):
+                    after = event.id if event else after
+                    yield event and await self._told(run, event, base_url)
+                if run.record.ended:
+                    return
+                await asyncio.sleep(self._limits.watch_s)  # lost: it goes on elsewhere, or here
+            elif record.ended:
+                yield await self._final(
+                    record, JobEvent(record.last_event, record.status, {}), base_url
+                )
+                return
+            else:
+                async for event in self._elsewhere(record):
+                    yield event
+                after = max(after, 1)
+
+    async def _elsewhere(self, record: JobRecord) -> AsyncIterator[JobEvent | None]:
+        """What can be told of a job that does not run here, until it moves."""
+        position = (await self._outlook(None, record)).queue_position
+        yield JobEvent(1, "queued", {"queue_position": position})
+        moved = asyncio.create_task(self._watch.moved(record))
+        try:
+            while not (await asyncio.wait([moved], timeout=self._limits.beat_s))[0]:
+                yield None
+        finally:
+            moved.cancel()
+
+    async def _told(self, run: JobRun, event: JobEvent, base_url: str) -> JobEvent:
+        """An event of the log as it is told."""
+        if event.type == "output":
+            output = StoredOutput.from_json(event.data)
+            return replace(event, data=self._answers.output(run.record, output, base_url))
+        return await self._final(run.record, event, base_url) if event.type in FINAL else event
+
+    async def _until_ended(self, record: JobRecord) -> None:
+        """Until the job has ended, wherever it runs, or is deleted."""
+        while not record.ended:
+            run = self._worker.run_of(record.id)
+            if run and not run.ended.done():
+                await asyncio.wait([run.ended])
+                record = run.record
+                continue
+            try:
+                record = await self.stores.jobs.get(record.owner, record.id)
+            except MissingJobError:
+                return
+            if not record.ended:
+                await self._watch.moved(record)
+
+    async def _cancelled_in_line(self, record: JobRecord) -> bool:
+        """End a job that waits; False where it does not wait any more."""
+        if record.status != "queued":
+            return False
+        cancelled = replace(record, status="cancelled")
+        return await self._worker.end_unrun(cancelled, message_body(JobCancelledError()))
+
+    async def _outlook(self, run: JobRun | None, record: JobRecord) -> Outlook:
+        estimate_s = record.estimate_s
+        if run or record.status == "running":
+            spent_s = time.time() - (record.started_s or record.created_s)
+            return Outlook(0, max(estimate_s - spent_s, 0.25))
+        standing = await self._leases.standing(record)
+        return Outlook(standing.position, standing.ahead_s / max(1, standing.running) + estimate_s)
+
+    async def _find(self, owner: str, job_id: int) -> tuple[JobRun | None, JobRecord]:
+        run = self._worker.run_of(job_id)
+        if run is None:
+            return None, await self.stores.jobs.get(owner, job_id)
+        if run.record.owner != owner:
+            raise MissingJobError(str(job_id))
+        return run, run.record
+
+    async def _final(self, record: JobRecord, event: JobEvent, base_url: str) -> JobEvent:
+        answer = await self._answers.answer(record, base_url, Outlook(), inline=False)
+        return JobEvent(event.id, event.type, answer)
+
+    async def _payload(self, event: WebhookEvent) -> dict[str, Any]:
+        record = await self.stores.jobs.get(event.owner, event.job_id)
+        return await self._answers.answer(record, event.base_url, Outlook())
+
+    def _moved(self, record: JobRecord) -> None:
+        """A job began, ended, or was lost here."""
+        self._watch.tell(record.id)
+        if record.ended:
+            self.metrics.ended(record)
+            _log_end(record)
+            if record.webhook:
+                self.webhooks.wake()
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
+                await asyncio.to_thread(self.stores.outputs.sweep)
+                await self.stores.models.sweep()
+            except (ServiceError, SQLAlchemyError, OSError):
+                LOG.exception("what is over its time could not be removed; trying on")
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    def _make_worker(self, requests: JobRequests) -> Worker:
+        limits = self._limits
+        place = Workplace(
+            self.runner,
+            self.stores.jobs,
+            self.stores.outputs,
+            limits.deadline_s,
+            limits.events_kept,
+            self._times.learn,
+        )
+        kept = WorkerLimits(limits.running, limits.look_s, limits.events_kept_s)
+        return Worker(place, self._leases, requests, kept, self._moved)
+
+    def _make_acceptance(self, requests: JobRequests) -> Acceptance:
+        return Acceptance(
+            self.runner,
+            self.stores.jobs,
+            self._worker,
+            self._leases,
+            requests,
+            self._times,
+            self._limits.queue,
+            self.metrics,
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run in the background, apart from whatever request is being served."""
+        loop = asyncio.get_running_loop()
+        self._background.add(loop.create_task(work, context=contextvars.Context()))
+
+
+def _log_end(record: JobRecord) -> None:
+    """One line for each job that ended here."""
+    began_s, ended_s = record.started_s or record.created_s, record.ended_s or record.created_s
+    facts = {
+        "job": record.id,
+        "owner": record.owner,
+        "status": record.status,
+        "queued_s": round(began_s - record.created_s, 3),
+        "run_s": round(ended_s - began_s, 3),
+    }
+    LOG.info("job ended", extra=facts)

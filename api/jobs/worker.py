@@ -1,0 +1,233 @@
+"""What this replica runs: jobs it accepted with room for them, and jobs it took from the line."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.errors import AbandonedError, JobCancelledError, message_body
+from api.jobs.requests import JobRequests
+from api.jobs.run import EVENTS_PER_EPOCH, JobRun, Workplace
+from api.jobs.runner import Prepared
+from storage.encryption import UndecryptableError
+from storage.jobs.leases import JobLeases
+from storage.jobs.records import JobRecord, JobStatus
+
+LOG = logging.getLogger(__name__)
+STOP_WAIT_S = 10.0  # how long a cancel, or the service's end, waits for a job to stop
+RENEWALS = 4  # in the time of a lease
+MOST_KEPT = 200  # jobs whose events are kept after their end
+
+
+@dataclass(frozen=True)
+class WorkerLimits:
+    """How many jobs run at once, how often to look around, how long events stay."""
+
+    running: int
+    look_s: float
+    events_kept_s: float
+
+
+class Worker:
+    """Runs as many jobs as there is room for. Belongs to one event loop.
+
+    `moved` hears of each job that was begun, or ended, or was lost here.
+    """
+
+    def __init__(
+        self,
+        place: Workplace,
+        leases: JobLeases,
+        requests: JobRequests,
+        limits: WorkerLimits,
+        moved: Callable[[JobRecord], None],
+    ) -> None:
+        self.waiting = 0  # jobs in line, of all replicas, when last looked
+        self._place = place
+        self._leases = leases
+        self._requests = requests
+        self._limits = limits
+        self._moved = moved
+        self._runs: dict[int, JobRun] = {}
+        self._kept: deque[JobRun] = deque()  # ended ones, the oldest first
+        self._taken = 0  # places: of running jobs, and of those about to
+        self._orphans: set[int] = set()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._renewed_s = time.monotonic()
+
+    @property
+    def running(self) -> int:
+        return self._taken
+
+    def run_of(self, job_id: int) -> JobRun | None:
+        """The job as it runs, or lately ran, here."""
+        return self._runs.get(job_id)
+
+    def take_place(self) -> bool:
+        """Take a place for a job that is about to be recorded, unless others wait for one."""
+        free = self._taken < self._limits.running and self.waiting == 0 and not self._closing
+        self._taken += free
+        return free
+
+    def give_place_back(self) -> None:
+        self._taken -= 1
+        self._wake.set()
+
+    def start(
+        self, record: JobRecord, body: Mapping[str, Any], prepared: Prepared | None = None
+    ) -> JobRun:
+        """Run a job whose place was taken."""
+        run = self._runs[record.id] = JobRun(record, body, self._place, prepared)
+        run.ended.add_done_callback(lambda _: self._after(run))
+        self._moved(record)
+        return run
+
+    def queued(self) -> None:
+        """A job was put in line here."""
+        self.waiting += 1
+        self._wake.set()
+
+    def forget(self, job_id: int) -> None:
+        """Drop what is kept of a job that ended."""
+        run = self._runs.get(job_id)
+        if run and run.ended.done():
+            del self._runs[job_id]
+
+    async def work(self) -> None:
+        """Keep leases, and begin jobs as there is room for them; runs until it is cancelled."""
+        look_at_s = 0.0
+        while True:
+            self._wake.clear()
+            try:
+                if time.monotonic() >= look_at_s:
+                    await self._look()
+                    look_at_s = time.monotonic() + self._limits.look_s
+                await self._begin()
+            except (SQLAlchemyError, OSError):
+                LOG.exception("the database does not answer; trying on")
+                await asyncio.sleep(self._limits.look_s)
+                self._mind_time()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(look_at_s - time.monotonic()):
+                    await self._wake.wait()
+
+    async def close(self) -> None:
+        """Put back in line what runs, for the next replica."""
+        self._closing = True
+        runs = [run for run in self._runs.values() if not run.ended.done()]
+        for run in runs:
+            run.abandon()
+        if runs:
+            await asyncio.wait([run.ended for run in runs], timeout=STOP_WAIT_S)
+        await self._leases.release()
+
+    async def _look(self) -> None:
+        """What others did: cancel, take jobs over, die, put jobs in line."""
+        self._forget_old()
+        known = list(self._runs.values())  # what begins while the table is read is not in it
+        held = await self._leases.held()
+        self._mind(known, held)
+        await self._put_back(held)
+        if time.monotonic() - self._renewed_s > self._leases.lease_s / RENEWALS:
+            if self._taken:
+                await self._leases.renew()
+            self._renewed_s = time.monotonic()
+            await self._take_up()
+        self.waiting = await self._leases.queued()
+
+    async def _put_back(self, held: Mapping[int, tuple[int, bool]]) -> None:
+        """Jobs that are this replica's and do not run here, seen twice so that none just begins."""
+        running = {job_id for job_id, run in self._runs.items() if not run.ended.done()}
+        orphans = held.keys() - running
+        if again := orphans & self._orphans:
+            LOG.warning("%d jobs that nobody runs are back in line", len(again))
+            await self._leases.release(again)
+        self._orphans = orphans - again
+
+    def _mind(self, runs: Sequence[JobRun], held: Mapping[int, tuple[int, bool]]) -> None:
+        for run in runs:
+            if run.ending:
+                continue
+            epoch, cancel_asked = held.get(run.record.id, (0, False))
+            if epoch != run.record.epoch:
+                LOG.warning("job %d is not this replica's any more", run.record.id)
+                run.abandon()
+            elif cancel_asked:
+                run.cancel()
+
+    def _mind_time(self) -> None:
+        """Give up what this replica could not hold on to, before another takes it up."""
+        if time.monotonic() - self._renewed_s > self._leases.lease_s:
+            self._mind(list(self._runs.values()), {})
+
+    async def _take_up(self) -> None:
+        expired = await self._leases.take_up_expired()
+        if expired.requeued:
+            LOG.warning("%d jobs whose replica is gone are back in line", expired.requeued)
+        for record in expired.hopeless:
+            error = JobCancelledError() if record.cancel_asked else AbandonedError(record.epoch)
+            status: JobStatus = "cancelled" if record.cancel_asked else "failed"
+            await self.end_unrun(replace(record, status=status), message_body(error))
+
+    async def end_unrun(self, record: JobRecord, error: Mapping[str, Any]) -> bool:
+        """End a job that nobody runs; False where somebody does."""
+        ended = replace(
+            record, error=error, ended_s=time.time(), last_event=2 + EVENTS_PER_EPOCH * record.epoch
+        )
+        if not await self._place.jobs.end(ended):
+            return False
+        self._moved(ended)
+        return True
+
+    async def _begin(self) -> None:
+        free = self._limits.running - self._taken
+        if self._closing or free <= 0 or self.waiting == 0:
+            return
+        self._taken += free
+        claimed = 0
+        try:
+            for claim in await self._leases.claim(free, time.time()):
+                claimed += 1
+                await self._start_claimed(claim.record, claim.request)
+        finally:
+            self._taken -= free - claimed
+        self.waiting = max(0, self.waiting - claimed) if claimed == free else 0
+
+    async def _start_claimed(self, record: JobRecord, request: bytes) -> None:
+        try:
+            body = await self._requests.opened(record.id, request)
+        except UndecryptableError as error:
+            await self.end_unrun(replace(record, status="failed"), message_body(error))
+            self.give_place_back()
+            return
+        if (old := self._runs.get(record.id)) and not old.ended.done():
+            old.abandon()
+            await asyncio.wait([old.ended])
+        self.start(record, body)
+
+    def _after(self, run: JobRun) -> None:
+        """What follows a job's end here."""
+        self.give_place_back()
+        if not run.ended.cancelled() and (error := run.ended.exception()):
+            LOG.error("job %d: its end could not be written", run.record.id, exc_info=error)
+        if run.record.ended:
+            self._kept.append(run)
+        elif self._runs.get(run.record.id) is run:
+            del self._runs[run.record.id]
+        self._moved(run.record)
+
+    def _forget_old(self) -> None:
+        oldest_s = time.time() - self._limits.events_kept_s
+        while self._kept and (
+            len(self._kept) > MOST_KEPT or (self._kept[0].record.ended_s or 0.0) < oldest_s
+        ):
+            run = self._kept.popleft()
+            if self._runs.get(run.record.id) is run:
+                del self._runs[run.record.id]

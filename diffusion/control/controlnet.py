@@ -1,0 +1,178 @@
+"""ControlNets in memory: diffusers' module, asked for the pictures of many jobs at once.
+
+(Zhang et al. 2023; ComfyUI comfy/controlnet.py, ControlNet; comfy/cldm/cldm.py)
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.control.blocks import Asked, ModelShape, Residuals
+from diffusion.control.union import UnionTypes, union_type_index
+from diffusion.device import picture_layout
+from diffusion.sampling.parts import Contexts, vectors
+from diffusion.unet.architecture import UnetShape
+from diffusion.unet.attention import AttentionCall, cross_attention_layers, place_attention
+from diffusion.unet.loading import FOR_UNETS
+from graph.errors import ServiceError
+from graph.values import ControlNet
+from imaging.resize import resize
+
+if TYPE_CHECKING:
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+
+PX = 8  # pixels of a picture along one pixel of its latent
+
+
+@dataclass(eq=False)
+class HintChannelsError(ServiceError):
+    """A picture that a control cannot go by."""
+
+    status = 422
+    code = "hint_channels"
+    template = "{name} goes by pictures of {expected} channels, got {received}."
+    name: str
+    expected: int
+    received: int
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """What a hint says to a ControlNet at one size."""
+
+    embedding: Tensor  # [B or 1, C, h, w], joins the first feature map
+    told: Tensor | None = None  # [1, T], what a union ControlNet is told of the hint's type
+
+
+class LoadedControlNet:
+    """One set of weights. `module` loses its embedding of hints: here it is made once a job."""
+
+    def __init__(
+        self,
+        module: "ControlNetModel",
+        shape: UnetShape,
+        *,
+        union: UnionTypes | None = None,
+        pools: bool = False,
+    ) -> None:
+        self.pools = pools
+        self.reads_latents = self.reads_masks = False
+        self._shape = shape
+        self._union = union
+        self._hints: nn.Module = module.controlnet_cond_embedding
+        self._parts = (module, self._hints, *([] if union is None else [union]))
+        module.controlnet_cond_embedding = nn.Identity()  # type: ignore[assignment]
+        if union is not None:
+            told = Told(module.class_embedding, shape.y_dim or 0)
+            module.class_embedding = told  # type: ignore[assignment]
+        self._layout = picture_layout(module.conv_in.weight.device)
+        module.to(memory_format=self._layout)  # type: ignore[call-arg]
+        place_attention(module)
+        self._module = module
+        self._dtype = module.conv_in.weight.dtype
+        self._contexts = Contexts(cross_attention_layers(module), self._dtype)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(p.nbytes for part in self._parts for p in part.parameters())
+
+    def misfit(self, model: ModelShape) -> str | None:
+        """Why it cannot control a model of such a shape, if so."""
+        if not isinstance(model, UnetShape):
+            return FOR_UNETS
+        unet = model
+        own = self._shape
+        if own.context_dim not in {0, unet.context_dim} or own.y_dim not in {None, unet.y_dim}:
+            return (
+                f"it is a ControlNet for models with text of width {own.context_dim}, "
+                f"this model's is {unet.context_dim}"
+            )
+        if skip_widths(own) != skip_widths(unet):
+            return "it is a ControlNet for a U-Net with other levels than this model's"
+        return None
+
+    def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> Guide:
+        """What a hint [B, H, W, C] says at a latent size; the same at every step."""
+        expected: int = self._hints.get_parameter("conv_in.weight").shape[1]
+        picture = fitted_hint(hint, (height * PX, width * PX), expected, net)
+        embedding = self._hints(picture.to(self._dtype))
+        if self._union is None:
+            return Guide(embedding)
+        index = union_type_index(net, self._union.count)
+        marked = embedding if index is None else self._union.marked(embedding, index)
+        return Guide(marked, self._union.told(index))
+
+    def __call__(self, asked: Sequence[Asked]) -> list[Residuals]:
+        parts = [question.part for question in asked]
+        guides: list[Guide] = [question.guide for question in asked]
+        embeddings = [q.of(guide.embedding) for q, guide in zip(asked, guides, strict=True)]
+        sample = torch.cat([question.sample for question in asked])
+        skips, middle = self._module(
+            sample.to(self._dtype, memory_format=self._layout),
+            torch.cat([question.timestep for question in asked]),
+            encoder_hidden_states=parts[0].row.prompt.embedding.context[:1].to(self._dtype),
+            controlnet_cond=torch.cat(embeddings),
+            class_labels=self._labels(asked, guides),
+            cross_attention_kwargs={"call": AttentionCall(self._contexts.beside(parts))},
+            return_dict=False,
+        )
+        counts = [part.count for part in parts]
+        levels = [torch.split(skip, counts) for skip in skips]
+        return [
+            Residuals(tuple(level[place] for level in levels), own)
+            for place, own in enumerate(torch.split(middle, counts))
+        ]
+
+    def _labels(self, asked: Sequence[Asked], guides: Sequence[Guide]) -> Tensor | None:
+        """What the module's class embedding reads: vectors of sizes, and of the hints' types."""
+        parts = [question.part for question in asked]
+        y = None if self._shape.y_dim is None else vectors(parts, self._dtype)
+        told = [
+            part.of(g.told) for part, g in zip(parts, guides, strict=True) if g.told is not None
+        ]
+        return torch.cat([*([] if y is None else [y]), torch.cat(told)], dim=1) if told else y
+
+
+class Told(nn.Module):
+    """A class embedding whose input ends in a vector that is added as it stands."""
+
+    def __init__(self, embedding: nn.Module | None, width: int) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self._width = width
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """[N, width + T] -> [N, T]."""
+        told = labels[:, self._width :]
+        embedded: Tensor = (
+            told if self.embedding is None else self.embedding(labels[:, : self._width]) + told
+        )
+        return embedded
+
+
+def fitted_hint(hint: Tensor, size: tuple[int, int], channels: int, net: ControlNet) -> Tensor:
+    """[B, H, W, C] as [B, channels, *size], the middle of it.
+
+    Raises:
+        HintChannelsError: it has too few channels.
+    """
+    if hint.shape[-1] < channels:
+        raise HintChannelsError(net.file.name, channels, hint.shape[-1])
+    return resize(hint[..., :channels].movedim(-1, 1), size[1], size[0], "nearest-exact", "center")
+
+
+def skip_widths(shape: UnetShape) -> list[int]:
+    """The channels of every skip connection, finest first."""
+    return list(_skip_widths(shape))
+
+
+def _skip_widths(shape: UnetShape) -> Iterator[int]:
+    yield shape.levels[0].channels
+    for level in shape.levels:
+        yield from [level.channels] * len(level.down)
+        if level is not shape.levels[-1]:
+            yield level.channels

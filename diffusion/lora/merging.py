@@ -1,0 +1,166 @@
+"""Models merged weight by weight, and all changes of weights in the order in which they were laid.
+
+A merge is a change of kind "merge" with the options `other`, a model or text encoder with changes
+of its own, and `shares`: (start of a weight's name, share of its own, share of the other's), of
+which the longest start that fits a weight counts; names of U-Nets are LDM's.
+(ComfyUI comfy_extras/nodes_model_merging.py; comfy/lora.py, calculate_weight.)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.dit.keys import pieces
+from diffusion.dit.shapes import DitShape
+from diffusion.float8 import TrueWeights
+from diffusion.lora.laying import LORA, Loras, OpenWeights, sharing_copy
+from diffusion.models import LoadedModel, load_model
+from diffusion.text.encoder import TextEncoder, load_text_encoder
+from diffusion.unet.architecture import UnetShape, module_names
+from graph.values import Change
+
+if TYPE_CHECKING:
+    from graph.values import Clip, Model
+
+MERGE = "merge"
+WEIGHT_CHANGES = (LORA, MERGE)
+M = TypeVar("M", bound=LoadedModel)
+Shares: TypeAlias = Sequence[tuple[str, float, float]]
+NOT_MERGED = (".position_ids", ".logit_scale")  # of text encoders
+
+
+class WeightChanges:
+    """LoRAs and merges on models whose own weights are left alone. For several threads."""
+
+    def __init__(self, open_weights: OpenWeights, loras: Loras) -> None:
+        self._open = open_weights
+        self._loras = loras
+
+    def on_unet(self, base: M, changes: Sequence[Change]) -> M:
+        """`base` under changes. Its `size` is what it does not share with `base`.
+
+        Raises:
+            BadModelFile: a file is damaged, or made for another kind of model.
+        """
+        unet = base
+        for kind, laid in groupby(changes, key=lambda change: change.kind):
+            if kind == LORA:
+                unet = self._loras.on_unet(unet, list(laid))
+            else:
+                for change in laid:
+                    unet = self._merged_unet(unet, change)
+        return replace(unet, size=own_bytes(unet.module, base.module))
+
+    def on_text_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
+        """As `on_unet`."""
+        laid_on = encoder
+        for kind, laid in groupby(changes, key=lambda change: change.kind):
+            if kind == LORA:
+                encoder = self._loras.on_text_encoder(encoder, list(laid))
+            else:
+                for change in laid:
+                    encoder = self._merged_encoder(encoder, change)
+        pairs = zip(encoder.parts, laid_on.parts, strict=True)
+        return replace(encoder, size=sum(own_bytes(a.module, b.module) for a, b in pairs))
+
+    def _merged_unet(self, unet: M, change: Change) -> M:
+        other = self._other_unet(change["other"], unet)
+        ldm = file_names(unet.shape)
+        patched = merged(
+            unet.module, other.module, change["shares"], lambda name: ldm_name(name, ldm)
+        )
+        warnings = (*unet.warnings, *other.warnings)
+        module: Any = sharing_copy(unet.module, patched)
+        return replace(unet, module=module, warnings=warnings)
+
+    def _other_unet(self, model: "Model", like: LoadedModel) -> LoadedModel:
+        weights = self._open(model.file)
+        own = computing(like.module)
+        other = load_model(weights, dtype=own.dtype, device=own.device)
+        if other.family != like.family:
+            problem = f"its model is of the family {other.family}, and cannot merge with one of "
+            raise weights.bad(problem=problem + like.family)
+        changes = [change for change in model.changes if change.kind in WEIGHT_CHANGES]
+        return self.on_unet(other, changes) if changes else other
+
+    def _merged_encoder(self, encoder: TextEncoder, change: Change) -> TextEncoder:
+        other = self._other_encoder(change["other"], encoder)
+        theirs = {part.name: part.module for part in other.parts}
+        parts = []
+        for part in encoder.parts:
+            module = part.module
+            if part.name in theirs:
+                patched = merged(module, theirs[part.name], change["shares"], str)
+                module = sharing_copy(module, patched)
+            parts.append(replace(part, module=module))
+        return replace(encoder, parts=tuple(parts), warnings=(*encoder.warnings, *other.warnings))
+
+    def _other_encoder(self, clip: "Clip", like: TextEncoder) -> TextEncoder:
+        own = computing(like.parts[0].module)
+        other = load_text_encoder(
+            [self._open(file) for file in clip.files],
+            like.tokenizers,
+            dtype=own.dtype,
+            device=own.device,
+            kind=clip.kind,
+        )
+        return self.on_text_encoder(other, clip.changes) if clip.changes else other
+
+
+@torch.no_grad()
+def merged(
+    module: nn.Module, other: nn.Module, shares: Shares, named: Callable[[str], str]
+) -> dict[str, Tensor]:
+    """The parameters of `module` that a merge with `other` changes, in their own precision.
+
+    A weight of which the other has none stays as it is; where the shapes differ, as for the first
+    layer of an inpainting model, it has its own share alone, as in ComfyUI.
+    """
+    ours, theirs = TrueWeights(module), TrueWeights(other)
+    patched = {}
+    for name, weight in ours.items():
+        own, others = share_of(named(name), shares)
+        if name not in theirs or name.endswith(NOT_MERGED) or (own, others) == (1.0, 0.0):
+            continue
+        total = weight.float() * own
+        if theirs[name].shape == weight.shape:
+            total = total + theirs[name].float() * others
+        patched[name] = ours.stored(name, total.to(weight.dtype))
+    return patched
+
+
+def share_of(name: str, shares: Shares) -> tuple[float, float]:
+    """The shares of the longest start that fits a name; one of `shares` is for any name, ""."""
+    fitting = [share for share in shares if name.startswith(share[0])]
+    _, own, other = max(fitting, key=lambda share: len(share[0]))
+    return own, other
+
+
+def file_names(shape: UnetShape | DitShape) -> dict[str, str]:
+    """diffusers' name of a module -> that of the model's own file, which merges go by."""
+    if isinstance(shape, UnetShape):
+        return {theirs: name for name, theirs in module_names(shape).items()}
+    return {piece.module: piece.source for piece in pieces(shape)}
+
+
+def computing(module: nn.Module) -> Tensor:
+    """A parameter in the precision that a module computes in: its last one is never narrower."""
+    return list(module.parameters())[-1]
+
+
+def ldm_name(name: str, ldm: Mapping[str, str]) -> str:
+    """LDM's name of diffusers' parameter `name`, by the modules' names in `ldm`."""
+    start = name
+    while start and start not in ldm:
+        start = start.rpartition(".")[0]
+    return ldm[start] + name.removeprefix(start) if start else name
+
+
+def own_bytes(module: nn.Module, base: nn.Module) -> int:
+    """What the parameters of `module` take that are not those of `base`."""
+    shared = {id(parameter) for parameter in base.parameters()}
+    return sum(p.nbytes for p in module.parameters() if id(p) not in shared)

@@ -1,0 +1,303 @@
+"""The sample stage: what nodes that sample, decode and encode talk to.
+
+Nothing here knows Ray. The stage holds weights within a memory budget, turns requests into jobs
+of the step engine, and runs autoencoders on a thread of their own beside the steps.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from diffusion.admission import Admission
+from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
+from diffusion.autoencoder.vae import LoadedVae, decode, encode, load_vae
+from diffusion.control.loading import Controls
+from diffusion.latent.noising import noised
+from diffusion.model_changes import check_changes, model_sampling
+from diffusion.models import (
+    LoadedModel,
+    ModelDenoiser,
+    denoiser_of,
+    expected_bytes,
+    load_model,
+    parameterization_of,
+)
+from diffusion.residency import Residency, leased
+from diffusion.sampling.batch_rows import latent_rows
+from diffusion.sampling.engine import Called, Job, Report, StepEngine, Track, unheard
+from diffusion.sampling.frame import process_out
+from diffusion.sampling.model_sampling import ModelSampling
+from diffusion.sampling.request import latent_for, prepare_run
+from diffusion.sampling.run import sample
+from diffusion.sampling.schedules import ksampler_sigmas
+from diffusion.unet.loading import LatentFormat, Parameterization
+from diffusion.vision.image_loading import ImageAdapters
+from diffusion.weights import Weights
+from graph.events import Warned
+from graph.sampling import Noise, SampleRequest
+from graph.values import Change, Latent, Model, ModelFile, Vae
+
+OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
+Preview: TypeAlias = Callable[[LatentFormat, Tensor], bytes | None]
+ApplyChanges: TypeAlias = Callable[[LoadedModel, Sequence[Change]], LoadedModel]
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentUnet:
+    """A diffusion model in memory, with what asks it."""
+
+    unet: LoadedModel
+    denoiser: ModelDenoiser
+
+    @property
+    def size(self) -> int:
+        return self.unet.size
+
+
+class SampleStage:
+    """All of one replica's diffusion models and autoencoders. For one event loop."""
+
+    def __init__(
+        self,
+        open_weights: OpenWeights,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        vae_dtype: torch.dtype | None = None,
+        budget_bytes: int,
+        resident: Residency[Hashable, Any] | None = None,
+        activation_bytes: int = 4 * 2**30,
+        max_rows: int = 32,
+        batching: bool = True,
+        weight_changes: Collection[str] = (),
+        apply_changes: ApplyChanges | None = None,
+        called: Called = unheard,
+    ) -> None:
+        """A stage that keeps weights within `budget_bytes`, or in what it shares with others.
+
+        A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
+        `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
+        kinds `weight_changes` of one without, which it leaves alone and may share memory with.
+        `called` hears of every step: how many pictures it took on, and how long it was.
+        """
+        self._open = open_weights
+        self._device = device
+        self._dtype = dtype
+        self._vae_dtype = vae_dtype or dtype
+        self._max_rows = max_rows
+        self._activation_bytes = activation_bytes
+        self.weights = resident or Residency(budget_bytes, lambda v: v.size)
+        self._admission = Admission(self.weights.budget_bytes)
+        self._sizes: dict[Hashable, int] = {}  # of base models, as far as they are known
+        self._opened: dict[ModelFile, Weights] = {}  # read, and not loaded yet
+        self._controls = Controls(open_weights, self.weights, dtype, device, self._vae_dtype)
+        self._images = ImageAdapters(open_weights, self.weights, dtype, device)
+        self._weight_changes = frozenset(weight_changes)
+        self._apply = apply_changes
+        self._parameterizations: dict[ModelFile, Parameterization] = {}
+        self._engine = StepEngine(batching=batching, called=called)
+        self._vae_thread = ThreadPoolExecutor(1, "vae")
+
+    async def sample(
+        self,
+        request: SampleRequest,
+        report: Report | None = None,
+        *,
+        preview: Preview | None = None,
+        deadline: float | None = None,
+    ) -> tuple[Latent, Latent]:
+        """The output, and the last denoised prediction; of the request's `rows` where it has some.
+
+        Every step is told to `report`, with what `preview` makes of the denoised latent in the
+        model's scale, if anything. `deadline` is in the event loop's time.
+
+        Raises:
+            SamplingError: the model, the sampler or the deadline; see its subclasses.
+            UnknownModelChangeError, BadModelFile, MissingModelFile: the model cannot be made.
+        """
+        model = request.guider.model
+        self._check(model)
+        async with self._unet(model) as resident:
+            if report is not None:
+                for warning in resident.unet.warnings:
+                    report(Warned(request.node_id, warning))
+            latent = latent_for(request.latent, resident.unet)
+            own = latent if request.rows is None else latent_rows(latent, request.rows)
+            if len(request.sigmas) == 0:
+                return own, own
+            of = (resident.unet, (model.file, self._laid(model)))
+            async with (
+                self._controls.leased(request.guider, *of) as controls,
+                self._controls.encoders(request.guider) as encoders,
+                self._images.leased(model) as images,
+            ):
+                run = await asyncio.to_thread(
+                    partial(prepare_run, adapters=images, encoders=encoders),
+                    request,
+                    latent,
+                    resident.unet,
+                    self._device,
+                    controls,
+                )
+                track = Track(of=len(request.sigmas) - 1)
+                size = (run.latent.shape[-2], run.latent.shape[-1])
+                job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
+                job.report, job.deadline = report, deadline
+                if preview is not None:
+                    job.preview = partial(preview, resident.unet.latent_format)
+                samples = await self._engine.run(job)
+        denoised = samples if track.denoised is None else track.denoised
+        return (
+            replace(own, samples=_on_link(samples, resident.unet)),
+            replace(own, samples=_on_link(denoised, resident.unet)),
+        )
+
+    async def warm(self, model: Model) -> None:
+        """Have the weights of `model` in memory, as far as the budget allows."""
+        self._check(model)
+        async with self._unet(model):
+            return
+
+    async def sigmas(
+        self, model: Model, *, sampler_name: str, scheduler: str, steps: int, denoise: float = 1.0
+    ) -> Tensor:
+        """The schedule [steps + 1] of a KSampler over `model`; empty when nothing is denoised."""
+        sampling = await self.model_sampling(model)
+        return ksampler_sigmas(sampling, sampler_name, scheduler, steps, denoise)
+
+    async def model_sampling(self, model: Model) -> ModelSampling:
+        """The noise levels of `model`, with the changes laid on it. Loads no weights."""
+        self._check(model)
+        own = self._parameterizations.get(model.file)
+        if own is None:
+            own = await asyncio.to_thread(lambda: parameterization_of(self._open(model.file)))
+            self._parameterizations[model.file] = own
+        return model_sampling(own, model.changes)
+
+    async def decode(self, vae: Vae, latent: Latent) -> Tensor:
+        """Pictures [B, H, W, 3] in 0..1."""
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(decode, loaded, latent.samples)
+
+    async def encode(self, vae: Vae, image: Tensor) -> Tensor:
+        """Latent samples [B, C, h, w] of pictures [B, H, W, C]."""
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(encode, loaded, image)
+
+    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Tensor:
+        """As `decode`, in tiles of so many picture pixels along a side."""
+        work = partial(decode_tiled, tile=tile, overlap=overlap)
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(work, loaded, latent.samples)
+
+    async def encode_tiled(self, vae: Vae, image: Tensor, *, tile: int, overlap: int) -> Tensor:
+        """As `encode`, in tiles of so many picture pixels along a side."""
+        work = partial(encode_tiled, tile=tile, overlap=overlap)
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(work, loaded, image)
+
+    async def add_noise(self, model: Model, noise: Noise, sigmas: Tensor, latent: Latent) -> Latent:
+        """`latent` with the noise that `model` would have between the ends of `sigmas`."""
+        sampling = await self.model_sampling(model)
+        async with self._unet(model) as resident:
+            own = resident.unet.latent_format
+            return await asyncio.to_thread(noised, latent, noise, sigmas, sampling, own)
+
+    async def close(self) -> None:
+        await self._engine.close()
+        self._vae_thread.shutdown()
+
+    @property
+    def jobs(self) -> int:
+        """How many runs of samplers are under way."""
+        return self._engine.jobs
+
+    @property
+    def used_bytes(self) -> int:
+        """The weights in memory."""
+        return self.weights.used_bytes()
+
+    def check_health(self) -> None:
+        """Raises what stopped the step engine, if anything did."""
+        self._engine.check_health()
+
+    async def _beside_steps(
+        self, work: Callable[[LoadedVae, Tensor], Tensor], vae: LoadedVae, tensor: Tensor
+    ) -> Tensor:
+        loop = asyncio.get_running_loop()
+        return (await loop.run_in_executor(self._vae_thread, work, vae, tensor)).clone()
+
+    def _check(self, model: Model) -> None:
+        check_changes(model.changes, self._weight_changes)
+
+    @asynccontextmanager
+    async def _unet(self, model: Model) -> AsyncIterator[ResidentUnet]:
+        """The weights of `model`, once there is room for them.
+
+        Jobs whose models differ in other ways share them.
+        """
+        laid = self._laid(model)
+        base = ("unet", model.file, model.weight_dtype)
+        load = partial(self._load_unet, model.file, model.weight_dtype)
+        size = await self._size(base, model)
+        async with self._admission.admitted(base, size):
+            self.weights.make_room(base, size)
+            lease = self.weights.lease(base, load)
+            if laid:
+                change = partial(self._changed, changes=laid)
+                lease = self.weights.lease_upon(base, load, (*base, laid), change)
+            async with leased(lease) as resident:
+                yield resident
+
+    async def _size(self, base: Hashable, model: Model) -> int:
+        """What a base model will take, told by its file's header."""
+        if base not in self._sizes:
+            weights = await asyncio.to_thread(self._open, model.file)
+            self._sizes[base] = expected_bytes(
+                weights, dtype=self._dtype, weight_dtype=model.weight_dtype
+            )
+            self._opened[model.file] = weights  # for the load that comes next
+        return self._sizes[base]
+
+    def _laid(self, model: Model) -> tuple[Change, ...]:
+        """The changes to the weights of `model`."""
+        return tuple(c for c in model.changes if c.kind in self._weight_changes)
+
+    def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
+        load = partial(self._load_vae, vae.file)
+        return leased(self.weights.lease(("vae", vae.file), load))
+
+    def _load_unet(self, file: ModelFile, weight_dtype: str) -> ResidentUnet:
+        weights = self._opened.pop(file, None) or self._open(file)
+        return self._asked(
+            load_model(weights, dtype=self._dtype, device=self._device, weight_dtype=weight_dtype)
+        )
+
+    def _changed(self, base: ResidentUnet, *, changes: tuple[Change, ...]) -> ResidentUnet:
+        assert self._apply is not None
+        return self._asked(self._apply(base.unet, changes))
+
+    def _asked(self, unet: LoadedModel) -> ResidentUnet:
+        denoiser = denoiser_of(
+            unet,
+            max_rows=self._max_rows,
+            activation_bytes=self._activation_bytes,
+            dtype=self._dtype,
+            device=self._device,
+        )
+        return ResidentUnet(unet, denoiser)
+
+    def _load_vae(self, file: ModelFile) -> LoadedVae:
+        return load_vae(self._open(file), dtype=self._vae_dtype, device=self._device)
+
+
+def _on_link(samples: Tensor, unet: LoadedModel) -> Tensor:
+    """A copy on the CPU in the scale of links, which others may write to."""
+    return process_out(unet.latent_format, samples.float()).cpu().clone()

@@ -1,0 +1,172 @@
+"""One CLIP text encoder: which of its states condition a model, and how it is run.
+
+What each family reads off its encoders, and how weights move a token away from the empty
+prompt, follows ComfyUI: sd1_clip.py (`SDClipModel`, `ClipTokenWeightEncoder`), sdxl_clip.py.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from diffusion.filling import fill
+from diffusion.text.clip_layout import PartName, read_config, tensors_of
+from diffusion.text.prompt import Chunk, Embeddings, chunks, empty_chunk
+from diffusion.text.tokenizer import END, ClipTokenizer
+from diffusion.weights import Weights
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModelWithProjection
+
+ROWS_PER_CALL = 32
+PADDING: Mapping[PartName, int] = {"l": END, "g": 0, "h": 0}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which hidden state of a text encoder conditions the model. `layer` counts from the end.
+
+    `layer` -1 is the last one, None the last one after the final norm. `norm` lays that norm on
+    other layers too. `project` gives the pooled state through the text projection.
+    """
+
+    layer: int | None
+    norm: bool
+    project: bool
+
+    def skipped_to(self, stop_at_layer: int | None, layers: int) -> "Reading":
+        """This reading with clip skip, which asks in vain for layers that are not there."""
+        if stop_at_layer is None:
+            return self
+        layer = stop_at_layer if abs(stop_at_layer) <= layers else None
+        return Reading(layer, self.norm, self.project)
+
+
+@dataclass(frozen=True, eq=False)
+class PartStates:
+    """What one encoder says of one prompt: tokens [1, T, D], and pooled [1, P] where it pools.
+
+    Both float32 on the CPU.
+    """
+
+    tokens: Tensor
+    pooled: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ClipPart:
+    """One CLIP of a text encoder."""
+
+    name: PartName
+    module: "CLIPTextModelWithProjection"
+    reading: Reading
+    tokenizer: ClipTokenizer
+
+    @property
+    def layers(self) -> int:
+        return len(self.module.text_model.encoder.layers)
+
+    @property
+    def width(self) -> int:
+        return int(self.module.config.hidden_size)
+
+    def chunks(self, text: str, embeddings: Embeddings) -> list[Chunk]:
+        return chunks(text, self.tokenizer, pad=PADDING[self.name], embeddings=embeddings)
+
+    def empty(self) -> Chunk:
+        return empty_chunk(PADDING[self.name])
+
+    def encoded(
+        self, prompts: Sequence[list[Chunk]], stop_at_layer: int | None
+    ) -> list[PartStates]:
+        """Every prompt's chunks in a row, weighted against the empty prompt, which is run once."""
+        reading = self.reading.skipped_to(stop_at_layer, self.layers)
+        rows = [chunk for prompt in prompts for chunk in prompt]
+        if any(chunk.weighted for chunk in rows):
+            hidden, pooled = self.run([*rows, self.empty()], reading)
+            hidden = _weighted(hidden[:-1], hidden[-1], rows)
+        else:
+            hidden, pooled = self.run(rows, reading)
+        states, at = [], 0
+        for prompt in prompts:
+            tokens = hidden[at : at + len(prompt)].flatten(0, 1)[None]
+            states.append(PartStates(tokens.clone(), pooled[at : at + 1].clone()))
+            at += len(prompt)
+        return states
+
+    def run(self, rows: Sequence[Chunk], reading: Reading) -> tuple[Tensor, Tensor]:
+        """Hidden states [B, 77, D] and pooled states [B, P] of chunks, float32 on the CPU."""
+        calls = [
+            self._run(rows[at : at + ROWS_PER_CALL], reading)
+            for at in range(0, len(rows), ROWS_PER_CALL)
+        ]
+        hidden, pooled = zip(*calls, strict=True)
+        return torch.cat(hidden), torch.cat(pooled)
+
+    def _run(self, rows: Sequence[Chunk], reading: Reading) -> tuple[Tensor, Tensor]:
+        model = self.module.text_model
+        x = self._embedded(rows)
+        length = x.shape[1]
+        mask = torch.full((1, 1, length, length), float("-inf"), dtype=x.dtype, device=x.device)
+        mask = mask.triu(1)
+        chosen = None
+        for i, layer in enumerate(model.encoder.layers, start=-self.layers):
+            x = layer(x, mask)
+            chosen = x if i == reading.layer else chosen
+        last = model.final_layer_norm(x)
+        if chosen is None:
+            chosen = last
+        elif reading.norm:
+            chosen = model.final_layer_norm(chosen)
+        pooled = last[torch.arange(len(rows)), torch.tensor([_end(row) for row in rows])]
+        if reading.project:
+            pooled = self.module.text_projection(pooled)
+        return chosen.float().cpu(), pooled.float().cpu()
+
+    def _embedded(self, rows: Sequence[Chunk]) -> Tensor:
+        table = self.module.text_model.embeddings
+        ids = [[t if isinstance(t, int) else 0 for t in row.tokens] for row in rows]
+        x: Tensor = table.token_embedding(torch.tensor(ids, device=self.module.device))
+        for b, row in enumerate(rows):
+            for t, token in enumerate(row.tokens):
+                if isinstance(token, Tensor):
+                    x[b, t] = token.to(x)
+        positions: Tensor = table.position_embedding.weight[: x.shape[1]]
+        return x + positions
+
+
+def _end(chunk: Chunk) -> int:
+    """Where the first end token is: its state is the pooled one."""
+    return next(
+        i for i, token in enumerate(chunk.tokens) if isinstance(token, int) and token == END
+    )
+
+
+def _weighted(hidden: Tensor, empty: Tensor, rows: Iterable[Chunk]) -> Tensor:
+    """Each token's state moved along the line from the empty prompt's, as far as it counts."""
+    weights = torch.tensor([row.weights for row in rows])[..., None]
+    return torch.where(weights == 1.0, hidden, (hidden - empty) * weights + empty)
+
+
+def load_clip(
+    part: Weights, dtype: torch.dtype, device: torch.device
+) -> "CLIPTextModelWithProjection":
+    """The CLIP text encoder in `part`, named without prefix.
+
+    Raises:
+        BadModelFile: it is incomplete.
+    """
+    # Here and not at the top: importing this class takes many seconds, and only the stage that
+    # encodes prompts needs it.
+    from transformers.models.clip.configuration_clip import CLIPTextConfig  # noqa: PLC0415
+    from transformers.models.clip.modeling_clip import CLIPTextModelWithProjection  # noqa: PLC0415
+
+    config = read_config(part)
+    with torch.device("meta"):
+        module = CLIPTextModelWithProjection(CLIPTextConfig(**config))
+    fill(module, part, tensors_of(part, dtype, device))
+    positions = torch.arange(config["max_position_embeddings"], device=device)[None]
+    module.text_model.embeddings.position_ids = positions  # a buffer that no file holds
+    return module

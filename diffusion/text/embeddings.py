@@ -1,0 +1,121 @@
+"""Learned words: files of vectors that `embedding:name` stands for in a prompt."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from diffusion.text.clip_layout import PartName
+from diffusion.text.prompt import Embeddings
+from diffusion.weights import Weights
+from graph.errors import BadModelFile, MissingModelFile
+from graph.values import ModelFile
+
+FOLDER = "embeddings"
+EXTENSIONS = ("", ".safetensors", ".pt", ".bin")  # in the order in which ComfyUI tries them
+# What a file calls the vectors for one CLIP; the first are files for SDXL.
+NAMES: Mapping[PartName, str] = {
+    "l": "clip_l",
+    "g": "clip_g",
+    "h": "clip_h",
+    "t5xxl": "t5xxl",
+}
+BUNDLE = "bundle_emb."  # several embeddings that OneTrainer put in one file
+
+FindFile: TypeAlias = Callable[[str, str], ModelFile]  # folder, name; raises MissingModelFile
+OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
+
+
+class EmbeddingFiles:
+    """The embeddings folder. Safe to use from several threads.
+
+    Files are looked for anew at each use, so a new one is seen; their vectors are small and read
+    when they are wanted.
+    """
+
+    def __init__(self, find: FindFile, open_weights: OpenWeights) -> None:
+        self._find = find
+        self._open = open_weights
+
+    def __call__(self, part: PartName, width: int) -> Embeddings:
+        """What one CLIP looks embeddings up in."""
+
+        def vectors(name: str) -> Tensor | None:
+            """[N, width].
+
+            Raises:
+                BadModelFile: the file cannot be read.
+            """
+            file = self._file(name)
+            found = None if file is None else find_vectors(self._open(file), part)
+            return found if found is not None and found.shape[-1] == width else None
+
+        return vectors
+
+    def _file(self, name: str) -> ModelFile | None:
+        for extension in EXTENSIONS:
+            try:
+                return self._find(FOLDER, name + extension)
+            except MissingModelFile:
+                continue
+        return None
+
+
+class Lookup:
+    """Embeddings of one CLIP, and what was asked of them in vain."""
+
+    def __init__(self, embeddings: Embeddings, part: PartName) -> None:
+        self._embeddings = embeddings
+        self._part = part
+        self._missed: dict[str, str] = {}
+
+    def __call__(self, name: str) -> Tensor | None:
+        """As the embeddings; a file that cannot be read is as good as none."""
+        word = name.strip(",")
+        part = "T5" if self._part == "t5xxl" else f"CLIP-{self._part.upper()}"
+        self._missed[word] = f"Embedding {word!r} is not there or not made for {part}: ignored"
+        try:
+            vectors = self._embeddings(name)
+        except BadModelFile as error:
+            self._missed[word] = f"Embedding {word!r} is ignored: {error}"
+            return None
+        if vectors is not None:
+            del self._missed[word]
+        return vectors
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._missed.values())
+
+
+def find_vectors(weights: Weights, part: PartName) -> Tensor:
+    """The vectors [N, D] that a file has for one CLIP, of whatever width they are.
+
+    A1111's files have them under `*`, ComfyUI's for SDXL under each CLIP's name, others as the only
+    tensor there is (ComfyUI comfy/sd1_clip.py, `load_embed`).
+
+    Raises:
+        BadModelFile: there are none in it.
+    """
+    name = NAMES[part]
+    if name in weights:
+        return _joined(weights, [name])
+    bundled = [key for key in weights if key.startswith(BUNDLE)]
+    for ending in (".string_to_param.*", f".{name}"):
+        if keys := [key for key in bundled if key.endswith(ending)]:
+            return _joined(weights, keys)
+    first = next(iter(weights), None)
+    if first is None:
+        raise weights.bad(problem="no tensors in it")
+    return _joined(weights, [first])
+
+
+def _joined(weights: Weights, keys: Iterable[str]) -> Tensor:
+    tensors = [weights[key].detach().float().clone() for key in keys]
+    if any(tensor.dim() == 0 for tensor in tensors):
+        raise weights.bad(problem="a number where vectors should be")
+    try:
+        return torch.cat([tensor.reshape(-1, tensor.shape[-1]) for tensor in tensors])
+    except RuntimeError as error:
+        raise weights.bad(problem="vectors of different widths") from error

@@ -1,0 +1,211 @@
+"""T5, the text encoder that Stable Diffusion 3 and Flux read beside CLIP, or without it.
+
+(ComfyUI comfy/text_encoders/t5.py, sd3_clip.py and flux.py)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from diffusion.filling import copied, fill
+from diffusion.float8 import SCALES, keep_narrow, linear_layers
+from diffusion.text.clip_part import PartStates
+from diffusion.text.prompt import Chunk, Embeddings, Tokenizer, groups
+from diffusion.weights import Weights
+from graph.errors import ServiceError
+
+if TYPE_CHECKING:
+    from transformers import T5EncoderModel
+
+END, PAD = 1, 0
+LONGEST = 2048  # tokens of one prompt, whose memory grows with their square
+PREFIXES = ("text_encoders.t5xxl.transformer.", "t5xxl.transformer.", "")
+QUERIES = "encoder.block.0.layer.0.SelfAttention.q.weight"
+TABLES = ("shared.weight", "encoder.embed_tokens.weight")
+BIAS = "encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight"
+PERCEPTRON = "encoder.block.{}.layer.1.DenseReluDense."
+
+
+@dataclass(eq=False)
+class PromptTooLongError(ServiceError):
+    """A prompt of more tokens than an encoder's memory is meant for."""
+
+    status = 422
+    code = "prompt_too_long"
+    template = "A prompt of {received} tokens is too long for T5, which takes at most {limit}."
+    limit: int
+    received: int
+
+
+@dataclass(frozen=True, eq=False)
+class T5Part:
+    """The T5 of a text encoder. Prompts shorter than `shortest` tokens are padded."""
+
+    name: Literal["t5xxl"]
+    module: "T5EncoderModel"
+    tokenizer: Tokenizer
+    shortest: int
+    dtype: torch.dtype  # in which it computes
+
+    @property
+    def layers(self) -> int:
+        return len(self.module.encoder.block)
+
+    @property
+    def width(self) -> int:
+        return int(self.module.config.d_model)
+
+    def chunks(self, text: str, embeddings: Embeddings) -> list[Chunk]:
+        """The whole prompt as one.
+
+        Raises:
+            PromptTooLongError, PromptDepthError.
+        """
+        read = [pair for group in groups(text, self.tokenizer, embeddings) for pair in group]
+        if len(read) >= LONGEST:
+            raise PromptTooLongError(LONGEST, len(read) + 1)
+        read.append((END, 1.0))
+        read += [(PAD, 1.0)] * (self.shortest - len(read))
+        tokens, weights = zip(*read, strict=True)
+        return [Chunk(tokens, weights)]
+
+    def empty(self) -> Chunk:
+        """No prompt at all, not even padding."""
+        return Chunk((END,), (1.0,))
+
+    def encoded(
+        self, prompts: Sequence[list[Chunk]], stop_at_layer: int | None
+    ) -> list[PartStates]:
+        """Each prompt by itself, weighted against an empty one of its length."""
+        layer = stop_at_layer if stop_at_layer and abs(stop_at_layer) <= self.layers else None
+        return [PartStates(self._encoded(prompt[0], layer)) for prompt in prompts]
+
+    def _encoded(self, chunk: Chunk, layer: int | None) -> Tensor:
+        if not chunk.weighted:
+            return self._run([chunk.tokens], layer)
+        nothing = (END, *[PAD] * (len(chunk.tokens) - 1))
+        hidden, empty = self._run([chunk.tokens, nothing], layer)[:, None]
+        weights = torch.tensor(chunk.weights)[None, :, None]
+        return torch.where(weights == 1.0, hidden, (hidden - empty) * weights + empty)
+
+    def _run(self, rows: Sequence[Sequence[int | Tensor]], layer: int | None) -> Tensor:
+        """[B, T, D], float32 on the CPU. All tokens see all others, padding too."""
+        stack = self.module.encoder
+        x = torch.stack([self._embedded(row) for row in rows])
+        chosen, bias = None, None
+        for i, block in enumerate(stack.block, start=-self.layers):
+            x, bias, _ = block(x, None, bias)
+            chosen = x if i == layer else chosen
+        last: Tensor = stack.final_layer_norm(x if chosen is None else chosen)
+        return last.float().cpu()
+
+    def _embedded(self, row: Sequence[int | Tensor]) -> Tensor:
+        table: Tensor = self.module.shared.weight
+        ids = torch.tensor([t if isinstance(t, int) else PAD for t in row], device=table.device)
+        x = functional.embedding(ids, table).to(self.dtype)
+        for t, token in enumerate(row):
+            if isinstance(token, Tensor):
+                x[t] = token.to(x)
+        return x
+
+
+class Perceptron(nn.Module):
+    """T5's gated perceptron, whose layers may be of any precision.
+
+    (transformers' own brings its input to the precision of its weights.)
+    """
+
+    def __init__(self, like: Any) -> None:
+        super().__init__()
+        self.wi_0, self.wi_1, self.wo, self.act = like.wi_0, like.wi_1, like.wo, like.act
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.wo(self.act(self.wi_0(x)) * self.wi_1(x))
+        return answer
+
+
+def find_t5(weights: Weights) -> Weights | None:
+    """The T5 encoder in a file, named without prefix."""
+    parts = (weights.under(prefix) for prefix in PREFIXES)
+    return next((part for part in parts if QUERIES in part), None)
+
+
+def read_t5_config(part: Weights) -> dict[str, Any]:
+    """Arguments of transformers' T5Config, from the shapes of `part`.
+
+    Raises:
+        BadModelFile: it is incomplete, or another kind of T5.
+    """
+    if BIAS.format(1) in part:
+        raise part.bad(problem="its text encoder is a UMT5, which no known family here reads")
+    if PERCEPTRON.format(0) + "wi_0.weight" not in part:
+        raise part.bad(problem="its T5 has no gated perceptrons, as T5 1.0 has none")
+    try:
+        vocabulary, width = part.shape(_table(part))
+        inner = part.shape(QUERIES)[0]
+        buckets, heads = part.shape(BIAS.format(0))
+        return {
+            "vocab_size": vocabulary,
+            "d_model": width,
+            "d_kv": inner // heads,
+            "d_ff": part.shape(PERCEPTRON.format(0) + "wi_0.weight")[0],
+            "num_layers": len({key.split(".")[2] for key in part if ".block." in key}),
+            "num_heads": heads,
+            "relative_attention_num_buckets": buckets,
+            "feed_forward_proj": "gated-gelu",
+            "dropout_rate": 0.0,
+            "attn_implementation": "eager",  # which adds the bias of positions
+        }
+    except KeyError as error:
+        raise part.bad(problem=f"its T5 is incomplete: {error}") from error
+
+
+def _table(part: Weights) -> str:
+    return next((key for key in TABLES if key in part), TABLES[0])
+
+
+def load_t5(part: Weights, dtype: torch.dtype, device: torch.device) -> "T5EncoderModel":
+    """The T5 that `find_t5` found. Layers narrower than `dtype` stay so.
+
+    Raises:
+        BadModelFile: it is incomplete, or another kind of T5.
+    """
+    # Here and not at the top, as for CLIP.
+    from transformers.models.t5.configuration_t5 import T5Config  # noqa: PLC0415
+    from transformers.models.t5.modeling_t5 import T5EncoderModel  # noqa: PLC0415
+
+    config = T5Config(**read_t5_config(part))
+    with torch.device("meta"):
+        module = T5EncoderModel(config)
+    stack: Any = module.encoder
+    for block in stack.block:
+        block.layer[1].DenseReluDense = Perceptron(block.layer[1].DenseReluDense)
+    stack.embed_tokens = nn.Identity()  # `shared` is the table
+    linear = linear_layers(module)
+    tensors, narrow = {}, {}
+    for key in part:
+        layer, _, leaf = key.rpartition(".")
+        name = TABLES[0] if key in TABLES else key
+        if leaf not in ("weight", "bias"):
+            continue
+        tensor = part[key]
+        keeps = tensor.dtype.itemsize < dtype.itemsize and (layer in linear or name == TABLES[0])
+        tensors[name] = copied(tensor, tensor.dtype if keeps else dtype, device)
+        if keeps and layer in linear:
+            narrow[layer] = _scale(part, layer, device)
+    keep_narrow(module, narrow)
+    fill(module, part, tensors)
+    return module
+
+
+def _scale(part: Weights, layer: str, device: torch.device) -> Tensor | None:
+    found = next((key for leaf in SCALES if (key := f"{layer}.{leaf}") in part), None)
+    if found is None:
+        return None
+    scale = part[found].float()
+    scale = scale.reshape(()) if scale.numel() == 1 else scale.reshape(-1, 1)
+    return copied(scale, torch.float32, device)

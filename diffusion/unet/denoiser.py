@@ -1,0 +1,242 @@
+"""The denoiser: many rows of many jobs, one call of the network.
+
+Rows of one latent shape and with the same patches go through the UNet together, each with its own
+sigma, prompt and prediction type. Prompts of different token counts are repeated to their least
+common multiple, which leaves attention's result as it is (ComfyUI comfy/conds.py, CONDCrossAttn).
+"""
+
+import gc
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from diffusion.control.blocks import control_arguments
+from diffusion.device import picture_layout
+from diffusion.sampling.conditioning import Prompt
+from diffusion.sampling.parts import Contexts, Part, vectors
+from diffusion.sampling.rows import Row
+from diffusion.unet.attention import (
+    AttentionCall,
+    KeysAndValues,
+    cross_attention_layers,
+    place_attention,
+)
+from diffusion.unet.block_changes import changed_blocks
+from diffusion.vision.image_prompts import call_images
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+LONGEST_REPEAT = 16  # times that a prompt may be repeated to reach a common length
+FEATURE_MAPS = 96  # at the finest level, as many are alive at once at the peak of a call
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """The prompts of one batch, side by side: the same until a job joins or leaves."""
+
+    key: tuple[Hashable, ...]
+    prompts: tuple[Prompt, ...]  # held, so that no id in `key` is given away
+    context: Tensor  # [1, T, D]; only says that there are prompts: layers read what follows
+    keys_and_values: KeysAndValues
+    concat: Tensor | None
+    y: Tensor | None
+
+
+class Denoiser:
+    """One set of weights that answers rows. Called by one thread at a time.
+
+    A call holds at most `max_rows` pictures, and no more than `activation_bytes` are estimated to
+    suffice for. Where the estimate was too high, it is halved and the call made again.
+    """
+
+    def __init__(
+        self,
+        module: "UNet2DConditionModel",
+        *,
+        max_rows: int,
+        activation_bytes: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._max_rows = max_rows
+        self._activation_bytes = activation_bytes
+        widest: int = module.config["block_out_channels"][0]
+        self._bytes_per_pixel = FEATURE_MAPS * widest * dtype.itemsize
+        self._module = module
+        self._dtype = dtype
+        self._device = device
+        self._layout = picture_layout(device)
+        # The stub of diffusers' wrapper knows no arguments.
+        module.to(memory_format=self._layout)  # type: ignore[call-arg]
+        place_attention(module)
+        self._contexts = Contexts(cross_attention_layers(module), dtype)
+        self._prompts: list[Prompts] = []
+
+    def limit(self, height: int, width: int) -> int:
+        """How many latent pictures of this size one call may hold."""
+        fit = self._activation_bytes // (height * width * self._bytes_per_pixel)
+        return max(1, min(self._max_rows, fit))
+
+    def forget(self) -> None:
+        """Let go of what was kept for the jobs of the last calls."""
+        self._prompts.clear()
+
+    @property
+    def remembered(self) -> int:
+        """Prompts whose keys and values are kept; none once their jobs are gone and forgotten."""
+        return len(self._contexts)
+
+    @torch.inference_mode()
+    def __call__(self, rows: Sequence[Row]) -> list[Tensor]:
+        """The denoised prediction of every row, in order and shaped like its x, float32."""
+        answers: dict[int, list[Tensor]] = {id(row): [] for row in rows}
+        for group in _groups(rows):
+            for part, answer in self._answer([Part(row, 0, len(row.x)) for row in group]):
+                answers[id(part.row)].append(answer)
+        return [whole(answers[id(row)]) for row in rows]
+
+    def _answer(self, parts: list[Part]) -> Iterator[tuple[Part, Tensor]]:
+        """Answers in the order of `parts`, in as few calls as memory allows."""
+        height, width = parts[0].row.x.shape[-2:]
+        while parts:
+            limit = self.limit(height, width)
+            chunk, rest = fitting(parts, limit)
+            try:
+                predictions = self._predict(chunk)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or limit == 1:
+                    raise
+                self._halve(sum(part.count for part in chunk) * height * width)
+                continue
+            yield from zip(chunk, predictions, strict=True)
+            parts = rest
+
+    def _halve(self, pixels: int) -> None:
+        """Never again as many latent pixels at once."""
+        self._activation_bytes = pixels * self._bytes_per_pixel // 2
+        self._prompts.clear()
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _predict(self, parts: list[Part]) -> list[Tensor]:
+        """One call of the network."""
+        prompts = self._side_by_side(parts)
+        xs = [part.of(part.row.x) for part in parts]
+        scaled = [
+            p.row.sampling.input_scaling(p.row.sigma, x) for p, x in zip(parts, xs, strict=True)
+        ]
+        sample = torch.cat(scaled)
+        timesteps = times_of(parts).to(self._device)
+        if prompts.concat is not None:
+            sample = torch.cat([sample, prompts.concat], dim=1)
+        first = parts[0].row  # patched as all of them are
+        size = (sample.shape[-2], sample.shape[-1])
+        call = AttentionCall(
+            prompts.keys_and_values,
+            first.patches,
+            size,
+            first.draws,
+            images=call_images(parts, size),
+        )
+        with changed_blocks(self._module, first.patches):
+            output = self._module(
+                sample.to(self._dtype, memory_format=self._layout),
+                timesteps,
+                encoder_hidden_states=prompts.context,
+                class_labels=prompts.y,
+                cross_attention_kwargs={"call": call},
+                **control_arguments(parts, scaled, timesteps),
+                return_dict=False,
+            )[0].float()
+        _hand_out(call.recorded, parts)
+        outputs = torch.split(output, [part.count for part in parts])
+        for part, own in zip(parts, outputs, strict=True):
+            if part.row.outputs is not None:
+                part.row.outputs.append(own)
+        return [
+            part.row.sampling.denoised(part.row.sigma, out, x)
+            for part, out, x in zip(parts, outputs, xs, strict=True)
+        ]
+
+    def _side_by_side(self, parts: list[Part]) -> Prompts:
+        key = tuple((id(p.row.prompt), p.start, p.stop) for p in parts)
+        for prompts in self._prompts:
+            if prompts.key == key:
+                return prompts
+        self._prompts = [self._assemble(key, parts), *self._prompts[:1]]
+        return self._prompts[0]
+
+    def _assemble(self, key: tuple[Hashable, ...], parts: list[Part]) -> Prompts:
+        concats = [part.of(p.concat) for part in parts if (p := part.row.prompt).concat is not None]
+        return Prompts(
+            key,
+            tuple(part.row.prompt for part in parts),
+            context=parts[0].row.prompt.embedding.context[:1].to(self._dtype),
+            keys_and_values=self._contexts.beside(parts),
+            concat=torch.cat(concats) if concats else None,
+            y=vectors(parts, self._dtype),
+        )
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that one call can serve, together: of one size, patches, and lengths near enough."""
+    groups: list[list[Row]] = []
+    for row in rows:
+        for group in groups:
+            if _together(row, group):
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    return groups
+
+
+def _together(row: Row, group: list[Row]) -> bool:
+    first = group[0]
+    if row.x.shape[1:] != first.x.shape[1:]:
+        return False
+    if row.patches != first.patches or row.draws is not first.draws:
+        return False
+    lengths = {other.prompt.embedding.context.shape[1] for other in [*group, row]}
+    return math.lcm(*lengths) <= LONGEST_REPEAT * min(lengths)
+
+
+def fitting(parts: Sequence[Part], limit: int) -> tuple[list[Part], list[Part]]:
+    """The first `limit` pictures of `parts`, and the rest."""
+    fitting: list[Part] = []
+    for place, part in enumerate(parts):
+        if part.count > limit:
+            middle = part.start + limit
+            head = [Part(part.row, part.start, middle)] if limit else []
+            tail = Part(part.row, middle, part.stop)
+            return fitting + head, [tail, *parts[place + 1 :]]
+        fitting.append(part)
+        limit -= part.count
+    return fitting, []
+
+
+def times_of(parts: Sequence[Part]) -> Tensor:
+    """[N], float32."""
+    times = [p.row.sampling.timestep(p.row.sigma).float().expand(p.count) for p in parts]
+    return torch.cat(times)
+
+
+def _hand_out(recorded: Sequence[Tensor], parts: Sequence[Part]) -> None:
+    for tensor in recorded:
+        for part, own in zip(parts, torch.split(tensor, [p.count for p in parts]), strict=True):
+            part.row.recorded.append(own)
+
+
+def whole(answers: list[Tensor]) -> Tensor:
+    return answers[0] if len(answers) == 1 else torch.cat(answers)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """On a GPU it has a class of its own; the CPU's allocator only says so."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

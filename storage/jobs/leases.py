@@ -1,0 +1,128 @@
+"""Who runs which job: under a lease, which is renewed, and taken up by another when it runs out.
+
+Each time a job is begun its epoch rises. Whatever a replica writes about a job says the epoch in
+which it began it, so one that lost its lease, and does not know yet, changes nothing.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.database import Database
+from storage.jobs.line import Standing, first_of, read_loads, read_standing, turns
+from storage.jobs.records import COLUMNS, JOBS, JobRecord
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this replica is to run, and its request as it was stored."""
+
+    record: JobRecord
+    request: bytes
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What was done about leases that ran out: jobs put back in line, and those to be ended."""
+
+    requeued: int
+    hopeless: tuple[JobRecord, ...]  # begun too often, or to be cancelled
+
+
+class JobLeases:
+    """The leases of one replica, `worker`."""
+
+    def __init__(
+        self, database: Database, worker: str, *, lease_s: float = 15.0, most_epochs: int = 5
+    ) -> None:
+        self.lease_s = lease_s
+        self._database = database
+        self._worker = worker
+        self._most_epochs = most_epochs
+
+    def columns(self) -> dict[str, Any]:
+        """What a row says of a job that this replica runs from now on."""
+        return {"worker": self._worker, "lease_until": self._database.now() + self.lease_s}
+
+    async def claim(self, most: int, now_s: float) -> tuple[Claim, ...]:
+        """Begin the next jobs in line, at most so many."""
+        claimed: list[Claim] = []
+        async with self._database.writing() as connection:
+            for owner in turns(await read_loads(connection)):
+                if len(claimed) == most:
+                    break
+                found = (await connection.execute(first_of(owner))).first()
+                if found is not None:  # None: another replica is just taking it
+                    claimed.append(await self._take(connection, found.id, now_s))
+        return tuple(claimed)
+
+    async def held(self) -> dict[int, tuple[int, bool]]:
+        """Of each job that this replica runs: its epoch, and whether it is to be cancelled."""
+        query = sa.select(JOBS.c.id, JOBS.c.epoch, JOBS.c.cancel_asked).where(self._mine())
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query)
+            return {row.id: (row.epoch, row.cancel_asked) for row in rows}
+
+    async def queued(self) -> int:
+        """How many jobs wait, of all owners."""
+        query = sa.select(sa.func.count()).where(JOBS.c.status == "queued")
+        async with self._database.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def standing(self, record: JobRecord) -> Standing:
+        """How a job stands in line."""
+        async with self._database.reading() as connection:
+            return await read_standing(connection, record)
+
+    async def renew(self) -> None:
+        """Hold on to all that this replica runs."""
+        async with self._database.writing() as connection:
+            await connection.execute(sa.update(JOBS).where(self._mine()).values(self.columns()))
+
+    async def release(self, job_ids: Collection[int] | None = None) -> None:
+        """Put jobs of this replica back in line, for others: these, or all."""
+        these = self._mine()
+        if job_ids is not None:
+            these = sa.and_(these, JOBS.c.id.in_(job_ids))
+        async with self._database.writing() as connection:
+            await connection.execute(sa.update(JOBS).where(these).values(_IN_LINE))
+
+    async def take_up_expired(self) -> Expired:
+        """Put jobs back in line whose replica is gone."""
+        over = sa.and_(
+            JOBS.c.status == "running",
+            JOBS.c.lease_until < self._database.now(),
+            JOBS.c.worker != self._worker,  # a database that stalls does not end its own user
+        )
+        query = sa.select(*COLUMNS).where(over).with_for_update(skip_locked=True)
+        async with self._database.writing() as connection:
+            records = [JobRecord.from_row(row) for row in await connection.execute(query)]
+            hopeless = tuple(
+                one for one in records if one.cancel_asked or one.epoch >= self._most_epochs
+            )
+            again = [one.id for one in records if one not in hopeless]
+            if again:
+                which = sa.and_(JOBS.c.id.in_(again), over)
+                await connection.execute(sa.update(JOBS).where(which).values(_IN_LINE))
+        return Expired(len(again), hopeless)
+
+    async def _take(self, connection: AsyncConnection, job_id: int, now_s: float) -> Claim:
+        begun = {"status": "running", "epoch": JOBS.c.epoch + 1, "started_s": now_s}
+        row = (
+            await connection.execute(
+                sa.update(JOBS)
+                .where(JOBS.c.id == job_id)
+                .values({**begun, **self.columns()})
+                .returning(*COLUMNS, JOBS.c.request)
+            )
+        ).one()
+        return Claim(JobRecord.from_row(row), row.request or b"")
+
+    def _mine(self) -> sa.ColumnElement[bool]:
+        return sa.and_(JOBS.c.worker == self._worker, JOBS.c.status == "running")
+
+
+_IN_LINE: Mapping[str, Any] = {"status": "queued", "worker": None, "lease_until": None}

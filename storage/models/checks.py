@@ -1,0 +1,66 @@
+"""What is known of model files before anything loads them, each read once."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+from graph.errors import BadModelFile, MissingModelFile
+from graph.values import ModelFile
+from storage.models.files import ModelFolders
+from storage.models.headers import Entry, Header, read_header
+from storage.models.kinds import UNKNOWN, family_of, kind_of, misplaced, misshapen
+
+REMEMBERED = 4096  # files
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file holds, which family of models it is for, and why it cannot be used, if so."""
+
+    kind: str = UNKNOWN
+    family: str = ""
+    problem: str | None = None
+
+
+class ModelChecks:
+    """Facts of the files of a models folder. Safe to use from several threads."""
+
+    def __init__(self, folders: ModelFolders) -> None:
+        self._folders = folders
+        self._known: OrderedDict[ModelFile, Facts] = OrderedDict()  # a stamp is part of a file
+        self._lock = Lock()
+
+    def is_known(self, file: ModelFile) -> bool:
+        """Whether the facts of a file can be had without reading it."""
+        return file in self._known
+
+    def facts(self, file: ModelFile) -> Facts:
+        """What the header of a file says."""
+        with self._lock:
+            known = self._known.get(file)
+        if known is None:
+            known = self._read(file)
+            with self._lock:
+                self._known[file] = known
+                while len(self._known) > REMEMBERED:
+                    self._known.popitem(last=False)
+        return known
+
+    def _read(self, file: ModelFile) -> Facts:
+        tensors: dict[str, Entry] = {}
+        try:
+            for prefix, path in self._folders.parts(file).items():
+                header = read_header(path, file)
+                tensors |= {prefix + name: entry for name, entry in header.tensors.items()}
+        except BadModelFile as error:
+            return Facts(problem=error.problem)
+        except MissingModelFile:
+            return Facts(problem="it is not there any more")
+        return facts_of(Header(tensors, {}), file.folder)
+
+
+def facts_of(header: Header, folder: str) -> Facts:
+    """What a file with this header is, in `folder` of the models folder."""
+    kind = kind_of(header)
+    problem = misplaced(header, folder, kind) or misshapen(header, kind)
+    return Facts(kind, family_of(header, kind), problem)

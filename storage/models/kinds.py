@@ -1,0 +1,179 @@
+"""What a model file holds, and for which family of models, told by names and shapes alone."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from storage.models.headers import Entry, Header
+
+UNKNOWN = "unknown"
+DIFFUSION = ("checkpoint", "diffusion_model")
+# The first that is found in any name says what a file is.
+MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        ("control_lora", r"^lora_controlnet$"),
+        (
+            "lora",
+            r"[._]lora[._](up|down|mid|A|B|linear_layer)|hada_w[12]_|lokr_w[12]|\.oft_blocks$|"
+            r"\.dora_scale$|\.diff(_b)?$|\.(set_weight|w_norm|b_norm)$|"
+            r"^(lora|lycoris)_.+\.[ab][12]\.weight$",
+        ),
+        ("controlnet", r"zero_convs\.0\.0\.weight$|controlnet_cond_embedding\.conv_in\."),
+        ("controlnet", r"(^|\.)(controlnet_blocks|controlnet_down_blocks)\.0\."),
+        ("ip_adapter", r"^(ip_adapter|image_proj|adapter_modules)\."),
+        ("t2i_adapter", r"^(adapter\.)?(body\.0\.(resnets|block[12]|in_conv|out_conv)\.)"),
+        ("style_model", r"^(style_embedding$|redux_)"),
+        (
+            "diffusion_model",
+            r"(^|\.)(input_blocks\.0\.0\.weight|down_blocks\.0\.resnets\.0\.norm1\.weight)$|"
+            r"(^|\.)(joint_blocks|double_blocks|single_transformer_blocks|transformer_blocks)\.0\.",
+        ),
+        ("vae", r"(^|\.)(en|de)coder\.conv_in\.weight$|^taesd_(en|de)coder\."),
+        ("clip_vision", r"(^|\.)(vision_model\.embeddings|visual\.(conv1|transformer))\."),
+        ("text_encoder", r"(token_embedding|embed_tokens|^shared)\.weight$"),
+        ("embedding", r"^(emb_params|clip_[lgh]|\*|bundle_emb\..+)$|^string_to_param"),
+        ("upscaler", r"^(conv_first|model\.0)\.(weight|bias)$|^(RRDB_trunk|upsampler|conv_up1)\."),
+    )
+)
+BESIDE_THE_NETWORK = re.compile(
+    r"^(first_stage_model|cond_stage_model|conditioner|vae|text_encoders)\."
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a folder of the models folder is for. `strict`: what is not known is not that."""
+
+    holds: str
+    kinds: frozenset[str]
+    strict: bool = True
+
+
+PLACES: Mapping[str, Place] = MappingProxyType(
+    {
+        "checkpoints": Place("diffusion model", frozenset(DIFFUSION)),
+        "diffusion_models": Place("diffusion model", frozenset(DIFFUSION)),
+        "loras": Place("LoRA", frozenset({"lora"})),
+        "controlnet": Place(
+            "ControlNet or T2I-Adapter", frozenset({"controlnet", "control_lora", "t2i_adapter"})
+        ),
+        "vae": Place("autoencoder", frozenset({"vae", "checkpoint"})),
+        "upscale_models": Place("upscaling model", frozenset({"upscaler"}), strict=False),
+        "text_encoders": Place(
+            "text encoder", frozenset({"text_encoder", "clip_vision", "checkpoint"}), strict=False
+        ),
+        "clip_vision": Place("image encoder", frozenset({"clip_vision", "checkpoint"})),
+        "ipadapter": Place("IP-Adapter", frozenset({"ip_adapter"})),
+        "style_models": Place("style model", frozenset({"style_model"}), strict=False),
+        "embeddings": Place("embedding", frozenset({"embedding"}), strict=False),
+    }
+)
+# Width of the text that cross attention reads -> family; where two share it, the vector tells.
+FAMILIES: Mapping[int, str] = MappingProxyType(
+    {768: "sd15", 1024: "sd20", 2048: "sdxl", 1280: "refiner"}
+)
+READS_TEXT: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "lora": re.compile(
+            r"attn2[._](processor[._])?to_[kv][._]?(_lora|lora)?[._](lora_)?(down|A)(\.default)?(\.weight)?$"
+        ),
+        "control_lora": re.compile(r"attn2\.to_k\.down$"),
+        "ip_adapter": re.compile(r"to_k_ip\.weight$"),
+    }
+)
+TO_TEXT = re.compile(r"attn2\.to_k\.weight$")
+TRANSFORMERS = (
+    (re.compile(r"joint_blocks\.0\."), "sd3"),
+    (re.compile(r"double_blocks\.0\."), "flux"),
+)
+FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+LISTED = 3
+
+
+def kind_of(header: Header) -> str:
+    """One of MARKS' kinds, "checkpoint" for a diffusion model with what belongs to it, UNKNOWN."""
+    found = next((k for k, mark in MARKS if any(map(mark.search, header.tensors))), UNKNOWN)
+    whole = found == "diffusion_model" and any(map(BESIDE_THE_NETWORK.search, header.tensors))
+    return "checkpoint" if whole else found
+
+
+def family_of(header: Header, kind: str) -> str:
+    """The family of diffusion models that a file is, or is for; "" where it does not say."""
+    for mark, family in TRANSFORMERS:
+        if any(map(mark.search, header.tensors)):
+            return family
+    pattern = READS_TEXT.get(kind, TO_TEXT)
+    entries = (entry for name, entry in header.tensors.items() if pattern.search(name))
+    return next((FAMILIES.get(e.shape[1], "") for e in entries if len(e.shape) > 1), "")
+
+
+def misplaced(header: Header, folder: str, kind: str) -> str | None:
+    """Why a file of this kind is no file for a folder, if so."""
+    place = PLACES.get(folder)
+    if place is None or kind in place.kinds or (kind == UNKNOWN and not place.strict):
+        return None
+    if kind == UNKNOWN:
+        examples = ", ".join(sorted(header.tensors)[:LISTED])
+        return f"no {place.holds} in it; found {len(header.tensors)} tensors such as {examples}"
+    article = "an" if kind[0] in "aeiou" else "a"
+    return f"it is {article} {kind.replace('_', ' ')}, not a {place.holds}"
+
+
+def misshapen(header: Header, kind: str) -> str | None:
+    """What of a file's shapes contradicts itself, if anything does."""
+    check = _SHAPES.get(kind)
+    return (check(header.tensors) if check else None) or _biases(header.tensors)
+
+
+def _biases(tensors: Mapping[str, Entry]) -> str | None:
+    """A bias has as many numbers as its layer gives: its weight's first side, or second."""
+    for name, bias in tensors.items():
+        weight = tensors.get(name.removesuffix("bias") + "weight")
+        if not name.endswith(".bias") or weight is None or weight.dtype not in FLOATS:
+            continue
+        if len(bias.shape) == 1 and weight.shape and bias.shape[0] not in weight.shape[:2]:
+            return f"{name!r} has {bias.shape[0]} numbers, its weight is {weight.shape}"
+    return None
+
+
+LORA_PAIRS = (
+    (".lora_up.weight", ".lora_down.weight"),
+    (".lora_B.weight", ".lora_A.weight"),
+    (".lora.up.weight", ".lora.down.weight"),
+    ("_lora.up.weight", "_lora.down.weight"),
+)
+
+
+def _pairs(tensors: Mapping[str, Entry]) -> Iterator[tuple[str, Entry, Entry]]:
+    for name, up in tensors.items():
+        for end, other in LORA_PAIRS:
+            down = tensors.get(name.removesuffix(end) + other) if name.endswith(end) else None
+            if down is not None:
+                yield name, up, down
+
+
+def _lora(tensors: Mapping[str, Entry]) -> str | None:
+    for name, up, down in _pairs(tensors):
+        stem = name.removesuffix(".weight")
+        has_core = name.replace("up", "mid") in tensors
+        if len(up.shape) < 2 or len(down.shape) < 2:
+            return f"{stem!r} and its other half are {up.shape} and {down.shape}"
+        if not has_core and up.shape[1] != down.shape[0]:
+            return f"{stem!r} is of rank {up.shape[1]}, its other half of rank {down.shape[0]}"
+    return None
+
+
+def _controlnet(tensors: Mapping[str, Entry]) -> str | None:
+    for name, entry in tensors.items():
+        if re.search(r"zero_convs\.\d+\.0\.weight$", name) and (
+            len(entry.shape) != 4 or entry.shape[0] != entry.shape[1]
+        ):
+            return f"{name!r} is {entry.shape}, not a square convolution"
+    return None
+
+
+_SHAPES: Mapping[str, Callable[[Mapping[str, Entry]], str | None]] = MappingProxyType(
+    {"lora": _lora, "controlnet": _controlnet}
+)
