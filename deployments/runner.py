@@ -7,6 +7,7 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
@@ -20,6 +21,7 @@ from deployments.clients import (
 )
 from graph.annotators import Annotator
 from graph.cache import ResultCache
+from graph.embeddings import embedding_file, named_in
 from graph.errors import MissingModelFile, ServiceError
 from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
@@ -129,7 +131,8 @@ class WorkflowRunner:
         await self._read_headers(owner, workflow)
         checked = validate(workflow, self.node_types, files, uploads)
         folded = fold(checked)
-        if problems := misfits(checked, folded, lambda file: self.checks.facts(file).family):
+        family_of, layers_of = self.checks.family, self.checks.layers
+        if problems := misfits(checked, folded, family_of, layers_of):
             raise WorkflowInvalidError(problems)
         folded = expanded(folded, checked)
         meta = {"seed": _seeds(checked), "overrides": applied}
@@ -203,13 +206,19 @@ class WorkflowRunner:
     async def _read_headers(self, owner: str, workflow: Workflow) -> None:
         """Get to know the model files that are named for the first time, off the event loop."""
         for _, declared, value in self._constants(workflow):
-            if declared.files is None or value in declared.files.also:
-                continue
-            with suppress(MissingModelFile):  # a problem that validation tells
-                name = str(value).replace("\\", "/")
-                file = self.folders.find_for(owner, declared.files.folder, name)
+            for file in self._named(owner, declared, value):
                 if not self.checks.is_known(file):
                     await asyncio.to_thread(self.checks.facts, file)
+
+    def _named(self, owner: str, declared: Input, value: Any) -> Iterator[ModelFile]:
+        """The model files that a constant names, of those that there are."""
+        find = partial(self.folders.find_for, owner)
+        if declared.files and value not in declared.files.also:
+            with suppress(MissingModelFile):  # a problem that validation tells
+                yield find(declared.files.folder, str(value).replace("\\", "/"))
+        elif declared.widget.dynamicPrompts:
+            files = (embedding_file(name, find) for name in named_in(str(value)))
+            yield from (file for file in files if file)
 
     def _constants(self, workflow: Workflow) -> Iterator[tuple[str, Input, Any]]:
         """What is written, not linked, in the nodes that outputs need: id, input, value."""

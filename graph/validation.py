@@ -5,12 +5,14 @@ ComfyUI refuses a prompt for a node nobody needs, or only notices while running,
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from graph.annotators import Annotator, MissingAnnotatorError
+from graph.coercion import Refused, coerced, in_range
+from graph.embeddings import embedding_file, named_in
 from graph.errors import ServiceError
 from graph.node import REQUIRED, Input, NodeType
 from graph.object_info import FileLists, choices_of
@@ -20,8 +22,6 @@ from graph.prompt import RequiredModel, Source, Workflow
 from graph.values import InputFile, ModelFile
 
 LISTED = 100  # choices of a combo that an error names; ComfyUI stops at 20, below its own samplers
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0", ""}
 
 
 class Library(FileLists, Protocol):
@@ -64,14 +64,6 @@ class Uploads:
     """What was given for inputs that take a file, by (node id, input): the file, or why not."""
 
     files: Mapping[tuple[str, str], InputFile | ServiceError] = field(default_factory=dict)
-
-
-class Refused(Exception):  # noqa: N818 - a refusal, turned into a Problem where the node is known
-    """A value that an input does not take."""
-
-    def __init__(self, code: str, message: str, **facts: Any) -> None:
-        super().__init__(message)
-        self.problem = Problem(code, message, **facts)
 
 
 def requested_outputs(workflow: Workflow, node_types: Mapping[str, NodeType]) -> tuple[str, ...]:
@@ -261,7 +253,17 @@ class _Check:
                 return value
             said = f"It must be a link to an output of type {declared.type}."
             raise Refused("bad_linked_input", said, expected=declared.type, received=value)
-        return in_range(declared, coerced(declared.type, value))
+        value = in_range(declared, coerced(declared.type, value))
+        if declared.widget.dynamicPrompts:
+            self.embeddings(value)
+        return value
+
+    def embeddings(self, text: str) -> None:
+        """Refuse a prompt that asks for a file which cannot be what it should be."""
+        for name in named_in(text):
+            file = embedding_file(name, self.library.find)
+            if file is not None:
+                self.file(file)
 
     def upload(self, node_id: str, declared: Input, value: Any) -> InputFile:
         given = self.uploads.files.get((node_id, declared.name))
@@ -335,52 +337,6 @@ def compatible(given: str, wanted: str) -> bool:
     """Whether an output of type `given` may be linked to an input of type `wanted`."""
     gives, wants = ({part.strip() for part in kind.split(",")} for kind in (given, wanted))
     return "*" in gives | wants or not gives.isdisjoint(wants)
-
-
-def coerced(kind: str, value: Any) -> Any:
-    """A constant in the type of its input, as ComfyUI converts it."""
-    converters: Mapping[str, Callable[[Any], Any]] = {
-        "INT": int,
-        "FLOAT": float,
-        "STRING": _text,
-        "BOOLEAN": _boolean,
-    }
-    try:
-        return converters[kind](value)
-    except (TypeError, ValueError, OverflowError):
-        said = f"{json.dumps(value, default=str)} is not of type {kind}."
-        raise Refused("invalid_input_type", said, expected=kind, received=value) from None
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict | list) or value is None:
-        raise TypeError
-    return str(value)
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if word in _TRUE | _FALSE:
-            return word in _TRUE
-        raise ValueError
-    return bool(value)
-
-
-def in_range(declared: Input, value: Any) -> Any:
-    """A constant that its widget allows."""
-    low, high = declared.widget.min, declared.widget.max
-    if declared.type not in {"INT", "FLOAT"}:
-        return value
-    if value != value:  # noqa: PLR0124 - NaN
-        raise Refused("invalid_input_type", "It is not a number.", received="NaN")
-    if low is not None and value < low:
-        said = f"{value} is smaller than {low}."
-        raise Refused("value_smaller_than_min", said, expected={"min": low}, received=value)
-    if high is not None and value > high:
-        said = f"{value} is bigger than {high}."
-        raise Refused("value_bigger_than_max", said, expected={"max": high}, received=value)
-    return value
 
 
 def with_defaults(node: CheckedNode) -> dict[str, Any]:

@@ -9,11 +9,9 @@ from torch import Tensor
 from diffusion.text.clip_layout import PartName
 from diffusion.text.prompt import Embeddings
 from diffusion.weights import Weights
-from graph.errors import BadModelFile, MissingModelFile
+from graph.embeddings import embedding_file
 from graph.values import ModelFile
 
-FOLDER = "embeddings"
-EXTENSIONS = ("", ".safetensors", ".pt", ".bin")  # in the order in which ComfyUI tries them
 # What a file calls the vectors for one CLIP; the first are files for SDXL.
 NAMES: Mapping[PartName, str] = {
     "l": "clip_l",
@@ -47,19 +45,11 @@ class EmbeddingFiles:
             Raises:
                 BadModelFile: the file cannot be read.
             """
-            file = self._file(name)
+            file = embedding_file(name, self._find)
             found = None if file is None else find_vectors(self._open(file), part)
             return found if found is not None and found.shape[-1] == width else None
 
         return vectors
-
-    def _file(self, name: str) -> ModelFile | None:
-        for extension in EXTENSIONS:
-            try:
-                return self._find(FOLDER, name + extension)
-            except MissingModelFile:
-                continue
-        return None
 
 
 class Lookup:
@@ -71,15 +61,11 @@ class Lookup:
         self._missed: dict[str, str] = {}
 
     def __call__(self, name: str) -> Tensor | None:
-        """As the embeddings; a file that cannot be read is as good as none."""
+        """As the embeddings. Raises BadModelFile."""
         word = name.strip(",")
         part = "T5" if self._part == "t5xxl" else f"CLIP-{self._part.upper()}"
         self._missed[word] = f"Embedding {word!r} is not there or not made for {part}: ignored"
-        try:
-            vectors = self._embeddings(name)
-        except BadModelFile as error:
-            self._missed[word] = f"Embedding {word!r} is ignored: {error}"
-            return None
+        vectors = self._embeddings(name)
         if vectors is not None:
             del self._missed[word]
         return vectors

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 from diffusion.text.tokenizer import END, START
+from graph.embeddings import MARK
 from graph.errors import ServiceError
 
 Token: TypeAlias = int | Tensor  # an id, or a learned vector [D] in its place
@@ -25,7 +26,6 @@ CHUNK = 77
 ROOM = CHUNK - 2  # between the start and the end token
 BREAKABLE = 8  # a segment of that many tokens may be broken over two chunks, a shorter one moves
 DEEPEST = 100
-EMBEDDING = "embedding:"
 
 
 @dataclass(eq=False)
@@ -152,16 +152,16 @@ def empty_chunk(pad: int) -> Chunk:
 
 
 def _split_at_embeddings(segment: str) -> list[str]:
-    first, *others = re.split(rf"[ \n]{EMBEDDING}", segment)
-    words = [first, *(EMBEDDING + other for other in others)]
+    first, *others = re.split(rf"[ \n]{MARK}", segment)
+    words = [first, *(MARK + other for other in others)]
     return [word for word in words if word]
 
 
 def _embedding(word: str, embeddings: Embeddings) -> tuple[Sequence[Tensor], str]:
     """The vectors that `word` names, and what of it is text. Unknown names are left out."""
-    if not word.startswith(EMBEDDING):
+    if not word.startswith(MARK):
         return (), word
-    name, *rest = word.removeprefix(EMBEDDING).split() or [""]
+    name, *rest = word.removeprefix(MARK).split() or [""]
     found = embeddings(name)
     if found is None and (bare := name.strip(",")) != name:
         found = embeddings(bare)

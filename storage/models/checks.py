@@ -1,7 +1,7 @@
 """What is known of model files before anything loads them, each read once."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 from graph.errors import BadModelFile, MissingModelFile
@@ -9,17 +9,22 @@ from graph.values import ModelFile
 from storage.models.files import ModelFolders
 from storage.models.headers import Entry, Header, read_header
 from storage.models.kinds import UNKNOWN, family_of, kind_of, misplaced, misshapen
+from storage.models.layers import Layers, layers_of
 
 REMEMBERED = 4096  # files
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file holds, which family of models it is for, and why it cannot be used, if so."""
+    """What a file holds, which family of models it is for, and why it cannot be used, if so.
+
+    `layers` are those of a U-Net that it has, or that it changes.
+    """
 
     kind: str = UNKNOWN
     family: str = ""
     problem: str | None = None
+    layers: Layers = field(default_factory=dict, compare=False)
 
 
 class ModelChecks:
@@ -46,6 +51,14 @@ class ModelChecks:
                     self._known.popitem(last=False)
         return known
 
+    def family(self, file: ModelFile) -> str:
+        """The family of models that a file is, or is for; "" where it does not say."""
+        return self.facts(file).family
+
+    def layers(self, file: ModelFile) -> Layers:
+        """The layers of a U-Net that a file has, or changes."""
+        return self.facts(file).layers
+
     def _read(self, file: ModelFile) -> Facts:
         tensors: dict[str, Entry] = {}
         try:
@@ -63,4 +76,4 @@ def facts_of(header: Header, folder: str) -> Facts:
     """What a file with this header is, in `folder` of the models folder."""
     kind = kind_of(header)
     problem = misplaced(header, folder, kind) or misshapen(header, kind)
-    return Facts(kind, family_of(header, kind), problem)
+    return Facts(kind, family_of(header, kind), problem, layers_of(header.tensors, kind))

@@ -1,11 +1,12 @@
 """What a model file holds, and for which family of models, told by names and shapes alone."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from storage.models.headers import Entry, Header
+from storage.models.layers import pairs
 
 UNKNOWN = "unknown"
 DIFFUSION = ("checkpoint", "diffusion_model")
@@ -13,6 +14,7 @@ DIFFUSION = ("checkpoint", "diffusion_model")
 MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
+        ("ip_adapter", r"^(ip_adapter|image_proj|adapter_modules)\."),
         ("control_lora", r"^lora_controlnet$"),
         (
             "lora",
@@ -22,7 +24,6 @@ MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         ("controlnet", r"zero_convs\.0\.0\.weight$|controlnet_cond_embedding\.conv_in\."),
         ("controlnet", r"(^|\.)(controlnet_blocks|controlnet_down_blocks)\.0\."),
-        ("ip_adapter", r"^(ip_adapter|image_proj|adapter_modules)\."),
         ("t2i_adapter", r"^(adapter\.)?(body\.0\.(resnets|block[12]|in_conv|out_conv)\.)"),
         ("style_model", r"^(style_embedding$|redux_)"),
         (
@@ -44,11 +45,15 @@ BESIDE_THE_NETWORK = re.compile(
 
 @dataclass(frozen=True)
 class Place:
-    """What a folder of the models folder is for. `strict`: what is not known is not that."""
+    """What a folder of the models folder is for.
+
+    `strict`: what is not known is not that. Else it may be, if a tensor in it has so many `dims`.
+    """
 
     holds: str
     kinds: frozenset[str]
     strict: bool = True
+    dims: int = 0
 
 
 PLACES: Mapping[str, Place] = MappingProxyType(
@@ -60,14 +65,14 @@ PLACES: Mapping[str, Place] = MappingProxyType(
             "ControlNet or T2I-Adapter", frozenset({"controlnet", "control_lora", "t2i_adapter"})
         ),
         "vae": Place("autoencoder", frozenset({"vae", "checkpoint"})),
-        "upscale_models": Place("upscaling model", frozenset({"upscaler"}), strict=False),
+        "upscale_models": Place("upscaling model", frozenset({"upscaler"}), strict=False, dims=4),
         "text_encoders": Place(
             "text encoder", frozenset({"text_encoder", "clip_vision", "checkpoint"}), strict=False
         ),
         "clip_vision": Place("image encoder", frozenset({"clip_vision", "checkpoint"})),
         "ipadapter": Place("IP-Adapter", frozenset({"ip_adapter"})),
         "style_models": Place("style model", frozenset({"style_model"}), strict=False),
-        "embeddings": Place("embedding", frozenset({"embedding"}), strict=False),
+        "embeddings": Place("embedding", frozenset({"embedding"}), strict=False, dims=1),
     }
 )
 # Width of the text that cross attention reads -> family; where two share it, the vector tells.
@@ -90,6 +95,12 @@ TRANSFORMERS = (
 )
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 LISTED = 3
+FACE_ID = "to_q_lora.down.weight"
+PORTRAIT = "image_proj.proj.2.weight"
+VISION = tuple(
+    f"vision_model.embeddings.{name}"
+    for name in ("class_embedding", "patch_embedding.weight", "position_embedding.weight")
+)
 
 
 def kind_of(header: Header) -> str:
@@ -112,13 +123,18 @@ def family_of(header: Header, kind: str) -> str:
 def misplaced(header: Header, folder: str, kind: str) -> str | None:
     """Why a file of this kind is no file for a folder, if so."""
     place = PLACES.get(folder)
-    if place is None or kind in place.kinds or (kind == UNKNOWN and not place.strict):
+    if place is None or kind in place.kinds:
         return None
-    if kind == UNKNOWN:
-        examples = ", ".join(sorted(header.tensors)[:LISTED])
-        return f"no {place.holds} in it; found {len(header.tensors)} tensors such as {examples}"
-    article = "an" if kind[0] in "aeiou" else "a"
-    return f"it is {article} {kind.replace('_', ' ')}, not a {place.holds}"
+    if kind != UNKNOWN:
+        return f"it is {_one(kind.replace('_', ' '))}, not {_one(place.holds)}"
+    if not place.strict and any(len(e.shape) >= place.dims for e in header.tensors.values()):
+        return None
+    examples = ", ".join(sorted(header.tensors)[:LISTED])
+    return f"no {place.holds} in it; found {len(header.tensors)} tensors such as {examples}"
+
+
+def _one(thing: str) -> str:
+    return f"{'an' if thing[0] in 'aeiouAEIO' else 'a'} {thing}"
 
 
 def misshapen(header: Header, kind: str) -> str | None:
@@ -138,24 +154,8 @@ def _biases(tensors: Mapping[str, Entry]) -> str | None:
     return None
 
 
-LORA_PAIRS = (
-    (".lora_up.weight", ".lora_down.weight"),
-    (".lora_B.weight", ".lora_A.weight"),
-    (".lora.up.weight", ".lora.down.weight"),
-    ("_lora.up.weight", "_lora.down.weight"),
-)
-
-
-def _pairs(tensors: Mapping[str, Entry]) -> Iterator[tuple[str, Entry, Entry]]:
-    for name, up in tensors.items():
-        for end, other in LORA_PAIRS:
-            down = tensors.get(name.removesuffix(end) + other) if name.endswith(end) else None
-            if down is not None:
-                yield name, up, down
-
-
 def _lora(tensors: Mapping[str, Entry]) -> str | None:
-    for name, up, down in _pairs(tensors):
+    for name, up, down in pairs(tensors):
         stem = name.removesuffix(".weight")
         has_core = name.replace("up", "mid") in tensors
         if len(up.shape) < 2 or len(down.shape) < 2:
@@ -174,6 +174,34 @@ def _controlnet(tensors: Mapping[str, Entry]) -> str | None:
     return None
 
 
+def _ip_adapter(tensors: Mapping[str, Entry]) -> str | None:
+    portrait = PORTRAIT in tensors and PORTRAIT.replace("2", "3") not in tensors
+    if portrait or any(name.endswith(FACE_ID) for name in tensors):
+        return "it is a FaceID adapter, which needs insightface: not available here"
+    for half in ("image_proj.", "to_k_ip."):
+        if not any(half in name for name in tensors):
+            return f"nothing in it is named {half}..., so it is only a part of an IP-Adapter"
+    for name, keys in tensors.items():
+        values = tensors.get(name.replace("to_k_ip", "to_v_ip"), keys)
+        if "to_k_ip" in name and (len(keys.shape) != 2 or keys.shape != values.shape):
+            return f"{name!r} and its values' are {keys.shape} and {values.shape}"
+    return None
+
+
+def _clip_vision(tensors: Mapping[str, Entry]) -> str | None:
+    shapes = {name: tensors[name].shape for name in VISION if name in tensors}
+    widths = {shape[0] if len(shape) > 2 else shape[-1] for shape in shapes.values() if shape}
+    if len(widths) > 1:
+        listed = ", ".join(f"{name!r} {shape}" for name, shape in shapes.items())
+        return f"its embeddings are of different widths: {listed}"
+    return None
+
+
 _SHAPES: Mapping[str, Callable[[Mapping[str, Entry]], str | None]] = MappingProxyType(
-    {"lora": _lora, "controlnet": _controlnet}
+    {
+        "lora": _lora,
+        "controlnet": _controlnet,
+        "ip_adapter": _ip_adapter,
+        "clip_vision": _clip_vision,
+    }
 )

@@ -13,6 +13,7 @@ from diffusion.text.embeddings import EmbeddingFiles, Lookup
 from diffusion.text.prompt import chunks
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Weights, open_weights
+from graph.errors import BadModelFile
 from graph.values import ModelFile
 from storage.models.files import ModelFolders
 from tests.diffusion.model_files import seeded
@@ -150,9 +151,8 @@ def test_a_comma_after_a_word_is_no_part_of_it(folder: Path, files: EmbeddingFil
     assert lookup.warnings == ()
 
 
-def test_a_file_with_code_in_it_is_left_out_and_told(folder: Path, files: EmbeddingFiles) -> None:
+def test_a_file_with_code_in_it_is_refused(folder: Path, files: EmbeddingFiles) -> None:
     (folder / "style.pt").write_bytes(pickle.dumps({"string_to_param": print}))
     lookup = Lookup(files("l", WIDE), "l")
-    chunks("embedding:style", ClipTokenizer(), pad=0, embeddings=lookup)
-    (warning,) = lookup.warnings
-    assert "embeddings/style.pt: not a readable checkpoint" in warning
+    with pytest.raises(BadModelFile, match=r"embeddings/style\.pt: not a readable checkpoint"):
+        chunks("embedding:style", ClipTokenizer(), pad=0, embeddings=lookup)

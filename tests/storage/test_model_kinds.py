@@ -65,7 +65,8 @@ def test_files_of_public_models_are_what_they_are(
         ({"body.0.a1.weight": (8, 8, 3, 3)}, "upscale_models", "unknown", ""),
         ({"lora_controlnet": (0,), f"input_blocks.1.1.{CROSS}.down": (8, 2048)},
          "controlnet", "control_lora", "sdxl"),
-        ({"ip_adapter.1.to_k_ip.weight": (320, 768), "image_proj.proj.weight": (3072, 1024)},
+        ({"ip_adapter.1.to_k_ip.weight": (320, 768), "ip_adapter.1.to_v_ip.weight": (320, 768),
+          "image_proj.proj.weight": (3072, 1024)},
          "ipadapter", "ip_adapter", "sd15"),
         ({"vision_model.embeddings.patch_embedding.weight": (1280, 3, 14, 14)},
          "clip_vision", "clip_vision", ""),
@@ -74,7 +75,8 @@ def test_files_of_public_models_are_what_they_are(
         ({"emb_params": (2, 768)}, "embeddings", "embedding", ""),
         ({"taesd_decoder.1.weight": (64, 4, 3, 3)}, "vae", "vae", ""),
         ({"conv_first.weight": (64, 3, 3, 3)}, "upscale_models", "upscaler", ""),
-        ({"layers.0.attn.qkv.weight": (180, 60)}, "upscale_models", "unknown", ""),
+        ({"layers.0.attn.qkv.weight": (180, 60), "last.weight": (3, 60, 3, 3)},
+         "upscale_models", "unknown", ""),
     ],
 )  # fmt: skip
 def test_what_a_name_tells(shapes: Shapes, folder: str, kind: str, family: str) -> None:
@@ -96,7 +98,7 @@ def test_a_diffusion_model_with_its_autoencoder_is_a_checkpoint_and_a_file_for_a
     [
         ({"conv_first.weight": (64, 3, 3, 3)}, "loras", "it is an upscaler, not a LoRA"),
         ({"x.lora_up.weight": (4, 4)}, "checkpoints", "it is a lora, not a diffusion model"),
-        ({"vision_model.embeddings.x": (4,)}, "ipadapter", "a clip vision, not a IP-Adapter"),
+        ({"vision_model.embeddings.x": (4,)}, "ipadapter", "a clip vision, not an IP-Adapter"),
         ({"a": (1,), "b": (2,)}, "controlnet", "no ControlNet or T2I-Adapter in it; found 2"),
         (
             {"x.lora_up.weight": (9, 4), "x.lora_down.weight": (8, 9)},
@@ -114,9 +116,67 @@ def test_a_diffusion_model_with_its_autoencoder_is_a_checkpoint_and_a_file_for_a
             "upscale_models",
             "'conv_first.bias' has 32 numbers, its weight is (64, 3, 3, 3)",
         ),
+        ({"weight": (64, 3)}, "upscale_models", "no upscaling model in it; found 1 tensors"),
+        ({"step": ()}, "embeddings", "no embedding in it; found 1 tensors such as step"),
+        ({"image_proj.norm.weight": (4,)}, "ipadapter", "only a part of an IP-Adapter"),
+        ({"1.to_k_ip.weight": (4, 4), "ip_adapter.0.to_q_lora.down.weight": (4, 4)}, "ipadapter",
+         "a FaceID adapter, which needs insightface"),
+        ({"image_proj.proj.2.weight": (4, 4)}, "ipadapter", "a FaceID adapter"),
+        (
+            {"image_proj.x": (4,), "ip_adapter.1.to_k_ip.weight": (320, 768),
+             "ip_adapter.1.to_v_ip.weight": (320, 640)},
+            "ipadapter", "are (320, 768) and (320, 640)",
+        ),
+        (
+            {"vision_model.embeddings.class_embedding": (1280,),
+             "vision_model.embeddings.patch_embedding.weight": (1024, 3, 14, 14),
+             "vision_model.embeddings.position_ids": (1, 257)},
+            "clip_vision", "embeddings are of different widths",
+        ),
     ],
-)
+)  # fmt: skip
 def test_a_broken_or_misplaced_file_says_why(shapes: Shapes, folder: str, problem: str) -> None:
     found = facts_of(header(shapes), folder).problem
     assert found is not None
     assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("shapes", "folder", "layers"),
+    [
+        (
+            {"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
+             f"model.diffusion_model.input_blocks.1.1.{CROSS}.weight": (320, 768),
+             f"model.diffusion_model.input_blocks.4.1.{CROSS}.weight": (640, 768),
+             "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.weight":
+                 (320, 320)},
+            "checkpoints",
+            {"attn2.to_k": {(320, 768), (640, 768)}, "attn1.to_out": {(320, 320)}},
+        ),
+        (
+            {"lora_unet_down_blocks_0_ff_net_0_proj.lora_up.weight":
+                 (2560, 4),
+             "lora_unet_down_blocks_0_ff_net_0_proj.lora_down.weight":
+                 (4, 320)},
+            "loras", {"ff.net.0.proj": {(2560, 320)}},
+        ),
+        (
+            {"unet.mid_block.0.attn1.processor.to_q_lora.up.weight":
+                 (1280, 4),
+             "unet.mid_block.0.attn1.processor.to_q_lora.down.weight":
+                 (4, 1280)},
+            "loras", {"attn1.to_q": {(1280, 1280)}},
+        ),
+        (
+            {"image_proj.x": (1,), "ip_adapter.1.to_k_ip.weight": (320, 768),
+             "ip_adapter.1.to_v_ip.weight": (320, 768)},
+            "ipadapter", {"attn2.to_k": {(320, 768)}, "attn2.to_v": {(320, 768)}},
+        ),
+        ({"conv_first.weight": (64, 3, 3, 3)}, "upscale_models", {}),
+    ],
+    ids=["base", "kohya", "diffusers", "pictures", "none"],
+)  # fmt: skip
+def test_layers_have_one_name_in_all_files(
+    shapes: Shapes, folder: str, layers: dict[str, set[tuple[int, int]]]
+) -> None:
+    assert facts_of(header(shapes), folder).layers == layers

@@ -1,0 +1,65 @@
+"""Constants of workflows in the types of their inputs, as ComfyUI's execution.py converts them."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from graph.node import Input
+from graph.problems import Problem
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0", ""}
+
+
+class Refused(Exception):  # noqa: N818 - a refusal, turned into a Problem where the node is known
+    """A value that an input does not take."""
+
+    def __init__(self, code: str, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.problem = Problem(code, message, **facts)
+
+
+def coerced(kind: str, value: Any) -> Any:
+    """A constant in the type of its input, as ComfyUI converts it."""
+    converters: Mapping[str, Callable[[Any], Any]] = {
+        "INT": int,
+        "FLOAT": float,
+        "STRING": _text,
+        "BOOLEAN": _boolean,
+    }
+    try:
+        return converters[kind](value)
+    except (TypeError, ValueError, OverflowError):
+        said = f"{json.dumps(value, default=str)} is not of type {kind}."
+        raise Refused("invalid_input_type", said, expected=kind, received=value) from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict | list) or value is None:
+        raise TypeError
+    return str(value)
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in _TRUE | _FALSE:
+            return word in _TRUE
+        raise ValueError
+    return bool(value)
+
+
+def in_range(declared: Input, value: Any) -> Any:
+    """A constant that its widget allows."""
+    low, high = declared.widget.min, declared.widget.max
+    if declared.type not in {"INT", "FLOAT"}:
+        return value
+    if value != value:  # noqa: PLR0124 - NaN
+        raise Refused("invalid_input_type", "It is not a number.", received="NaN")
+    if low is not None and value < low:
+        said = f"{value} is smaller than {low}."
+        raise Refused("value_smaller_than_min", said, expected={"min": low}, received=value)
+    if high is not None and value > high:
+        said = f"{value} is bigger than {high}."
+        raise Refused("value_bigger_than_max", said, expected={"max": high}, received=value)
+    return value

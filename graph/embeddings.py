@@ -1,0 +1,30 @@
+"""Learned words: `embedding:name` in a prompt stands for the vectors of a file."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from graph.errors import MissingModelFile
+from graph.values import ModelFile
+
+FOLDER = "embeddings"
+EXTENSIONS = ("", ".safetensors", ".pt", ".bin")  # in the order in which ComfyUI tries them
+MARK = "embedding:"
+NAMED = re.compile(rf"{MARK}([^\s:()]+)")
+
+
+def named_in(text: str) -> Iterator[str]:
+    """The names of the embeddings that a prompt asks for."""
+    yield from (name.rstrip(",") for name in NAMED.findall(text))
+
+
+def embedding_file(name: str, find: Callable[[str, str], ModelFile]) -> ModelFile | None:
+    """The file of that name, with an ending or without; None where there is none.
+
+    `find` takes a folder and a name and raises MissingModelFile.
+    """
+    for extension in EXTENSIONS:
+        try:
+            return find(FOLDER, name + extension)
+        except MissingModelFile:
+            continue
+    return None
