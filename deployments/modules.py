@@ -6,9 +6,11 @@ from types import ModuleType
 
 
 def modules_of(*packages: str) -> list[ModuleType]:
-    """All modules of `packages`, imported."""
+    """All modules of `packages` and of what lies in these, imported."""
     return [
-        importlib.import_module(f"{package}.{module.name}")
+        importlib.import_module(module.name)
         for package in packages
-        for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+        for module in pkgutil.walk_packages(
+            importlib.import_module(package).__path__, f"{package}."
+        )
     ]

@@ -24,8 +24,8 @@ def checkpoint(width: int) -> Shapes:
 
 def control_net(width: int) -> Shapes:
     return {
-        "control_model.zero_convs.0.0.weight": (4, 4, 1, 1),
-        f"control_model.{TO_TEXT}": (4, width),
+        "control_model.zero_convs.0.0.weight": (8, 8, 1, 1),
+        f"control_model.{TO_TEXT}": (8, width),
     }
 
 

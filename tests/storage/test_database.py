@@ -35,8 +35,9 @@ def _differences(connection: sa.Connection) -> Any:
 
 
 async def test_the_migrations_make_the_tables_that_the_stores_declare(database_url: str) -> None:
-    for module in pkgutil.iter_modules(storage.__path__):
-        importlib.import_module(f"storage.{module.name}")
+    for module in pkgutil.walk_packages(storage.__path__, "storage."):
+        if not module.name.startswith("storage.migrations."):
+            importlib.import_module(module.name)
     database = Database(database_url)
     await database.open()
     async with database.reading() as connection:

@@ -12,9 +12,10 @@ import storage
 from graph.errors import ServiceError
 
 MODULES = [
-    importlib.import_module(f"{package.__name__}.{found.name}")
+    importlib.import_module(found.name)
     for package in (api, storage)
-    for found in pkgutil.iter_modules(package.__path__)
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not found.name.startswith("storage.migrations.")
 ]
 ERRORS = sorted(
     {
