@@ -1,7 +1,7 @@
 """The `local` profile: every tensor stage in one process, so that torch is loaded once."""
 
-from collections.abc import AsyncGenerator, Hashable, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol
 
 from api.figures.stage_figures import StageFigures
 from deployments.clients import StageClient
@@ -28,15 +28,14 @@ class LocalStages:
     """One object of each stage's class, behind one deployment."""
 
     def __init__(self, site: Site, config: AppConfig) -> None:
-        from diffusion.residency import Residency  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.room import Room  # noqa: PLC0415 - see deployments/site.py
 
         # One budget for all: a text encoder that is not needed makes room for a model that is.
-        budget = config.encoder.memory_bytes + config.sampler.memory_bytes
-        resident: Residency[Hashable, Any] = Residency(budget, lambda value: value.size)
+        room = Room(config.encoder.memory_bytes + config.sampler.memory_bytes)
         self._stages: Mapping[Stage, CountingStage] = {
-            Stage.ENCODE: PromptEncoder(site, config.encoder, resident),
+            Stage.ENCODE: PromptEncoder(site, config.encoder, room),
             Stage.IMAGE: Preprocessor(site, config.preprocessor),
-            Stage.SAMPLE: Sampler(site, config.sampler, resident=resident),
+            Stage.SAMPLE: Sampler(site, config.sampler, room=room),
             Stage.UPSCALE: Upscaler(site, config.upscaler),
         }
 

@@ -1,6 +1,6 @@
 """The ENCODE stage: text encoders and image encoders."""
 
-from collections.abc import AsyncGenerator, Hashable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from graph.prompt import Source
 from graph.segment_run import Report
 
 if TYPE_CHECKING:
-    from diffusion.residency import Residency
+    from diffusion.room import Room
     from diffusion.text.stage import EncodeStage
     from diffusion.vision.stage import VisionStage
 
@@ -29,10 +29,11 @@ class PromptEncoder:
         self,
         site: Site,
         config: EncoderConfig,
-        resident: "Residency[Hashable, Any] | None" = None,
+        room: "Room | None" = None,
     ) -> None:
         from diffusion.lora.laying import Loras  # noqa: PLC0415
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
+        from diffusion.room import Room  # noqa: PLC0415
         from diffusion.text.embeddings import EmbeddingFiles  # noqa: PLC0415 - see deployments/site.py
         from diffusion.text.stage import EncodeStage  # noqa: PLC0415
         from diffusion.vision.stage import VisionStage  # noqa: PLC0415
@@ -45,13 +46,12 @@ class PromptEncoder:
             open_weights,
             dtype=place.text,
             device=place.device,
-            budget_bytes=config.memory_bytes,
+            room=room or Room(config.memory_bytes),
             cache_bytes=config.cache_bytes,
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
             embeddings=EmbeddingFiles(site.finder(), open_weights),
             models_dir=site.models_dir,
-            resident=resident,
             called=metrics.calls(),
             looked_up=metrics.lookups(),
         )
@@ -61,7 +61,7 @@ class PromptEncoder:
             device=place.device,
             budget_bytes=config.vision_bytes,
         )
-        own = {} if resident else {"text": encoders.weights}  # what is shared is told by others
+        own = {} if room else {"text": encoders.weights}  # what is shared is told by others
         metrics.watch_weights({**own, "vision": vision.weights})
         self._segments = SegmentRunner(
             lambda node_id, report: NodeEncoding(encoders, vision, node_id, report), metrics

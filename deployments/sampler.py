@@ -1,7 +1,7 @@
 """The SAMPLE stage: diffusion models and autoencoders."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Hashable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from graph.segment_run import Report
 from graph.values import Latent, Model
 
 if TYPE_CHECKING:
-    from diffusion.residency import Residency
+    from diffusion.room import Room
     from diffusion.sampling.stage import SampleStage
 
 
@@ -38,10 +38,11 @@ class Sampler:
         site: Site,
         config: SamplerConfig,
         base: str = "",
-        resident: "Residency[Hashable, Any] | None" = None,
+        room: "Room | None" = None,
     ) -> None:
         from diffusion.lora.laying import Loras  # noqa: PLC0415 - see deployments/site.py
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
+        from diffusion.room import Room  # noqa: PLC0415
         from diffusion.sampling.stage import SampleStage  # noqa: PLC0415
         from diffusion.unet.loading import import_networks  # noqa: PLC0415
 
@@ -54,8 +55,7 @@ class Sampler:
             device=place.device,
             dtype=place.diffusion,
             vae_dtype=place.vae,
-            budget_bytes=config.memory_bytes,
-            resident=resident,
+            room=room or Room(config.memory_bytes),
             max_rows=config.max_rows,
             batching=config.batching,
             weight_changes=WEIGHT_CHANGES,

@@ -1,5 +1,6 @@
 """Autoencoders: pictures to latents and back, as ComfyUI's `VAE` does (comfy/sd.py)."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
@@ -82,6 +83,16 @@ def load_vae(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> L
     module = _module(part, shape, dtype, device)
     downscale = 2 ** (len(shape.channels) - 1)
     return _loaded(module, shape.latent_channels, downscale, (dtype, device))
+
+
+def expected_vae_bytes(weights: Weights, *, dtype: torch.dtype) -> int:
+    """About what a file's autoencoder takes in memory, by its names and shapes.
+
+    Raises:
+        BadModelFile: there is none in it.
+    """
+    part = weights if is_tiny(weights) else find_vae(weights)
+    return sum(math.prod(part.shape(key)) for key in part) * dtype.itemsize
 
 
 def _loaded(

@@ -5,19 +5,18 @@ of the step engine, and runs autoencoders on a thread of their own beside the st
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from diffusion.admission import Admission
 from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
-from diffusion.autoencoder.vae import LoadedVae, decode, encode, load_vae
+from diffusion.autoencoder.vae import LoadedVae, decode, encode, expected_vae_bytes, load_vae
 from diffusion.control.loading import Controls
 from diffusion.latent.noising import noised
 from diffusion.model_changes import check_changes, model_sampling
@@ -29,7 +28,8 @@ from diffusion.models import (
     load_model,
     parameterization_of,
 )
-from diffusion.residency import Residency, leased
+from diffusion.residency import leased
+from diffusion.room import Room
 from diffusion.sampling.batch_rows import latent_rows
 from diffusion.sampling.engine import Called, Job, Report, StepEngine, Track, unheard
 from diffusion.sampling.frame import process_out
@@ -71,8 +71,7 @@ class SampleStage:
         device: torch.device,
         dtype: torch.dtype,
         vae_dtype: torch.dtype | None = None,
-        budget_bytes: int,
-        resident: Residency[Hashable, Any] | None = None,
+        room: Room,
         activation_bytes: int = 4 * 2**30,
         max_rows: int = 32,
         batching: bool = True,
@@ -80,7 +79,7 @@ class SampleStage:
         apply_changes: ApplyChanges | None = None,
         called: Called = unheard,
     ) -> None:
-        """A stage that keeps weights within `budget_bytes`, or in what it shares with others.
+        """A stage that keeps its weights in `room`, which it may share with others.
 
         A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
         `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
@@ -93,9 +92,8 @@ class SampleStage:
         self._vae_dtype = vae_dtype or dtype
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
-        self.weights = resident or Residency(budget_bytes, lambda v: v.size)
-        self._admission = Admission(self.weights.budget_bytes)
-        self._sizes: dict[Hashable, int] = {}  # of base models, as far as they are known
+        self._room = room
+        self.weights = room.weights
         self._opened: dict[ModelFile, Weights] = {}  # read, and not loaded yet
         self._controls = Controls(open_weights, self.weights, dtype, device, self._vae_dtype)
         self._images = ImageAdapters(open_weights, self.weights, dtype, device)
@@ -246,33 +244,31 @@ class SampleStage:
         laid = self._laid(model)
         base = ("unet", model.file, model.weight_dtype)
         load = partial(self._load_unet, model.file, model.weight_dtype)
-        size = await self._size(base, model)
-        async with self._admission.admitted(base, size):
-            self.weights.make_room(base, size)
-            lease = self.weights.lease(base, load)
+        async with self._room.turn(base, partial(self._unet_bytes, model)) as size:
+            lease = self.weights.lease(base, load, expected_bytes=size)
             if laid:
                 change = partial(self._changed, changes=laid)
-                lease = self.weights.lease_upon(base, load, (*base, laid), change)
+                lease = self.weights.lease_upon(
+                    base, load, (*base, laid), change, expected_bytes=size
+                )
             async with leased(lease) as resident:
                 yield resident
 
-    async def _size(self, base: Hashable, model: Model) -> int:
+    def _unet_bytes(self, model: Model) -> int:
         """What a base model will take, told by its file's header."""
-        if base not in self._sizes:
-            weights = await asyncio.to_thread(self._open, model.file)
-            self._sizes[base] = expected_bytes(
-                weights, dtype=self._dtype, weight_dtype=model.weight_dtype
-            )
-            self._opened[model.file] = weights  # for the load that comes next
-        return self._sizes[base]
+        weights = self._opened[model.file] = self._open(model.file)  # for the load that comes next
+        return expected_bytes(weights, dtype=self._dtype, weight_dtype=model.weight_dtype)
 
     def _laid(self, model: Model) -> tuple[Change, ...]:
         """The changes to the weights of `model`."""
         return tuple(c for c in model.changes if c.kind in self._weight_changes)
 
     def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
-        load = partial(self._load_vae, vae.file)
-        return leased(self.weights.lease(("vae", vae.file), load))
+        return self._room.leased(
+            ("vae", vae.file),
+            partial(self._load_vae, vae.file),
+            lambda: expected_vae_bytes(self._open(vae.file), dtype=self._vae_dtype),
+        )
 
     def _load_unet(self, file: ModelFile, weight_dtype: str) -> ResidentUnet:
         weights = self._opened.pop(file, None) or self._open(file)

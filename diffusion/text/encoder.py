@@ -4,6 +4,7 @@ What each family makes of its encoders' states follows ComfyUI: sd1_clip.py, sdx
 text_encoders/sd3_clip.py and flux.py.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -18,7 +19,7 @@ from diffusion.text.clip_layout import PartName, find_parts
 from diffusion.text.clip_part import ClipPart, PartStates, Reading, load_clip
 from diffusion.text.embeddings import Lookup
 from diffusion.text.prompt import CHUNK, Chunk, Embeddings, Tokenizer, no_embeddings
-from diffusion.text.t5_part import T5Part, find_t5, load_t5
+from diffusion.text.t5_part import T5Part, expected_t5_bytes, find_t5, load_t5
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Weights
 
@@ -267,6 +268,14 @@ def load_text_encoder(
         else {part.name: embeddings(part.name, part.width) for part in parts},
         joined=family.joined,
     )
+
+
+def expected_text_bytes(files: Sequence[Weights], *, dtype: torch.dtype) -> int:
+    """About what the text encoder of these files takes in memory, by their names and shapes."""
+    clips = {name: part for weights in files for name, part in find_parts(weights).items()}
+    t5 = next((part for weights in files if (part := find_t5(weights)) is not None), None)
+    size = sum(math.prod(p.shape(key)) for p in clips.values() for key in p) * dtype.itemsize
+    return size + (0 if t5 is None else expected_t5_bytes(t5, dtype))
 
 
 def _family(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -13,11 +13,18 @@ from typing import Any, Protocol
 
 import torch
 
-from diffusion.residency import Residency
+from diffusion.room import Room
 from diffusion.sampling.engine import Called
 from diffusion.sampling.engine import unheard as unheard_call
 from diffusion.text.clip_layout import PartName
-from diffusion.text.encoder import Encoded, Prompt, TextEncoder, Tokenizers, load_text_encoder
+from diffusion.text.encoder import (
+    Encoded,
+    Prompt,
+    TextEncoder,
+    Tokenizers,
+    expected_text_bytes,
+    load_text_encoder,
+)
 from diffusion.text.prompt import Embeddings, check_depth
 from diffusion.text.t5_tokenizer import T5Tokenizer, find_t5_tokenizer
 from diffusion.text.tokenizer import ClipTokenizer
@@ -67,13 +74,12 @@ class EncodeStage:
         *,
         dtype: torch.dtype,
         device: torch.device,
-        budget_bytes: int,
+        room: Room,
         cache_bytes: int,
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
         embeddings: Callable[[PartName, int], Embeddings] | None = None,
         models_dir: Path | None = None,
-        resident: Residency[Hashable, Any] | None = None,
         called: Called = unheard_call,
         looked_up: Callable[[bool], None] = unheard_lookup,
     ) -> None:
@@ -88,7 +94,9 @@ class EncodeStage:
         self._called = called
         self._looked_up = looked_up
         self._tokenizers: Tokenizers | None = None
-        self.weights = resident or Residency(budget_bytes, lambda e: e.size)
+        self._opened: dict[Clip, list[Weights]] = {}  # read, and not loaded yet
+        self._room = room
+        self.weights = room.weights
         self._cache = _Cache(cache_bytes)
         self._waiting: OrderedDict[Clip, list[_Waiting]] = OrderedDict()
         self._draining: asyncio.Task[None] | None = None
@@ -201,8 +209,11 @@ class EncodeStage:
         self, clip: Clip, group: "Sequence[_Waiting]", wanted: Sequence[Prompt]
     ) -> None:
         loop, began = asyncio.get_running_loop(), time.perf_counter()
+        base = _without_changes(clip)
         try:
-            encoded = await loop.run_in_executor(self._thread, self._compute, clip, wanted)
+            async with self._room.turn(base, partial(self._measured, base)) as size:
+                work = partial(self._compute, clip, wanted, size)
+                encoded = await loop.run_in_executor(self._thread, work)
         except Exception as error:  # noqa: BLE001 - those who wait get it, the next batch goes on
             for waiting in group:
                 waiting.fail(error)
@@ -214,26 +225,32 @@ class EncodeStage:
         for waiting in group:
             waiting.settle(answers)
 
-    def _compute(self, clip: Clip, prompts: Sequence[Prompt]) -> list[Encoded]:
+    def _measured(self, clip: Clip) -> int:
+        """What an encoder will take, told by its files' headers."""
+        files = self._opened[clip] = [self._open(file) for file in clip.files]
+        return expected_text_bytes(files, dtype=self._dtype)
+
+    def _compute(self, clip: Clip, prompts: Sequence[Prompt], size: int) -> list[Encoded]:
         """On the thread."""
-        with self._encoder(clip) as encoder:
+        with self._encoder(clip, size) as encoder:
             return encoder.encode(prompts, stop_at_layer=clip.stop_at_layer)
 
-    def _encoder(self, clip: Clip) -> AbstractContextManager[TextEncoder]:
+    def _encoder(self, clip: Clip, size: int) -> AbstractContextManager[TextEncoder]:
         loaded = replace(clip, stop_at_layer=None)  # clip skip reads the same weights
-        base = replace(loaded, changes=())
+        base = _without_changes(clip)
         load = partial(self._load, base)
         if not clip.changes:
-            return self.weights.lease(base, load)
+            return self.weights.lease(base, load, expected_bytes=size)
         assert self._apply is not None
         change = partial(self._apply, changes=clip.changes)
-        return self.weights.lease_upon(base, load, loaded, change)
+        return self.weights.lease_upon(base, load, loaded, change, expected_bytes=size)
 
     def _load(self, clip: Clip) -> TextEncoder:
         if self._tokenizers is None:
             self._tokenizers = Tokenizers(ClipTokenizer(), cache(self._t5_tokenizer))
+        files = self._opened.pop(clip, None) or [self._open(file) for file in clip.files]
         return load_text_encoder(
-            [self._open(file) for file in clip.files],
+            files,
             self._tokenizers,
             dtype=self._dtype,
             device=self._device,
@@ -243,6 +260,10 @@ class EncodeStage:
 
     def _t5_tokenizer(self) -> T5Tokenizer:
         return T5Tokenizer(find_t5_tokenizer(self._models_dir))
+
+
+def _without_changes(clip: Clip) -> Clip:
+    return replace(clip, stop_at_layer=None, changes=())
 
 
 @dataclass(eq=False)

@@ -3,6 +3,7 @@
 (ComfyUI comfy/text_encoders/t5.py, sd3_clip.py and flux.py)
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -166,6 +167,14 @@ def read_t5_config(part: Weights) -> dict[str, Any]:
 
 def _table(part: Weights) -> str:
     return next((key for key in TABLES if key in part), TABLES[0])
+
+
+def expected_t5_bytes(part: Weights, dtype: torch.dtype) -> int:
+    """About what it takes in memory: layers narrower than `dtype` stay so."""
+    kept = {key: part.dtype(key) or dtype for key in part}
+    return sum(
+        math.prod(part.shape(key)) * min(own.itemsize, dtype.itemsize) for key, own in kept.items()
+    )
 
 
 def load_t5(part: Weights, dtype: torch.dtype, device: torch.device) -> "T5EncoderModel":

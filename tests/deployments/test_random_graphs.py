@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from deployments.modules import modules_of
 from deployments.sampler import NodeSampling
 from deployments.stage import Functions
+from diffusion.room import Room
 from diffusion.sampling.stage import SampleStage
 from diffusion.weights import open_weights
 from graph.cache import Handle, ResultCache
@@ -150,7 +151,7 @@ def open_stages(models: Path) -> InProcess:
             lambda file: open_weights(models / file.name, file),
             device=CPU,
             dtype=torch.float32,
-            budget_bytes=2**30,
+            room=Room(2**30),
         )
     )
 

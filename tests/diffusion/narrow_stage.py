@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from diffusion.room import Room
 from diffusion.sampling.model_sampling import discrete
 from diffusion.sampling.schedules import ksampler_sigmas
 from diffusion.sampling.stage import SampleStage
@@ -42,7 +43,7 @@ def narrow_stage(folder: Path, **options: Any) -> SampleStage:
     def opened(file: ModelFile) -> Weights:
         return open_weights(folder / file.name, file)
 
-    given = {"budget_bytes": 2**30, **options}
+    given = {"room": Room(2**30), **options}
     return SampleStage(opened, device=CPU, dtype=torch.float32, **given)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from diffusion.lora.laying import LORA, Loras
+from diffusion.room import Room
 from diffusion.sampling.stage import SampleStage
 from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import Weights, open_weights
@@ -68,7 +69,7 @@ async def stage(open_file: Callable[[ModelFile], Weights]) -> AsyncIterator[Samp
         open_file,
         device=CPU,
         dtype=torch.float32,
-        budget_bytes=2**30,
+        room=Room(2**30),
         weight_changes=(LORA,),
         apply_changes=Loras(open_file, budget_bytes=2**24).on_unet,
     )
@@ -180,7 +181,7 @@ async def test_sets_that_no_longer_fit_are_made_again_from_memory(
         open_file,
         device=CPU,
         dtype=torch.float32,
-        budget_bytes=1,
+        room=Room(1),
         weight_changes=(LORA,),
         apply_changes=Loras(open_file, budget_bytes=2**24).on_unet,
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from diffusion.lora.laying import LORA, Loras
+from diffusion.room import Room
 from diffusion.text.embeddings import EmbeddingFiles
 from diffusion.text.encoder import TextEncoder, Tokenizers, load_text_encoder
 from diffusion.text.stage import EncodeStage
@@ -102,7 +103,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[EncodeStage]:
         opened,
         dtype=torch.float32,
         device=CPU,
-        budget_bytes=2**30,
+        room=Room(2**30),
         cache_bytes=2**20,
         weight_changes=(LORA,),
         apply_changes=Loras(opened, budget_bytes=2**24).on_text_encoder,

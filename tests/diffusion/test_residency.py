@@ -23,7 +23,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def use(kept: Residency[str, str], key: str, size: int = 1, needs: int = 0) -> str:
-    with kept.lease(key, lambda: key * size, needs_bytes=needs) as value:
+    with kept.lease(key, lambda: key * size, expected_bytes=needs) as value:
         return value
 
 
@@ -57,14 +57,14 @@ def test_what_is_in_use_stays_although_the_budget_is_spent() -> None:
 def test_what_is_larger_than_the_budget_is_loaded_alone() -> None:
     kept = residency(3)
     use(kept, "a")
-    with kept.lease("b", lambda: "b" * 9, needs_bytes=9):
+    with kept.lease("b", lambda: "b" * 9, expected_bytes=9):
         assert kept.resident() == ("b",)
 
 
 def test_room_is_made_before_a_load_of_known_size() -> None:
     kept = residency(3)
     use(kept, "a", 2)
-    with kept.lease("b", lambda: str(kept.resident()), needs_bytes=2) as seen:
+    with kept.lease("b", lambda: str(kept.resident()), expected_bytes=2) as seen:
         assert seen == "()"
 
 
@@ -74,7 +74,7 @@ def test_a_failed_load_leaves_nothing_behind() -> None:
     def fail() -> str:
         raise ValueError("unreadable")
 
-    with pytest.raises(ValueError, match="unreadable"), kept.lease("a", fail, needs_bytes=5):
+    with pytest.raises(ValueError, match="unreadable"), kept.lease("a", fail, expected_bytes=5):
         pass
     assert (kept.resident(), kept.used_bytes()) == ((), 0)
     assert use(kept, "a") == "a"
@@ -97,7 +97,7 @@ def test_forgotten_values_are_gone_unless_in_use() -> None:
 
 
 def start_load(
-    kept: Residency[str, str], key: str, threads: ThreadPoolExecutor
+    kept: Residency[str, str], key: str, threads: ThreadPoolExecutor, expected: int = 0
 ) -> tuple[Event, Future[str]]:
     """A load on another thread that has begun and goes on when the event is set."""
     begun, go_on = Event(), Event()
@@ -108,7 +108,7 @@ def start_load(
         return key
 
     def borrow() -> str:
-        with kept.lease(key, load) as value:
+        with kept.lease(key, load, expected_bytes=expected) as value:
             return value
 
     loading = threads.submit(borrow)
@@ -133,13 +133,16 @@ def test_different_keys_load_at_once(threads: ThreadPoolExecutor) -> None:
     assert sorted(kept.resident()) == ["a", "b"]
 
 
-def test_a_load_waits_until_what_fills_the_room_is_given_back(threads: ThreadPoolExecutor) -> None:
+def test_a_load_under_way_takes_what_it_is_expected_to(threads: ThreadPoolExecutor) -> None:
     kept = residency(3)
-    with kept.lease("a", lambda: "aa"):
-        waiting = threads.submit(use, kept, "b", 2, needs=2)
-        assert kept.resident() == ("a",)
-    assert waiting.result(PATIENCE_S) == "bb"
-    assert kept.resident() == ("b",)
+    use(kept, "a")
+    go_on, loading = start_load(kept, "b", threads, expected=2)
+    assert kept.used_bytes() == 3
+    use(kept, "c", needs=1)
+    assert kept.resident() == ("c",)
+    go_on.set()
+    loading.result(PATIENCE_S)
+    assert kept.used_bytes() == 2
 
 
 def test_one_who_waited_for_a_failed_load_loads_for_himself(threads: ThreadPoolExecutor) -> None:
