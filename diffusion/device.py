@@ -35,15 +35,6 @@ def choose(device: DeviceChoice = "auto", dtype: DtypeChoice = "auto") -> Placem
     return Placement(chosen, torch.float16, _vae_dtype(chosen, torch.float16), torch.float32)
 
 
-def picture_layout(device: torch.device) -> torch.memory_format:
-    """How weights and feature maps of convolutions lie in memory.
-
-    cuDNN is fastest with the channels last. oneDNN, on a CPU, is slower with them than with its own
-    blocks, which it makes of contiguous tensors.
-    """
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
-
-
 def _first_device() -> str:
     if torch.cuda.is_available():
         return "cuda"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diffusion.control.blocks import Asked, ModelShape, Residuals
 from diffusion.control.union import UnionTypes, union_type_index
-from diffusion.device import picture_layout
+from diffusion.convolutions import place_convolutions
 from diffusion.sampling.parts import Contexts, vectors
 from diffusion.unet.architecture import UnetShape
 from diffusion.unet.attention import AttentionCall, cross_attention_layers, place_attention
@@ -68,8 +68,7 @@ class LoadedControlNet:
         if union is not None:
             told = Told(module.class_embedding, shape.y_dim or 0)
             module.class_embedding = told  # type: ignore[assignment]
-        self._layout = picture_layout(module.conv_in.weight.device)
-        module.to(memory_format=self._layout)  # type: ignore[call-arg]
+        self._layout = place_convolutions(module, module.conv_in.weight.device)
         place_attention(module)
         self._module = module
         self._dtype = module.conv_in.weight.dtype

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from diffusion.control.blocks import control_arguments
-from diffusion.device import picture_layout
+from diffusion.convolutions import place_convolutions
 from diffusion.sampling.conditioning import Prompt
 from diffusion.sampling.parts import Contexts, Part, vectors
 from diffusion.sampling.rows import Row
@@ -70,9 +70,7 @@ class Denoiser:
         self._module = module
         self._dtype = dtype
         self._device = device
-        self._layout = picture_layout(device)
-        # The stub of diffusers' wrapper knows no arguments.
-        module.to(memory_format=self._layout)  # type: ignore[call-arg]
+        self._layout = place_convolutions(module, device)
         place_attention(module)
         self._contexts = Contexts(cross_attention_layers(module), dtype)
         self._prompts: list[Prompts] = []

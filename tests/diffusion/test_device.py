@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffusion.device import DtypeChoice, choose, picture_layout
+from diffusion.device import DtypeChoice, choose
 
 
 def test_a_cpu_left_to_itself_computes_in_float32() -> None:
@@ -25,8 +25,3 @@ def test_a_precision_that_is_named_is_used_for_diffusion_models(
 ) -> None:
     placement = choose("cpu", dtype)
     assert (placement.diffusion, placement.vae, placement.text) == (diffusion, vae, torch.float32)
-
-
-def test_channels_come_last_where_cudnn_convolves() -> None:
-    assert picture_layout(torch.device("cuda")) is torch.channels_last
-    assert picture_layout(torch.device("cpu")) is torch.contiguous_format
