@@ -61,7 +61,8 @@ class HostConv2d(nn.Conv2d):
             product = weight @ columns
         else:
             product = torch.addmm(self.bias[:, None], weight, columns)
-        return product.unflatten(1, (len(x), *size)).transpose(0, 1).contiguous()
+        output: Tensor = product.unflatten(1, (len(x), *size)).transpose(0, 1).contiguous()
+        return output
 
     def _length(self, x: Tensor, axis: int) -> int:
         padding, kernel, stride = self.padding[axis], self.kernel_size[axis], self.stride[axis]
