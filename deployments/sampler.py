@@ -44,7 +44,6 @@ class Sampler:
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.room import Room  # noqa: PLC0415
         from diffusion.sampling.stage import SampleStage  # noqa: PLC0415
-        from diffusion.unet.loading import import_networks  # noqa: PLC0415
 
         place = site.placement()
         open_weights = site.opener()
@@ -69,7 +68,6 @@ class Sampler:
             lambda node_id, report: NodeSampling(self._stage, functions, node_id, report),
             metrics,
         )
-        self._importing = asyncio.get_running_loop().run_in_executor(None, import_networks)
         if base:
             self._warming = asyncio.get_running_loop().create_task(
                 self._stage.warm(Model(site.find(base)))

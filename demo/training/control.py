@@ -18,8 +18,7 @@ from demo.training.adapter_data import Batch, batches
 from demo.training.export import MODELS, load_base, renamed, write
 from demo.training.latents import pixels_of, scenes_of
 from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
-from diffusion.control.controlnet import skip_widths
-from diffusion.unet.architecture import module_names
+from diffusion.unet.architecture import module_names, skip_widths
 from preprocessors.canny import canny
 
 FILE = "controlnet/comfyray-demo-canny.safetensors"

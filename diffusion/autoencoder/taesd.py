@@ -6,7 +6,6 @@ nodes.py, VAELoader.load_taesd).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -36,25 +35,6 @@ LATENT_SCALES: Mapping[str, LatentScale] = {
 }
 
 
-@dataclass(frozen=True)
-class Decoded:
-    sample: Tensor  # [B, 3, H, W] around -1..1
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A latent, in the shape of diffusers' distributions: this autoencoder has no variance."""
-
-    latent: Tensor
-
-    @property
-    def latent_dist(self) -> "Encoded":
-        return self
-
-    def mode(self) -> Tensor:
-        return self.latent
-
-
 class Soften(nn.Module):
     """Bounds latents to -3..3."""
 
@@ -74,7 +54,7 @@ class Block(nn.Module):
 
 
 class TinyAutoencoder(nn.Module):
-    """Both halves, answering as diffusers' autoencoders do. Names of tensors are the files'."""
+    """Both halves. Names of tensors are the files'."""
 
     def __init__(self, latent_channels: int, scale: LatentScale) -> None:
         super().__init__()
@@ -92,15 +72,15 @@ class TinyAutoencoder(nn.Module):
             Soften(), _conv(latent_channels), nn.ReLU(), *doubles, Block(), _conv(WIDTH, 3)
         )
 
-    def encode(self, x: Tensor) -> Encoded:
-        """`x` [B, 3, H, W] in -1..1."""
-        latent = self.taesd_encoder((x + 1) / 2)
-        return Encoded(latent / self._scale.factor + self._scale.shift)
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents [B, C, h, w] as on links, of `x` [B, 3, H, W] in -1..1."""
+        latent: Tensor = self.taesd_encoder((x + 1) / 2)
+        return latent / self._scale.factor + self._scale.shift
 
-    def decode(self, x: Tensor) -> Decoded:
-        """`x` [B, C, h, w] as on links."""
-        pixels = self.taesd_decoder((x - self._scale.shift) * self._scale.factor)
-        return Decoded(pixels * 2 - 1)
+    def decode(self, latent: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] around -1..1."""
+        pixels: Tensor = self.taesd_decoder((latent - self._scale.shift) * self._scale.factor)
+        return pixels * 2 - 1
 
 
 def _conv(into: int = WIDTH, out: int = WIDTH, *, stride: int = 1, bias: bool = True) -> nn.Conv2d:

@@ -87,8 +87,7 @@ def decode_tiled(vae: LoadedVae, latent: Tensor, *, tile: int, overlap: int) -> 
     side, overlap = tile // vae.downscale, overlap // vae.downscale
 
     def work(part: Tensor) -> Tensor:
-        decoded: Tensor = vae.module.decode(part.to(vae.device, vae.dtype)).sample
-        return decoded.float().cpu()
+        return vae.module.decode(part.to(vae.device, vae.dtype)).float().cpu()
 
     wide, tall, square = _of_three_shapes(side, overlap, vae.downscale, latent, work)
     return to_image((tall + wide + square) / 3.0)
@@ -107,8 +106,7 @@ def encode_tiled(vae: LoadedVae, image: Tensor, *, tile: int, overlap: int) -> T
 
     def work(part: Tensor) -> Tensor:
         scaled = (part * 2 - 1).to(vae.device, vae.dtype)
-        mode: Tensor = vae.module.encode(scaled).latent_dist.mode()
-        return mode.float().cpu()
+        return vae.module.encode(scaled).float().cpu()
 
     wide, tall, square = _of_three_shapes(tile, overlap, 1 / vae.downscale, pixels, work)
     return (square + wide + tall) / 3.0

@@ -4,17 +4,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from diffusion.autoencoder.network import Autoencoder, VaeShape
 from diffusion.autoencoder.taesd import DOWNSCALE, TinyAutoencoder, is_tiny, load_tiny
 from diffusion.filling import copied, fill
 from diffusion.weights import Weights
-
-if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 # Where a checkpoint keeps its autoencoder, and "" for a file that holds nothing else.
 PREFIXES = ("first_stage_model.", "vae.", "")
@@ -31,34 +28,11 @@ MID: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class VaeShape:
-    """An autoencoder from its finest level to its coarsest."""
-
-    channels: tuple[int, ...]
-    layers: int  # residual layers per level of the encoder
-    latent_channels: int
-    quant: bool  # 1x1 convolutions around the latent
-
-    def config(self) -> dict[str, Any]:
-        """Arguments of `diffusers.AutoencoderKL`."""
-        levels = len(self.channels)
-        return {
-            "down_block_types": ("DownEncoderBlock2D",) * levels,
-            "up_block_types": ("UpDecoderBlock2D",) * levels,
-            "block_out_channels": self.channels,
-            "layers_per_block": self.layers,
-            "latent_channels": self.latent_channels,
-            "use_quant_conv": self.quant,
-            "use_post_quant_conv": self.quant,
-        }
-
-
 @dataclass(frozen=True, eq=False)
 class LoadedVae:
     """An autoencoder, ready to run."""
 
-    module: "AutoencoderKL | TinyAutoencoder"
+    module: Autoencoder | TinyAutoencoder
     latent_channels: int
     downscale: int  # pixels per latent pixel along a side
     dtype: torch.dtype
@@ -96,7 +70,7 @@ def expected_vae_bytes(weights: Weights, *, dtype: torch.dtype) -> int:
 
 
 def _loaded(
-    module: "AutoencoderKL | TinyAutoencoder",
+    module: Autoencoder | TinyAutoencoder,
     latent_channels: int,
     downscale: int,
     place: tuple[torch.dtype, torch.device],
@@ -146,19 +120,15 @@ def _count(weights: Weights, pattern: str) -> int:
 
 def _module(
     part: Weights, shape: VaeShape, dtype: torch.dtype, device: torch.device
-) -> "AutoencoderKL":
-    # Here and not at the top: importing this class takes many seconds, and only stages that
-    # decode or encode pictures need it.
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # noqa: PLC0415
-
+) -> Autoencoder:
     with torch.device("meta"):
-        module: AutoencoderKL = AutoencoderKL(**shape.config())
+        module = Autoencoder(shape)
     parameters = dict(module.named_parameters())
     tensors = {}
     for name, key in _keys(part, shape).items():
         if name in parameters:
             tensor = copied(part[key], dtype, device)
-            # LDM's attention projects with 1x1 convolutions, diffusers' with linear layers.
+            # LDM's attention projects with 1x1 convolutions, ours with linear layers.
             squeezed = tensor.ndim == 4 and parameters[name].ndim == 2
             tensors[name] = tensor[:, :, 0, 0] if squeezed else tensor
     fill(module, part, tensors)
@@ -211,7 +181,7 @@ def decode(vae: LoadedVae, latent: Tensor) -> Tensor:
 
 
 def _decoded(vae: LoadedVae, latent: Tensor) -> Tensor:
-    return to_image(vae.module.decode(latent.to(vae.device, vae.dtype)).sample)
+    return to_image(vae.module.decode(latent.to(vae.device, vae.dtype)))
 
 
 def to_image(pixels: Tensor) -> Tensor:
@@ -231,8 +201,7 @@ def encode(vae: LoadedVae, image: Tensor) -> Tensor:
 
 def _encoded(vae: LoadedVae, pixels: Tensor) -> Tensor:
     scaled = (pixels * 2 - 1).to(vae.device, vae.dtype)
-    mode: Tensor = vae.module.encode(scaled).latent_dist.mode()
-    return mode.float().cpu()
+    return vae.module.encode(scaled).float().cpu()
 
 
 def cut_to_multiple(image: Tensor, side: int) -> Tensor:

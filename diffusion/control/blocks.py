@@ -195,25 +195,23 @@ def prepare_controls(
     return controls
 
 
-def control_arguments(
+def added_by_controls(
     parts: Sequence[Part], samples: Sequence[Tensor], timesteps: Tensor
-) -> dict[str, Any]:
-    """Arguments with which diffusers' U-Net adds the residuals of all `parts`; none without."""
+) -> Residuals:
+    """What all controls of `parts` add to one call of the U-Net."""
     asked = list(asked_of(parts, samples, timesteps))
     if not asked:
-        return {}
+        return Residuals()
     sums = [Residuals() for _ in parts]
     for question, residuals in zip(asked, _answers(asked), strict=True):
         sums[question.place] += residuals
     counts = [part.count for part in parts]
-    skips = _beside([own.skips for own in sums], counts)
     middle = _beside([() if own.middle is None else (own.middle,) for own in sums], counts)
-    blocks = _beside([own.blocks for own in sums], counts)
-    return {
-        "down_block_additional_residuals": tuple(skips) or None,
-        "mid_block_additional_residual": middle[0] if middle else None,
-        "down_intrablock_additional_residuals": blocks or None,
-    }
+    return Residuals(
+        tuple(_beside([own.skips for own in sums], counts)),
+        middle[0] if middle else None,
+        tuple(_beside([own.blocks for own in sums], counts)),
+    )
 
 
 def asked_of(

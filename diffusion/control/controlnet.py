@@ -1,28 +1,25 @@
-"""ControlNets in memory: diffusers' module, asked for the pictures of many jobs at once.
+"""ControlNets in memory, asked for the pictures of many jobs at once.
 
 (Zhang et al. 2023; ComfyUI comfy/controlnet.py, ControlNet; comfy/cldm/cldm.py)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from diffusion.control.blocks import Asked, ModelShape, Residuals
+from diffusion.control.network import ControlNetwork
 from diffusion.control.union import UnionTypes, union_type_index
 from diffusion.convolutions import place_convolutions
 from diffusion.sampling.parts import Contexts, vectors
-from diffusion.unet.architecture import UnetShape
-from diffusion.unet.attention import AttentionCall, cross_attention_layers, place_attention
+from diffusion.unet.architecture import UnetShape, skip_widths
+from diffusion.unet.attention import AttentionCall, cross_attention_layers
 from diffusion.unet.loading import FOR_UNETS
 from graph.errors import ServiceError
 from graph.values import ControlNet
 from imaging.resize import resize
-
-if TYPE_CHECKING:
-    from diffusers.models.controlnets.controlnet import ControlNetModel
 
 PX = 8  # pixels of a picture along one pixel of its latent
 
@@ -48,11 +45,11 @@ class Guide:
 
 
 class LoadedControlNet:
-    """One set of weights. `module` loses its embedding of hints: here it is made once a job."""
+    """One set of weights. What a hint says is worked out once a job."""
 
     def __init__(
         self,
-        module: "ControlNetModel",
+        module: ControlNetwork,
         shape: UnetShape,
         *,
         union: UnionTypes | None = None,
@@ -62,14 +59,10 @@ class LoadedControlNet:
         self.reads_latents = self.reads_masks = False
         self._shape = shape
         self._union = union
-        self._hints: nn.Module = module.controlnet_cond_embedding
-        self._parts = (module, self._hints, *([] if union is None else [union]))
-        module.controlnet_cond_embedding = nn.Identity()  # type: ignore[assignment]
+        self._parts = (module, *([] if union is None else [union]))
         if union is not None:
-            told = Told(module.class_embedding, shape.y_dim or 0)
-            module.class_embedding = told  # type: ignore[assignment]
+            module.class_embedding = Told(module.class_embedding, shape.y_dim or 0)
         self._layout = place_convolutions(module, module.conv_in.weight.device)
-        place_attention(module)
         self._module = module
         self._dtype = module.conv_in.weight.dtype
         self._contexts = Contexts(cross_attention_layers(module), self._dtype)
@@ -96,9 +89,10 @@ class LoadedControlNet:
 
     def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> Guide:
         """What a hint [B, H, W, C] says at a latent size; the same at every step."""
-        expected: int = self._hints.get_parameter("conv_in.weight").shape[1]
+        hints = self._module.controlnet_cond_embedding
+        expected = hints.conv_in.in_channels
         picture = fitted_hint(hint, (height * PX, width * PX), expected, net)
-        embedding = self._hints(picture.to(self._dtype))
+        embedding = hints(picture.to(self._dtype))
         if self._union is None:
             return Guide(embedding)
         index = union_type_index(net, self._union.count)
@@ -113,11 +107,9 @@ class LoadedControlNet:
         skips, middle = self._module(
             sample.to(self._dtype, memory_format=self._layout),
             torch.cat([question.timestep for question in asked]),
-            encoder_hidden_states=parts[0].row.prompt.embedding.context[:1].to(self._dtype),
-            controlnet_cond=torch.cat(embeddings),
-            class_labels=self._labels(asked, guides),
-            cross_attention_kwargs={"call": AttentionCall(self._contexts.beside(parts))},
-            return_dict=False,
+            AttentionCall(self._contexts.beside(parts)),
+            self._labels(asked, guides),
+            torch.cat(embeddings),
         )
         counts = [part.count for part in parts]
         levels = [torch.split(skip, counts) for skip in skips]
@@ -162,16 +154,3 @@ def fitted_hint(hint: Tensor, size: tuple[int, int], channels: int, net: Control
     if hint.shape[-1] < channels:
         raise HintChannelsError(net.file.name, channels, hint.shape[-1])
     return resize(hint[..., :channels].movedim(-1, 1), size[1], size[0], "nearest-exact", "center")
-
-
-def skip_widths(shape: UnetShape) -> list[int]:
-    """The channels of every skip connection, finest first."""
-    return list(_skip_widths(shape))
-
-
-def _skip_widths(shape: UnetShape) -> Iterator[int]:
-    yield shape.levels[0].channels
-    for level in shape.levels:
-        yield from [level.channels] * len(level.down)
-        if level is not shape.levels[-1]:
-            yield level.channels

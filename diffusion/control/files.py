@@ -7,12 +7,12 @@ What a file is follows from the names in it, the network from their shapes.
 from collections.abc import Mapping
 from itertools import count, takewhile
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from diffusion.control.controlnet import LoadedControlNet, skip_widths
+from diffusion.control.controlnet import LoadedControlNet
+from diffusion.control.network import ControlNetwork
 from diffusion.control.union import read_union_types
 from diffusion.filling import copied, fill
 from diffusion.unet.architecture import (
@@ -21,11 +21,9 @@ from diffusion.unet.architecture import (
     UnetShape,
     module_names,
     renamed,
+    skip_widths,
 )
 from diffusion.weights import Weights
-
-if TYPE_CHECKING:
-    from diffusers.models.controlnets.controlnet import ControlNetModel
 
 PREFIXES = ("control_model.", "")
 LORA_MARK = "lora_controlnet"
@@ -194,47 +192,20 @@ def _module(
     *,
     dtype: torch.dtype,
     device: torch.device,
-) -> "ControlNetModel":
-    from diffusers.models.controlnets.controlnet import (  # noqa: PLC0415 - takes seconds
-        ControlNetModel,
-    )
-
+) -> ControlNetwork:
     with torch.device("meta"):
-        module: ControlNetModel = ControlNetModel(**_config(part, shape, tensors))
+        module = ControlNetwork(shape, *_hint_shape(part, tensors))
     wanted = dict(module.named_parameters())
     placed = {n: copied(t, dtype, device) for n, t in tensors.items() if n in wanted}
     fill(module, part, placed)
     return module
 
 
-def _config(part: Weights, shape: UnetShape, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Arguments of `diffusers.ControlNetModel`."""
-    unet = shape.config()
-    if len(set(unet["layers_per_block"])) != 1:
-        raise part.bad(problem="its ControlNet has levels of different lengths")
+def _hint_shape(part: Weights, tensors: Mapping[str, Tensor]) -> tuple[int, list[int]]:
+    """Channels of hints, and the widths of what reads them."""
     hint = tensors.get(HINT + "conv_in.weight")
     if hint is None or hint.ndim != 4:
         raise part.bad(problem="its ControlNet has no convolution that reads hints")
     widths = (f"{HINT}blocks.{index}.weight" for index in count(1, 2))
     deeper = takewhile(lambda name: name in tensors, widths)
-    passed_on = (
-        "in_channels",
-        "block_out_channels",
-        "down_block_types",
-        "mid_block_type",
-        "transformer_layers_per_block",
-        "use_linear_projection",
-        "attention_head_dim",
-        "class_embed_type",
-        "projection_class_embeddings_input_dim",
-    )
-    return {
-        **{name: unet[name] for name in passed_on},
-        "layers_per_block": unet["layers_per_block"][0],
-        "cross_attention_dim": shape.context_dim or None,
-        "conditioning_channels": hint.shape[1],
-        "conditioning_embedding_out_channels": (
-            hint.shape[0],
-            *(tensors[name].shape[0] for name in deeper),
-        ),
-    }
+    return hint.shape[1], [hint.shape[0], *(tensors[name].shape[0] for name in deeper)]

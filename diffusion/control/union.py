@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.filling import copied, fill
+from diffusion.text.clip_network import quick_gelu
+from diffusion.unet.layers import Embedding, sinusoids
 from diffusion.weights import Weights
 from graph.errors import ServiceError
 from graph.values import ControlNet
@@ -55,23 +57,44 @@ def union_type_index(net: ControlNet, count: int) -> int | None:
     return index
 
 
+class UnionMlp(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.c_proj = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        projected: Tensor = self.c_proj(quick_gelu(self.c_fc(x)))
+        return projected
+
+
+class UnionBlock(nn.Module):
+    """A transformer's layer over tokens [T, B, D]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, HEADS)
+        self.ln_1 = nn.LayerNorm(width)
+        self.mlp = UnionMlp(width)
+        self.ln_2 = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.ln_1(x)
+        x = x + self.attn(normed, normed, normed, need_weights=False)[0]
+        answer: Tensor = x + self.mlp(self.ln_2(x))
+        return answer
+
+
 class UnionTypes(nn.Module):
     """The parts of a union ControlNet that read types. Parameters are named as in its files."""
 
     def __init__(self, count: int, *, layers: int, channels: int, time_channels: int) -> None:
-        from diffusers.models.controlnets.controlnet_union import (  # noqa: PLC0415 - takes seconds
-            ResidualAttentionBlock,
-        )
-        from diffusers.models.embeddings import TimestepEmbedding  # noqa: PLC0415
-
         super().__init__()
         self.count = count
         self.task_embedding = nn.Parameter(torch.empty(count, channels))
-        self.transformer_layes = nn.ModuleList(
-            [ResidualAttentionBlock(channels, HEADS) for _ in range(layers)]
-        )
+        self.transformer_layes = nn.ModuleList([UnionBlock(channels) for _ in range(layers)])
         self.spatial_ch_projs = nn.Linear(channels, channels)
-        self.control_add_embedding = TimestepEmbedding(WAVES * count, time_channels)
+        self.control_add_embedding = Embedding(WAVES * count, time_channels)
 
     def marked(self, embedding: Tensor, index: int) -> Tensor:
         """A hint's embedding [B, C, h, w] as one of type `index`."""
@@ -84,13 +107,11 @@ class UnionTypes(nn.Module):
 
     def told(self, index: int | None) -> Tensor:
         """What joins the time's embedding, [1, T]."""
-        from diffusers.models.embeddings import get_timestep_embedding  # noqa: PLC0415
-
         weight = self.task_embedding
         which = torch.zeros(self.count, device=weight.device)
         if index is not None:
             which[index] = 1.0
-        waves = get_timestep_embedding(which, WAVES, flip_sin_to_cos=True, downscale_freq_shift=0)
+        waves = sinusoids(which, WAVES)
         embedded: Tensor = self.control_add_embedding(waves.reshape(1, -1).to(weight.dtype))
         return embedded
 

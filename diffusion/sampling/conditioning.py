@@ -19,6 +19,7 @@ from diffusion.control.controlled import lend_controls
 from diffusion.dit.conditions import transformer_extras
 from diffusion.sampling.frame import Frame, repeat_to
 from diffusion.unet.concat import concat_channels
+from diffusion.unet.layers import sinusoids
 from diffusion.vision.unclip import KEY, unclip_vector
 from graph.errors import ServiceError
 from graph.values import Condition
@@ -303,7 +304,7 @@ def _vector(condition: Condition, name: str, frame: Frame) -> Tensor:
     if frame.y_kind == "pooled":
         return pooled
     sizes = torch.tensor(_sizes(condition, name, frame), dtype=torch.float32)
-    waves = sinusoids(sizes).flatten().to(frame.device).expand(len(pooled), -1)
+    waves = sinusoids(sizes, SINUSOIDS).flatten().to(frame.device).expand(len(pooled), -1)
     return torch.cat([pooled, waves], dim=1)
 
 
@@ -317,11 +318,3 @@ def _sizes(condition: Condition, name: str, frame: Frame) -> list[float]:
         return [*sizes, extras.get("target_height", height), extras.get("target_width", width)]
     negative = extras.get("prompt_type", name) in NEGATIVES
     return [*sizes, extras.get("aesthetic_score", 2.5 if negative else 6.0)]
-
-
-def sinusoids(values: Tensor) -> Tensor:
-    """[N] -> [N, 256], cosines before sines (Vaswani et al. 2017, sec. 3.5)."""
-    half = SINUSOIDS // 2
-    frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
-    angles = values[:, None].float() * frequencies[None]
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)

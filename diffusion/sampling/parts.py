@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import torch
@@ -11,10 +10,7 @@ from torch import Tensor
 
 from diffusion.sampling.conditioning import Embedding
 from diffusion.sampling.rows import Row
-from diffusion.unet.attention import KeysAndValues, project_context
-
-if TYPE_CHECKING:
-    from diffusers.models.attention_processor import Attention
+from diffusion.unet.attention import Attention, KeysAndValues, project_context
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +41,7 @@ def vectors(parts: Sequence[Part], dtype: torch.dtype) -> Tensor | None:
 class Contexts:
     """What one network's layers read of prompts, projected once for as long as a job lasts."""
 
-    def __init__(self, layers: Mapping[str, "Attention"], dtype: torch.dtype) -> None:
+    def __init__(self, layers: Mapping[str, Attention], dtype: torch.dtype) -> None:
         self._layers = layers
         self._dtype = dtype
         self._projected: WeakKeyDictionary[Embedding, KeysAndValues] = WeakKeyDictionary()

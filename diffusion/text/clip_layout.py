@@ -1,13 +1,13 @@
 """Where files keep CLIP text encoders, and how their tensors are named there."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from diffusion.filling import copied
-from diffusion.text.tokenizer import END
+from diffusion.text.clip_network import ClipShape
 from diffusion.weights import Weights
 
 PartName = Literal["l", "g", "h", "t5xxl"]
@@ -82,8 +82,8 @@ def _table(part: Weights) -> str | None:
     return next((key for key in (TRANSFORMERS, BARE, OPEN_CLIP) if key in part), None)
 
 
-def read_config(part: Weights) -> dict[str, Any]:
-    """Arguments of transformers' CLIPTextConfig, from the shapes of `part`.
+def read_shape(part: Weights) -> ClipShape:
+    """How large the text encoder in `part` is.
 
     Raises:
         BadModelFile: the encoder is incomplete.
@@ -97,18 +97,15 @@ def read_config(part: Weights) -> dict[str, Any]:
     )
     try:
         vocabulary, width = part.shape(_table(part) or "")
-        return {
-            "vocab_size": vocabulary,
-            "hidden_size": width,
-            "projection_dim": width,
-            "intermediate_size": part.shape(layer + inner)[0],
-            "num_hidden_layers": len({_index(key, layer) for key in part if key.startswith(layer)}),
-            "num_attention_heads": width // HEAD_WIDTH,
-            "max_position_embeddings": part.shape(positions)[0],
-            "hidden_act": "quick_gelu" if _kind(width) == "l" else "gelu",
-            "eos_token_id": END,
-            "attn_implementation": "sdpa",
-        }
+        return ClipShape(
+            vocabulary=vocabulary,
+            width=width,
+            inner=part.shape(layer + inner)[0],
+            layers=len({_index(key, layer) for key in part if key.startswith(layer)}),
+            heads=width // HEAD_WIDTH,
+            length=part.shape(positions)[0],
+            activation="quick_gelu" if _kind(width) == "l" else "gelu",
+        )
     except KeyError as error:
         raise part.bad(problem=f"its text encoder is incomplete: {error}") from error
 
@@ -118,7 +115,7 @@ def _index(key: str, before: str) -> str:
 
 
 def tensors_of(part: Weights, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-    """Every tensor under its name in CLIPTextModelWithProjection, copied off the file.
+    """Every tensor under its name in `ClipText`, which is transformers', copied off the file.
 
     A file without a text projection gets one that changes nothing.
     """

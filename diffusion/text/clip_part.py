@@ -6,19 +6,16 @@ prompt, follows ComfyUI: sd1_clip.py (`SDClipModel`, `ClipTokenWeightEncoder`), 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from diffusion.filling import fill
-from diffusion.text.clip_layout import PartName, read_config, tensors_of
+from diffusion.text.clip_layout import PartName, read_shape, tensors_of
+from diffusion.text.clip_network import ClipText
 from diffusion.text.prompt import Chunk, Embeddings, chunks, empty_chunk
 from diffusion.text.tokenizer import END, ClipTokenizer
 from diffusion.weights import Weights
-
-if TYPE_CHECKING:
-    from transformers import CLIPTextModelWithProjection
 
 ROWS_PER_CALL = 32
 PADDING: Mapping[PartName, int] = {"l": END, "g": 0, "h": 0}
@@ -60,17 +57,17 @@ class ClipPart:
     """One CLIP of a text encoder."""
 
     name: PartName
-    module: "CLIPTextModelWithProjection"
+    module: ClipText
     reading: Reading
     tokenizer: ClipTokenizer
 
     @property
     def layers(self) -> int:
-        return len(self.module.text_model.encoder.layers)
+        return self.module.shape.layers
 
     @property
     def width(self) -> int:
-        return int(self.module.config.hidden_size)
+        return self.module.shape.width
 
     def chunks(self, text: str, embeddings: Embeddings) -> list[Chunk]:
         return chunks(text, self.tokenizer, pad=PADDING[self.name], embeddings=embeddings)
@@ -128,7 +125,8 @@ class ClipPart:
     def _embedded(self, rows: Sequence[Chunk]) -> Tensor:
         table = self.module.text_model.embeddings
         ids = [[t if isinstance(t, int) else 0 for t in row.tokens] for row in rows]
-        x: Tensor = table.token_embedding(torch.tensor(ids, device=self.module.device))
+        device = table.token_embedding.weight.device
+        x: Tensor = table.token_embedding(torch.tensor(ids, device=device))
         for b, row in enumerate(rows):
             for t, token in enumerate(row.tokens):
                 if isinstance(token, Tensor):
@@ -150,23 +148,13 @@ def _weighted(hidden: Tensor, empty: Tensor, rows: Iterable[Chunk]) -> Tensor:
     return torch.where(weights == 1.0, hidden, (hidden - empty) * weights + empty)
 
 
-def load_clip(
-    part: Weights, dtype: torch.dtype, device: torch.device
-) -> "CLIPTextModelWithProjection":
+def load_clip(part: Weights, dtype: torch.dtype, device: torch.device) -> ClipText:
     """The CLIP text encoder in `part`, named without prefix.
 
     Raises:
         BadModelFile: it is incomplete.
     """
-    # Here and not at the top: importing this class takes many seconds, and only the stage that
-    # encodes prompts needs it.
-    from transformers.models.clip.configuration_clip import CLIPTextConfig  # noqa: PLC0415
-    from transformers.models.clip.modeling_clip import CLIPTextModelWithProjection  # noqa: PLC0415
-
-    config = read_config(part)
     with torch.device("meta"):
-        module = CLIPTextModelWithProjection(CLIPTextConfig(**config))
+        module = ClipText(read_shape(part))
     fill(module, part, tensors_of(part, dtype, device))
-    positions = torch.arange(config["max_position_embeddings"], device=device)[None]
-    module.text_model.embeddings.position_ids = positions  # a buffer that no file holds
     return module

@@ -39,7 +39,7 @@ class UnetShape:
     mid: int | None
 
     def config(self) -> dict[str, Any]:
-        """Arguments of `diffusers.UNet2DConditionModel`.
+        """Arguments of diffusers' UNet2DConditionModel, whose tensors have the same names.
 
         The vector embedding is its `class_labels`: `y` as it stands, whatever it was made of.
         """
@@ -72,6 +72,14 @@ class UnetShape:
     def heads(self) -> tuple[int, ...]:
         """Attention heads per level: 8 with convolutions (SD 1.x), of 64 channels each after it."""
         return tuple(max(level.channels // 64, 1) if self.linear else 8 for level in self.levels)
+
+
+def skip_widths(shape: UnetShape) -> list[int]:
+    """The channels of every skip connection, finest first."""
+    widths = [shape.levels[0].channels]
+    for index, level in enumerate(shape.levels):
+        widths += [level.channels] * (len(level.down) + (index < len(shape.levels) - 1))
+    return widths
 
 
 def read_shape(weights: Weights) -> UnetShape | None:

@@ -1,4 +1,4 @@
-"""Attention as this project runs it: one processor on every attention layer of a UNet.
+"""The attention layers of U-Nets.
 
 The keys and values of a prompt do not change from step to step, so they are projected once and
 handed to the layers. What changes how self-attention is run (perturbed attention ...) is told with
@@ -7,26 +7,21 @@ each call, so one module serves calls with and without.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from diffusion.unet.token_changes import TOKEN_CHANGES, Draws, Site, Undo
 from graph.values import Change
 
-if TYPE_CHECKING:  # importing diffusers' models takes seconds; whoever loads one has done it
-    from diffusers.models.attention_processor import Attention
-    from diffusers.models.controlnets.controlnet import ControlNetModel
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
+if TYPE_CHECKING:
     from diffusion.vision.image_prompts import CallImages
 
 KeysAndValues: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]  # by layer, each [B, T, D]
 
 MIDDLE = "mid_block."
-SUFFIX = ".processor"
 FIRST_BLOCK = "transformer_blocks.0."
 
 
@@ -56,72 +51,77 @@ class AttentionCall:
         return tokens, undos
 
 
-class PlacedAttention:
-    """The attention of the layer named `place`."""
+class Attention(nn.Module):
+    """Attention of a picture's tokens to themselves, or with a `context_dim` to the prompts'."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, width: int, context_dim: int | None, heads: int) -> None:
+        super().__init__()
+        self.place = ""  # the layer's name in its network
+        self.heads = heads
+        self.crosses = context_dim is not None
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(context_dim or width, width, bias=False)
+        self.to_v = nn.Linear(context_dim or width, width, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
 
-    def __call__(
-        self,
-        attn: "Attention",
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,  # noqa: ARG002 - the interface of diffusers
-        temb: Tensor | None = None,  # noqa: ARG002
-        *,
-        call: AttentionCall,
-    ) -> Tensor:
-        """`hidden_states` [B, T, D] attended to itself or to the prompts' keys and values."""
-        if encoder_hidden_states is not None:
-            keys, values = call.context[self._place]
-        elif self._is_blind(call):
-            return _projected(attn, attn.to_v(hidden_states))
-        else:
-            keys, values = attn.to_k(hidden_states), attn.to_v(hidden_states)
-        if encoder_hidden_states is not None:
-            queries = attn.to_q(hidden_states)
-            attended = _attention(attn, queries, keys, values)
-            if call.images is not None:
-                attended = call.images.added(self._place, attn.heads, queries, attended)
-            return _projected(attn, attended)
+    def forward(self, x: Tensor, call: AttentionCall) -> Tensor:
+        """`x` [B, T, D]."""
+        return self._to_prompts(x, call) if self.crosses else self._to_itself(x, call)
+
+    def _to_prompts(self, x: Tensor, call: AttentionCall) -> Tensor:
+        keys, values = call.context[self.place]
+        queries = self.to_q(x)
+        attended = _attention(self.heads, queries, keys, values)
+        if call.images is not None:
+            attended = call.images.added(self.place, self.heads, queries, attended)
+        return self._projected(attended)
+
+    def _to_itself(self, x: Tensor, call: AttentionCall) -> Tensor:
+        values = self.to_v(x)
+        if self._is_blind(call):
+            return self._projected(values)
+        keys = self.to_k(x)
         if self._is_recorded(call):
-            queries = attn.to_q(hidden_states)
-            return _projected(attn, _recorded_attention(attn, queries, keys, values, call))
-        asking, undos = call.fewer(self._place, hidden_states)
-        attended = _projected(attn, _attention(attn, attn.to_q(asking), keys, values))
+            attended = _recorded_attention(self.heads, self.to_q(x), keys, values, call)
+            return self._projected(attended)
+        asking, undos = call.fewer(self.place, x)
+        attended = self._projected(_attention(self.heads, self.to_q(asking), keys, values))
         for undo in undos:
             attended = undo(attended)
         return attended
 
+    def _projected(self, attended: Tensor) -> Tensor:
+        return self.to_out[0](attended)  # type: ignore[no-any-return]
+
     def _is_blind(self, call: AttentionCall) -> bool:
-        return call.has("identity_attention") and self._place.startswith(MIDDLE)
+        return call.has("identity_attention") and self.place.startswith(MIDDLE)
 
     def _is_recorded(self, call: AttentionCall) -> bool:
-        first_of_middle = self._place.startswith(MIDDLE) and FIRST_BLOCK in self._place
+        first_of_middle = self.place.startswith(MIDDLE) and FIRST_BLOCK in self.place
         return call.has("record_attention") and first_of_middle
 
 
-def _heads(attn: "Attention", tensor: Tensor) -> Tensor:
+def _heads(heads: int, tensor: Tensor) -> Tensor:
     batch, tokens, _ = tensor.shape
-    return tensor.view(batch, tokens, attn.heads, -1).transpose(1, 2)
+    return tensor.view(batch, tokens, heads, -1).transpose(1, 2)
 
 
-def _attention(attn: "Attention", queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def _attention(heads: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Queries in tiles [B * n, T / n, D] see strips of the keys, as many (as in ComfyUI)."""
     if len(keys) != len(queries):
         keys, values = (
             tensor.reshape(len(queries), -1, tensor.shape[-1]) for tensor in (keys, values)
         )
     attended = functional.scaled_dot_product_attention(
-        _heads(attn, queries), _heads(attn, keys), _heads(attn, values)
+        _heads(heads, queries), _heads(heads, keys), _heads(heads, values)
     )
     return attended.transpose(1, 2).flatten(2)
 
 
-def _recorded_attention(*parts: Any) -> Tensor:
-    attn, queries, keys, values, call = parts
-    queries, keys, values = (_heads(attn, tensor) for tensor in (queries, keys, values))
+def _recorded_attention(
+    heads: int, queries: Tensor, keys: Tensor, values: Tensor, call: AttentionCall
+) -> Tensor:
+    queries, keys, values = (_heads(heads, tensor) for tensor in (queries, keys, values))
     scores = queries.float() @ keys.float().transpose(-1, -2) * queries.shape[-1] ** -0.5
     weights = scores.softmax(dim=-1)
     call.recorded.append(weights)
@@ -129,27 +129,16 @@ def _recorded_attention(*parts: Any) -> Tensor:
     return attended.transpose(1, 2).flatten(2)
 
 
-def _projected(attn: "Attention", attended: Tensor) -> Tensor:
-    return attn.to_out[0](attended)  # type: ignore[no-any-return]
-
-
-def place_attention(unet: "UNet2DConditionModel | ControlNetModel") -> None:
-    """Let every attention layer of `unet` be run by this module."""
-    names = unet.attn_processors
-    placed: Any = {name: PlacedAttention(name.removesuffix(SUFFIX)) for name in names}
-    unet.set_attn_processor(placed)
-
-
-def cross_attention_layers(
-    unet: "UNet2DConditionModel | ControlNetModel",
-) -> dict[str, "Attention"]:
+def cross_attention_layers(network: nn.Module) -> dict[str, Attention]:
     """The layers that attend to prompts, by place."""
-    places = (name.removesuffix(SUFFIX) for name in unet.attn_processors)
-    modules: Any = {place: unet.get_submodule(place) for place in places}
-    return {place: module for place, module in modules.items() if place.endswith("attn2")}
+    return {
+        layer.place: layer
+        for layer in network.modules()
+        if isinstance(layer, Attention) and layer.crosses
+    }
 
 
 @torch.inference_mode()
-def project_context(layers: Mapping[str, "Attention"], context: Tensor) -> KeysAndValues:
+def project_context(layers: Mapping[str, Attention], context: Tensor) -> KeysAndValues:
     """What every layer reads of a prompt's `context` [B, T, D]."""
     return {place: (layer.to_k(context), layer.to_v(context)) for place, layer in layers.items()}

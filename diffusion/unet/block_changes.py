@@ -1,7 +1,7 @@
 """Changes between the blocks of a U-Net: its skip connections weighed (FreeU), its middle shrunk.
 
 They are laid on as hooks for one call of the network and taken off after it. Blocks are numbered
-as in the original U-Net: what enters or leaves one is a layer's input or output in diffusers'.
+as in the original U-Net: what enters or leaves one is a layer's input or output here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,17 +9,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 
+from diffusion.unet.network import Unet
 from graph.values import Change
 from imaging.resize import resize
-
-if TYPE_CHECKING:
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
 def freeu(change: Change, width: int, h: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,8 +83,8 @@ class Layers:
     upsamplers: tuple[Module, ...]
 
 
-def layers_of(unet: "UNet2DConditionModel") -> Layers:
-    """The layers of diffusers' `unet`, in the order in which they are run."""
+def layers_of(unet: Unet) -> Layers:
+    """The layers of `unet`, in the order in which they are run."""
     downs: Any = unet.down_blocks
     ups: Any = unet.up_blocks
     starts: list[Module] = [unet.conv_in]
@@ -165,12 +163,12 @@ def _shrunk(change: Change, h: Tensor) -> Tensor:
 
 
 @contextmanager
-def changed_blocks(unet: "UNet2DConditionModel", changes: Sequence[Change]) -> Iterator[None]:
+def changed_blocks(unet: Unet, changes: Sequence[Change]) -> Iterator[None]:
     """One call of `unet` under `changes`, of which it keeps none."""
     laid = tuple(change for change in changes if change.kind in BLOCK_CHANGES)
     with ExitStack() as hooks:
         if laid:
-            _lay(hooks, layers_of(unet), Passage(laid, unet.config["block_out_channels"][0]))
+            _lay(hooks, layers_of(unet), Passage(laid, unet.shape.levels[0].channels))
         yield
 
 

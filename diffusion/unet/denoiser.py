@@ -9,12 +9,11 @@ import gc
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from diffusion.control.blocks import control_arguments
+from diffusion.control.blocks import added_by_controls
 from diffusion.convolutions import place_convolutions
 from diffusion.sampling.conditioning import Prompt
 from diffusion.sampling.parts import Contexts, Part, vectors
@@ -23,13 +22,10 @@ from diffusion.unet.attention import (
     AttentionCall,
     KeysAndValues,
     cross_attention_layers,
-    place_attention,
 )
 from diffusion.unet.block_changes import changed_blocks
+from diffusion.unet.network import Unet
 from diffusion.vision.image_prompts import call_images
-
-if TYPE_CHECKING:
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 LONGEST_REPEAT = 16  # times that a prompt may be repeated to reach a common length
 FEATURE_MAPS = 96  # at the finest level, as many are alive at once at the peak of a call
@@ -41,7 +37,6 @@ class Prompts:
 
     key: tuple[Hashable, ...]
     prompts: tuple[Prompt, ...]  # held, so that no id in `key` is given away
-    context: Tensor  # [1, T, D]; only says that there are prompts: layers read what follows
     keys_and_values: KeysAndValues
     concat: Tensor | None
     y: Tensor | None
@@ -56,7 +51,7 @@ class Denoiser:
 
     def __init__(
         self,
-        module: "UNet2DConditionModel",
+        module: Unet,
         *,
         max_rows: int,
         activation_bytes: int,
@@ -65,13 +60,12 @@ class Denoiser:
     ) -> None:
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
-        widest: int = module.config["block_out_channels"][0]
+        widest = module.shape.levels[0].channels
         self._bytes_per_pixel = FEATURE_MAPS * widest * dtype.itemsize
         self._module = module
         self._dtype = dtype
         self._device = device
         self._layout = place_convolutions(module, device)
-        place_attention(module)
         self._contexts = Contexts(cross_attention_layers(module), dtype)
         self._prompts: list[Prompts] = []
 
@@ -142,16 +136,17 @@ class Denoiser:
             first.draws,
             images=call_images(parts, size),
         )
+        added = added_by_controls(parts, scaled, timesteps)
         with changed_blocks(self._module, first.patches):
             output = self._module(
                 sample.to(self._dtype, memory_format=self._layout),
                 timesteps,
-                encoder_hidden_states=prompts.context,
-                class_labels=prompts.y,
-                cross_attention_kwargs={"call": call},
-                **control_arguments(parts, scaled, timesteps),
-                return_dict=False,
-            )[0].float()
+                call,
+                prompts.y,
+                skips=added.skips,
+                middle=added.middle,
+                blocks=added.blocks,
+            ).float()
         _hand_out(call.recorded, parts)
         outputs = torch.split(output, [part.count for part in parts])
         for part, own in zip(parts, outputs, strict=True):
@@ -175,7 +170,6 @@ class Denoiser:
         return Prompts(
             key,
             tuple(part.row.prompt for part in parts),
-            context=parts[0].row.prompt.embedding.context[:1].to(self._dtype),
             keys_and_values=self._contexts.beside(parts),
             concat=torch.cat(concats) if concats else None,
             y=vectors(parts, self._dtype),

@@ -1,17 +1,15 @@
-"""Diffusion models of the U-Net kind, from checkpoint files to diffusers modules."""
+"""Diffusion models of the U-Net kind, from checkpoint files to modules."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
 from diffusion.filling import copied, fill
 from diffusion.text.clip_layout import is_slim
 from diffusion.unet.architecture import UnetShape, diffusers_keys, read_shape
+from diffusion.unet.network import Unet
 from diffusion.weights import Weights
-
-if TYPE_CHECKING:
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 # Where a checkpoint keeps its U-Net, and "" for a file that holds nothing else.
 PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
@@ -73,13 +71,11 @@ class Parameterization:
 class LoadedUnet:
     """A diffusion model, ready to run.
 
-    `module(x, t, encoder_hidden_states=tokens, class_labels=y)`: x [B, in_channels, h, w],
-    t [B] timesteps, tokens [B, T, context_dim], y [B, y_dim] or None. `y` is made of the pooled
-    text and the sizes the way `y_kind` says ("sdxl": six numbers, "refiner": five), or
-    of pictures ("unclip").
+    `y`, the vector that `module` takes, is made of the pooled text and the sizes the way `y_kind`
+    says ("sdxl": six numbers, "refiner": five), or of pictures ("unclip").
     """
 
-    module: "UNet2DConditionModel"
+    module: Unet
     family: Family
     shape: UnetShape
     y_kind: YKind
@@ -102,11 +98,6 @@ def family_of(shape: UnetShape) -> Family | None:
     if shape.y_dim is None and not shape.linear and is_slim(shape.context_dim):
         return "sd15"
     return FAMILIES.get((shape.context_dim, shape.y_dim))
-
-
-def import_networks() -> None:
-    """Import what the first model would: many seconds, which a replica spends as it starts."""
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel  # noqa: F401, PLC0415
 
 
 def load_unet(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> LoadedUnet:
@@ -154,15 +145,9 @@ def find_unet(weights: Weights) -> tuple[Weights, UnetShape]:
     raise weights.bad(problem=f"no U-Net in it; found {len(weights)} tensors such as {examples}")
 
 
-def _module(
-    part: Weights, shape: UnetShape, dtype: torch.dtype, device: torch.device
-) -> "UNet2DConditionModel":
-    # Here and not at the top: importing this class takes many seconds, and only stages that
-    # sample need it.
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel  # noqa: PLC0415
-
+def _module(part: Weights, shape: UnetShape, dtype: torch.dtype, device: torch.device) -> Unet:
     with torch.device("meta"):
-        module: UNet2DConditionModel = UNet2DConditionModel(**shape.config())
+        module = Unet(shape)
     wanted = dict(module.named_parameters())
     keys = diffusers_keys(part, shape)
     tensors = {

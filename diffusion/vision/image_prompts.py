@@ -7,13 +7,13 @@ CrossAttentionPatch.py, ipadapter_attention)
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.unet.attention import SUFFIX
+from diffusion.unet.attention import cross_attention_layers
 from diffusion.unet.loading import FOR_UNETS, LoadedUnet
 from diffusion.vision.image_weights import Block, Place, Share, Tokens, share_of
 from diffusion.vision.ip_adapter import SDXL_TEXT, ImageLayers, fitted
@@ -212,10 +212,9 @@ def prepare_images(
     return tuple(found)
 
 
-def places_of(unet: Any) -> dict[str, tuple[int, Place]]:
+def places_of(unet: nn.Module) -> dict[str, tuple[int, Place]]:
     """Every cross attention layer: its number in an IP-Adapter, and its transformer's place."""
-    names = [name.removesuffix(SUFFIX) for name in unet.attn_processors]
-    crossing = [name for name in names if name.endswith("attn2")]
+    crossing = list(cross_attention_layers(unet))
     order = list(ORDER)
     transformers = sorted(
         dict.fromkeys(_transformer(name) for name in crossing),
@@ -236,8 +235,8 @@ def _transformer(name: str) -> str:
 
 
 def _check_fit(file: ModelFile, weights: ImageLayers, unet: LoadedUnet) -> None:
-    layers = [unet.module.get_submodule(name) for name in places_of(unet.module)]
-    wanted: list[Any] = [layer.to_q.out_features for layer in layers]  # type: ignore[union-attr]
+    layers = cross_attention_layers(unet.module).values()
+    wanted = [layer.to_q.out_features for layer in layers]
     given = [k.shape[0] for k, _ in weights.weights]
     if wanted != given:
         problem = (

@@ -25,6 +25,7 @@ from tests.diffusion.image_files import (
 )
 from tests.diffusion.model_files import CPU
 from tests.diffusion.narrow_stage import NARROW, write_models
+from tests.diffusion.networks import by_diffusers
 
 BASE = ModelFile("ipadapter", "base.safetensors")
 PLUS = ModelFile("ipadapter", "plus.bin")
@@ -51,9 +52,9 @@ def narrow(folder: Path) -> LoadedUnet:
 
 def diffusers_unet(folder: Path, projection: Projection, times: int = 1) -> UNet2DConditionModel:
     """The narrow model as diffusers runs it with an IP-Adapter, or with it so many times."""
-    module = narrow(folder).module
-    layers = adapter_layers(module)
-    adapter = {"image_proj": dict(projection), "ip_adapter": layers}
+    unet = narrow(folder)
+    adapter = {"image_proj": dict(projection), "ip_adapter": adapter_layers(unet.module)}
+    module = by_diffusers(unet)
     loading: Any = module
     loading._load_ip_adapter_weights([adapter] * times, low_cpu_mem_usage=False)
     return module

@@ -15,10 +15,10 @@ from diffusion.sampling.conditioning import (
     PooledTextMissingError,
     Prompt,
     prepare,
-    sinusoids,
 )
 from diffusion.sampling.frame import Frame, process_in, process_out, repeat_to, spread_to
 from diffusion.sampling.model_sampling import discrete
+from diffusion.unet.layers import sinusoids
 from diffusion.unet.loading import PLAYGROUND_LATENT, SD15_LATENT
 from graph.values import Condition
 from tests.diffusion.narrow_stage import drawn
@@ -73,7 +73,9 @@ def test_a_model_with_sizes_refuses_conditions_without_pooled_text() -> None:
 
 
 def test_cosines_come_before_sines() -> None:
-    assert torch.equal(sinusoids(torch.zeros(1))[0], torch.cat([torch.ones(128), torch.zeros(128)]))
+    assert torch.equal(
+        sinusoids(torch.zeros(1), 256)[0], torch.cat([torch.ones(128), torch.zeros(128)])
+    )
 
 
 def concat(where: Frame, **extras: Any) -> Tensor:

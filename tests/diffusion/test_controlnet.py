@@ -19,7 +19,7 @@ from diffusion.control.controlnet import HintChannelsError, LoadedControlNet
 from diffusion.control.files import load_control_lora, load_control_net
 from diffusion.control.t2i_adapter import LoadedAdapter, load_adapter
 from diffusion.control.union import UnionTypeError
-from diffusion.sampling.conditioning import sinusoids
+from diffusion.unet.layers import sinusoids
 from diffusion.unet.loading import load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
@@ -186,7 +186,7 @@ def test_a_union_gives_diffusers_residuals_for_one_picture(tmp_path: Path) -> No
         added_cond_kwargs={"text_embeds": pooled, "time_ids": sizes},
         return_dict=False,
     )
-    y = torch.cat([pooled, sinusoids(sizes[0]).reshape(1, -1)], dim=1)
+    y = torch.cat([pooled, sinusoids(sizes[0], 256).reshape(1, -1)], dim=1)
     asked = question(net, x, TIMES[:1], context, hint, y=y, union_type="tile")
     for one, other in zip(tensors_of(net([asked])[0]), [*skips, middle], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)

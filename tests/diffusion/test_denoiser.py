@@ -18,6 +18,7 @@ from diffusion.weights import open_weights
 from graph.values import Change, Condition
 from tests.diffusion.model_files import CPU
 from tests.diffusion.narrow_stage import INPAINT, NARROW, REFINER, drawn, write_models
+from tests.diffusion.networks import by_diffusers
 
 PIXEL_BYTES = FEATURE_MAPS * 32 * 4
 
@@ -69,7 +70,7 @@ def direct(unet: LoadedUnet, asked: Row) -> Tensor:
     sampling: ModelSampling = asked.sampling
     count = len(asked.x)
     with torch.inference_mode():
-        output = unet.module(
+        output = by_diffusers(unet)(
             sampling.input_scaling(asked.sigma, asked.x),
             sampling.timestep(asked.sigma).float().expand(count),
             encoder_hidden_states=asked.prompt.embedding.context.expand(count, -1, -1),
@@ -130,13 +131,7 @@ class Cramped(torch.nn.Module):
         self.inside = inside
         self.room = room
         self.tried: list[int] = []
-        self.config = inside.config
-        self.attn_processors = inside.attn_processors
-        self.set_attn_processor = inside.set_attn_processor
-
-    def get_submodule(self, target: str) -> torch.nn.Module:
-        found: torch.nn.Module = self.inside.get_submodule(target)
-        return found
+        self.shape = inside.shape
 
     def forward(self, sample: Tensor, *arguments: Any, **options: Any) -> Any:
         self.tried.append(len(sample))

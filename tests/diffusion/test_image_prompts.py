@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from diffusion.sampling.model_sampling import discrete
 from diffusion.sampling.stage import SampleStage
 from diffusion.unet.architecture import read_shape
 from diffusion.unet.denoiser import Denoiser
+from diffusion.unet.network import Unet
 from diffusion.vision.image_prompts import (
     CallImages,
     RowImage,
@@ -40,6 +40,7 @@ from tests.diffusion.narrow_adapters import (
     write_adapters,
 )
 from tests.diffusion.narrow_stage import NARROW, drawn, narrow_stage, request
+from tests.diffusion.networks import by_diffusers
 from tests.diffusion.test_denoiser import row
 
 
@@ -68,7 +69,7 @@ def test_the_prediction_is_that_of_diffusers_ip_adapter(folder: Path) -> None:
     answering(rows)
 
     theirs = diffusers_unet(folder, base_projection())
-    own = narrow(folder).module
+    own = by_diffusers(unet)
     for asked_row, output, embeds in zip(asked, outputs, (seen, unseen, None), strict=True):
         x = asked_row.sampling.input_scaling(asked_row.sigma, asked_row.x)
         t = asked_row.sampling.timestep(asked_row.sigma).float()[None]
@@ -84,15 +85,14 @@ def test_the_prediction_is_that_of_diffusers_ip_adapter(folder: Path) -> None:
         torch.testing.assert_close(output[0], expected, rtol=1e-3, atol=1e-3)
 
 
-def meta_unet(model: str) -> UNet2DConditionModel:
+def meta_unet(model: str) -> Unet:
     """A U-Net with the blocks of a public model, without memory."""
     shapes = recorded_shapes("unet_shapes")[model]
     entries = {name: Entry(tuple(shape), torch.float32) for name, shape in shapes.items()}
     shape = read_shape(Weights(NARROW, entries, lambda _: torch.zeros(0)))
     assert shape is not None
     with torch.device("meta"):
-        unet: UNet2DConditionModel = UNet2DConditionModel(**shape.config())
-    return unet
+        return Unet(shape)
 
 
 @pytest.mark.parametrize(

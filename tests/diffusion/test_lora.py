@@ -83,7 +83,7 @@ def rows() -> Iterator[list[int]]:
     seen: list[int] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if type(module).__name__ == "UNet2DConditionModel":
+        if type(module).__name__ == "Unet":
             seen.append(len(inputs[0]))
 
     with register_module_forward_pre_hook(note):

@@ -23,6 +23,7 @@ from diffusion.unet.loading import (
 )
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
+from tests.diffusion.networks import answered, by_diffusers
 
 LDM = "model.diffusion_model."
 SHAPES = recorded_shapes("unet_shapes")
@@ -39,20 +40,31 @@ def loaded(folder: Path, tensors: Mapping[str, Tensor]) -> LoadedUnet:
 
 def answer(unet: LoadedUnet) -> Tensor:
     shape = unet.shape
-    with torch.inference_mode():
-        answered: Tensor = unet.module(
-            seeded("x", (2, shape.in_channels, 10, 6)) * 20,
-            torch.tensor([500.25, 12.0]),
-            encoder_hidden_states=seeded("context", (2, 9, shape.context_dim)) * 20,
-            class_labels=seeded("y", (2, shape.y_dim)) * 20 if shape.y_dim else None,
-        ).sample
-    return answered
+    return answered(
+        unet,
+        seeded("x", (2, shape.in_channels, 10, 6)) * 20,
+        torch.tensor([500.25, 12.0]),
+        seeded("context", (2, 9, shape.context_dim)) * 20,
+        seeded("y", (2, shape.y_dim)) * 20 if shape.y_dim else None,
+    )
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_checkpoint_answers_as_in_comfyui(name: str, tmp_path: Path) -> None:
     unet = loaded(tmp_path, prefixed(LDM, filled(SHAPES[name])))
     torch.testing.assert_close(answer(unet), OUTPUTS[name], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(8, 16), (9, 7)])
+@pytest.mark.parametrize("name", ["sd15_slim_inpaint", "koala_700m"])
+def test_the_network_is_diffusers(name: str, size: tuple[int, int], tmp_path: Path) -> None:
+    unet = loaded(tmp_path, filled(SHAPES[name]))
+    x, t = seeded("x", (2, unet.in_channels, *size)), torch.tensor([981.0, 3.5])
+    context = seeded("context", (2, 9, unet.shape.context_dim))
+    y = None if unet.shape.y_dim is None else seeded("y", (2, unet.shape.y_dim))
+    with torch.inference_mode():
+        theirs = by_diffusers(unet)(x, t, encoder_hidden_states=context, class_labels=y).sample
+    torch.testing.assert_close(answered(unet, x, t, context, y), theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

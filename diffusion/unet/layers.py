@@ -1,0 +1,82 @@
+"""Layers of which U-Nets and autoencoders are made. Parameters have diffusers' names."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GROUPS = 32  # of channels, in all norms over feature maps
+LONGEST_WAVE = 10_000
+
+
+class ResnetBlock(nn.Module):
+    """Two convolutions beside an identity; what is said of time joins between them."""
+
+    def __init__(self, into: int, out: int, *, eps: float, time_width: int | None = None) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(GROUPS, into, eps=eps)
+        self.conv1 = nn.Conv2d(into, out, 3, padding=1)
+        self.time_emb_proj = None if time_width is None else nn.Linear(time_width, out)
+        self.norm2 = nn.GroupNorm(GROUPS, out, eps=eps)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(into, out, 1) if into != out else None
+
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """`x` [B, C, h, w], `time` [B, time_width]."""
+        h = self.conv1(functional.silu(self.norm1(x)))
+        if self.time_emb_proj is not None and time is not None:
+            h = h + self.time_emb_proj(functional.silu(time))[:, :, None, None]
+        h = self.conv2(functional.silu(self.norm2(h)))
+        both: Tensor = h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return both
+
+
+class Downsampler(nn.Module):
+    """Half the size. `padding` 0 is for autoencoders, which pad at the far ends alone."""
+
+    def __init__(self, channels: int, *, padding: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=padding)
+        self._pads_ends = padding == 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        halved: Tensor = self.conv(functional.pad(x, (0, 1, 0, 1)) if self._pads_ends else x)
+        return halved
+
+
+class Upsampler(nn.Module):
+    """Twice the size, or that of the skip connection which is read next."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        height, width = size or (2 * x.shape[-2], 2 * x.shape[-1])
+        if x.shape[0] * x.shape[1] * height * width > torch.iinfo(torch.int32).max:
+            x = x.contiguous()  # channels-last, torch would count past the end (pytorch#141831)
+        enlarged: Tensor = self.conv(functional.interpolate(x, (height, width), mode="nearest"))
+        return enlarged
+
+
+class Embedding(nn.Module):
+    """A vector that joins the time: what is said of noise, of sizes, of pictures."""
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(into, out)
+        self.linear_2 = nn.Linear(out, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedded: Tensor = self.linear_2(functional.silu(self.linear_1(x)))
+        return embedded
+
+
+def sinusoids(values: Tensor, width: int) -> Tensor:
+    """[N] -> [N, width], cosines before sines (Vaswani et al. 2017, sec. 3.5)."""
+    half = width // 2
+    steps = torch.arange(half, dtype=torch.float32, device=values.device)
+    frequencies = torch.exp(-math.log(LONGEST_WAVE) * steps / half)
+    angles = values[:, None].float() * frequencies[None]
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)

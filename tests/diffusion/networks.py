@@ -1,0 +1,26 @@
+"""A U-Net as it is here and as diffusers has it, asked without a denoiser."""
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor
+
+from diffusion.unet.attention import AttentionCall, cross_attention_layers, project_context
+from diffusion.unet.loading import LoadedUnet
+
+
+@torch.inference_mode()
+def answered(
+    unet: LoadedUnet, x: Tensor, t: Tensor, context: Tensor, y: Tensor | None = None
+) -> Tensor:
+    """What the network says of one prompt [B, T, D] for every picture."""
+    layers = cross_attention_layers(unet.module)
+    call = AttentionCall(project_context(layers, context), size=(x.shape[-2], x.shape[-1]))
+    answer: Tensor = unet.module(x, t, call, y)
+    return answer
+
+
+def by_diffusers(unet: LoadedUnet) -> UNet2DConditionModel:
+    """diffusers' module with the same weights."""
+    module: UNet2DConditionModel = UNet2DConditionModel(**unet.shape.config())
+    module.load_state_dict(unet.module.state_dict())
+    return module.eval()
