@@ -5,7 +5,7 @@ export COMFYRAY_AUTH ?= off
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
 
-.PHONY: help run key keys setup lint format test test-large test-faults test-services npm-client lock
+.PHONY: help run key keys setup lint format test test-large test-faults test-openapi test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
@@ -38,13 +38,16 @@ clients/javascript/node_modules: clients/javascript/package-lock.json
 	@touch $@
 
 test: lint clients/javascript/node_modules ## linters, types and the whole suite, on free ports
-	@$(python) -m pytest -m "not large and not faults"
+	@$(python) -m pytest -m "not large and not faults and not openapi"
 
 test-large: setup ## tests over models of several gigabytes, which it makes first
 	@$(python) -m pytest -m large
 
 test-faults: setup ## kill -9 in the middle of running jobs; figures go to build/faults.jsonl
 	@$(python) -m pytest -m faults
+
+test-openapi: setup ## schemathesis over all that the OpenAPI document says, for some minutes
+	@$(python) -m pytest -m openapi
 
 test-services: setup ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -15,13 +16,24 @@ from api.hosted.options import HostedOptions
 from api.jobs import deliveries, execute
 from api.jobs import routes as jobs
 from api.jobs.service import Service
-from api.keys import account, admin
+from api.keys import account, admin, owners
 from api.keys.access import Access, LocalAccess
 from api.models import routes as models
 from api.models import uploads as model_uploads
+from api.openapi import completed
 
 MOST_BODY_BYTES = 64 * 2**20
 DESCRIPTION = "ComfyUI workflows over REST. Post a workflow, get ComfyUI's pictures."
+
+
+class Application(FastAPI):
+    """FastAPI with a complete document."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = completed(super().openapi())
+        return self.openapi_schema
 
 
 def create_app(
@@ -44,7 +56,7 @@ def create_app(
         yield
         await service.close()
 
-    app = FastAPI(
+    app = Application(
         title="comfyray",
         description=DESCRIPTION,
         lifespan=lifespan if manage_service else None,
@@ -61,6 +73,7 @@ def create_app(
         model_uploads,
         models,
         admin,
+        owners,
         health,
         account,
     )

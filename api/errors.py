@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from api.json_response import JsonResponse
+from api.methods import methods_at
 from graph.errors import ServiceError
 
 LOG = logging.getLogger(__name__)
@@ -211,12 +212,15 @@ async def _on_validation_error(_: Request, error: Exception) -> JsonResponse:
     return error_response(invalid_fields(error))
 
 
-async def _on_http_exception(_: Request, error: Exception) -> JsonResponse:
+async def _on_http_exception(request: Request, error: Exception) -> JsonResponse:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # Starlette names the methods of one route, not of the path
+        headers["Allow"] = ", ".join(sorted(methods_at(request)))
     message = str(error.detail)
     errors = [{"code": f"http_{error.status_code}", "message": message}]
     body = {"status": "error", "message": message, "messege": message, "errors": errors}
-    return JsonResponse(body, error.status_code, error.headers)
+    return JsonResponse(body, error.status_code, headers)
 
 
 def _invalid_field(error: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from api.bodies import read_form, text_field
 from api.context import ActingOwner, InContext, Owner
-from api.documentation import errors, form_body
+from api.documentation import content, errors, form_body
 from api.errors import one_field
 from api.file_response import file_response, headers
 from api.json_response import JsonResponse
@@ -25,10 +25,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     "image": {"type": "string", "format": "binary"},
     "type": {"enum": list(get_args(UploadType)), "default": "input"},
     "subfolder": {"type": "string", "default": ""},
-    "overwrite": {"enum": ["true", "1", "false"], "default": "false"},
+    "overwrite": {"type": "string", "default": "false", "description": "true or 1: replace it."},
 }
 ORIGINAL = {"type": "string", "description": 'JSON: {"filename", "subfolder", "type"}'}
 
+PART = content("*/*", description="The part of the file that `Range` asks for")
+SAME = {"description": "The caller has the file already, by `If-None-Match`"}
 DEFAULT_QUALITY = 90
 
 router = APIRouter(tags=["files"])
@@ -70,14 +72,14 @@ async def upload_mask(request: Request, owner: ActingOwner, known: InContext) ->
     "/view",
     summary="An uploaded or saved file",
     response_class=Response,
-    responses=errors(400, 401, 403, 404, 422),
+    responses={200: content("*/*"), 206: PART, 304: SAME, **errors(400, 404, 416, 422)},
 )
 async def view(
     *,
     request: Request,
     owner: Owner,
     known: InContext,
-    filename: str,
+    filename: Annotated[str, Query(min_length=1)],
     type: UploadType = "output",
     subfolder: str = "",
     preview: Annotated[str, Query(description="webp;90 or jpeg;90")] = "",
@@ -100,7 +102,7 @@ async def view(
     "/outputs/{path:path}",
     summary="An output by its signed URL",
     response_class=Response,
-    responses=errors(403, 404, 416),
+    responses={200: content("*/*"), 206: PART, 304: SAME, **errors(400, 403, 404, 416)},
 )
 async def output(
     path: str, request: Request, known: InContext, expires: int = 0, signature: str = ""

@@ -19,9 +19,12 @@ from storage.pictures import ImageFormat
 
 LONGEST_WAIT_S = 60.0
 DEFAULT_WAIT_S = 30.0
-EXAMPLE_WORKFLOW: JsonDict = {
-    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "model.safetensors"}},
-    "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512}},
+EXAMPLE_WORKFLOW: JsonDict = {  # needs no model
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 256, "height": 256, "batch_size": 1, "color": 3368601},
+    },
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "hello"}},
 }
 EXAMPLE_OUTPUT: JsonDict = {
     "node_id": "9",
@@ -64,7 +67,7 @@ class ExecuteRequest(BaseModel):
         json_schema_extra={
             "example": {
                 "workflow": EXAMPLE_WORKFLOW,
-                "inputs": {"6.text": "a lighthouse at dawn"},
+                "inputs": {"1.color": 13382451},
                 "wait": 30,
             }
         },

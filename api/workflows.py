@@ -8,6 +8,7 @@ from api.context import InContext, ReadingCall
 from api.documentation import errors, json_body
 from api.jobs.answers import API
 from api.json_response import JsonResponse
+from api.schemas import EXAMPLE_WORKFLOW
 
 WORKFLOW = {
     "type": ["object", "string"],
@@ -31,7 +32,7 @@ router = APIRouter(prefix=API, tags=["workflows"])
     summary="A workflow's parameters as JSON Schema",
     response_model=dict[str, Any],
     responses=errors(400, 401, 403, 413, 415, 422),
-    openapi_extra=json_body(SCHEMA_BODY),
+    openapi_extra=json_body(SCHEMA_BODY, {"workflow": EXAMPLE_WORKFLOW}),
 )
 async def schema(call: ReadingCall, known: InContext) -> JsonResponse:
     """Name, type, default, range and choices of all that can be overridden."""
@@ -43,7 +44,7 @@ async def schema(call: ReadingCall, known: InContext) -> JsonResponse:
     summary="UI format to API format",
     response_model=dict[str, Any],
     responses=errors(400, 401, 403, 413, 415, 422),
-    openapi_extra=json_body(CONVERT_BODY),
+    openapi_extra=json_body(CONVERT_BODY, {"workflow": EXAMPLE_WORKFLOW}),
 )
 async def convert(call: ReadingCall, known: InContext) -> JsonResponse:
     """With `object_info` it converts for any ComfyUI."""

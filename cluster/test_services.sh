@@ -61,4 +61,4 @@ trap 'exit 130' INT TERM
 start_postgres
 start_redis
 say "$postgres $redis"
-"$python" -m pytest -m 'not large and not faults' --postgres "$postgres" --redis "$redis" "$@"
+"$python" -m pytest -m 'not large and not faults and not openapi' --postgres "$postgres" --redis "$redis" "$@"

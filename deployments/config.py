@@ -109,7 +109,12 @@ class RouterConfig(Size):
     max_body_bytes: PositiveInt = 64 * 2**20
     max_upload_bytes: PositiveInt = 100 * 2**20
     max_input_pixels: PositiveInt = 64 * 2**20
-    retention_s: PositiveFloat = 7 * 24 * 3600
+    retention_s: PositiveFloat = Field(
+        default=7 * 24 * 3600, description="Of jobs and their outputs, after which they go."
+    )
+    upload_retention_s: PositiveFloat = Field(
+        default=7 * 24 * 3600, description="Of input files, since they were uploaded the last time."
+    )
     reading_rate: str = Field(
         default="3000/minute", description="How often a key may ask for what it has."
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from api.errors import one_field
 from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
 from deployments.clients import (
     JobStages,
@@ -179,8 +180,10 @@ class WorkflowRunner:
     async def convert(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """A UI workflow in API format; `object_info` says the node types of another server."""
         theirs = body.get("object_info")
+        if theirs is not None and not isinstance(theirs, Mapping):
+            raise one_field("object_info", "an object, as GET /object_info gives it", theirs)
         ours = self._known_nodes(await self._files(owner))
-        known = theirs if isinstance(theirs, Mapping) else ours
+        known = ours if theirs is None else theirs
         workflow = await read(body.get("workflow"), known)
         return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
 

@@ -42,7 +42,7 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
     charges = JobCharges(Prices(**config.prices.model_dump()))
     jobs = JobRecords(database, [outbox, charges])
     fetcher = Fetcher(FetchLimits(allowed_hosts=allowed_hosts(settings)))
-    limits = UploadLimits(most_bytes=config.max_upload_bytes)
+    limits = UploadLimits(config.max_upload_bytes, kept_s=config.upload_retention_s)
     earlier = EarlierOutputs(jobs, outputs)
     uploads = Uploads(files, earlier, limits)
     return Stores(

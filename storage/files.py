@@ -69,6 +69,12 @@ class Files(Protocol):
     def list(self, prefix: str) -> Iterator[ListedFile]:
         """All files whose keys begin with `prefix`, which ends in a slash, in any order."""
 
+    def sweep(self, prefix: str, before_s: float) -> int:
+        """Remove what was stored under a prefix before a time, and what never got whole.
+
+        Returns how many files were removed.
+        """
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove files; those that are not there are none."""
 

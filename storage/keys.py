@@ -170,6 +170,12 @@ class Keys:
         await self._update(record.id, {"revoked_s": first})
         return await self.get(key_id)
 
+    async def remove_all(self, owner: str) -> int:
+        """Forget an owner's keys, which hold no more; returns how many."""
+        query = sa.delete(API_KEYS).where(API_KEYS.c.owner == owner)
+        async with self._database.writing() as connection:
+            return (await connection.execute(query)).rowcount
+
     async def _update(self, key_id: str, values: Mapping[str, Any]) -> None:
         query = sa.update(API_KEYS).where(API_KEYS.c.id == key_id).values(**values)
         async with self._database.writing() as connection:

@@ -82,6 +82,12 @@ class LocalFiles:
                     modified_s = path.lstat().st_mtime
                     yield ListedFile(path.relative_to(self._root).as_posix(), modified_s)
 
+    def sweep(self, prefix: str, before_s: float) -> int:
+        """What a process left when it died is listed, so it goes too."""
+        old = [file.key for file in self.list(prefix) if file.modified_s < before_s]
+        self.delete(old)
+        return len(old)
+
     def delete(self, keys: Iterable[str]) -> None:
         """Folders that are empty now go too."""
         for key in keys:

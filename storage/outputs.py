@@ -267,12 +267,13 @@ class OutputStore:
         prefix = self.job_folder(owner, job_id).prefix
         self.files.delete([file.key for file in self.files.list(prefix)])
 
+    def remove_all(self, owner: str) -> None:
+        """Remove all that an owner's jobs saved."""
+        self.files.delete([file.key for file in self.files.list(owner_prefix(KIND, owner))])
+
     def sweep(self) -> int:
         """Remove the files whose retention is over; returns how many."""
-        oldest = time.time() - self._retention_s
-        old = [file.key for file in self.files.list(f"{KIND}/") if file.modified_s < oldest]
-        self.files.delete(old)
-        return len(old)
+        return self.files.sweep(f"{KIND}/", time.time() - self._retention_s)
 
     def _found(self, key: str, name: str) -> StoredFile:
         if (found := self.files.find(key)) is None:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -16,7 +16,7 @@ from storage.files import PIECE_BYTES, FileStoreError, ListedFile, MissingFileEr
 from storage.media_types import disposition, media_type
 
 MOST_PER_DELETE = 1000  # S3's own limit
-MISSING = {"404", "NoSuchKey", "NotFound"}
+MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
 PART_BYTES = 16 * 2**20
 CONNECTIONS = 32
 # Checksums that newer SDKs add by themselves are not understood by every S3-compatible server.
@@ -117,6 +117,13 @@ class S3Files:
                     key = entry["Key"].removeprefix(self._root)
                     yield ListedFile(key, entry["LastModified"].timestamp())
 
+    def sweep(self, prefix: str, before_s: float) -> int:
+        """Parts of uploads that a process left when it died are no files, and are aborted."""
+        old = [file.key for file in self.list(prefix) if file.modified_s < before_s]
+        self.delete(old)
+        self._abort(prefix, before_s)
+        return len(old)
+
     def delete(self, keys: Iterable[str]) -> None:
         left = [{"Key": self._root + key} for key in keys]
         with _told():
@@ -135,6 +142,19 @@ class S3Files:
     def key_of(self, url: str) -> str | None:
         place = unquote(url.partition("?")[0])
         return place.removeprefix(self._links) if place.startswith(self._links) else None
+
+    def _abort(self, prefix: str, before_s: float) -> None:
+        """End uploads in parts that began before a time and were never completed."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._bucket.name, Prefix=self._root + prefix
+        )
+        with suppress(MissingFileError), _told(prefix):  # some servers say so where there are none
+            for page in pages:
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"].timestamp() < before_s:
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket.name, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
 
     def _presigned(self, key: str) -> str:
         url: str = self._client.generate_presigned_url(

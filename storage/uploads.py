@@ -6,6 +6,7 @@ which of the three it means (ComfyUI folder_paths.py, annotated_filepath).
 
 import asyncio
 import io
+import time
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, get_args
@@ -17,11 +18,12 @@ from graph.errors import ServiceError
 from graph.values import InputFile
 from storage.files import Files, StoredFile, read
 from storage.jobs.earlier_outputs import EarlierOutputs
-from storage.outputs import MissingOutputError
+from storage.outputs import WEEK_S, MissingOutputError
 from storage.paths import UnsafePathError, owner_prefix, relative_name
 from storage.picture_limits import check_pixels
 
 UploadType = Literal["input", "temp", "output"]
+KIND = "uploads"  # what the keys of uploads begin with
 
 
 @dataclass(eq=False)
@@ -81,6 +83,7 @@ def annotated(value: str, default: UploadType = "input") -> tuple[str, UploadTyp
 class UploadLimits:
     most_bytes: int = 100 * 2**20
     most_pixels: int = 100_000_000  # of pictures that are opened here, for masks
+    kept_s: float = WEEK_S  # since a file was uploaded, the last time
 
 
 class Uploads:
@@ -127,6 +130,14 @@ class Uploads:
         names = (file.key.removeprefix(prefix) for file in self.files.list(prefix))
         return tuple(sorted(name for name in names if "/" not in name))
 
+    def sweep(self) -> int:
+        """Remove the files that are over their time; returns how many. Blocks."""
+        return self.files.sweep(f"{KIND}/", time.time() - self._limits.kept_s)
+
+    def remove_all(self, owner: str) -> None:
+        """Remove all files of an owner. Blocks."""
+        self.files.delete([file.key for file in self.files.list(owner_prefix(KIND, owner))])
+
     async def find(self, owner: str, place: Place) -> StoredFile:
         """The file at a place; for outputs also that of the newest job that saved the name.
 
@@ -171,7 +182,7 @@ class Uploads:
         candidate, key, k = place, _key(owner, place), 0
         while not overwrite and (taken := self.files.find(key)):
             if taken.size == len(content) and read(self.files, key) == content:
-                return candidate
+                break  # written once more, so that it is kept from now on
             k += 1
             candidate = Place(f"{stem} ({k}){suffix}", place.subfolder, place.type)
             key = _key(owner, candidate)

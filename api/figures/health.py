@@ -1,8 +1,11 @@
 """GET /healthz and /metrics."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
 
 from api.context import InContext, OwnerWith
 from api.documentation import errors
@@ -11,7 +14,11 @@ from api.json_response import JsonResponse
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", summary="200 once requests are served")
+class Healthy(BaseModel):
+    status: Literal["ok"]
+
+
+@router.get("/healthz", summary="200 once requests are served", response_model=Healthy)
 async def healthz() -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
@@ -21,7 +28,7 @@ async def healthz() -> JsonResponse:
     summary="Figures for Prometheus",
     dependencies=[Depends(OwnerWith("metrics"))],
     response_class=Response,
-    responses=errors(401, 403, 429),
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(429)},
 )
 async def metrics(known: InContext) -> Response:
     """Of the whole service, so that a key needs the scope `metrics`."""

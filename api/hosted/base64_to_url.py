@@ -3,6 +3,7 @@
 from pydantic import AliasChoices, Field
 
 from api.hosted.draft import Draft
+from api.hosted.example_picture import PICTURE
 from api.hosted.family import Family
 from api.hosted.fields import HostedRequest, PictureText
 from api.hosted.meta import shown_pictures
@@ -30,4 +31,5 @@ FAMILY = Family(
     translate,
     "A picture's URL",
     ("/api/v6/base64_to_url", "/api/v6/image_editing/base64_to_url"),
+    example={"base64_string": PICTURE},
 )

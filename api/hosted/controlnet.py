@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field
 
 from api.hosted.catalog import Catalog
 from api.hosted.draft import Draft, Link
+from api.hosted.example_picture import PICTURE
 from api.hosted.family import Family
 from api.hosted.fields import Flag, Items, Numbers, PictureText, Strength
 from api.hosted.image_request import ImageRequest
@@ -242,5 +243,9 @@ def _meta(request: ControlNet, controls: list[Control]) -> dict[str, Any]:
 
 
 FAMILY = Family(
-    ControlNet, translate, "ControlNet", ("/api/v6/images/controlnet", "/api/v5/controlnet")
+    ControlNet,
+    translate,
+    "ControlNet",
+    ("/api/v6/images/controlnet", "/api/v5/controlnet"),
+    example={"prompt": "a lighthouse", "controlnet_model": "canny", "init_image": PICTURE},
 )

@@ -1,7 +1,7 @@
 """A family of endpoints: the same request under several paths, and its translation."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from api.hosted.fields import HostedRequest
@@ -12,11 +12,15 @@ Translate = Callable[[Any, Bench], Awaitable[Translation]]
 
 @dataclass(frozen=True)
 class Family:
-    """`paths` are documented; `older` are the same under names of earlier versions."""
+    """`paths` are its names; `older` are the same under names of earlier versions.
+
+    `example` is a body that any site with a model of the kind can serve.
+    """
 
     request: type[HostedRequest]
     translate: Translate
     summary: str
     paths: tuple[str, ...]
     older: tuple[str, ...] = ()
+    example: Mapping[str, Any] = field(default_factory=dict)
     one_output: tuple[str, ...] = ()  # paths whose `output` is a text, not a list of one

@@ -8,7 +8,7 @@ from pydantic import Field
 from api.context import Call, base_url, context, job_id
 from api.documentation import errors, json_body
 from api.hosted.envelopes import fetched
-from api.hosted.fields import HostedRequest, Text
+from api.hosted.fields import HostedRequest, Id
 from api.hosted.route import HostedReading, HostedRoute
 from api.hosted.schemas import HostedAnswer
 from api.json_response import JsonResponse
@@ -23,13 +23,20 @@ OTHER_FETCHES = (
     "/api/v3/dreambooth/fetch",
     "/api/v3/fetch",
 )
+BY_ID = "/{request_id}"
 ERRORS = (400, 401, 403, 404, 413, 415, 429)
+REQUEST_ID = {
+    "name": "request_id",
+    "in": "query",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+}
 
 
 class Fetch(HostedRequest):
     """Which job."""
 
-    request_id: Text = Field(description="The `id` of the answer to the request.")
+    request_id: Id = Field(description="The `id` of the answer to the request.")
 
 
 class FetchById(HostedRequest):
@@ -55,19 +62,19 @@ async def _answer(request: Request, call: Call, request_id: str) -> JsonResponse
     return JsonResponse(fetched(answer))
 
 
-def _add(path: str, handler: Any, kind: type[HostedRequest], *, shown: bool) -> None:
+def _add(path: str, handler: Any, kind: type[HostedRequest]) -> None:
     common: dict[str, Any] = {
         "summary": "A job's result",
         "response_model": HostedAnswer,
         "responses": errors(*ERRORS),
+        "deprecated": path.removesuffix(BY_ID) not in FETCHES,
     }
-    body = json_body(kind.model_json_schema())
-    router.add_api_route(
-        path, handler, methods=["POST"], include_in_schema=shown, openapi_extra=body, **common
-    )
-    router.add_api_route(path, handler, methods=["GET"], include_in_schema=False, **common)
+    body = json_body(kind.model_json_schema(), required=kind is Fetch)
+    router.add_api_route(path, handler, methods=["POST"], openapi_extra=body, **common)
+    extra = {"parameters": [REQUEST_ID]} if kind is Fetch else None
+    router.add_api_route(path, handler, methods=["GET"], openapi_extra=extra, **common)
 
 
 for _path in (*FETCHES, *OTHER_FETCHES):
-    _add(_path, fetch, Fetch, shown=_path in FETCHES)
-    _add(_path + "/{request_id}", fetch_by_id, FetchById, shown=_path in FETCHES)
+    _add(_path, fetch, Fetch)
+    _add(_path + BY_ID, fetch_by_id, FetchById)

@@ -85,6 +85,9 @@ LIST = WithJsonSchema(
 )
 
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
+Id = Annotated[
+    str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"], "minLength": 1})
+]
 Flag = Annotated[bool, WithJsonSchema({"enum": [True, False, "yes", "no", "true", "false"]})]
 Items = Annotated[list[str], BeforeValidator(_items), LIST]
 Numbers = Annotated[list[float], BeforeValidator(_items), LIST]
@@ -112,7 +115,9 @@ PictureText = Annotated[
     WithJsonSchema(
         {
             "type": ["string", "array"],
-            "items": {"type": "string"},
+            "minLength": 1,
+            "minItems": 1,
+            "items": {"type": "string", "minLength": 1},
             "description": "A URL, a data: URI, base64, or the name of an upload.",
         }
     ),

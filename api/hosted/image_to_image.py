@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from api.hosted.draft import Draft
+from api.hosted.example_picture import PICTURE
 from api.hosted.family import Family
 from api.hosted.fields import PictureText, Strength
 from api.hosted.image_request import ImageRequest
@@ -15,6 +16,8 @@ from api.hosted.parts import (
     canvas_size,
     fill,
 )
+
+EXAMPLE = {"prompt": "a lighthouse at dawn", "init_image": PICTURE, "strength": 0.7, "seed": 42}
 
 
 class ImageToImage(ImageRequest):
@@ -56,7 +59,12 @@ FAMILY = Family(
         "/api/v3/dreambooth/img2img",
         "/api/v4/dreambooth/img2img",
     ),
+    EXAMPLE,
 )
 REALTIME = Family(
-    ImageToImage, translate_realtime, "Image to image, realtime", ("/api/v6/realtime/img2img",)
+    ImageToImage,
+    translate_realtime,
+    "Image to image, realtime",
+    ("/api/v6/realtime/img2img",),
+    example=EXAMPLE,
 )

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from api.hosted.draft import Draft
+from api.hosted.example_picture import PICTURE
 from api.hosted.family import Family
 from api.hosted.fields import PictureText
 from api.hosted.image_to_image import ImageToImage
@@ -54,4 +55,5 @@ FAMILY = Family(
         "/api/v6/image_editing/inpaint",
     ),
     ("/api/v3/inpaint", "/api/v3/dreambooth/inpaint", "/api/v4/dreambooth/inpaint"),
+    {"prompt": "a lighthouse at dawn", "init_image": PICTURE, "mask_image": PICTURE, "seed": 42},
 )

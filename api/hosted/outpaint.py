@@ -3,6 +3,7 @@
 from pydantic import AliasChoices, Field
 
 from api.hosted.draft import Draft
+from api.hosted.example_picture import PICTURE
 from api.hosted.family import Family
 from api.hosted.fields import Overlap, PictureText
 from api.hosted.image_request import ImageRequest
@@ -45,4 +46,10 @@ def _place(draft: Draft, picture: Picture, width: int, height: int) -> None:
     draft.set("Canvas", left=left, right=width - across - left, top=top, bottom=height - down - top)
 
 
-FAMILY = Family(Outpaint, translate, "Outpainting", ("/api/v6/image_editing/outpaint",))
+FAMILY = Family(
+    Outpaint,
+    translate,
+    "Outpainting",
+    ("/api/v6/image_editing/outpaint",),
+    example={"image": PICTURE, "width": 128, "height": 64, "prompt": "a wide sea", "seed": 42},
+)

@@ -54,6 +54,8 @@ for _family in FAMILIES:
             summary=_family.summary,
             response_model=HostedAnswer,
             responses=errors(*ERRORS),
-            openapi_extra=json_body(_family.request.model_json_schema(by_alias=False)),
-            include_in_schema=_path in _family.paths,
+            openapi_extra=json_body(
+                _family.request.model_json_schema(by_alias=False), _family.example
+            ),
+            deprecated=_path in _family.older,
         )

@@ -9,7 +9,7 @@ from api.context import Call, context, job_id
 from api.documentation import errors, json_body
 from api.hosted.catalog import Catalog, stem
 from api.hosted.execution import open_bench
-from api.hosted.fields import HostedRequest, Text
+from api.hosted.fields import HostedRequest, Id
 from api.hosted.problems import ModelNotFoundError
 from api.hosted.route import HostedActing, HostedReading, HostedRoute
 from api.json_response import JsonResponse
@@ -28,13 +28,13 @@ class OnlyKey(HostedRequest):
 class Reload(HostedRequest):
     """A model to make ready."""
 
-    model_id: Text = Field(description="A checkpoint's file name or an alias.")
+    model_id: Id = Field(description="A checkpoint's file name or an alias.")
 
 
 class Deletion(HostedRequest):
     """A request whose pictures are to go."""
 
-    request_id: Text = Field(description="The `id` of the answer to the request.")
+    request_id: Id = Field(description="The `id` of the answer to the request.")
 
 
 class ListedModel(BaseModel):
@@ -78,7 +78,7 @@ class Said(BaseModel):
     summary="Models that model_id may name",
     response_model=list[ListedModel],
     responses=errors(*ERRORS),
-    openapi_extra=json_body(OnlyKey.model_json_schema()),
+    openapi_extra=json_body(OnlyKey.model_json_schema(), required=False),
 )
 async def model_list(request: Request, call: HostedReading) -> JsonResponse:
     """Checkpoints by their names without endings, and the aliases of the site."""
@@ -93,9 +93,14 @@ async def model_list(request: Request, call: HostedReading) -> JsonResponse:
     summary="How many of your requests are in the works",
     response_model=Count,
     responses=errors(*ERRORS),
-    openapi_extra=json_body(OnlyKey.model_json_schema()),
+    openapi_extra=json_body(OnlyKey.model_json_schema(), required=False),
 )
-@router.get("/api/v6/processing/request_count", include_in_schema=False)
+@router.get(
+    "/api/v6/processing/request_count",
+    summary="How many of your requests are in the works",
+    response_model=Count,
+    responses=errors(*ERRORS),
+)
 async def request_count(request: Request, call: HostedReading) -> JsonResponse:
     """Those that wait and those that run."""
     count = await _jobs(request, call, "queued") + await _jobs(request, call, "running")
@@ -108,7 +113,7 @@ async def request_count(request: Request, call: HostedReading) -> JsonResponse:
     summary="How many of your requests wait",
     response_model=Load,
     responses=errors(*ERRORS),
-    openapi_extra=json_body(OnlyKey.model_json_schema()),
+    openapi_extra=json_body(OnlyKey.model_json_schema(), required=False),
 )
 async def system_load(request: Request, call: HostedReading) -> JsonResponse:
     """`queue_time` is always 0: each job's own answer has its `eta`."""
@@ -123,7 +128,14 @@ async def system_load(request: Request, call: HostedReading) -> JsonResponse:
     responses=errors(*ERRORS),
     openapi_extra=json_body(Reload.model_json_schema()),
 )
-@router.post("/api/v4/dreambooth/model_reload", include_in_schema=False)
+@router.post(
+    "/api/v4/dreambooth/model_reload",
+    summary="See that a model can be used",
+    response_model=Said,
+    responses=errors(*ERRORS),
+    openapi_extra=json_body(Reload.model_json_schema()),
+    deprecated=True,
+)
 async def model_reload(request: Request, call: HostedReading) -> JsonResponse:
     """Models are loaded when they are used, so there is nothing to wait for."""
     name = Reload.read(call.body).model_id

@@ -4,6 +4,7 @@ from pydantic import AliasChoices, Field
 
 from api.hosted.catalog import Catalog
 from api.hosted.draft import Draft
+from api.hosted.example_picture import PICTURE
 from api.hosted.family import Family
 from api.hosted.fields import Flag, HostedRequest, PictureText, Scale, Text
 from api.hosted.meta import shown_pictures, yes_no
@@ -58,5 +59,6 @@ FAMILY = Family(
     "Super-resolution",
     ("/api/v6/image_editing/super_resolution",),
     ("/api/v3/super_resolution",),
+    {"init_image": PICTURE, "scale": 2},
     one_output=("/api/v3/super_resolution",),
 )

@@ -17,6 +17,17 @@ from api.hosted.parts import (
     fill,
 )
 
+EXAMPLE = {
+    "prompt": "a lighthouse at dawn",
+    "width": "512",
+    "height": "512",
+    "samples": 1,
+    "num_inference_steps": 20,
+    "guidance_scale": 7.5,
+    "safety_checker": "no",
+    "seed": 42,
+}
+
 
 class TextToImage(ImageRequest):
     """A picture from a prompt."""
@@ -50,7 +61,12 @@ FAMILY = Family(
         "/api/v7/images/text-to-image",
     ),
     ("/api/v3/text2img", "/api/v3/dreambooth", "/api/v4/dreambooth", "/api/v6/images/flux"),
+    EXAMPLE,
 )
 REALTIME = Family(
-    TextToImage, translate_realtime, "Text to image, realtime", ("/api/v6/realtime/text2img",)
+    TextToImage,
+    translate_realtime,
+    "Text to image, realtime",
+    ("/api/v6/realtime/text2img",),
+    example=EXAMPLE,
 )

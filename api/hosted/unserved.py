@@ -2,13 +2,11 @@
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
-from api.hosted import fetching, site_routes
-from api.hosted import routes as families
 from api.hosted.problems import NotServedError
 from api.hosted.route import HostedRoute
 from api.json_response import JsonResponse
+from api.methods import UNSERVED, methods_at
 
 # All that is left of these; of v7, which has routes of our own too, what the hosted API has there.
 ELSEWHERE = (
@@ -25,22 +23,15 @@ ALONE = (
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
-router = APIRouter(tags=["hosted"], route_class=HostedRoute, include_in_schema=False)
+router = APIRouter(tags=[UNSERVED], route_class=HostedRoute, include_in_schema=False)
 
 
 async def not_served(request: Request) -> JsonResponse:
     """Say so; or that it is the method that is wrong."""
-    if allowed := _methods(request):
-        raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+    if methods_at(request):
+        raise HTTPException(405)
     asked = f"{request.method} {request.url.path[:200]}"
     raise NotServedError(asked)
-
-
-def _methods(request: Request) -> set[str]:
-    """Of a path that is served after all."""
-    routes = (*fetching.router.routes, *families.router.routes, *site_routes.router.routes)
-    served = [route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL]
-    return {method for route in served for method in getattr(route, "methods", ())}
 
 
 for _path in (*(f"{folder}/{{rest:path}}" for folder in ELSEWHERE), *ALONE):

@@ -28,14 +28,18 @@ EVENTS_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 router = APIRouter(prefix=API, tags=["jobs"])
 
 
-@router.api_route(
+@router.get(
     "/fetch/{job_id}",
-    methods=["GET"],
     summary="A job's answer",
     response_model=Answer,
-    responses=errors(401, 403, 404),
+    responses=errors(404),
 )
-@router.api_route("/fetch/{job_id}", methods=["POST"], include_in_schema=False)
+@router.post(
+    "/fetch/{job_id}",
+    summary="A job's answer, by POST",
+    response_model=Answer,
+    responses=errors(404),
+)
 async def fetch(owner: Owner, job_id: JobId, known: InContext, base_url: BaseUrl) -> JsonResponse:
     """The answer of execute, whatever the job's state; POST does the same."""
     return JsonResponse(await known.service.answer(owner, job_id, base_url=base_url))

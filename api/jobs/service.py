@@ -339,6 +339,7 @@ class Service:
             try:
                 await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
                 await asyncio.to_thread(self.stores.outputs.sweep)
+                await asyncio.to_thread(self.stores.uploads.sweep)
                 await self.stores.models.sweep()
             except (ServiceError, SQLAlchemyError, OSError):
                 LOG.exception("what is over its time could not be removed; trying on")

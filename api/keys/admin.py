@@ -6,9 +6,8 @@ from fastapi import APIRouter, Depends, Query
 
 from api.context import Call, CallWith, InContext, OwnerWith
 from api.documentation import errors, json_body
-from api.errors import one_field
 from api.json_response import JsonResponse
-from api.keys.schemas import OWNER, Key, KeyChange, KeyList, MadeKey, NewKey, OneKey
+from api.keys.schemas import OWNER_PATTERN, Key, KeyChange, KeyList, MadeKey, NewKey, OneKey
 from storage.keys import KeyRecord, Keys
 
 router = APIRouter(prefix="/api/v7/admin/keys", tags=["admin"])
@@ -46,11 +45,12 @@ async def create(call: AdminCall, table: InKeys) -> JsonResponse:
     responses=errors(401, 403, 422, 429),
 )
 async def list_keys(
-    table: InKeys, owner: Annotated[str | None, Query(description="One owner's only.")] = None
+    table: InKeys,
+    owner: Annotated[
+        str | None, Query(description="One owner's only.", pattern=OWNER_PATTERN)
+    ] = None,
 ) -> JsonResponse:
     """The oldest first, with what each may do and has used."""
-    if owner is not None and not OWNER.fullmatch(owner):
-        raise one_field("owner", "the name of an owner", owner[:80])
     records = await table.list(owner)
     shown = [Key.of(record).model_dump() for record in records]
     return JsonResponse({"status": "success", "api_keys": shown})

@@ -26,6 +26,8 @@ from storage.jobs.money import MICROS, MOST_MICROS, amount, micros
 from storage.keys import KeyRecord, KeyTerms
 
 OWNER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)  # also a folder, on any file system
+OWNER_PATTERN = f"^{OWNER.pattern}$"
+RATE_PATTERN = "^ *[1-9][0-9]* *(/| per ) *([1-9][0-9]*)? *(second|minute|hour|day|month|year)s?$"
 DEFAULT_SCOPES: tuple[Scope, ...] = ("execute", "read", "models")
 
 
@@ -60,7 +62,11 @@ def _ahead(time_: datetime) -> datetime:
 
 
 Expiry = Annotated[AwareDatetime, AfterValidator(_ahead)]
-Rate = Annotated[str, Field(max_length=40), AfterValidator(_rate)]
+Rate = Annotated[
+    str,
+    Field(max_length=40, json_schema_extra={"pattern": RATE_PATTERN}),
+    AfterValidator(_rate),
+]
 Budget = Annotated[Decimal, Field(ge=0, le=MOST_MICROS // MICROS)]
 Concurrency = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
@@ -116,7 +122,9 @@ class NewKey(Terms):
         json_schema_extra={"example": {"owner": "acme", "rate": "60/minute", "budget": 10.0}}
     )
 
-    owner: Annotated[str, AfterValidator(_owner)] = Field(description="Who has what it makes.")
+    owner: Annotated[str, AfterValidator(_owner)] = Field(
+        description="Who has what it makes.", json_schema_extra={"pattern": OWNER_PATTERN}
+    )
 
     def terms(self) -> KeyTerms:
         values = {"scopes": DEFAULT_SCOPES} | self.given()

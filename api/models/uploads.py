@@ -24,6 +24,8 @@ from storage.models.uploads import ModelUpload, UploadBusyError
 
 RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 OFFSET, LENGTH = "Upload-Offset", "Upload-Length"
+BYTES = {"schema": {"type": "integer", "minimum": 0}}
+PROGRESS = {OFFSET: BYTES, LENGTH: BYTES}
 
 router = APIRouter(prefix="/api/v7/models/uploads", tags=["models"])
 ModelCall = Annotated[Call, Depends(CallWith("models"))]
@@ -83,7 +85,15 @@ async def show(upload_id: str, owner: ModelOwner, models: Intake) -> JsonRespons
     return JsonResponse(upload_json(upload, received, models.uploads.terms.kept_s, model))
 
 
-@router.head("/{upload_id}", include_in_schema=False)
+@router.head(
+    "/{upload_id}",
+    summary="How far an upload is, in headers",
+    response_class=Response,
+    responses={
+        200: {"description": f"Where to go on: {OFFSET}", "headers": PROGRESS},
+        **errors(404),
+    },
+)
 async def offset(upload_id: str, owner: ModelOwner, models: Intake) -> Response:
     upload = await models.uploads.get(owner, upload_id)
     received = await asyncio.to_thread(models.uploads.offset, upload)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from graph.errors import ServiceError
 from storage.database import METADATA, Database
 from storage.jobs.money import amount, micros
-from storage.keys import API_KEYS
+from storage.keys import API_KEYS, InvalidKeyError
 
 RETRY_AFTER_S = 5
 CHARGES = sa.Table(
@@ -169,11 +169,19 @@ async def _take(connection: AsyncConnection, key_id: str, reserved: int) -> None
         .values(unfinished=key.unfinished + 1, reserved=key.reserved + reserved)
     )
     if taken.rowcount == 0:
-        row = (await connection.execute(sa.select(API_KEYS).where(key.id == key_id))).one()
+        row = (await connection.execute(sa.select(API_KEYS).where(key.id == key_id))).first()
         raise _refusal(row, reserved)
 
 
-def _refusal(key: Row[Any], reserved: int) -> ServiceError:
+def _refusal(key: Row[Any] | None, reserved: int) -> ServiceError:
+    if key is None:  # its owner left meanwhile
+        return InvalidKeyError("unknown")
     if key.budget is not None and key.spent + key.reserved + reserved > key.budget:
         return BudgetSpentError(*map(amount, (reserved, key.budget, key.spent, key.reserved)))
     return ConcurrencyLimitError(key.concurrency, RETRY_AFTER_S)
+
+
+async def forget_charges(database: Database, owner: str) -> None:
+    """Remove what an owner's jobs took."""
+    async with database.writing() as connection:
+        await connection.execute(sa.delete(CHARGES).where(CHARGES.c.owner == owner))

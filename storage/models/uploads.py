@@ -186,6 +186,12 @@ class ModelUploads:
             raise MissingUploadError(upload_id[:80])
         return ModelUpload.from_row(found)
 
+    async def of_owner(self, owner: str) -> tuple[ModelUpload, ...]:
+        """The owner's uploads."""
+        query = sa.select(MODEL_UPLOADS).where(MODEL_UPLOADS.c.owner == owner)
+        async with self._database.reading() as connection:
+            return tuple(map(ModelUpload.from_row, await connection.execute(query)))
+
     def offset(self, upload: ModelUpload) -> int:
         """How many bytes have come."""
         try:

@@ -104,6 +104,11 @@ def job_route(method: str, url: str) -> Check:
     return check
 
 
+async def forget(two: TwoOwners) -> None:
+    assert (await two.bob.delete("/api/v7/admin/owners/alice")).status_code == 403
+    assert (await two.alice.get(f"{API}/fetch/{two.ended}")).status_code == 200
+
+
 async def cancel(two: TwoOwners) -> None:
     await of_a_job(two, "POST", API + "/cancel/{}")
     assert (await two.alice.get(f"{API}/fetch/{two.held}")).json()["status"] == "processing"
@@ -347,6 +352,7 @@ CHECKS: Mapping[Route, Check] = {
     ("GET", f"{ADMIN}/{{key_id}}"): admin_route("GET", ADMIN + "/{}"),
     ("PATCH", f"{ADMIN}/{{key_id}}"): admin_route("PATCH", ADMIN + "/{}"),
     ("DELETE", f"{ADMIN}/{{key_id}}"): admin_route("DELETE", ADMIN + "/{}"),
+    ("DELETE", "/api/v7/admin/owners/{owner}"): forget,
 }
 
 

@@ -67,6 +67,7 @@ SCOPE_OF: Mapping[Route, Scope] = {
     ("GET", ADMIN): "admin",
     ("POST", ADMIN): "admin",
     ("GET", f"{ADMIN}/{{key_id}}"): "admin",
+    ("DELETE", "/api/v7/admin/owners/{owner}"): "admin",
     ("PATCH", f"{ADMIN}/{{key_id}}"): "admin",
     ("DELETE", f"{ADMIN}/{{key_id}}"): "admin",
 }

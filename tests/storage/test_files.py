@@ -1,6 +1,9 @@
 """Every place where files may go does the same; and what is special about each."""
 
+import logging
 import os
+import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -8,13 +11,15 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
+import boto3  # type: ignore[import-untyped]
 import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from storage.encryption import UndecryptableError
 from storage.files import Files, FileStoreError, MissingFileError, read
 from storage.local_files import LocalFiles
 from storage.paths import UnsafePathError
-from storage.s3 import Bucket, S3Files
+from storage.s3 import PART_BYTES, Bucket, S3Files
 from storage.sealing import CHUNK_BYTES, HEADER_BYTES, SEALED_CHUNK_BYTES, Sealer
 from tests.s3_server import S3Server
 
@@ -169,12 +174,57 @@ def test_an_expired_presigned_url_gives_nothing(s3_server: S3Server, s3_files: S
         urllib.request.urlopen(expired)
 
 
-def test_a_large_file_goes_in_parts(s3_server: S3Server, s3_files: S3Files) -> None:
-    content = os.urandom(20 * 2**20)
-    files = S3Files(s3_server.place(multipart_bytes=5 * 2**20))
-    files.put("big.mp4", content)
+def _sent(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The S3 operations that were asked for, by name."""
+    asked = re.compile(r"Making request for OperationModel\(name=(\w+)\)")
+    return [found[1] for one in caplog.messages if (found := asked.match(one))]
+
+
+def test_a_large_file_goes_in_parts(
+    s3_server: S3Server, s3_files: S3Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = os.urandom(2 * PART_BYTES + 1)
+    files = S3Files(s3_server.place())
+    with caplog.at_level(logging.DEBUG, "botocore.endpoint"):
+        files.put("big.mp4", content)
+    assert sorted(_sent(caplog)) == [
+        "CompleteMultipartUpload",
+        "CreateMultipartUpload",
+        "UploadPart",
+        "UploadPart",
+        "UploadPart",
+    ]
     assert read(files, "big.mp4") == content
-    assert files.find("big.mp4") is not None
+    found = files.find("big.mp4")
+    assert found is not None
+    assert found.size == len(content)
+
+
+def test_a_small_file_goes_whole(s3_files: S3Files, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "botocore.endpoint"):
+        s3_files.put("small.png", b"x" * 100_000)
+    assert _sent(caplog) == ["PutObject"]
+
+
+def test_a_sweep_takes_what_is_old_and_what_was_never_whole(
+    s3_server: S3Server, s3_files: S3Files
+) -> None:
+    place = s3_server.place()
+    client = boto3.client("s3", endpoint_url=place.endpoint, region_name=place.region)
+    key = f"{place.prefix}/uploads/me/input/half.mp4"
+    begun = client.create_multipart_upload(Bucket=place.name, Key=key)
+    part = {"Bucket": place.name, "Key": key, "UploadId": begun["UploadId"], "PartNumber": 1}
+    client.upload_part(**part, Body=b"half of it")
+    files = S3Files(place)
+    files.put("uploads/me/input/a.png", b"x")
+    files.put("outputs/me/1/output/a.png", b"x")
+    assert files.sweep("uploads/", time.time() - 60) == 0
+    client.upload_part(**part, Body=b"half of it")  # still there
+
+    assert files.sweep("uploads/", time.time() + 60) == 1
+    assert [file.key for file in files.list("")] == ["outputs/me/1/output/a.png"]
+    with pytest.raises(ClientError, match="NoSuchUpload"):
+        client.upload_part(**part, Body=b"half of it")
 
 
 def test_a_wrong_bucket_or_key_is_told_without_secrets(
