@@ -29,6 +29,7 @@ from storage.database import Database
 from storage.jobs.records import QueueLimits
 from storage.keys import Keys
 from storage.models.annotators import AnnotatorFolder
+from storage.models.own_embeddings import OwnEmbeddings
 
 
 class Router:
@@ -71,6 +72,7 @@ class Router:
             clients=clients,
             cache=cache,
             max_input_pixels=config.max_input_pixels,
+            own_embeddings=OwnEmbeddings(stores.models.library, stores.models.store.models),
             watches=(StageCalls(metrics.registry).watch,),
             watch_job=job_watch(settings.otlp_endpoint),
         )

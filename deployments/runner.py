@@ -52,6 +52,7 @@ from storage.media_types import media_type
 from storage.models.annotators import AnnotatorFolder
 from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
+from storage.models.own_embeddings import OwnEmbeddings
 from storage.outputs import JobOutputs
 from storage.picture_limits import PictureTooLargeError, check_pixels
 
@@ -119,6 +120,7 @@ class WorkflowRunner:
     clients: StageClients
     cache: ResultCache
     max_input_pixels: int
+    own_embeddings: OwnEmbeddings | None = None
     watches: tuple[SegmentWatch, ...] = ()
     watch_job: JobWatch = no_watch
 
@@ -131,7 +133,8 @@ class WorkflowRunner:
         uploads = await self._uploads(owner, workflow)
         await self._read_headers(owner, workflow)
         checked = validate(workflow, self.node_types, files, uploads)
-        folded = fold(checked)
+        own_words = await self.own_embeddings.of(owner) if self.own_embeddings else {}
+        folded = fold(checked, own_words)
         family_of, layers_of = self.checks.family, self.checks.layers
         if problems := misfits(checked, folded, family_of, layers_of):
             raise WorkflowInvalidError(problems)

@@ -10,10 +10,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from graph.errors import ServiceError
 from graph.node import NodeType, Stage
+from graph.own_words import OwnWords, with_own_words
 from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Source
 from graph.sampling import Rows
@@ -95,8 +97,11 @@ def _canonical(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
-def fold(checked: CheckedWorkflow) -> Folded:
-    """Run what needs no tensors, and give every other node its content key."""
+def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -> Folded:
+    """Run what needs no tensors, and give every other node its content key.
+
+    `own_words` are the owner's own embeddings, for prompts that name them.
+    """
     known: dict[str, tuple[Any, ...]] = {}
     keys: dict[str, str] = {}
     twins: dict[str, str] = {}  # of nodes that say the same, only the first is a step
@@ -114,6 +119,7 @@ def fold(checked: CheckedWorkflow) -> Folded:
         if node.node_type.stage is Stage.INLINE and not links and not node.node_type.hidden:
             known[node_id] = run_inline(node_id, node.node_type, constants)
             continue
+        constants = with_own_words(constants, own_words)
         keyed = {name: [keys[link.node_id], link.slot] for name, link in links.items()}
         name = node.node_type.name
         key = content_key([RESULT_VERSION, name, constants, keyed, node.weights])

@@ -66,13 +66,17 @@ class Model(Changeable):
 
 @dataclass(frozen=True)
 class Clip(Changeable):
-    """Text encoders: their files, the layer read from the end, and what is laid on them."""
+    """Text encoders: their files, the layer read from the end, and what is laid on them.
+
+    `own_words` are embeddings of the job's owner alone, by the names that its prompts call them by.
+    """
 
     link: ClassVar = Link("CLIP")
     files: tuple[ModelFile, ...]
     kind: str = ""
     stop_at_layer: int | None = None
     changes: tuple[Change, ...] = ()
+    own_words: tuple[tuple[str, ModelFile], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
 """Learned words: files of vectors that `embedding:name` stands for in a prompt."""
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from diffusion.text.clip_layout import PartName
-from diffusion.text.prompt import Embeddings
 from diffusion.weights import Weights
 from graph.embeddings import embedding_file
+from graph.errors import MissingModelFile
 from graph.values import ModelFile
 
 # What a file calls the vectors for one CLIP; the first are files for SDXL.
@@ -23,6 +24,7 @@ BUNDLE = "bundle_emb."  # several embeddings that OneTrainer put in one file
 
 FindFile: TypeAlias = Callable[[str, str], ModelFile]  # folder, name; raises MissingModelFile
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
+FindVectors: TypeAlias = Callable[[str | ModelFile], Tensor | None]  # by name, or of a file
 
 
 class EmbeddingFiles:
@@ -36,16 +38,16 @@ class EmbeddingFiles:
         self._find = find
         self._open = open_weights
 
-    def __call__(self, part: PartName, width: int) -> Embeddings:
+    def __call__(self, part: PartName, width: int) -> FindVectors:
         """What one CLIP looks embeddings up in."""
 
-        def vectors(name: str) -> Tensor | None:
+        def vectors(name: str | ModelFile) -> Tensor | None:
             """[N, width].
 
             Raises:
                 BadModelFile: the file cannot be read.
             """
-            file = embedding_file(name, self._find)
+            file = name if isinstance(name, ModelFile) else embedding_file(name, self._find)
             found = None if file is None else find_vectors(self._open(file), part)
             return found if found is not None and found.shape[-1] == width else None
 
@@ -53,11 +55,17 @@ class EmbeddingFiles:
 
 
 class Lookup:
-    """Embeddings of one CLIP, and what was asked of them in vain."""
+    """Embeddings of one CLIP, an owner's own first, and what was asked of them in vain."""
 
-    def __init__(self, embeddings: Embeddings, part: PartName) -> None:
+    def __init__(
+        self,
+        embeddings: FindVectors,
+        part: PartName,
+        own_words: Mapping[str, ModelFile] = MappingProxyType({}),
+    ) -> None:
         self._embeddings = embeddings
         self._part = part
+        self._own_words = own_words
         self._missed: dict[str, str] = {}
 
     def __call__(self, name: str) -> Tensor | None:
@@ -65,7 +73,10 @@ class Lookup:
         word = name.strip(",")
         part = "T5" if self._part == "t5xxl" else f"CLIP-{self._part.upper()}"
         self._missed[word] = f"Embedding {word!r} is not there or not made for {part}: ignored"
-        vectors = self._embeddings(name)
+        try:
+            vectors = self._embeddings(self._own_words.get(name, name))
+        except MissingModelFile:  # an own one, deleted meanwhile
+            return None
         if vectors is not None:
             del self._missed[word]
         return vectors

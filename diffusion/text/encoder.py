@@ -7,6 +7,7 @@ text_encoders/sd3_clip.py and flux.py.
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
@@ -17,12 +18,14 @@ from diffusion.dit.loading import find_dit
 from diffusion.dit.shapes import Sd3Shape
 from diffusion.text.clip_layout import PartName, find_parts
 from diffusion.text.clip_part import ClipPart, PartStates, Reading, load_clip
-from diffusion.text.embeddings import Lookup
+from diffusion.text.embeddings import FindVectors, Lookup
 from diffusion.text.prompt import CHUNK, Chunk, Embeddings, Tokenizer, no_embeddings
 from diffusion.text.t5_part import T5Part, expected_t5_bytes, find_t5, load_t5
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Weights
+from graph.values import ModelFile
 
+NONE: Mapping[str, ModelFile] = MappingProxyType({})
 States: TypeAlias = Mapping[PartName, PartStates]
 SD3_WIDTH = 4096  # of tokens: CLIP's are padded to T5's
 CLIP_WIDTHS: Mapping[PartName, int] = {"l": 768, "g": 1280}
@@ -178,23 +181,28 @@ class TextEncoder:
     parts: tuple[TextPart, ...]  # in the order in which their states are joined
     tokenizers: Tokenizers
     size: int  # bytes
-    embeddings: Mapping[PartName, Embeddings]
+    embeddings: Mapping[PartName, FindVectors]
     warnings: tuple[str, ...] = ()  # about the files it was made of
     joined: Callable[[States], tuple[Tensor, Tensor]] = field(default=_sdxl)
 
     @torch.inference_mode()
     def encode(
-        self, prompts: Sequence[Prompt], *, stop_at_layer: int | None = None
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        stop_at_layer: int | None = None,
+        own_words: Mapping[str, ModelFile] = NONE,
     ) -> list[Encoded]:
         """The conditioning of each of `prompts`, all of them in one model call per CLIP.
 
-        `stop_at_layer` is clip skip: -1 the last layer, -2 the one before it.
+        `stop_at_layer` is clip skip: -1 the last layer, -2 the one before it. Of embeddings, a name
+        is looked up in `own_words` first.
 
         Raises:
             PromptDepthError: parentheses nest too deep.
             PromptTooLongError: T5 is asked to read too much.
         """
-        read = [self._tokenized(prompt) for prompt in prompts]
+        read = [self._tokenized(prompt, own_words) for prompt in prompts]
         states: list[dict[PartName, PartStates]] = [{} for _ in prompts]
         for part in self.parts:
             own = [
@@ -210,12 +218,15 @@ class TextEncoder:
             for own, (_, warnings) in zip(states, read, strict=True)
         ]
 
-    def _tokenized(self, prompt: Prompt) -> tuple[dict[PartName, list[Chunk]], tuple[str, ...]]:
+    def _tokenized(
+        self, prompt: Prompt, own_words: Mapping[str, ModelFile]
+    ) -> tuple[dict[PartName, list[Chunk]], tuple[str, ...]]:
         """The chunks for every network, and which embeddings are not in them."""
         warnings: tuple[str, ...] = ()
         read = {}
         for part in self.parts:
-            embeddings = Lookup(self.embeddings.get(part.name, no_embeddings), part.name)
+            found = self.embeddings.get(part.name, no_embeddings)
+            embeddings = Lookup(found, part.name, own_words)
             if part.name in prompt.left_out:
                 read[part.name] = [part.empty()] if part.name == "t5xxl" else []
             else:
@@ -236,7 +247,7 @@ def load_text_encoder(
     dtype: torch.dtype,
     device: torch.device,
     kind: str = "",
-    embeddings: Callable[[PartName, int], Embeddings] | None = None,
+    embeddings: Callable[[PartName, int], FindVectors] | None = None,
 ) -> TextEncoder:
     """The text encoder of a checkpoint, or of files that each hold one.
 

@@ -50,7 +50,7 @@ class Chunk:
         return any(weight != 1.0 for weight in self.weights)
 
 
-def no_embeddings(_name: str) -> None:
+def no_embeddings(_name: object) -> None:
     """Embeddings of a folder that has none."""
 
 

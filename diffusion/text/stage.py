@@ -17,6 +17,7 @@ from diffusion.room import Room
 from diffusion.sampling.engine import Called
 from diffusion.sampling.engine import unheard as unheard_call
 from diffusion.text.clip_layout import PartName
+from diffusion.text.embeddings import FindVectors
 from diffusion.text.encoder import (
     Encoded,
     Prompt,
@@ -25,7 +26,7 @@ from diffusion.text.encoder import (
     expected_text_bytes,
     load_text_encoder,
 )
-from diffusion.text.prompt import Embeddings, check_depth
+from diffusion.text.prompt import check_depth
 from diffusion.text.t5_tokenizer import T5Tokenizer, find_t5_tokenizer
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Weights
@@ -78,7 +79,7 @@ class EncodeStage:
         cache_bytes: int,
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
-        embeddings: Callable[[PartName, int], Embeddings] | None = None,
+        embeddings: Callable[[PartName, int], FindVectors] | None = None,
         models_dir: Path | None = None,
         called: Called = unheard_call,
         looked_up: Callable[[bool], None] = unheard_lookup,
@@ -233,10 +234,11 @@ class EncodeStage:
     def _compute(self, clip: Clip, prompts: Sequence[Prompt], size: int) -> list[Encoded]:
         """On the thread."""
         with self._encoder(clip, size) as encoder:
-            return encoder.encode(prompts, stop_at_layer=clip.stop_at_layer)
+            own_words = dict(clip.own_words)
+            return encoder.encode(prompts, stop_at_layer=clip.stop_at_layer, own_words=own_words)
 
     def _encoder(self, clip: Clip, size: int) -> AbstractContextManager[TextEncoder]:
-        loaded = replace(clip, stop_at_layer=None)  # clip skip reads the same weights
+        loaded = replace(clip, stop_at_layer=None, own_words=())  # these read the same weights
         base = _without_changes(clip)
         load = partial(self._load, base)
         if not clip.changes:
@@ -263,7 +265,7 @@ class EncodeStage:
 
 
 def _without_changes(clip: Clip) -> Clip:
-    return replace(clip, stop_at_layer=None, changes=())
+    return replace(clip, stop_at_layer=None, changes=(), own_words=())
 
 
 @dataclass(eq=False)

@@ -31,6 +31,10 @@ class ModelLibrary(ModelFolders):
         own = (Path(name).stem for name in self._own(owner).list(folder))
         return (*self.list(folder), *(name for name in own if MODEL_ID.fullmatch(name)))
 
+    def owns(self, owner: str, folder: str) -> bool:
+        """Whether an owner has files of its own in `folder`."""
+        return bool(self._own(owner).list(folder))
+
     def find_for(self, owner: str, folder: str, name: str) -> ModelFile:
         """The description of a file that an owner may call.
 

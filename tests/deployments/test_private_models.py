@@ -22,8 +22,10 @@ from deployments.site import Site
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.nodes import load_node_types
+from graph.values import ModelFile
 from storage.keys import Keys, KeyTerms
 from storage.models.annotators import AnnotatorFolder
+from storage.models.own_embeddings import OwnEmbeddings
 from tests.api.models import lora
 
 CASE = Path(__file__).parent.parent / "parity" / "cases" / "batch_of_three.json"
@@ -58,6 +60,7 @@ class Running:
             annotators=self.annotators,
             inputs=self.stores.inputs,
             clients=StageClients({}, {}),
+            own_embeddings=OwnEmbeddings(self.library, self.stores.models.store.models),
             cache=ResultCache(0),
             max_input_pixels=config.max_input_pixels,
         )
@@ -84,8 +87,8 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     await opened.service.close()
 
 
-async def added(client: httpx.AsyncClient, content: bytes) -> str:
-    answer = await client.post("/api/v7/models", files={"file": ("m.safetensors", content)})
+async def added(client: httpx.AsyncClient, content: bytes, name: str = "m.safetensors") -> str:
+    answer = await client.post("/api/v7/models", files={"file": (name, content)})
     return str(answer.json()["model"]["id"])
 
 
@@ -150,3 +153,56 @@ async def test_descriptions_of_two_owners_differ_and_lead_replicas_to_their_file
             path = replica.library().path(file)
             assert path.parent == tmp_path / "data" / "models" / owner / "checkpoints"
             assert path.read_bytes() == checkpoint()
+
+
+async def words(running: Running, owner: str, prompt: str) -> dict[str, ModelFile]:
+    """The owner's own embeddings that the encoder of a prompt is told of."""
+    nodes: dict[str, Any] = json.loads(CASE.read_text())
+    loader = next(n for n in nodes.values() if n["class_type"] == "CheckpointLoaderSimple")
+    loader["inputs"]["ckpt_name"] = "base.safetensors"
+    for node in nodes.values():
+        if node["class_type"] == "CLIPTextEncode":
+            node["inputs"]["text"] = prompt
+    prepared = await running.runner.prepare(owner, {"workflow": nodes})
+    assert prepared.folded is not None
+    steps = [s for s in prepared.folded.steps.values() if s.class_type == "CLIPTextEncode"]
+    assert steps
+    return {name: file for step in steps for name, file in step.constants["clip"].own_words}
+
+
+async def test_an_own_embedding_is_found_by_its_owners_prompts_alone(
+    running: Running, tmp_path: Path
+) -> None:
+    shared = tmp_path / "models" / "checkpoints"
+    shared.mkdir(parents=True)
+    (shared / "base.safetensors").write_bytes(checkpoint())
+    content = save({"emb_params": np.ones((2, 768), np.float32)})
+    async with await running.client("alice") as alice:
+        answer = await alice.post("/api/v7/models", files={"file": ("ink.safetensors", content)})
+        model = answer.json()["model"]
+        assert (model["kind"], model["folder"]) == ("embedding", "embeddings")
+        file = running.library.find_for("alice", "embeddings", model["id"])
+        for name in (model["id"], "ink", "ink.safetensors"):
+            assert (await words(running, "alice", f"a fox, embedding:{name}"))[name] == file
+            assert await words(running, "bob", f"a fox, embedding:{name}") == {}
+        assert await words(running, "alice", "a fox in ink") == {}
+        await alice.delete(f"/api/v7/models/{model['id']}")
+        assert await words(running, "alice", "embedding:ink") == {}
+
+
+async def test_a_replica_reads_an_own_embedding_and_knows_no_other_way_to_it(
+    running: Running, tmp_path: Path
+) -> None:
+    from diffusion.text.embeddings import EmbeddingFiles, Lookup  # noqa: PLC0415 - torch
+
+    content = save({"emb_params": np.ones((2, 768), np.float32)})
+    async with await running.client("alice") as alice:
+        model_id = await added(alice, content, "ink.safetensors")
+    own = await running.runner.own_embeddings.of("alice")  # type: ignore[union-attr]
+    replica = Site(tmp_path / "models", tmp_path / "data" / "models")
+    vectors = EmbeddingFiles(replica.finder(), replica.opener())("l", 768)
+    found = Lookup(vectors, "l", own)("ink")
+    assert found is not None
+    assert found.shape == (2, 768)
+    for name in ("ink", model_id, f"alice/{model_id}", f"../alice/embeddings/{model_id}"):
+        assert Lookup(vectors, "l")(name) is None

@@ -156,3 +156,22 @@ def test_a_file_with_code_in_it_is_refused(folder: Path, files: EmbeddingFiles) 
     lookup = Lookup(files("l", WIDE), "l")
     with pytest.raises(BadModelFile, match=r"embeddings/style\.pt: not a readable checkpoint"):
         chunks("embedding:style", ClipTokenizer(), pad=0, embeddings=lookup)
+
+
+def test_an_owners_own_word_counts_before_a_shared_one(
+    tmp_path: Path, folder: Path, files: EmbeddingFiles, opened: list[ModelFile]
+) -> None:
+    save_file({"emb_params": VECTORS}, folder / "style.safetensors")
+    save_file({"emb_params": -VECTORS}, folder / "mine.safetensors")
+    own = ModelFile("embeddings", "mine.safetensors")
+    lookup = Lookup(files("l", WIDE), "l", {"style": own})
+    found = lookup("style")
+    assert found is not None
+    assert torch.equal(found, -VECTORS)
+    assert opened == [own]
+
+
+def test_an_own_word_that_is_gone_is_left_out_and_told(files: EmbeddingFiles) -> None:
+    lookup = Lookup(files("l", WIDE), "l", {"style": ModelFile("embeddings", "gone.safetensors")})
+    assert lookup("style") is None
+    assert lookup.warnings == ("Embedding 'style' is not there or not made for CLIP-L: ignored",)
