@@ -30,6 +30,7 @@ def build(config: AppConfig) -> Application:
         config.torch_threads,
         hub=settings.hub == "on",
         log=settings.log,
+        otlp_endpoint=settings.otlp_endpoint,
     )
     has_gpu = wants_gpu(config)
 

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, aclosing, nullcontext, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
 from ray.exceptions import (
     ActorDiedError,
@@ -17,8 +17,8 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from api.figures.stage_figures import StageFigures
-from api.jobs.runner import RunningJob
 from deployments.transport import load, to_numpy
+from deployments.watches import SegmentWatch
 from graph.cache import Handle, ResultLostError
 from graph.errors import ServiceError
 from graph.events import Done, StepEvent
@@ -28,16 +28,6 @@ from graph.prompt import Source
 from graph.segment_run import StageWork, run_segment
 
 FIGURES_S = 2.0  # how long a page of figures waits for replicas
-# Entered for each segment of a job; gives what hears of its events.
-SegmentWatch: TypeAlias = Callable[[Segment], AbstractContextManager[Callable[[StepEvent], None]]]
-
-# Entered for each job; gives what follows its segments.
-JobWatch: TypeAlias = Callable[[RunningJob], AbstractContextManager[tuple[SegmentWatch, ...]]]
-
-
-def no_watch(_job: RunningJob) -> AbstractContextManager[tuple[SegmentWatch, ...]]:
-    """Nobody follows this job."""
-    return nullcontext(())
 
 
 @dataclass(eq=False)
@@ -184,19 +174,21 @@ class JobStages:
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        local = segment.stage in {Stage.INLINE, Stage.OUTPUT}
-        events = (
-            self.run_here(segment, inputs)
-            if local
-            else self.clients.of(segment).run(segment, inputs)
-        )
         with ExitStack() as stack:
             heard = [stack.enter_context(watch(segment)) for watch in self.watches]
-            async with aclosing(events):
+            traced = replace(segment, trace="".join(one.trace for one in heard))
+            async with aclosing(self._events(traced, inputs)) as events:
                 async for event in events:
-                    for hear in heard:
-                        hear(event)
+                    for one in heard:
+                        one.hear(event)
                     yield event
+
+    def _events(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncGenerator[StepEvent, None]:
+        if segment.stage in {Stage.INLINE, Stage.OUTPUT}:
+            return self.run_here(segment, inputs)
+        return self.clients.of(segment).run(segment, inputs)
 
     async def run_here(
         self, segment: Segment, inputs: Mapping[Source, Handle]

@@ -31,7 +31,7 @@ class Preprocessor:
         hints = ImageFunctions(Functions(*modules_of("imaging", "preprocessors")), detectors)
         metrics = StageMetrics(Stage.IMAGE)
         metrics.watch_weights({"detector": detectors.weights})
-        self._segments = SegmentRunner(lambda _node_id, _report: hints, metrics)
+        self._segments = SegmentRunner(lambda _node_id, _report: hints, metrics, site.watch())
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]

@@ -64,7 +64,9 @@ class PromptEncoder:
         own = {} if room else {"text": encoders.weights}  # what is shared is told by others
         metrics.watch_weights({**own, "vision": vision.weights})
         self._segments = SegmentRunner(
-            lambda node_id, report: NodeEncoding(encoders, vision, node_id, report), metrics
+            lambda node_id, report: NodeEncoding(encoders, vision, node_id, report),
+            metrics,
+            site.watch(),
         )
 
     async def run(

@@ -14,12 +14,13 @@ from api.jobs.service import Limits, Service
 from api.keys.access import LOCAL, Access, Caller, LocalAccess
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
-from deployments.clients import DeploymentClient, JobWatch, StageClients, no_watch
+from deployments.clients import DeploymentClient, StageClients
 from deployments.config import RouterConfig
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.stage_calls import StageCalls
 from deployments.stores import open_stores
+from deployments.watches import JobWatch, no_watch
 from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.logs import set_up_logs

@@ -12,14 +12,8 @@ from typing import Any
 
 from api.errors import one_field
 from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
-from deployments.clients import (
-    JobStages,
-    JobWatch,
-    JobWork,
-    SegmentWatch,
-    StageClients,
-    no_watch,
-)
+from deployments.clients import JobStages, JobWork, StageClients
+from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.annotators import Annotator
 from graph.cache import ResultCache
 from graph.embeddings import embedding_file, named_in

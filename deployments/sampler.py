@@ -67,6 +67,7 @@ class Sampler:
         self._segments = SegmentRunner(
             lambda node_id, report: NodeSampling(self._stage, functions, node_id, report),
             metrics,
+            site.watch(),
         )
         if base:
             self._warming = asyncio.get_running_loop().create_task(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from deployments.watches import SegmentWatch, no_segment_watch
 from graph.logs import LogFormat, set_up_logs
 from graph.values import ModelFile
 from storage.models.annotators import AnnotatorFolder
@@ -27,6 +28,7 @@ class Site:
     torch_threads: int = 0
     hub: bool = False
     log: LogFormat = "text"
+    otlp_endpoint: str | None = None
 
     def placement(self) -> "Placement":
         """The device and dtypes of this replica; also sets its number of threads, and its logs.
@@ -65,6 +67,14 @@ class Site:
     def annotators(self) -> AnnotatorFolder:
         """Where the weights of preprocessors are."""
         return AnnotatorFolder.of(self.models_dir, hub=self.hub)
+
+    def watch(self) -> SegmentWatch:
+        """What follows the segments that a replica runs."""
+        if self.otlp_endpoint is None:
+            return no_segment_watch
+        from deployments.traces import open_traces  # noqa: PLC0415
+
+        return open_traces(self.otlp_endpoint).on_stage
 
     def find(self, checkpoint: str) -> ModelFile:
         """The description of a checkpoint by its name."""

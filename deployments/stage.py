@@ -9,6 +9,7 @@ from typing import Any
 
 from deployments.stage_metrics import StageMetrics
 from deployments.transport import Shelf, load, to_tensors
+from deployments.watches import SegmentWatch
 from graph.cache import Handle
 from graph.events import Done, StepEvent
 from graph.node import NodeType
@@ -24,6 +25,7 @@ class SegmentRunner:
 
     place: Callable[[str, Report], object]
     metrics: StageMetrics
+    watch: SegmentWatch
     node_types: Mapping[str, NodeType] = field(default_factory=load_node_types)
     shelf: Shelf = field(default_factory=Shelf)
 
@@ -40,12 +42,13 @@ class SegmentRunner:
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment. The outputs in `Done` are Handles."""
-        values = await asyncio.gather(*(load(handle, to_tensors) for handle in inputs.values()))
-        loaded = dict(zip(inputs, values, strict=True))
-        running = run_segment(segment, loaded, self.node_types, self)
-        with self.metrics.segment():
+        with self.metrics.segment(), self.watch(segment) as follower:
+            values = await asyncio.gather(*(load(handle, to_tensors) for handle in inputs.values()))
+            loaded = dict(zip(inputs, values, strict=True))
+            running = run_segment(segment, loaded, self.node_types, self)
             async with aclosing(running) as events:
                 async for event in events:
+                    follower.hear(event)
                     yield await self._leaving(event)
 
     async def _leaving(self, event: StepEvent) -> StepEvent:

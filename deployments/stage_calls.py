@@ -1,12 +1,13 @@
 """What the router counts of its calls to stages."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from api.figures.metrics import SECONDS
+from deployments.watches import Follower
 from graph.events import Started, StepEvent
 from graph.plan import Segment
 
@@ -34,7 +35,7 @@ class StageCalls:
         )
 
     @contextmanager
-    def watch(self, segment: Segment) -> Iterator[Callable[[StepEvent], None]]:
+    def watch(self, segment: Segment) -> Iterator[Follower]:
         """Follow one segment. One that is left early was cancelled, or failed."""
         stage, called, waits = segment.stage.value, time.perf_counter(), [True]
 
@@ -45,7 +46,7 @@ class StageCalls:
 
         end = "left"
         try:
-            yield hear
+            yield Follower(hear)
             end = "done"
         finally:
             self._ended.labels(stage, end).inc()

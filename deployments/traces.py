@@ -1,5 +1,7 @@
 """OpenTelemetry traces: a span for each job, under it one for each segment, and for each node.
 
+A segment's call is a span of the router; under it is one of the replica that runs it, as W3C's
+trace context goes with the call.
 Imported only where traces are wanted. No span holds what a caller wrote: ids, classes and stages.
 """
 
@@ -13,13 +15,17 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from api.jobs.runner import RunningJob
-from deployments.clients import SegmentWatch
+from deployments.watches import Follower, SegmentWatch
 from graph.events import Done, Started, StepEvent
+from graph.node import Stage
 from graph.plan import Segment
 
 NS = 1_000_000_000
+PROPAGATOR, PARENT = TraceContextTextMapPropagator(), "traceparent"
+HERE = frozenset({Stage.INLINE, Stage.OUTPUT})  # run by the router itself
 
 
 class Traces:
@@ -41,35 +47,59 @@ class Traces:
             yield (lambda segment: self._segment(inside, segment),)
 
     @contextmanager
-    def _segment(self, job: Context, segment: Segment) -> Iterator[Callable[[StepEvent], None]]:
-        """The span of one call to a stage."""
+    def _segment(self, job: Context, segment: Segment) -> Iterator[Follower]:
+        """The span of one call to a stage, in the router; of the router's own, its nodes too."""
         attributes = {"comfyray.stage": segment.stage.value, "comfyray.base": segment.base}
         span = self._tracer.start_span(
             f"segment {segment.stage.value}", context=job, attributes=attributes
         )
         inside = set_span_in_context(span)
-        classes = {step.node_id: step.class_type for step in segment.steps}
+        nodes = self._nodes(inside, segment) if segment.stage in HERE else None
         waits = [True]
 
         def hear(event: StepEvent) -> None:
             if waits and isinstance(event, Started):
                 waits.clear()
                 span.add_event("started")  # what was before is waiting for the stage
-            if isinstance(event, Done):
-                self._node(inside, event, classes.get(event.node_id, ""))
+            if nodes is not None:
+                nodes(event)
 
+        carrier: dict[str, str] = {}
+        PROPAGATOR.inject(carrier, inside)
         with _ending(span):
-            yield hear
+            yield Follower(hear, carrier.get(PARENT, ""))
 
-    def _node(self, segment: Context, done: Done, class_type: str) -> None:
-        end_ns = time.time_ns()
+    @contextmanager
+    def on_stage(self, segment: Segment) -> Iterator[Follower]:
+        """The span of a segment on the replica that runs it, and of its nodes.
+
+        It belongs to the trace of the call, or begins one where that is not traced.
+        """
+        caller = PROPAGATOR.extract({PARENT: segment.trace})
+        attributes = {"comfyray.stage": segment.stage.value}
         span = self._tracer.start_span(
-            class_type or "node",
-            context=segment,
-            attributes={"comfyray.node": done.node_id},
-            start_time=end_ns - int(done.seconds * NS),
+            f"run {segment.stage.value}", context=caller, attributes=attributes
         )
-        span.end(end_ns)
+        with _ending(span):
+            yield Follower(self._nodes(set_span_in_context(span), segment))
+
+    def _nodes(self, inside: Context, segment: Segment) -> Callable[[StepEvent], None]:
+        """Writes a span for each node that is done."""
+        steps = {step.node_id: step for step in segment.steps}
+
+        def hear(event: StepEvent) -> None:
+            if not isinstance(event, Done):
+                return
+            step = steps.get(event.node_id)
+            end_ns = time.time_ns()
+            self._tracer.start_span(
+                step.class_type if step else "node",
+                context=inside,
+                attributes={"comfyray.node": step.told_as if step else event.node_id},
+                start_time=end_ns - int(event.seconds * NS),
+            ).end(end_ns)
+
+        return hear
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Upscaler:
         metrics = StageMetrics(Stage.UPSCALE)
         metrics.watch_weights({"model": stage.weights})
         self._segments = SegmentRunner(
-            lambda node_id, report: NodeUpscaling(stage, node_id, report), metrics
+            lambda node_id, report: NodeUpscaling(stage, node_id, report), metrics, site.watch()
         )
 
     async def run(

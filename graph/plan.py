@@ -49,12 +49,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Segment:
-    """Steps that one call of a stage runs. `base` is the model file they need, where one does."""
+    """Steps that one call of a stage runs. `base` is the model file they need, where one does.
+
+    `trace` is the span that the call belongs to, as W3C's `traceparent`; "" where nobody traces.
+    """
 
     stage: Stage
     steps: tuple[Step, ...]
     gives: frozenset[str]  # ids of the nodes whose results leave the segment
     base: str = ""
+    trace: str = ""
 
     @property
     def needs(self) -> frozenset[Source]:
