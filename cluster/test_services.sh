@@ -3,6 +3,7 @@
 #
 # PostgreSQL and Redis come from Debian's packages, and are installed when absent, which takes root.
 # They listen on free ports of loopback, keep their files in a temporary folder, and end with this.
+# Files go to an S3 server, which comes with the tests' own packages (rclone).
 set -eu
 
 python=${PYTHON:-.venv/bin/python}
@@ -61,4 +62,4 @@ trap 'exit 130' INT TERM
 start_postgres
 start_redis
 say "$postgres $redis"
-"$python" -m pytest -m 'not large and not faults and not openapi' --postgres "$postgres" --redis "$redis" "$@"
+"$python" -m pytest -m 'not large and not faults and not openapi' --postgres "$postgres" --redis "$redis" --s3 "$@"

@@ -35,6 +35,7 @@ def parity_models(pytestconfig: pytest.Config) -> Path:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", help="URL of a PostgreSQL server to use instead of SQLite")
     parser.addoption("--redis", help="URL of a Redis server to count requests in")
+    parser.addoption("--s3", action="store_true", help="keep files in an S3 server, not a folder")
 
 
 def _new_database(server_url: str) -> str:
@@ -78,7 +79,12 @@ def _services(config: pytest.Config) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def server(pytestconfig: pytest.Config, parity_models: Path, data_dir: Path) -> Iterator[str]:
+def server(
+    request: pytest.FixtureRequest,
+    pytestconfig: pytest.Config,
+    parity_models: Path,
+    data_dir: Path,
+) -> Iterator[str]:
     """The real application on a free port, over the parity models; its base URL."""
     port = free_port()
     settings = {
@@ -87,6 +93,8 @@ def server(pytestconfig: pytest.Config, parity_models: Path, data_dir: Path) -> 
         "COMFYRAY_MODELS_DIR": str(parity_models),
         **_services(pytestconfig),
     }
+    if pytestconfig.getoption("s3"):
+        settings |= request.getfixturevalue("s3_server").settings()
     log = data_dir.parent / "log.txt"
     command = [sys.executable, "-m", "deployments.launch", "--port", str(port)]
     with log.open("wb") as output:
@@ -120,8 +128,10 @@ def s3_files(s3_server: "S3Server", monkeypatch: pytest.MonkeyPatch) -> Files:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
+def files(request: pytest.FixtureRequest, pytestconfig: pytest.Config, tmp_path: Path) -> Files:
     """Where a test's files go."""
+    if pytestconfig.getoption("s3"):
+        return cast(Files, request.getfixturevalue("s3_files"))
     return LocalFiles(tmp_path / "files")
 
 

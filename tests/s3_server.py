@@ -36,6 +36,17 @@ class S3Server:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def settings(self) -> dict[str, str]:
+        """An application's, whose files go to a part of the bucket that nobody has used."""
+        place = self.place()
+        return {
+            **self.environment,
+            "COMFYRAY_S3_BUCKET": place.name,
+            "COMFYRAY_S3_ENDPOINT": self.endpoint,
+            "COMFYRAY_S3_REGION": "us-east-1",
+            "COMFYRAY_S3_PREFIX": place.prefix,
+        }
+
     def place(self, **options: Any) -> Bucket:
         """A part of the bucket that nobody has used."""
         prefix = f"tests/{secrets.token_hex(6)}"

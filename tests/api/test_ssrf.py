@@ -1,151 +1,31 @@
-"""No URL of a caller leads into somebody's network: not as an input, not as a webhook.
-
-The sockets are real. A canary listens on this machine's loopback addresses and counts who connects;
-names are resolved by a small DNS, literal addresses by the system. What goes to the one public
-address is answered by a small web, so that redirects and rebinding can be tried.
-"""
+"""No URL of a caller leads into somebody's network: not as an input, a webhook, or a model."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from api.jobs.service import Limits
-from storage.addresses import is_public, resolve
-from storage.fetch import Fetcher
+from storage.addresses import is_public
 from tests.api.conftest import API, OpenSite, Site
-
-PUBLIC = "93.184.216.34"
-NAMES = {
-    "public.example": [[PUBLIC]],
-    "inside.example": [["127.0.0.1"]],
-    "mixed.example": [[PUBLIC, "127.0.0.1"]],
-    "rebinding.example": [[PUBLIC], ["127.0.0.1"]],  # another answer the second time
-    "127.0.0.1.nip.example": [["127.0.0.1"]],
-    "metadata.google.internal": [["169.254.169.254"]],
-    "v6.example": [["::1"]],
-    "mapped.example": [["::ffff:127.0.0.1"]],
-}
-HOSTS = (
-    "127.0.0.1",
-    "127.0.0.1.",
-    "127.1",
-    "127.0.1",
-    "127.127.127.127",
-    "2130706433",
-    "0x7f000001",
-    "0x7f.1",
-    "0x7f.0x0.0x0.0x1",
-    "0177.0.0.1",
-    "0177.0.0.01",
-    "00000177.0.0.1",
-    "017700000001",
-    "0",
-    "0.0.0.0",
-    "%31%32%37.0.0.1",
-    "127%2e0.0.1",
-    "127。0。0。1",
-    "\uff11\uff12\uff17.0.0.1",
-    "①②⑦.⓪.⓪.①",
-    "localhost",
-    "LOCALHOST",
-    "localhost.",
-    "loca\u00adlhost",
-    "localhost.localdomain",
-    "ip6-localhost",
-    "[::1]",
-    "[::]",
-    "[0:0:0:0:0:0:0:1]",
-    "[::1%25lo]",
-    "[::127.0.0.1]",
-    "[::ffff:127.0.0.1]",
-    "[::ffff:7f00:1]",
-    "[::ffff:0:127.0.0.1]",
-    "[64:ff9b::127.0.0.1]",
-    "[64:ff9b:1::127.0.0.1]",
-    "[2002:7f00:1::]",
-    "[2002:a9fe:a9fe::1]",
-    "[2001:0:4136:e378:8000:63bf:80ff:fffe]",
-    "[fe80::1%25eth0]",
-    "[fec0::1]",
-    "[fd00:ec2::254]",
-    "[ff02::1]",
-    "10.0.0.1",
-    "172.16.0.1",
-    "192.168.0.1",
-    "100.64.0.1",
-    "100.100.100.200",
-    "169.254.169.254",
-    "169.254.170.2",
-    "0xa9fea9fe",
-    "192.0.0.192",
-    "168.63.129.16",
-    "198.18.0.1",
-    "224.0.0.1",
-    "255.255.255.255",
-    *(name for name in NAMES if name not in {"public.example", "rebinding.example"}),
+from tests.api.guarded import (
+    Canary,
+    Dns,
+    fetcher_of,
+    listening,
+    picture,
+    redirects_inside,
+    schemes_inside,
+    urls_inside,
 )
-
-
-@dataclass
-class Canary:
-    """A server that nobody may reach."""
-
-    port: int = 0
-    heard: list[bytes] = field(default_factory=list)
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heard.append(await reader.read(1000))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1\r\n\r\nx")
-        writer.close()
-
-
-@dataclass
-class Dns:
-    """Answers for names, in turn, the last one for good; counts the questions."""
-
-    asked: list[str] = field(default_factory=list)
-
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        name = host.lower()
-        self.asked.append(name)
-        if name not in NAMES:
-            return await resolve(host, port)
-        answers = NAMES[name]
-        return answers[min(self.asked.count(name), len(answers)) - 1]
-
-
-class Wire(httpx.AsyncBaseTransport):
-    """Connects for real, but to the public address, where `pages` are."""
-
-    def __init__(self, pages: Callable[[httpx.Request], httpx.Response]) -> None:
-        self._public = httpx.MockTransport(pages)
-        self._real = httpx.AsyncHTTPTransport(trust_env=False)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        public = request.url.host == PUBLIC
-        return await (self._public if public else self._real).handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._real.aclose()
 
 
 @pytest.fixture
 async def canary() -> AsyncIterator[Canary]:
-    bird = Canary()
-    async with AsyncExitStack() as stack:
-        for host in ("127.0.0.1", "::1"):
-            try:
-                server = await asyncio.start_server(bird.answer, host, bird.port)
-            except OSError:  # a machine without IPv6
-                continue
-            bird.port = server.sockets[0].getsockname()[1]
-            await stack.enter_async_context(server)
+    async with listening() as bird:
         yield bird
 
 
@@ -155,64 +35,11 @@ def dns() -> Dns:
 
 
 @pytest.fixture
-async def guarded(open_site: OpenSite, canary: Canary, dns: Dns) -> Site:
-    """A service that fetches over the wire. Its public web redirects to `?to=`."""
-
-    def page(request: httpx.Request) -> httpx.Response:
-        target = request.url.params.get("to")
-        if target:
-            return httpx.Response(302, headers={"Location": target})
-        return httpx.Response(200, headers={"Content-Type": "image/png"}, content=b"public")
-
-    fetcher = Fetcher(resolve=dns, transport=Wire(page))
+async def guarded(open_site: OpenSite, dns: Dns) -> Site:
+    """A service that fetches over the wire."""
     limits = Limits(webhook_delays_s=())
-    site: Site = await open_site(limits, fetcher=fetcher)
+    site: Site = await open_site(limits, fetcher=fetcher_of(dns))
     return site
-
-
-def _urls(port: int) -> list[str]:
-    """Every form of every address, on the canary's port."""
-    inside = f"127.0.0.1:{port}"
-    return [
-        *(f"http://{host}:{port}/x.png" for host in HOSTS),
-        f"HTTP://{inside}/x.png",
-        f" http://{inside}/x.png",
-        f"http://public.example@{inside}/x.png",
-        f"http://public.example:80@{inside}/x.png",
-        f"http://public.example\\@{inside}/x.png",
-        f"http://{inside}#@public.example/x.png",
-        f"http://{inside}\\@public.example/x.png",
-        f"http:{inside}/x.png",
-        f"http:///{inside}/x.png",
-        f"http://{inside}\r\nHost: public.example/x.png",
-        f"https://{inside}/x.png",
-    ]
-
-
-REDIRECTED = (
-    "http://127.0.0.1:{port}/",
-    "//127.0.0.1:{port}/",
-    "http://[::1]:{port}/",
-    "http://2130706433:{port}/",
-    "http://inside.example:{port}/",
-    "http://user@127.0.0.1:{port}/",
-    "http://public.example/?to=http%3A%2F%2F127.0.0.1%3A{port}%2F",
-    "file:///etc/passwd",
-    "gopher://127.0.0.1:{port}/_x",
-    "ftp://127.0.0.1:{port}/",
-    "data:image/png;base64,eA==",
-)
-OTHER_SCHEMES = (
-    "file:///etc/passwd",
-    "FILE:///etc/passwd",
-    "gopher://127.0.0.1:{port}/_x",
-    "ftp://127.0.0.1:{port}/x",
-    "dict://127.0.0.1:{port}/x",
-    "jar:http://127.0.0.1:{port}!/x",
-    "//127.0.0.1:{port}/x.png",
-    "/outputs/../../../etc/passwd",
-    "unix:/tmp/x.sock",
-)
 
 
 async def _is_refused(site: Site, url: str) -> bool:
@@ -225,19 +52,17 @@ async def test_the_public_web_is_read(guarded: Site, dns: Dns) -> None:
     url = "http://public.example/x.png"
     assert (await guarded.execute({"image": url})).status_code == 200
     assert (await guarded.execute({"image": f"{url}?to=/y.png"})).status_code == 200
-    assert [file.content for file in guarded.runner.read] == [b"public"] * 2
+    assert [file.content for file in guarded.runner.read] == [picture()] * 2
 
 
 async def test_no_input_reaches_inside(guarded: Site, canary: Canary) -> None:
-    schemes = [url.format(port=canary.port) for url in OTHER_SCHEMES]
-    urls = [*_urls(canary.port), *schemes]
+    urls = [*urls_inside(canary.port), *schemes_inside(canary.port)]
     let_through = [url for url in urls if not await _is_refused(guarded, url)]
     assert (let_through, canary.heard) == ([], [])
 
 
 async def test_no_redirect_leads_inside(guarded: Site, canary: Canary) -> None:
-    targets = [httpx.QueryParams({"to": to.format(port=canary.port)}) for to in REDIRECTED]
-    urls = [f"http://public.example/x.png?{target}" for target in targets]
+    urls = redirects_inside(canary.port)
     let_through = [url for url in urls if not await _is_refused(guarded, url)]
     assert (let_through, canary.heard) == ([], [])
 
@@ -247,7 +72,7 @@ async def test_a_name_that_changes_its_address_is_asked_for_once(
 ) -> None:
     url = f"http://rebinding.example:{canary.port}/x.png"
     assert (await guarded.execute({"image": url})).status_code == 200
-    assert [file.content for file in guarded.runner.read] == [b"public"]  # of the checked address
+    assert [file.content for file in guarded.runner.read] == [picture()]  # of the checked address
     assert (dns.asked, canary.heard) == (["rebinding.example"], [])
 
 
@@ -259,30 +84,44 @@ async def test_a_redirect_to_a_name_that_changes_its_address_is_refused(
     assert (dns.asked, canary.heard) == (["rebinding.example"] * 2, [])
 
 
-async def _attempts(site: Site, job_id: int) -> list[dict[str, Any]]:
-    """The attempts to deliver a job's webhook, once there is one."""
+async def _attempts(site: Site, job_id: int, count: int = 1) -> list[dict[str, Any]]:
+    """The attempts to deliver a job's webhook, once there are so many."""
     while True:
         listed = (await site.client.get(f"{API}/jobs/{job_id}/deliveries")).json()
         attempts: list[dict[str, Any]] = listed["events"][0]["attempts"]
-        if attempts:
+        if len(attempts) >= count:
             return attempts
         await asyncio.sleep(0)
 
 
+async def _is_kept_out(site: Site, url: str) -> bool:
+    """As a webhook: refused at once, or not connected to when the job has ended."""
+    response = await site.execute({}, webhook=url)
+    if response.status_code == 422:
+        return True
+    assert response.status_code == 200, response.text
+    return {one["status"] for one in await _attempts(site, response.json()["id"])} == {None}
+
+
 async def test_no_webhook_reaches_inside(guarded: Site, canary: Canary) -> None:
-    refused, failed = 0, 0
-    some = _urls(canary.port)[::5]  # of those that inputs were tried with
-    for url in [*some, f"gopher://127.0.0.1:{canary.port}/", "file:///etc/passwd"]:
-        response = await guarded.execute({}, webhook=url)
-        if response.status_code == 422:
-            refused += 1
-            continue
-        assert response.status_code == 200, response.text
-        (attempt,) = await _attempts(guarded, response.json()["id"])
-        assert attempt["status"] is None, (url, attempt)
-        failed += 1
-    assert canary.heard == []
-    assert min(refused, failed) > 1
+    port = canary.port
+    urls = [*urls_inside(port), f"gopher://127.0.0.1:{port}/", "file:///etc/passwd"]
+    let_through = [url for url in urls if not await _is_kept_out(guarded, url)]
+    assert (let_through, canary.heard) == ([], [])
+
+
+async def test_a_webhook_whose_name_changes_its_address_is_not_sent_there(
+    guarded: Site, canary: Canary, dns: Dns
+) -> None:
+    url = f"http://rebinding.example:{canary.port}/"
+    job = (await guarded.execute({}, webhook=url)).json()
+    (first,) = await _attempts(guarded, job["id"])
+    (event,) = (await guarded.client.get(f"{API}/jobs/{job['id']}/deliveries")).json()["events"]
+    replay = f"{API}/jobs/{job['id']}/deliveries/{event['event_id']}/replay"
+    assert (await guarded.client.post(replay)).is_success
+    _, second = await _attempts(guarded, job["id"], 2)
+    assert (first["status"], second["status"]) == (200, None)
+    assert (dns.asked, canary.heard) == (["rebinding.example"] * 2, [])
 
 
 async def test_a_webhook_follows_no_redirect(guarded: Site, canary: Canary) -> None:
@@ -308,3 +147,44 @@ async def test_a_private_address_is_told_as_such(guarded: Site, target: str) -> 
     body = json.loads((await guarded.execute({"image": target})).content)
     assert body["errors"][0]["code"] == "url_refused"
     assert "not a public address" in body["message"]
+
+
+async def _is_no_model(site: Site, url: str) -> bool:
+    """As a model: refused at once, or failed when it was to be fetched; and nothing is kept."""
+    body = {"url": url, "filename": "x.safetensors"}
+    response = await site.client.post("/api/v7/models", json=body)
+    failed = response.status_code == 202 and response.json()["upload"]["state"] == "failed"
+    listed = (await site.client.get("/api/v7/models")).json()["models"]
+    return (failed or response.status_code == 422) and listed == []
+
+
+async def test_no_model_comes_from_inside(guarded: Site, canary: Canary) -> None:
+    urls = [*urls_inside(canary.port), *schemes_inside(canary.port)]
+    let_through = [url for url in urls if not await _is_no_model(guarded, url)]
+    assert (let_through, canary.heard) == ([], [])
+
+
+async def test_no_host_that_is_allowed_leads_a_model_inside(
+    guarded: Site, canary: Canary, dns: Dns
+) -> None:
+    allowed = f"https://models.example:{canary.port}/x.safetensors"
+    urls = [
+        *redirects_inside(canary.port, allowed),
+        f"https://inside.models.example:{canary.port}/x.safetensors",
+    ]
+    let_through = [url for url in urls if not await _is_no_model(guarded, url)]
+    assert (let_through, canary.heard) == ([], [])
+    assert dns.asked.count("models.example") >= len(urls) - 1  # they were let in so far
+
+
+async def test_a_model_host_that_changes_its_address_is_asked_for_once(
+    guarded: Site, canary: Canary, dns: Dns
+) -> None:
+    url = f"https://rebinding.models.example:{canary.port}/x.safetensors"
+    body = {"url": url, "filename": "x.safetensors"}
+    answer = (await guarded.client.post("/api/v7/models", json=body)).json()
+    error = answer["upload"]["error"]["errors"][0]
+    assert error["code"] == "bad_model_file"  # what came is the checked address' own
+    assert (dns.asked, canary.heard) == (["rebinding.models.example"], [])
+    assert await _is_no_model(guarded, f"{url}?to={url}")
+    assert canary.heard == []
