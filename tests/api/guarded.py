@@ -217,7 +217,8 @@ OTHER_SCHEMES = (
 def redirects_inside(port: int, public: str = "http://public.example/x.png") -> list[str]:
     """URLs of a public site that lead on to the canary."""
     targets = [httpx.QueryParams({"to": to.format(port=port)}) for to in REDIRECTED]
-    through = [httpx.QueryParams({"to": url}) for url in urls_inside(port)[::7]]
+    absolute = [url for url in urls_inside(port)[::7] if "//" in url]  # others stay on the site
+    through = [httpx.QueryParams({"to": url}) for url in absolute]
     return [f"{public}?{target}" for target in (*targets, *through)]
 
 

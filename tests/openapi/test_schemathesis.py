@@ -35,7 +35,7 @@ async def _found(served: Served, *options: str) -> str:
 async def test_the_examples_of_all_operations_are_answered_as_the_document_says(
     served: Served,
 ) -> None:
-    options = ("--phases", "examples,fuzzing", "--max-examples", "3", "--generation-deterministic")
+    options = ("--phases", "examples,fuzzing", "--max-examples", "2", "--generation-deterministic")
     found = await _found(served, *options, "--exclude-deprecated")
     assert not found, found
 
