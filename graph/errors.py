@@ -52,3 +52,14 @@ class MissingModelFile(ServiceError):
     template = "Model file {folder}/{name} is not there."
     folder: str
     name: str
+
+
+@dataclass(eq=False)
+class NotAvailableError(ServiceError):
+    """A node that is known, and that nothing here can do."""
+
+    status = 422
+    code = "not_available"
+    template = "{class_type} is not available here: it needs {needs}."
+    class_type: str
+    needs: str

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from graph.annotators import Annotator, MissingAnnotatorError
 from graph.coercion import Refused, coerced, in_range
 from graph.embeddings import embedding_file, named_in
-from graph.errors import ServiceError
+from graph.errors import NotAvailableError, ServiceError
 from graph.node import REQUIRED, Input, NodeType
 from graph.object_info import FileLists, choices_of
 from graph.presets import PresetFiles, Presets
@@ -218,6 +218,8 @@ class _Check:
             return replace(checked, weights=tuple(map(self.library.annotator, needed))), []
         except MissingAnnotatorError as missing:
             return checked, [missing.problem(node_id, node_type.name)]
+        except NotAvailableError as error:
+            return checked, [Problem(error.code, str(error), node_id, node_type.name)]
 
     def link(self, declared: Input, source: Source) -> Source:
         received = [source.node_id, source.slot]

@@ -29,7 +29,7 @@ class DepthNetwork(nn.Module):
 
 def dpt_processor(config: Mapping[str, Any], **defaults: Any) -> Any:
     """transformers' image processor for DPT, on PIL: it needs no torchvision."""
-    from transformers import DPTImageProcessorPil  # noqa: PLC0415 - slow
+    from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil  # noqa: PLC0415
 
     return DPTImageProcessorPil.from_dict({**defaults, **config})
 

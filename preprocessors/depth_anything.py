@@ -41,8 +41,8 @@ RULES = [
 
 
 def _build(file: AnnotatorFile, *, second: bool) -> DepthNetwork:
-    from transformers import (  # noqa: PLC0415 - slow
-        DepthAnythingConfig,
+    from transformers.models.depth_anything.configuration_depth_anything import DepthAnythingConfig  # noqa: PLC0415
+    from transformers.models.depth_anything.modeling_depth_anything import (  # noqa: PLC0415
         DepthAnythingForDepthEstimation,
     )
 

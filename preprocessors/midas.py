@@ -60,7 +60,8 @@ FUSION = [
 
 def build_midas(file: AnnotatorFile) -> DepthNetwork:
     """DPT-hybrid from MiDaS's file or transformers' checkpoint."""
-    from transformers import DPTConfig, DPTForDepthEstimation  # noqa: PLC0415 - slow
+    from transformers.models.dpt.configuration_dpt import DPTConfig  # noqa: PLC0415
+    from transformers.models.dpt.modeling_dpt import DPTForDepthEstimation  # noqa: PLC0415
 
     tensors, config = file.tensors(), file.config()
     if "pretrained.model.cls_token" in tensors:

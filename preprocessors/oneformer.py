@@ -48,11 +48,11 @@ class Segmenter(nn.Module):
 
 def _build(file: AnnotatorFile, *, size: dict[str, int]) -> Segmenter:
     """OneFormer from transformers' checkpoint."""
-    from transformers import (  # noqa: PLC0415 - slow
-        OneFormerConfig,
-        OneFormerForUniversalSegmentation,
+    from transformers.models.oneformer.configuration_oneformer import OneFormerConfig  # noqa: PLC0415
+    from transformers.models.oneformer.image_processing_pil_oneformer import (  # noqa: PLC0415
         OneFormerImageProcessorPil,
     )
+    from transformers.models.oneformer.modeling_oneformer import OneFormerForUniversalSegmentation  # noqa: PLC0415
 
     known = {"size": size, **file.config("preprocessor_config.json"), "class_info_file": None}
     config = OneFormerConfig.from_dict(file.config())

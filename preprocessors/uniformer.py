@@ -36,7 +36,7 @@ class UniFormerSegmenter(nn.Module):
 
 
 def build_uniformer(file: AnnotatorFile) -> nn.Module:
-    from transformers import UperNetConfig  # noqa: PLC0415 - slow
+    from transformers.models.upernet.configuration_upernet import UperNetConfig  # noqa: PLC0415
     from transformers.models.upernet.modeling_upernet import UperNetHead  # noqa: PLC0415
 
     tensors = renamed(file.tensors(), RULES)

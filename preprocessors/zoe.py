@@ -17,11 +17,9 @@ NEAR, FAR = 2, 85  # percentiles that become white and black
 
 def build_zoe(file: AnnotatorFile) -> DepthNetwork:
     """ZoeDepth from transformers' checkpoint."""
-    from transformers import (  # noqa: PLC0415 - slow
-        ZoeDepthConfig,
-        ZoeDepthForDepthEstimation,
-        ZoeDepthImageProcessorPil,
-    )
+    from transformers.models.zoedepth.configuration_zoedepth import ZoeDepthConfig  # noqa: PLC0415
+    from transformers.models.zoedepth.image_processing_pil_zoedepth import ZoeDepthImageProcessorPil  # noqa: PLC0415
+    from transformers.models.zoedepth.modeling_zoedepth import ZoeDepthForDepthEstimation  # noqa: PLC0415
 
     config = ZoeDepthConfig.from_dict(file.config())
     model = pretrained(ZoeDepthForDepthEstimation, config, file.tensors())

@@ -74,10 +74,8 @@ def load_clip_vision(weights: Weights, *, dtype: torch.dtype, device: torch.devi
     """
     if is_siglip(weights):
         return load_siglip(weights, dtype=dtype, device=device)
-    from transformers import (  # noqa: PLC0415 - takes seconds
-        CLIPVisionConfig,
-        CLIPVisionModelWithProjection,
-    )
+    from transformers.models.clip.configuration_clip import CLIPVisionConfig  # noqa: PLC0415
+    from transformers.models.clip.modeling_clip import CLIPVisionModelWithProjection  # noqa: PLC0415
 
     part = find_clip_vision(weights)
     tensors = tensors_of(part, dtype, device)

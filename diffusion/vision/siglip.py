@@ -56,7 +56,8 @@ def load_siglip(weights: Weights, *, dtype: torch.dtype, device: torch.device) -
     Raises:
         BadModelFile: it is incomplete.
     """
-    from transformers import SiglipVisionConfig, SiglipVisionModel  # noqa: PLC0415 - takes seconds
+    from transformers.models.siglip.configuration_siglip import SiglipVisionConfig  # noqa: PLC0415
+    from transformers.models.siglip.modeling_siglip import SiglipVisionModel  # noqa: PLC0415
 
     config = read_siglip_config(weights)
     with torch.device("meta"):

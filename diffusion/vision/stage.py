@@ -1,7 +1,7 @@
 """The encode stage's other half: what is in pictures, and image prompts made of it."""
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from graph.values import (
     ModelFile,
     StyleModel,
 )
+from imaging.clip_tiles import picture_tiles
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
 BLANK_SIDE = 224
@@ -156,6 +157,16 @@ class VisionStage:
         """One of several, or all of them one behind the other."""
         together = torch.cat(embeds)
         return together if method == "concat" else combined(together, method)
+
+    def picture_tiles(
+        self, image: Image, mask: Mask | None, sharpening: float
+    ) -> list[tuple[Image, Mask]]:
+        """Squares of pictures, each with where it counts."""
+        return picture_tiles(image, mask, sharpening)
+
+    def joined(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Batches one behind the other."""
+        return torch.cat(tuple(tensors))
 
     def _eye(
         self, file: ModelFile, projection: ImageProjection, clip_vision: ClipVision | None

@@ -1,6 +1,7 @@
 """Hint makers that estimate depth and normals, under the ControlNet-aux pack's names."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from graph.annotators import (
@@ -10,12 +11,16 @@ from graph.annotators import (
     MIDAS,
     NORMAL_BAE,
     ZOE,
+    Annotator,
     always,
     chosen_from,
 )
-from graph.node import MayBeAbsent, Stage, Widget, node
+from graph.errors import NotAvailableError
+from graph.node import Choices, MayBeAbsent, Stage, Widget, node
 from graph.values import Image
 
+BOOST = "LeReS-DepthMapPreprocessor with boost"
+BOOST_NEEDS = "controlnet-aux's leres.depthmap, which imports torchvision"
 DEPTH = "ControlNet Preprocessors/Normal and Depth Estimators"
 
 Resolution = Annotated[int, Widget(min=64, max=16384, step=64), MayBeAbsent()]
@@ -107,12 +112,18 @@ def zoe_depth(hints: Hints, *, image: Image, resolution: Resolution = 512) -> Im
     return hints.zoe_depth(hints.detectors, image, resolution)
 
 
+def _leres_weights(constants: Mapping[str, Any]) -> Sequence[Annotator]:
+    if constants.get("boost") == "enable":
+        raise NotAvailableError(BOOST, BOOST_NEEDS)
+    return [LERES]
+
+
 @node(
     "LeReS-DepthMapPreprocessor",
     runs_on=Stage.IMAGE,
     display_name="LeReS Depth Map (enable boost for leres++)",
     category=DEPTH,
-    weights=always(LERES),
+    weights=_leres_weights,
 )
 def leres_depth(
     hints: Hints,
@@ -120,7 +131,7 @@ def leres_depth(
     image: Image,
     rm_nearest: Percent = 0,
     rm_background: Percent = 0,
-    boost: Annotated[Literal["disable"], MayBeAbsent()] = "disable",  # noqa: ARG001 - no LeReS++
+    boost: Annotated[str, Choices(("disable", "enable")), MayBeAbsent()] = "disable",  # noqa: ARG001
     resolution: Resolution = 512,
 ) -> Image:
     """Show how near things in pictures are."""

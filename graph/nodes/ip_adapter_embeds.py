@@ -44,6 +44,42 @@ async def apply_embeds(
 
 
 @node(
+    "IPAdapterEmbedsBatch",
+    runs_on=Stage.ENCODE,
+    display_name="IPAdapter Embeds Batch",
+    category="ipadapter/embeds",
+    costly=True,
+)
+async def apply_embeds_of_batch(
+    encoders: Seeing,
+    *,
+    model: Model,
+    ipadapter: IpAdapter,
+    pos_embed: Embeds,
+    weight: LowWeight = 1.0,
+    weight_type: WeightType,
+    start_at: When = 0.0,
+    end_at: When = 1.0,
+    embeds_scaling: Scaling,
+    neg_embed: Embeds | None = None,
+    attn_mask: Mask | None = None,
+    clip_vision: ClipVision | None = None,
+) -> Model:
+    """Let every picture of a batch go by what was seen in one of its own."""
+    use = ImageUse(
+        weight=weight,
+        weight_type=weight_type,
+        start_percent=start_at,
+        end_percent=end_at,
+        scaling=embeds_scaling,
+        mask=attn_mask,
+        per_picture=True,
+    )
+    pictures = Pictures(seen_positive=pos_embed, seen_negative=neg_embed)
+    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
+
+
+@node(
     "IPAdapterEncoder",
     runs_on=Stage.ENCODE,
     display_name="IPAdapter Encoder",

@@ -3,12 +3,9 @@
 Presets and the names of their files are those of the ComfyUI_IPAdapter_plus pack.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
-from graph.errors import ServiceError
-from graph.image_prompts import InsightFace
-from graph.node import Choices, Files, Stage, Widget, node
+from graph.node import Files, Stage, node
 from graph.presets import PresetFiles, Presets, Wanted
 from graph.values import ClipVision, IpAdapter, Model, ModelFile
 
@@ -89,24 +86,6 @@ COMMUNITY_PRESETS = Presets(
         ),
     )
 )
-FACE_ID = (
-    "FACEID",
-    "FACEID PLUS - SD1.5 only",
-    "FACEID PLUS V2",
-    "FACEID PORTRAIT (style transfer)",
-    "FACEID PORTRAIT UNNORM - SDXL only (strong)",
-)
-
-
-@dataclass(eq=False)
-class NotAvailableError(ServiceError):
-    """A node that is known, and that nothing here can do."""
-
-    status = 422
-    code = "not_available"
-    template = "{class_type} is not available here: it needs {needs}."
-    class_type: str
-    needs: str
 
 
 def found(preset: PresetFiles) -> IpAdapter:
@@ -155,38 +134,3 @@ def load_community_preset(
 ) -> tuple[Model, IpAdapter]:
     """Name an IP-Adapter that the community trained, and its image encoder."""
     return model, found(preset)
-
-
-@node(
-    "IPAdapterUnifiedLoaderFaceID",
-    runs_on=Stage.INLINE,
-    display_name="IPAdapter Unified Loader FaceID",
-    category="ipadapter/faceid",
-    outputs=("MODEL", "ipadapter"),
-)
-def load_face_id(
-    *,
-    model: Model,  # noqa: ARG001 - declared, and refused by name
-    preset: Annotated[str, Choices(FACE_ID)],  # noqa: ARG001
-    lora_strength: Annotated[float, Widget(min=0, max=1, step=0.01)] = 0.6,  # noqa: ARG001
-    provider: Literal["CPU", "CUDA", "ROCM", "DirectML", "OpenVINO", "CoreML"],  # noqa: ARG001
-    ipadapter: IpAdapter | None = None,  # noqa: ARG001
-) -> tuple[Model, IpAdapter]:
-    """Not available: FaceID recognises faces with insightface."""
-    needs = "insightface, whose models are not for commercial use"
-    raise NotAvailableError("IPAdapterUnifiedLoaderFaceID", needs)
-
-
-@node(
-    "IPAdapterInsightFaceLoader",
-    runs_on=Stage.INLINE,
-    display_name="IPAdapter InsightFace Loader",
-    category="ipadapter/loaders",
-)
-def load_insightface(
-    *,
-    provider: Literal["CPU", "CUDA", "ROCM"],  # noqa: ARG001 - declared, and refused by name
-    model_name: Literal["buffalo_l", "antelopev2"],  # noqa: ARG001
-) -> InsightFace:
-    """Not available: insightface's models are not for commercial use."""
-    raise NotAvailableError("IPAdapterInsightFaceLoader", "insightface")

@@ -17,14 +17,14 @@ from graph.annotators import (
     always,
     chosen_from,
 )
-from graph.node import MayBeAbsent, Stage, Widget, node
+from graph.node import Choices, MayBeAbsent, Stage, Widget, node
 from graph.values import Image
 
 LINES = "ControlNet Preprocessors/Line Extractors"
 
 Resolution = Annotated[int, Widget(min=64, max=16384, step=64), MayBeAbsent()]
-On = Annotated[Literal["enable", "disable"], MayBeAbsent()]
-Off = Annotated[Literal["disable", "enable"], MayBeAbsent()]
+On = Annotated[str, Choices(("enable", "disable")), MayBeAbsent()]
+Off = Annotated[str, Choices(("disable", "enable")), MayBeAbsent()]
 Share = Annotated[float, Widget(min=0, max=1, step=0.01), MayBeAbsent()]
 Count = Annotated[int, Widget(min=1, max=16384, step=1), MayBeAbsent()]
 Lines = Literal["lineart_standard", "lineart_realisitic", "lineart_anime", "manga_line"]

@@ -11,15 +11,15 @@ from graph.annotators import (
     POINT_FINDERS,
     Annotator,
 )
-from graph.node import MayBeAbsent, Stage, Widget, node
+from graph.node import Choices, MayBeAbsent, Stage, Widget, node
 from graph.values import Image, Link
 
 POSES = "ControlNet Preprocessors/Faces and Poses Estimators"
 
 Keypoints: TypeAlias = Annotated[Any, Link("POSE_KEYPOINT")]
 Resolution = Annotated[int, Widget(min=64, max=16384, step=64), MayBeAbsent()]
-On = Annotated[Literal["enable", "disable"], MayBeAbsent()]
-Off = Annotated[Literal["disable", "enable"], MayBeAbsent()]
+On = Annotated[str, Choices(("enable", "disable")), MayBeAbsent()]
+Off = Annotated[str, Choices(("disable", "enable")), MayBeAbsent()]
 PeopleFinder = Literal["None", "yolox_l.torchscript.pt", "yolox_l.onnx"]
 PointFinder = Literal[
     "dw-ll_ucoco_384_bs5.torchscript.pt", "dw-ll_ucoco_384.onnx", "dw-ll_ucoco.onnx"

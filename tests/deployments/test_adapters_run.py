@@ -172,6 +172,64 @@ async def test_a_model_goes_by_pictures(folder: Path) -> None:
     assert np.abs(twice - once).max() > 1e-2
 
 
+CHOICES = {"weight_type": "linear", "combine_embeds": "concat", "embeds_scaling": "V only"}
+
+
+def adapted(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """Text to image by an IP-Adapter node."""
+    document = by_pictures(0.0)
+    choices = {k: v for k, v in CHOICES.items() if k in TYPES[class_type].inputs}
+    document["40"] = node(class_type, model=["1", 0], ipadapter=["11", 1], **choices | inputs)
+    document["4"]["inputs"]["model"] = ["40", 0]
+    return document
+
+
+async def test_regions_are_image_prompts_one_after_the_other(folder: Path) -> None:
+    chained = adapted("IPAdapterAdvanced", image=["10", 0], weight=0.7)
+    second = adapted("IPAdapterAdvanced", image=["10", 0], weight=0.4)["40"]
+    chained["41"] = {**second, "inputs": {**second["inputs"], "model": ["40", 0]}}
+    chained["4"]["inputs"]["model"] = ["41", 0]
+    regions = adapted("IPAdapterFromParams", ipadapter_params=["52", 0])
+    for name, weight in (("50", 0.7), ("51", 0.4)):
+        regions[name] = node(
+            "IPAdapterRegionalConditioning",
+            image=["10", 0],
+            image_weight=weight,
+            weight_type="linear",
+            positive=["2", 0],
+        )
+    regions["52"] = node("IPAdapterCombineParams", params_1=["50", 0], params_2=["51", 0])
+    regions["4"]["inputs"]["positive"] = ["51", 1]
+    one, other = await picture(folder, chained), await picture(folder, regions)
+    assert np.allclose(one, other, atol=1e-4)
+    assert np.abs(one - await picture(folder, text_to_image(1))).max() > 1e-2
+
+
+async def test_a_model_goes_by_all_tiles_of_a_picture(folder: Path) -> None:
+    plain = await picture(folder, text_to_image(1))
+    none = await picture(folder, adapted("IPAdapterTiled", image=["10", 0], weight=0.0))
+    tiled = await picture(folder, adapted("IPAdapterTiled", image=["10", 0]))
+    assert np.allclose(none, plain, atol=1e-4)
+    assert np.abs(tiled - plain).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("class_type", "inputs"),
+    [
+        ("IPAdapterPreciseStyleTransfer", {}),
+        ("IPAdapterPreciseCompositionBatch", {"composition_boost": 0.5}),
+        ("IPAdapterStyleCompositionBatch", {}),
+    ],
+)
+async def test_what_is_taken_of_a_picture_can_be_chosen(
+    class_type: str, inputs: dict[str, Any], folder: Path
+) -> None:
+    images = [name for name in TYPES[class_type].inputs if name.startswith("image")]
+    given = {name: ["10", 0] for name in images if name != "image_negative"}
+    drawn = await picture(folder, adapted(class_type, **given, **inputs))
+    assert np.abs(drawn - await picture(folder, text_to_image(1))).max() > 1e-3
+
+
 @pytest.mark.parametrize("class_type", ["UltimateSDUpscale", "UltimateSDUpscaleNoUpscale"])
 async def test_a_picture_is_drawn_again_in_tiles(class_type: str, folder: Path) -> None:
     document = text_to_image(1, steps=1)

@@ -54,6 +54,20 @@ def test_weight_types_are_the_packs_tables(
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("weight_type", "expected"),
+    [
+        ("style transfer precise", {3: 0.5, 6: 2.0}),
+        ("composition precise", {**dict.fromkeys(range(11), 0.05), 3: 2.0, 6: 0.5}),
+    ],
+)
+def test_a_boost_is_for_what_a_precise_type_goes_away_from(
+    weight_type: str, expected: dict[int, float]
+) -> None:
+    use = ImageUse(weight=2.0, weight_type=weight_type, boost=0.5)
+    assert shares(use, is_sdxl=True) == pytest.approx(expected)
+
+
 def test_layer_weights_go_before_the_type() -> None:
     use = ImageUse(weight=2.0, weight_type="ease in", layer_weights="3:2.5, 6:1")
     assert shares(use, is_sdxl=True) == {3: 5.0, 6: 2.0}

@@ -174,11 +174,31 @@ def test_a_sampler_knows_the_base_of_a_model_that_goes_by_pictures() -> None:
     assert base_of(folded.steps["7"]) == "sd15.safetensors"
 
 
-def test_face_id_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("class_type", "inputs"),
+    [
+        ("IPAdapterUnifiedLoaderFaceID", {"model": ["1", 0], "preset": "FACEID"}),
+        ("IPAdapterInsightFaceLoader", {}),
+        ("IPAdapterFaceID", {"model": ["1", 0], "ipadapter": ["2", 1], "image": ["3", 0]}),
+        ("IPAAdapterFaceIDBatch", {"model": ["1", 0], "ipadapter": ["2", 1], "image": ["3", 0]}),
+    ],
+)
+def test_face_id_is_refused_by_name_before_anything_runs(
+    class_type: str, inputs: dict[str, Any]
+) -> None:
     workflow = document("PLUS (high strength)")
-    workflow["2"] = node(
-        "IPAdapterUnifiedLoaderFaceID", model=["1", 0], preset="FACEID", provider="CPU"
-    )
+    choices = {
+        i.name: i.choices[0]
+        for i in TYPES[class_type].inputs.values()
+        if i.choices and i.name not in inputs
+    }
+    workflow["20"] = node(class_type, **inputs, **choices)
+    if class_type == "IPAdapterInsightFaceLoader":
+        adapting = {name: workflow["4"]["inputs"][name] for name in ("model", "ipadapter", "image")}
+        by_name = {"combine_embeds": "concat", "embeds_scaling": "V only", "weight_type": "linear"}
+        workflow["4"] = node("IPAdapterMS", **adapting, **by_name, insightface=["20", 0])
+    else:
+        workflow["7"]["inputs"]["model"] = ["20", 0]
     (problem,) = problems(workflow, ALL_FILES)
-    assert problem.node_id == "2"
-    assert "not available" in problem.message
+    assert (problem.code, problem.node_id) == ("not_available", "20")
+    assert f"{class_type} is not available here: it needs insightface" in problem.message
