@@ -11,6 +11,10 @@ class Preparing(Protocol):
         self, image: Image, interpolation: str, crop_position: str, sharpening: float
     ) -> Image: ...
 
+    def noisy_picture(
+        self, image: Image | None, kind: str, strength: float, blur: int
+    ) -> Image: ...
+
 
 @node(
     "PrepImageForClipVision",
@@ -28,3 +32,21 @@ def prepare_for_clip(
 ) -> Image:
     """Crop or pad pictures to squares in the size in which an image encoder looks."""
     return pictures.prepare_for_clip(image, interpolation, crop_position, sharpening)
+
+
+@node(
+    "IPAdapterNoise",
+    runs_on=Stage.IMAGE,
+    display_name="IPAdapter Noise",
+    category="ipadapter/utils",
+)
+def noisy_picture(
+    pictures: Preparing,
+    *,
+    type: Literal["fade", "dissolve", "gaussian", "shuffle"],
+    strength: Annotated[float, Widget(min=0, max=1, step=0.05)] = 1.0,
+    blur: Annotated[int, Widget(min=0, max=32, step=1)] = 0,
+    image_optional: Image | None = None,
+) -> Image:
+    """Give noise, alone or over pictures, for a model to go away from."""
+    return pictures.noisy_picture(image_optional, type, strength, blur)
