@@ -89,9 +89,30 @@ SDXL_BLOCKS = (
     *(f"output_blocks.{i}" for i in range(9)),
     "out.",
 )
+FLUX_BLOCKS = (
+    "img_in.",
+    "time_in.",
+    "guidance_in",
+    "vector_in.",
+    "txt_in.",
+    *(f"double_blocks.{i}." for i in range(19)),
+    *(f"single_blocks.{i}." for i in range(38)),
+    "final_layer.",
+)
+
+
+def sd3_blocks(depth: int) -> tuple[str, ...]:
+    """The starts of weights' names in a transformer of so many blocks."""
+    embedders = ("pos_embed.", "x_embedder.", "context_embedder.", "y_embedder.", "t_embedder.")
+    return (*embedders, *(f"joint_blocks.{i}." for i in range(depth)), "final_layer.")
+
+
 declare_by_blocks("ModelMergeSD1", *SD1_BLOCKS)
 declare_by_blocks("ModelMergeSD2", *SD1_BLOCKS)
 declare_by_blocks("ModelMergeSDXL", *SDXL_BLOCKS)
+declare_by_blocks("ModelMergeSD3_2B", *sd3_blocks(24))
+declare_by_blocks("ModelMergeSD35_Large", *sd3_blocks(38))
+declare_by_blocks("ModelMergeFlux1", *FLUX_BLOCKS)
 
 
 @node("CLIPMergeSimple", runs_on=Stage.INLINE, category=CATEGORY)
