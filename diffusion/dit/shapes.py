@@ -6,13 +6,17 @@ Flux's (`double_blocks` and `single_blocks` in Black Forest Labs'), and both as 
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
+
+from torch import Tensor
 
 from diffusion.weights import Weights
 
 PATCH = 2  # latent pixels along a side of a token
+FIRST_LAYER = "x_embedder.weight"  # of Flux, as diffusers names it
 HEAD = 64  # channels of a head of Stable Diffusion 3
 
 
@@ -87,6 +91,17 @@ class FluxShape:
 
 
 DitShape: TypeAlias = Sd3Shape | FluxShape
+S = TypeVar("S")
+
+
+def told_more(shape: S, patched: Mapping[str, Tensor]) -> S:
+    """The shape of a model whose parameters have become those of `patched`.
+
+    Flux's first layer may have come to read more channels, those of Depth and Canny.
+    """
+    if not isinstance(shape, FluxShape) or FIRST_LAYER not in patched:
+        return shape
+    return replace(shape, in_channels=patched[FIRST_LAYER].shape[1] // PATCH**2)
 
 
 def read_dit_shape(weights: Weights) -> DitShape | None:

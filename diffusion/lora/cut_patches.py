@@ -7,7 +7,14 @@ from torch import Tensor
 
 from diffusion.lora.keys import Cut
 from diffusion.lora.lycoris import LowRank
-from diffusion.lora.weight_patches import Added, Difference, MismatchError, WeightPatch
+from diffusion.lora.weight_patches import (
+    Added,
+    Difference,
+    MismatchError,
+    Replacement,
+    WeightPatch,
+    Widened,
+)
 
 
 def cut_patch(patch: WeightPatch, cut: Cut) -> WeightPatch:
@@ -15,6 +22,10 @@ def cut_patch(patch: WeightPatch, cut: Cut) -> WeightPatch:
     if isinstance(patch, Added) and isinstance(patch.delta, LowRank) and patch.delta.mid is None:
         delta = patch.delta
         return Added(LowRank(cut.of(delta.up), delta.down, None), patch.alpha)
+    if isinstance(patch, Widened):
+        return Widened(cut_patch(patch.patch, cut), patch.shape)
+    if isinstance(patch, Replacement):
+        return Replacement(cut.of(patch.weight))
     return CutPatch(patch, cut)
 
 

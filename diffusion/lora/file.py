@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
 from diffusion.lora.cut_patches import cut_patch
-from diffusion.lora.keys import Names, Parts, Target, by_stem
+from diffusion.lora.keys import FLUX_TOOLS, Names, Parts, Target, by_stem
 from diffusion.lora.lycoris import Delta, Generalized, Hadamard, Kronecker, LowRank
 from diffusion.lora.weight_patches import (
     Added,
@@ -15,12 +16,14 @@ from diffusion.lora.weight_patches import (
     Replacement,
     Rotated,
     WeightPatch,
+    Widened,
 )
 from diffusion.weights import Weights
 from graph.errors import BadModelFile
 from graph.values import ModelFile
 
 LISTED = 10  # keys named in a warning
+LONGEST_SHAPE = 5  # sides of a weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ def read_lora(weights: Weights, names: Names) -> Lora:
     """
     if not weights:
         raise weights.bad(problem="no tensors in it")
-    stems, unfit = by_stem(key for key in weights if names.mine(key))
+    stems, unfit = by_stem([key for key in weights if names.mine(key)])
     known = names.parameters()
     patches: dict[str, WeightPatch] = {}
     size = 0
@@ -91,12 +94,25 @@ class _Change:
         found: dict[str, WeightPatch] = {}
         patch = self._whole() or self._product()
         if patch is not None:
-            found[name] = patch
+            found[name] = patch if self._shape is None else Widened(patch, self._shape)
         bias = name.removesuffix("weight") + "bias"
         for part in ("b_norm", "diff_b"):
             if part in self._parts and name.endswith("weight") and bias in parameters:
                 found[bias] = Difference(self._tensor(part))
         return found
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...] | None:
+        """What its weight is filled up to first; Flux's tools do not say it of their one."""
+        if "reshape_weight" in self._parts:
+            sides = self._tensor("reshape_weight").flatten()
+            if len(sides) > LONGEST_SHAPE:
+                raise self._bad(problem=f"has a shape of {len(sides)} sides")
+            return tuple(map(int, sides))
+        if self._parts.get("down") == FLUX_TOOLS[0] and "up" in self._parts:
+            up, down = (self._weights.shape(self._parts[part]) for part in ("up", "down"))
+            return (up[0], down[-1]) if up and down else None
+        return None
 
     def _whole(self) -> WeightPatch | None:
         """A change that is as large as its weight; it goes before one that is made of factors."""

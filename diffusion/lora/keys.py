@@ -6,7 +6,7 @@ here, so that kohya's `lora_unet_down_blocks_0` and PEFT's `unet.down_blocks.0` 
 (ComfyUI comfy/lora.py, `model_lora_keys_unet`, `model_lora_keys_clip`)
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -17,7 +17,7 @@ from diffusion.unet.architecture import UnetShape, module_names
 Parts: TypeAlias = dict[str, str]  # part of a change -> its key in the file
 
 # Longer endings come before those they end in.
-ENDINGS: Mapping[str, str] = {
+ENDINGS: dict[str, str] = {
     ".lora_up.weight": "up",
     ".lora_down.weight": "down",
     ".lora_mid.weight": "mid",
@@ -41,6 +41,7 @@ ENDINGS: Mapping[str, str] = {
     ".lora_magnitude_vector.weight": "magnitude",
     ".lora_magnitude_vector": "magnitude",
     **{f".{name}": name for name in ("diff", "diff_b", "set_weight", "w_norm", "b_norm")},
+    ".reshape_weight": "reshape_weight",
     **{f".hada_{name}": f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")},
     **{
         f".lokr_{name}": f"lokr_{name}"
@@ -50,6 +51,9 @@ ENDINGS: Mapping[str, str] = {
     ".oft_blocks": "oft_blocks",
     ".rescale": "rescale",
 }
+# Of Black Forest Labs' Depth and Canny for Flux, which are known by these two keys.
+OF_FLUX_TOOLS = {".lora_B.bias": "diff_b", ".scale": "set_weight"}
+FLUX_TOOLS = ("img_in.lora_A.weight", "single_blocks.0.norm.key_norm.scale")
 
 UNET_PREFIXES = (
     "lora_unet_",
@@ -84,17 +88,18 @@ TEXT_STARTS = (
 )
 
 
-def by_stem(keys: Iterable[str]) -> tuple[dict[str, Parts], list[str]]:
+def by_stem(keys: Collection[str]) -> tuple[dict[str, Parts], list[str]]:
     """The parts of every change by the stem of its weight, and the keys that are none."""
     stems: dict[str, Parts] = {}
     strange = []
+    endings = ENDINGS | (OF_FLUX_TOOLS if all(key in keys for key in FLUX_TOOLS) else {})
     for key in keys:
-        ending = next((ending for ending in ENDINGS if key.endswith(ending)), None)
+        ending = next((ending for ending in endings if key.endswith(ending)), None)
         parts = {} if ending is None else stems.setdefault(key.removesuffix(ending), {})
-        if ending is None or ENDINGS[ending] in parts:
+        if ending is None or endings[ending] in parts:
             strange.append(key)
         else:
-            parts[ENDINGS[ending]] = key
+            parts[endings[ending]] = key
     return stems, strange
 
 

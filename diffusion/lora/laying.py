@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.shapes import DitShape
+from diffusion.dit.shapes import FIRST_LAYER, DitShape, told_more
 from diffusion.float8 import TrueWeights
 from diffusion.lora.file import Lora, read_lora
 from diffusion.lora.keys import ClipNames, Names, UnetNames
@@ -35,6 +35,7 @@ Laid: TypeAlias = tuple[Lora, float]  # at a strength
 M = TypeVar("M", bound=nn.Module)
 U = TypeVar("U", bound="LoadedModel")
 
+WIDER = "makes it wider, which only Flux's first layer may become"
 LORA = "lora"  # the kind of change; options: file, strength
 
 
@@ -56,9 +57,11 @@ class Loras:
         made, warnings = self._patched(parameters, names, changes)
         patched = {name: parameters.stored(name, tensor) for name, tensor in made.items()}
         module: Any = sharing_copy(base.module, patched)
+        shape: Any = told_more(base.shape, patched)
         return replace(
             base,
             module=module,
+            shape=shape,
             size=sum(tensor.nbytes for tensor in patched.values()),
             warnings=base.warnings + warnings,
         )
@@ -126,6 +129,8 @@ def patched_weight(name: str, weight: Tensor, laid: Sequence[Laid]) -> Tensor:
             continue
         try:
             changed = patch(changed, strength)
+            if changed.shape != weight.shape and name != FIRST_LAYER:
+                raise MismatchError(WIDER)  # noqa: TRY301 - told like any other misfit
         except torch.OutOfMemoryError:
             raise
         except (MismatchError, RuntimeError, IndexError) as error:

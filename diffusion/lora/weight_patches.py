@@ -9,8 +9,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from diffusion.lora.lycoris import Delta
+
+MOST_WIDER = 8  # times that a weight may come to have its inputs; Flux Fill has 6 times Flux's
 
 
 class MismatchError(Exception):
@@ -118,6 +121,24 @@ class Replacement:
 
     def __call__(self, weight: Tensor, strength: float) -> Tensor:  # noqa: ARG002 - one signature
         return _shaped(self.weight, weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Widened:
+    """A change to a weight that is filled up with zeros to `shape` first, for further inputs.
+
+    (ComfyUI comfy/weight_adapter/base.py, `pad_tensor_to_shape`)
+    """
+
+    patch: WeightPatch
+    shape: tuple[int, ...]
+
+    def __call__(self, weight: Tensor, strength: float) -> Tensor:
+        rows, columns = weight.shape if weight.dim() == 2 else (0, 1)
+        if self.shape not in [(rows, columns * times) for times in range(1, MOST_WIDER + 1)]:
+            problem = f"makes a weight {tuple(weight.shape)} one of {self.shape}"
+            raise MismatchError(problem)
+        return self.patch(functional.pad(weight, (0, self.shape[1] - columns)), strength)
 
 
 def cayley(blocks: Tensor, limit: float) -> Tensor:

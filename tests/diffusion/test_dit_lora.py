@@ -122,6 +122,64 @@ def test_a_lora_for_another_model_is_refused(tmp_path: Path) -> None:
         under(tmp_path, base(tmp_path, DEV), tensors)
 
 
+def tool(first: int = 128) -> dict[str, Tensor]:
+    """As Black Forest Labs store Depth and Canny as LoRAs for Flux."""
+    ups, downs = pair(WIDTH, first)
+    bias, norm = seeded("bias", (WIDTH,)), seeded("norm.weight", (32,))
+    return {
+        "img_in.lora_A.weight": downs,
+        "img_in.lora_B.weight": ups,
+        "img_in.lora_B.bias": bias,
+        "single_blocks.0.norm.key_norm.scale": norm,
+        "double_blocks.1.img_attn.norm.query_norm.scale": norm + 1,
+    }
+
+
+def test_a_lora_of_fluxs_tools_widens_the_first_layer(tmp_path: Path) -> None:
+    dit, tensors = base(tmp_path, DEV), tool()
+    written(tmp_path, tensors, LORA_FILE.name)
+    change = Change(LORA, (("file", LORA_FILE), ("strength", 0.5)))
+    laid = changes(tmp_path).on_unet(dit, [change])
+    assert laid.warnings == ()
+    assert (dit.in_channels, laid.in_channels) == (16, 32)
+    first, before = (each.module.get_submodule("x_embedder") for each in (laid, dit))
+    added = tensors["img_in.lora_B.weight"] @ tensors["img_in.lora_A.weight"]
+    wide = torch.cat([before.get_parameter("weight"), torch.zeros(WIDTH, 64)], dim=1)
+    assert torch.allclose(first.get_parameter("weight"), wide + 0.5 * added, atol=1e-6)
+    expected = before.get_parameter("bias") + 0.5 * tensors["img_in.lora_B.bias"]
+    assert torch.allclose(first.get_parameter("bias"), expected, atol=1e-6)
+    for name, key in {
+        "single_transformer_blocks.0.attn.norm_k": "single_blocks.0.norm.key_norm.scale",
+        "transformer_blocks.1.attn.norm_q": "double_blocks.1.img_attn.norm.query_norm.scale",
+    }.items():
+        assert torch.equal(laid.module.get_parameter(f"{name}.weight"), tensors[key])
+
+
+@pytest.mark.parametrize("first", [96, 64 * 9])
+def test_a_first_layer_widens_by_whole_latents(tmp_path: Path, first: int) -> None:
+    with pytest.raises(BadModelFile, match="makes a weight"):
+        under(tmp_path, base(tmp_path, DEV), tool(first))
+
+
+def test_any_lora_may_name_the_shape_that_it_makes(tmp_path: Path) -> None:
+    ups, downs = pair(WIDTH, 128)
+    lora = {"diffusion_model.img_in.lora_up.weight": ups}
+    lora["diffusion_model.img_in.lora_down.weight"] = downs
+    lora["diffusion_model.img_in.reshape_weight"] = torch.tensor([WIDTH, 128])
+    written(tmp_path, lora, LORA_FILE.name)
+    change = Change(LORA, (("file", LORA_FILE), ("strength", 1.0)))
+    assert changes(tmp_path).on_unet(base(tmp_path, DEV), [change]).in_channels == 32
+
+
+def test_no_other_layer_widens(tmp_path: Path) -> None:
+    ups, downs = pair(WIDTH, 64)
+    stem = "diffusion_model.txt_in"
+    lora = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}
+    lora[f"{stem}.reshape_weight"] = torch.tensor([WIDTH, 64])
+    with pytest.raises(BadModelFile, match="only Flux's first layer"):
+        under(tmp_path, base(tmp_path, DEV), lora)
+
+
 def test_a_scaled_weight_of_eight_bits_is_changed_in_its_own_scale(tmp_path: Path) -> None:
     tensors = reference_layout(drawn_module(DEV), DEV)
     key = f"{IMAGE_QKV}.weight"
