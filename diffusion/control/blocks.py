@@ -80,11 +80,19 @@ class LoadedControl(Protocol):
     def misfit(self, model: ModelShape) -> str | None:
         """Why it cannot control a model of such a shape, if so."""
 
+    def prepared(self, picture: Tensor) -> Tensor:
+        """A picture [B, H, W, C] as latents are to be made of it, where it reads latents."""
+
     def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> Any:
         """What a hint [B, H, W, C] says at a latent size; the same at every step."""
 
     def __call__(self, asked: Sequence["Asked"]) -> list[Any]:
         """What it says: Residuals for U-Nets, Added for transformers."""
+
+
+def unchanged(picture: Tensor) -> Tensor:
+    """A picture as those take it that have no way of their own with it."""
+    return picture
 
 
 Encode: TypeAlias = Callable[[Tensor], Tensor]  # pictures [B, H, W, C] to latents
@@ -137,7 +145,7 @@ class Control:
             kept = resize(hole, columns, rows, "bilinear", "center").round()
             hint = hint * kept.movedim(1, -1)
         picture = resize_image(hint, width * PX, height * PX, "nearest-exact", "center")
-        latents = self.encode(picture).to(self.device)
+        latents = self.encode(self.loaded.prepared(picture)).to(self.device)
         if hole is None:
             return latents
         beside = resize(hole, width, height, "nearest-exact", "center")

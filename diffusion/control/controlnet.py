@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from diffusion.control.blocks import Asked, ModelShape, Residuals
+from diffusion.control.blocks import Asked, ModelShape, Residuals, unchanged
 from diffusion.control.network import ControlNetwork
 from diffusion.control.union import UnionTypes, union_type_index
 from diffusion.convolutions import place_convolutions
@@ -46,6 +46,8 @@ class Guide:
 
 class LoadedControlNet:
     """One set of weights. What a hint says is worked out once a job."""
+
+    prepared = staticmethod(unchanged)
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from diffusion.control.files import (
     load_control_lora,
     load_control_net,
 )
+from diffusion.control.stability import MARK, load_stability_control
 from diffusion.control.t2i_adapter import load_adapter
 from diffusion.control.transformer_files import load_dit_control
 from diffusion.models import LoadedModel
@@ -53,7 +54,7 @@ class Controls:
     dtype: torch.dtype
     device: torch.device
     vae_dtype: torch.dtype = torch.float32
-    control_loras: dict[ModelFile, bool] = field(default_factory=dict)  # what is known of files
+    made_of_models: dict[ModelFile, bool] = field(default_factory=dict)  # what is known of files
 
     @asynccontextmanager
     async def encoders(self, guider: Guider) -> AsyncIterator[Mapping[Vae, Encode]]:
@@ -83,18 +84,19 @@ class Controls:
         async with AsyncExitStack() as stack:
             loaded: dict[ControlNet, LoadedControl] = {}
             for net in nets_of(guider):
-                made_of = unet_key if await self._is_control_lora(net.file) else net.base
+                made_of = unet_key if await self._is_made_of_model(net.file) else net.base
                 lease = self.resident.lease(
                     ("control", net.file, made_of), partial(self._load, net, unet)
                 )
                 loaded[net] = await stack.enter_async_context(leased(lease))
             yield loaded
 
-    async def _is_control_lora(self, file: ModelFile) -> bool:
-        known = self.control_loras.get(file)
+    async def _is_made_of_model(self, file: ModelFile) -> bool:
+        """Whether a control has layers of the model beside its own."""
+        known = self.made_of_models.get(file)
         if known is None:
             weights = await asyncio.to_thread(self.open_weights, file)
-            known = self.control_loras[file] = is_control_lora(weights)
+            known = self.made_of_models[file] = is_control_lora(weights) or MARK in weights
         return known
 
     def _load(self, net: ControlNet, unet: LoadedModel) -> LoadedControl:
@@ -105,6 +107,8 @@ class Controls:
                 raise weights.bad(problem=FOR_UNETS)
             base = dict(unet.module.named_parameters())
             return load_control_lora(weights, base, unet.shape, dtype=dtype, device=device)
+        if (own := load_stability_control(weights, unet, dtype=dtype, device=device)) is not None:
+            return own
         if (control := load_dit_control(weights, dtype=dtype, device=device)) is not None:
             return control
         below = self._base(net.base) if net.base and is_difference(weights) else None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.control.blocks import Asked, ModelShape, Residuals
+from diffusion.control.blocks import Asked, ModelShape, Residuals, unchanged
 from diffusion.control.controlnet import PX, fitted_hint
 from diffusion.filling import copied, fill
 from diffusion.unet.architecture import UnetShape
@@ -50,6 +50,7 @@ class LoadedAdapter:
     """One set of weights."""
 
     pools = reads_latents = reads_masks = False
+    prepared = staticmethod(unchanged)
 
     def __init__(self, module: "T2IAdapter", shape: AdapterShape) -> None:
         for block in module.adapter.body:

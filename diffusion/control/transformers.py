@@ -54,7 +54,7 @@ class LoadedDitControl:
         self._hints = hints
         self.reads_latents = hints is None
         self.reads_masks = self.reads_latents and self._hint_channels() == 17
-        self._dtype = module.context_embedder.bias.dtype
+        self._dtype = module.controlnet_blocks[0].bias.dtype
 
     @property
     def size(self) -> int:
@@ -79,6 +79,10 @@ class LoadedDitControl:
                 f"{own.context_dim}, this model's are {model.width} and {model.context_dim}"
             )
         return None
+
+    def prepared(self, picture: Tensor) -> Tensor:
+        """A picture [B, H, W, C] as latents are to be made of it."""
+        return picture
 
     def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> DitGuide:
         """What a hint says at a latent size: latents [B, C, h, w], or pictures [B, H, W, C]."""
@@ -136,7 +140,14 @@ class LoadedDitControl:
             guidance=torch.tensor(told).repeat_interleave(counts).to(times) if told else None,
             mode=mode,
         )
+        return self._behind(heard)
+
+    def _behind(self, heard: Heard) -> Added:
         return behind_blocks(self._module, self._shape, heard)
+
+    def spread(self, added: Added, shape: DitShape) -> Added:
+        """What it says, for every block of a model of such a shape."""
+        return spread(added, shape, cycled=not self.reads_latents)
 
 
 def behind_blocks(module: Any, shape: DitShape, heard: Heard) -> Added:
@@ -210,9 +221,9 @@ def dit_added(
         return None
     sums = [Added() for _ in parts]
     for asked in networks.values():
-        network = asked[0].control.loaded
+        network: Any = asked[0].control.loaded
         for question, answer in zip(asked, network(asked), strict=True):
-            own = spread(answer, shape, cycled=not network.reads_latents)
+            own = network.spread(answer, shape)
             sums[question.place] = _sum(sums[question.place], own, question.control.use.strength)
     counts = [part.count for part in parts]
     double = _beside([own.double for own in sums], counts)

@@ -54,27 +54,29 @@ def network_of(dit: "LoadedDit") -> Network:
 
 
 def sd3(module: "SD3Transformer2DModel", call: DitCall) -> Tensor:
-    """The velocity that Stable Diffusion 3 sees."""
+    """The velocity that Stable Diffusion 3 sees.
+
+    Controls are heard behind the last block too, which diffusers' own forward leaves out.
+    """
     dtype = module.proj_out.bias.dtype
-    height, width = call.sample.shape[-2:]
-    answer: Tensor = module(
-        hidden_states=padded(call.sample).to(dtype),
-        encoder_hidden_states=call.context.to(dtype),
-        pooled_projections=call.pooled.to(dtype),
-        timestep=call.times,
-        skip_layers=list(call.skipped.get("double", ())),
-        block_controlnet_hidden_states=_behind_all(module, call.added),
-        return_dict=False,
-    )[0]
-    return answer[..., :height, :width]
+    picture = module.pos_embed(padded(call.sample).to(dtype)).contiguous()
+    vector = module.time_text_embed(call.times, call.pooled.to(dtype))
+    text = module.context_embedder(call.context.to(dtype))
+    added = call.added or Added()
+    for index, block in enumerate(module.transformer_blocks):
+        if index not in call.skipped.get("double", ()):
+            text, picture = block(hidden_states=picture, encoder_hidden_states=text, temb=vector)
+        picture = _plus(picture, added.double, index)
+    velocity = module.proj_out(module.norm_out(picture, vector))
+    return _unpatched(velocity, *call.sample.shape[-2:])
 
 
-def _behind_all(module: "SD3Transformer2DModel", added: Added | None) -> list[Tensor] | None:
-    """As diffusers wants it: one for every block, of which the last one's is not used."""
-    if added is None or not added.double:
-        return None
-    short = len(module.transformer_blocks) - len(added.double)
-    return [*added.double, *[torch.zeros_like(added.double[0])] * short]
+def _unpatched(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Tokens [N, T, 4 * C] of Stable Diffusion 3, channels last, as [N, C, height, width]."""
+    rows, columns = tokens_along(height), tokens_along(width)
+    parts = tokens.view(len(tokens), rows, columns, PATCH, PATCH, -1)
+    whole = parts.permute(0, 5, 1, 3, 2, 4).reshape(len(tokens), -1, rows * PATCH, columns * PATCH)
+    return whole[..., :height, :width]
 
 
 def flux(module: "FluxTransformer2DModel", call: DitCall) -> Tensor:

@@ -76,9 +76,9 @@ def _joint_block(ours: str, theirs: str, width: int, *, last: bool) -> Iterator[
         }
     )
     yield Piece(f"{ours}.norm1_context.linear", f"{context}.adaLN_modulation.1", swapped=last)
-    yield from _thirds(f"{ours}.attn", f"{context}.attn.qkv", width, added=True)
+    yield from thirds(f"{ours}.attn", f"{context}.attn.qkv", width, added=True)
     for attn in ("attn", "attn2"):
-        yield from _thirds(f"{ours}.{attn}", f"{x}.{attn}.qkv", width)
+        yield from thirds(f"{ours}.{attn}", f"{x}.{attn}.qkv", width)
         yield Piece(f"{ours}.{attn}.to_out.0", f"{x}.{attn}.proj")
         yield Piece(f"{ours}.{attn}.norm_q", f"{x}.{attn}.ln_q")
         yield Piece(f"{ours}.{attn}.norm_k", f"{x}.{attn}.ln_k")
@@ -116,8 +116,8 @@ def _double_block(ours: str, theirs: str, width: int) -> Iterator[Piece]:
             f"{ours}.ff_context.net.2": f"{theirs}.txt_mlp.2",
         }
     )
-    yield from _thirds(f"{ours}.attn", f"{theirs}.img_attn.qkv", width)
-    yield from _thirds(f"{ours}.attn", f"{theirs}.txt_attn.qkv", width, added=True)
+    yield from thirds(f"{ours}.attn", f"{theirs}.img_attn.qkv", width)
+    yield from thirds(f"{ours}.attn", f"{theirs}.txt_attn.qkv", width, added=True)
 
 
 def _single_block(ours: str, theirs: str, shape: FluxShape) -> Iterator[Piece]:
@@ -129,12 +129,12 @@ def _single_block(ours: str, theirs: str, shape: FluxShape) -> Iterator[Piece]:
             f"{ours}.proj_out": f"{theirs}.linear2",
         }
     )
-    yield from _thirds(f"{ours}.attn", f"{theirs}.linear1", shape.width)
+    yield from thirds(f"{ours}.attn", f"{theirs}.linear1", shape.width)
     start = 3 * shape.width
     yield Piece(f"{ours}.proj_mlp", f"{theirs}.linear1", start, start + shape.mlp)
 
 
-def _thirds(attn: str, source: str, width: int, *, added: bool = False) -> Iterator[Piece]:
+def thirds(attn: str, source: str, width: int, *, added: bool = False) -> Iterator[Piece]:
     """Queries, keys and values; `added` are the text's."""
     names = ("add_q_proj", "add_k_proj", "add_v_proj") if added else ("to_q", "to_k", "to_v")
     for place, name in enumerate(names):
