@@ -330,7 +330,8 @@ class _Check:
 
 
 def _where_from(models: Iterable[RequiredModel], folder: str, name: str) -> dict[str, str]:
-    known = next((model for model in models if model.name == name.rpartition("/")[2]), None)
+    named = [model for model in models if model.name == name.rpartition("/")[2]]
+    known = min(named, key=lambda model: model.directory != folder, default=None)
     said = {"url": known.url, "hash": known.hash, "hash_type": known.hash_type} if known else {}
     return {"folder": folder, "name": name} | {key: value for key, value in said.items() if value}
 

@@ -1,9 +1,11 @@
 """Workflows as the editor saves them, whose models lie in files of their own: there, and not."""
 
 import json
-from collections.abc import AsyncIterator
+import pickle
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -11,17 +13,35 @@ import torch
 from safetensors.torch import save_file
 
 from api.app import create_app
+from api.figures.stage_figures import StageFigures
 from api.jobs.service import Limits, Service
 from deployments.clients import StageClients
 from deployments.config import RouterConfig
+from deployments.prompt_encoder import NodeEncoding
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.stores import open_stores
-from graph.cache import ResultCache
+from deployments.transport import Small, load, to_arrays, to_tensors
+from diffusion.room import Room
+from diffusion.sampling.stage import SampleStage
+from diffusion.text.stage import EncodeStage
+from diffusion.weights import Weights, open_weights
+from graph.cache import Handle, ResultCache
+from graph.events import Done, StepEvent
+from graph.node import Stage
 from graph.nodes import load_node_types
+from graph.plan import Segment
+from graph.prompt import Source
+from graph.segment_run import Report
+from graph.values import ModelFile
 from storage.models.annotators import AnnotatorFolder
 from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
+from tests.deployments.test_random_graphs import InProcess
+from tests.diffusion.dit_files import DEV, drawn_module, reference_layout
+from tests.diffusion.model_files import CPU, filled, recorded_shapes, seeded
+from tests.diffusion.test_lora_text import clip_tensors
+from tests.diffusion.test_t5 import WIDTH, t5_tensors
 
 EXECUTE = "/api/v7/comfyui/execute"
 TEMPLATES = Path(__file__).parent.parent / "data" / "templates"
@@ -43,13 +63,49 @@ def named_models(document: dict[str, Any]) -> list[dict[str, str]]:
     return [model for node in document["nodes"] for model in node["properties"].get("models", ())]
 
 
+@dataclass
+class Stages(InProcess):
+    """Every tensor stage in this process, as one replica; values as between several."""
+
+    encoder: EncodeStage | None = None
+    idle: int = 1
+
+    async def figures(self) -> tuple[StageFigures, ...]:
+        return ()
+
+    def for_node(self, node_id: str, report: Report) -> object:
+        if self.stage is Stage.ENCODE:
+            nobody: Any = object()
+            return NodeEncoding(cast(EncodeStage, self.encoder), nobody, node_id, report)
+        return super().for_node(node_id, report)
+
+    async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncGenerator[StepEvent, None]:
+        given = {link: Handle(await load(handle, to_tensors)) for link, handle in inputs.items()}
+        async for event in super().run(segment, given):
+            if isinstance(event, Done) and event.outputs is not None:
+                sent = [pickle.dumps(to_arrays(handle.value)) for handle in event.outputs]
+                yield replace(event, outputs=tuple(Handle(Small(data)) for data in sent))
+            else:
+                yield event
+
+
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The service over `tmp_path / "models"`, with the real runner and nothing behind it."""
+    """The service over `tmp_path / "models"`, with the real runner and real stages."""
     config, models = RouterConfig(), tmp_path / "models"
     models.mkdir()
     stores = open_stores(Settings(models_dir=models, data_dir=tmp_path / "data"), config)
     folders = ModelLibrary(models, tmp_path / "private", staleness_s=0)
+
+    def file_opened(file: ModelFile) -> Weights:
+        return open_weights(models / file.folder / file.name, file)
+
+    room = Room(2**31)
+    where: Any = {"device": CPU, "dtype": torch.float32, "room": room}
+    encoder = EncodeStage(file_opened, cache_bytes=0, **where)
+    stages = Stages(SampleStage(file_opened, **where), encoder=encoder)
     runner = WorkflowRunner(
         node_types=load_node_types(),
         comfyui_nodes={},
@@ -57,7 +113,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         checks=ModelChecks(folders),
         annotators=AnnotatorFolder.of(models),
         inputs=stores.inputs,
-        clients=StageClients({}, {}),
+        clients=StageClients(dict.fromkeys((Stage.ENCODE, Stage.SAMPLE), stages), {}),
         cache=ResultCache(0),
         max_input_pixels=config.max_input_pixels,
     )
@@ -67,6 +123,8 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=transport, base_url="http://here:8000") as opened:
         yield opened
     await service.close()
+    await stages.sampling.close()
+    encoder.close()
 
 
 async def planned(client: httpx.AsyncClient, document: dict[str, Any]) -> httpx.Response:
@@ -104,6 +162,31 @@ async def test_it_is_planned_once_its_files_are_there(
     assert answer.status_code == 200, answer.text
     stages = json.dumps(answer.json())
     assert "sample" in stages
+
+
+def write_flux(folder: Path) -> None:
+    """Narrow files of the names that the template asks for, in the layouts of published ones."""
+    shape = replace(DEV, y_dim=64)
+    t5 = {**t5_tensors(), "shared.weight": seeded("shared.weight", (32128, WIDTH))}
+    for name, tensors in {
+        "diffusion_models/flux1-dev": reference_layout(drawn_module(shape), shape),
+        "text_encoders/clip_l": clip_tensors(64, 49408),
+        "text_encoders/t5xxl_fp16": t5,
+        "vae/ae": filled(recorded_shapes("vae_shapes")["vae16"]),
+    }.items():
+        path = folder / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
+
+
+async def test_it_runs_once_its_files_are_there(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    write_flux(tmp_path / "models")
+    smaller = {"27": {"width": 64, "height": 64}, "31": {"steps": 2}}
+    body = {"workflow": template("flux_dev_split"), "inputs": smaller, "wait": 60}
+    answer = (await client.post(EXECUTE, json=body)).json()
+    assert answer["status"] == "success", answer
+    (picture,) = answer["outputs"]
+    assert (picture["node_id"], picture["width"], picture["height"]) == ("9", 64, 64)
 
 
 async def test_four_text_encoders_are_refused_by_name(
