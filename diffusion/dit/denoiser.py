@@ -4,8 +4,7 @@ Text and picture attend to each other in one sequence, so rows share a call when
 of one length: padding or repeating a prompt would change what is seen.
 """
 
-import gc
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,10 +14,10 @@ from diffusion.control.transformers import dit_added
 from diffusion.dit.call import DitCall, network_of
 from diffusion.dit.shapes import PATCH
 from diffusion.dit.skip_layers import SKIP_BLOCKS
+from diffusion.sampling.calls import Calls, denoised_by, times_of
 from diffusion.sampling.conditioning import Embedding
 from diffusion.sampling.parts import Part
 from diffusion.sampling.rows import Row
-from diffusion.unet.denoiser import fitting, is_out_of_memory, times_of, whole
 from graph.values import Change
 
 if TYPE_CHECKING:
@@ -28,26 +27,24 @@ WIDTHS = 40  # numbers alive at the peak of a call, for each token and channel o
 
 
 class DitDenoiser:
-    """One transformer that answers rows. Called by one thread at a time.
-
-    A call holds at most `max_rows` pictures, and no more than `activation_bytes` are estimated to
-    suffice for. Where the estimate was too high, it is halved and the call made again.
-    """
+    """One transformer that answers rows. Called by one thread at a time."""
 
     def __init__(
         self, dit: "LoadedDit", *, max_rows: int, activation_bytes: int, device: torch.device
     ) -> None:
         self._network = network_of(dit)
         self._shape = dit.shape
-        self._bytes_per_pixel = WIDTHS * dit.shape.width * dit.dtype.itemsize // PATCH**2
-        self._max_rows = max_rows
-        self._activation_bytes = activation_bytes
         self._device = device
+        self._calls = Calls(
+            bytes_per_pixel=WIDTHS * dit.shape.width * dit.dtype.itemsize // PATCH**2,
+            max_rows=max_rows,
+            activation_bytes=activation_bytes,
+            device=device,
+        )
 
     def limit(self, height: int, width: int) -> int:
         """How many latent pictures of this size one call may hold."""
-        fit = self._activation_bytes // (height * width * self._bytes_per_pixel)
-        return max(1, min(self._max_rows, fit))
+        return self._calls.limit(height, width)
 
     def forget(self) -> None:
         """Nothing is kept between calls."""
@@ -55,47 +52,15 @@ class DitDenoiser:
     @torch.inference_mode()
     def __call__(self, rows: Sequence[Row]) -> list[Tensor]:
         """The denoised prediction of every row, in order and shaped like its x, float32."""
-        answers: dict[int, list[Tensor]] = {id(row): [] for row in rows}
         groups: dict[Hashable, list[Row]] = {}
         for row in rows:
             groups.setdefault(_kind(row), []).append(row)
-        for group in groups.values():
-            for part, answer in self._answer([Part(row, 0, len(row.x)) for row in group]):
-                answers[id(part.row)].append(answer)
-        return [whole(answers[id(row)]) for row in rows]
-
-    def _answer(self, parts: list[Part]) -> Iterator[tuple[Part, Tensor]]:
-        """Answers in the order of `parts`, in as few calls as memory allows."""
-        height, width = parts[0].row.x.shape[-2:]
-        while parts:
-            limit = self.limit(height, width)
-            chunk, rest = fitting(parts, limit)
-            try:
-                predictions = self._predict(chunk)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or limit == 1:
-                    raise
-                pixels = sum(part.count for part in chunk) * height * width
-                self._activation_bytes = pixels * self._bytes_per_pixel // 2
-                gc.collect()
-                if self._device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            yield from zip(chunk, predictions, strict=True)
-            parts = rest
+        return self._calls.answers(rows, groups.values(), self._predict)
 
     def _predict(self, parts: list[Part]) -> list[Tensor]:
         """One call of the network."""
         xs = [part.of(part.row.x) for part in parts]
-        counts = [part.count for part in parts]
-        velocities = torch.split(self._network(self._call(parts, xs)).float(), counts)
-        for part, own in zip(parts, velocities, strict=True):
-            if part.row.outputs is not None:
-                part.row.outputs.append(own)
-        return [
-            part.row.sampling.denoised(part.row.sigma, out, x)
-            for part, out, x in zip(parts, velocities, xs, strict=True)
-        ]
+        return denoised_by(self._network(self._call(parts, xs)).float(), parts, xs)
 
     def _call(self, parts: list[Part], xs: Sequence[Tensor]) -> DitCall:
         scaled = [

@@ -5,9 +5,8 @@ sigma, prompt and prediction type. Prompts of different token counts are repeate
 common multiple, which leaves attention's result as it is (ComfyUI comfy/conds.py, CONDCrossAttn).
 """
 
-import gc
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from diffusion.control.blocks import added_by_controls
 from diffusion.convolutions import place_convolutions
+from diffusion.sampling.calls import Calls, denoised_by, times_of
 from diffusion.sampling.conditioning import Prompt
 from diffusion.sampling.parts import Contexts, Part, vectors
 from diffusion.sampling.rows import Row
@@ -43,11 +43,7 @@ class Prompts:
 
 
 class Denoiser:
-    """One set of weights that answers rows. Called by one thread at a time.
-
-    A call holds at most `max_rows` pictures, and no more than `activation_bytes` are estimated to
-    suffice for. Where the estimate was too high, it is halved and the call made again.
-    """
+    """One set of weights that answers rows. Called by one thread at a time."""
 
     def __init__(
         self,
@@ -58,21 +54,24 @@ class Denoiser:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self._max_rows = max_rows
-        self._activation_bytes = activation_bytes
         widest = module.shape.levels[0].channels
-        self._bytes_per_pixel = FEATURE_MAPS * widest * dtype.itemsize
         self._module = module
         self._dtype = dtype
         self._device = device
         self._layout = place_convolutions(module, device)
         self._contexts = Contexts(cross_attention_layers(module), dtype)
         self._prompts: list[Prompts] = []
+        self._calls = Calls(
+            bytes_per_pixel=FEATURE_MAPS * widest * dtype.itemsize,
+            max_rows=max_rows,
+            activation_bytes=activation_bytes,
+            device=device,
+            drop=self._prompts.clear,
+        )
 
     def limit(self, height: int, width: int) -> int:
         """How many latent pictures of this size one call may hold."""
-        fit = self._activation_bytes // (height * width * self._bytes_per_pixel)
-        return max(1, min(self._max_rows, fit))
+        return self._calls.limit(height, width)
 
     def forget(self) -> None:
         """Let go of what was kept for the jobs of the last calls."""
@@ -86,35 +85,7 @@ class Denoiser:
     @torch.inference_mode()
     def __call__(self, rows: Sequence[Row]) -> list[Tensor]:
         """The denoised prediction of every row, in order and shaped like its x, float32."""
-        answers: dict[int, list[Tensor]] = {id(row): [] for row in rows}
-        for group in _groups(rows):
-            for part, answer in self._answer([Part(row, 0, len(row.x)) for row in group]):
-                answers[id(part.row)].append(answer)
-        return [whole(answers[id(row)]) for row in rows]
-
-    def _answer(self, parts: list[Part]) -> Iterator[tuple[Part, Tensor]]:
-        """Answers in the order of `parts`, in as few calls as memory allows."""
-        height, width = parts[0].row.x.shape[-2:]
-        while parts:
-            limit = self.limit(height, width)
-            chunk, rest = fitting(parts, limit)
-            try:
-                predictions = self._predict(chunk)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or limit == 1:
-                    raise
-                self._halve(sum(part.count for part in chunk) * height * width)
-                continue
-            yield from zip(chunk, predictions, strict=True)
-            parts = rest
-
-    def _halve(self, pixels: int) -> None:
-        """Never again as many latent pixels at once."""
-        self._activation_bytes = pixels * self._bytes_per_pixel // 2
-        self._prompts.clear()
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        return self._calls.answers(rows, _groups(rows), self._predict)
 
     def _predict(self, parts: list[Part]) -> list[Tensor]:
         """One call of the network."""
@@ -148,21 +119,14 @@ class Denoiser:
                 blocks=added.blocks,
             ).float()
         _hand_out(call.recorded, parts)
-        outputs = torch.split(output, [part.count for part in parts])
-        for part, own in zip(parts, outputs, strict=True):
-            if part.row.outputs is not None:
-                part.row.outputs.append(own)
-        return [
-            part.row.sampling.denoised(part.row.sigma, out, x)
-            for part, out, x in zip(parts, outputs, xs, strict=True)
-        ]
+        return denoised_by(output, parts, xs)
 
     def _side_by_side(self, parts: list[Part]) -> Prompts:
         key = tuple((id(p.row.prompt), p.start, p.stop) for p in parts)
         for prompts in self._prompts:
             if prompts.key == key:
                 return prompts
-        self._prompts = [self._assemble(key, parts), *self._prompts[:1]]
+        self._prompts[:] = [self._assemble(key, parts), *self._prompts[:1]]
         return self._prompts[0]
 
     def _assemble(self, key: tuple[Hashable, ...], parts: list[Part]) -> Prompts:
@@ -199,36 +163,7 @@ def _together(row: Row, group: list[Row]) -> bool:
     return math.lcm(*lengths) <= LONGEST_REPEAT * min(lengths)
 
 
-def fitting(parts: Sequence[Part], limit: int) -> tuple[list[Part], list[Part]]:
-    """The first `limit` pictures of `parts`, and the rest."""
-    fitting: list[Part] = []
-    for place, part in enumerate(parts):
-        if part.count > limit:
-            middle = part.start + limit
-            head = [Part(part.row, part.start, middle)] if limit else []
-            tail = Part(part.row, middle, part.stop)
-            return fitting + head, [tail, *parts[place + 1 :]]
-        fitting.append(part)
-        limit -= part.count
-    return fitting, []
-
-
-def times_of(parts: Sequence[Part]) -> Tensor:
-    """[N], float32."""
-    times = [p.row.sampling.timestep(p.row.sigma).float().expand(p.count) for p in parts]
-    return torch.cat(times)
-
-
 def _hand_out(recorded: Sequence[Tensor], parts: Sequence[Part]) -> None:
     for tensor in recorded:
         for part, own in zip(parts, torch.split(tensor, [p.count for p in parts]), strict=True):
             part.row.recorded.append(own)
-
-
-def whole(answers: list[Tensor]) -> Tensor:
-    return answers[0] if len(answers) == 1 else torch.cat(answers)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """On a GPU it has a class of its own; the CPU's allocator only says so."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
