@@ -11,11 +11,15 @@ from diffusion.dit.shapes import DitShape
 from diffusion.lora.laying import LORA, Loras
 from diffusion.lora.merging import MERGE, WeightChanges
 from diffusion.models import load_model
+from diffusion.room import Room
+from diffusion.sampling.stage import SampleStage
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
-from graph.values import Change, Model, ModelFile
+from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
+from graph.values import Change, Condition, Latent, Model, ModelFile
 from tests.diffusion.dit_files import DEV, SD3, drawn_module, reference_layout
 from tests.diffusion.model_files import CPU, seeded, written
+from tests.diffusion.narrow_stage import drawn
 
 RANK, WIDTH = 4, 64
 LORA_FILE = ModelFile("loras", "lora.safetensors")
@@ -153,6 +157,44 @@ def test_a_lora_of_fluxs_tools_widens_the_first_layer(tmp_path: Path) -> None:
         "transformer_blocks.1.attn.norm_q": "double_blocks.1.img_attn.norm.query_norm.scale",
     }.items():
         assert torch.equal(laid.module.get_parameter(f"{name}.weight"), tensors[key])
+
+
+async def test_a_widened_model_goes_by_a_picture_as_the_whole_tool_does(tmp_path: Path) -> None:
+    laid_on, written_change = base(tmp_path, DEV), tool()
+    written(tmp_path, written_change, LORA_FILE.name)
+    change = Change(LORA, (("file", LORA_FILE), ("strength", 1.0)))
+    laid = changes(tmp_path).on_unet(laid_on, [change])
+    whole = {key: tensor.contiguous() for key, tensor in reference_layout(laid.module, DEV).items()}
+    written(tmp_path, whole, "whole.safetensors")
+
+    def opened(file: ModelFile) -> Weights:
+        return open_weights(tmp_path / file.name, file)
+
+    weights = WeightChanges(opened, Loras(opened, budget_bytes=2**20))
+    stage = SampleStage(
+        opened,
+        device=CPU,
+        dtype=torch.float32,
+        room=Room(2**30),
+        weight_changes=(LORA,),
+        apply_changes=weights.on_unet,
+    )
+
+    async def sampled(model: Model, seed: int) -> Tensor:
+        extras = {"concat_latent_image": drawn(seed, 1, 16, 8, 8)}
+        prompt = (Condition(drawn(1, 1, 7, 32), drawn(2, 1, 24), extras=extras),)
+        guider = Guider("basic", model, (("positive", prompt),), ())
+        latent = Latent(torch.zeros(1, 16, 8, 8))
+        sigmas = torch.linspace(1.0, 0.0, 3)
+        request = SampleRequest(guider, Noise(5), SamplerChoice("euler"), sigmas, latent)
+        samples: Tensor = (await stage.sample(request))[0].samples
+        return samples
+
+    under = Model(MODEL_FILE, changes=(change,))
+    of_tool = await sampled(Model(ModelFile("diffusion_models", "whole.safetensors")), 3)
+    assert torch.allclose(await sampled(under, 3), of_tool, atol=1e-5)
+    assert not torch.allclose(await sampled(under, 4), of_tool, atol=1e-3)
+    await stage.close()
 
 
 @pytest.mark.parametrize("first", [96, 64 * 9])
