@@ -5,12 +5,15 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
+BESIDE = 8  # a model larger than the budget bears so small a part of itself beside it
+
 
 class Admission:
     """Lets jobs in by the model they need, first come, first served. For one event loop.
 
-    Models in use stay within `budget_bytes` together; one that alone is larger is used alone. A
-    newcomer waits behind those that wait, even for a model in use, so nobody waits for ever.
+    Models in use stay within `budget_bytes` together. One that alone is larger is used alone, but
+    for what is small beside it: its jobs would else part with it for every autoencoder. A newcomer
+    waits behind those that wait, even for a model in use, so nobody waits for ever.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -45,8 +48,11 @@ class Admission:
             raise
 
     def _fits(self, model: Hashable, size: int) -> bool:
-        used = sum(self._sizes.values())
-        return model in self._sizes or not self._sizes or used + size <= self._budget
+        if model in self._sizes or not self._sizes:
+            return True
+        largest = max(self._sizes.values())
+        limit = self._budget if largest <= self._budget else largest + largest // BESIDE
+        return sum(self._sizes.values()) + size <= limit
 
     def _enter(self, model: Hashable, size: int) -> None:
         self._users[model] += 1

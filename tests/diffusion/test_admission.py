@@ -27,6 +27,18 @@ async def test_models_that_do_not_fit_take_turns_in_order() -> None:
     assert said == turns
 
 
+async def test_one_that_is_too_large_bears_what_is_small_beside_it() -> None:
+    said: list[str] = []
+    admission = Admission(10)
+    async with admission.admitted("large", 40):
+        await use(admission, "autoencoder", 5, said)
+        waiting = asyncio.create_task(use(admission, "encoder", 6, said))
+        await asyncio.sleep(0)
+        assert said == ["autoencoder in", "autoencoder out"]
+    await waiting
+    assert said[2:] == ["encoder in", "encoder out"]
+
+
 async def test_who_gives_up_lets_the_next_in() -> None:
     admission = Admission(10)
     said: list[str] = []
