@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 KIT = ROOT / "tests" / "parity"
+MIGRATE = """
+import asyncio, sys
+from storage.database import Database
+
+async def main():
+    database = Database(sys.argv[1])
+    await database.open()
+    await database.close()
+
+asyncio.run(main())
+"""
 READY_WITHIN_S = 480  # thirty seconds on a quiet machine with two cores
 
 
@@ -38,18 +49,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--s3", action="store_true", help="keep files in an S3 server, not a folder")
 
 
-def _new_database(server_url: str) -> str:
-    """The URL of an empty database on a PostgreSQL server."""
+def _new_database(server_url: str, template: str = "") -> str:
+    """The URL of an empty database on a PostgreSQL server, or of a copy of another."""
     name = f"test_{secrets.token_hex(8)}"
-    subprocess.run(["psql", "-q", server_url, "-c", f"CREATE DATABASE {name}"], check=True)
+    like = f" TEMPLATE {template.rpartition('/')[2]}" if template else ""
+    subprocess.run(["psql", "-q", server_url, "-c", f"CREATE DATABASE {name}{like}"], check=True)
     return f"{server_url.rpartition('/')[0]}/{name}"
 
 
+@pytest.fixture(scope="session")
+def migrated(pytestconfig: pytest.Config) -> str:
+    """A PostgreSQL database with all tables, which are made once and copied after that."""
+    url = _new_database(pytestconfig.getoption("postgres"))
+    subprocess.run([sys.executable, "-c", MIGRATE, url], cwd=ROOT, check=True)
+    return url
+
+
 @pytest.fixture
-def database_url(pytestconfig: pytest.Config, tmp_path: Path) -> str:
-    """An empty database."""
+def new_database_url(pytestconfig: pytest.Config, tmp_path: Path) -> str:
+    """A database without any table."""
     if postgres := pytestconfig.getoption("postgres"):
         return _new_database(postgres)
+    return f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
+
+
+@pytest.fixture
+def database_url(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config, tmp_path: Path
+) -> str:
+    """A database that nobody has used."""
+    if postgres := pytestconfig.getoption("postgres"):
+        return _new_database(postgres, request.getfixturevalue("migrated"))
     return f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
 
 
@@ -130,7 +160,8 @@ def s3_files(s3_server: "S3Server", monkeypatch: pytest.MonkeyPatch) -> Files:
 @pytest.fixture
 def files(request: pytest.FixtureRequest, pytestconfig: pytest.Config, tmp_path: Path) -> Files:
     """Where a test's files go."""
-    if pytestconfig.getoption("s3"):
+    in_folder = request.node.get_closest_marker("folder") is not None
+    if pytestconfig.getoption("s3") and not in_folder:
         return cast(Files, request.getfixturevalue("s3_files"))
     return LocalFiles(tmp_path / "files")
 

@@ -54,12 +54,14 @@ class Acceptance:
                 return earlier
         prepared = await self.runner.prepare(caller.owner, body)
         begins = self.worker.take_place()
+        now_s = time.time()
         record = JobRecord(
             caller.owner,
+            created_s=now_s,
             key_id=caller.key_id,
             status="running" if begins else "queued",
             epoch=1 if begins else 0,
-            started_s=time.time() if begins else None,
+            started_s=now_s if begins else None,
             estimate_s=self.times.estimate_s(prepared.prompt),
             priority=request.priority,
             track_id=request.track_id,

@@ -57,6 +57,7 @@ async def test_an_output_says_what_the_file_is(site: Site) -> None:
     assert entry["expires_at"].endswith("Z")
 
 
+@pytest.mark.folder
 async def test_urls_are_absolute_and_on_the_host_that_was_asked(site: Site) -> None:
     response = await site.client.post(
         f"{API}/execute", json={"workflow": {}}, headers={"Host": "pictures.example:99"}
@@ -351,6 +352,7 @@ async def test_a_webhook_gets_the_answer(site: Site) -> None:
     assert body["output"] == answer["output"]
 
 
+@pytest.mark.folder
 async def test_a_plain_dict_gets_the_same_answer_without_http(site: Site) -> None:
     answer = await site.service.execute(Caller("local"), {"workflow": {}})
     assert answer["status"] == "success"

@@ -184,6 +184,7 @@ async def test_a_page_is_downloaded_and_not_shown(site: Site) -> None:
     assert headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.folder
 async def test_an_output_url_must_be_signed(site: Site) -> None:
     url = (await site.execute({})).json()["output"][0]
     assert (await site.client.get(url)).status_code == 200

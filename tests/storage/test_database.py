@@ -14,19 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 import storage
 from storage.database import METADATA, Database
+from tests.conftest import MIGRATE
 
 ROOT = Path(__file__).resolve().parents[2]
-OPEN = """
-import asyncio, sys
-from storage.database import Database
-
-async def main():
-    database = Database(sys.argv[1])
-    await database.open()
-    await database.close()
-
-asyncio.run(main())
-"""
 NUMBERS = sa.Table("numbers", sa.MetaData(), sa.Column("n", sa.Integer, primary_key=True))
 
 
@@ -34,11 +24,13 @@ def _differences(connection: sa.Connection) -> Any:
     return compare_metadata(MigrationContext.configure(connection), METADATA)
 
 
-async def test_the_migrations_make_the_tables_that_the_stores_declare(database_url: str) -> None:
+async def test_the_migrations_make_the_tables_that_the_stores_declare(
+    new_database_url: str,
+) -> None:
     for module in pkgutil.walk_packages(storage.__path__, "storage."):
         if not module.name.startswith("storage.migrations."):
             importlib.import_module(module.name)
-    database = Database(database_url)
+    database = Database(new_database_url)
     await database.open()
     async with database.reading() as connection:
         assert await connection.run_sync(_differences) == []
@@ -52,8 +44,8 @@ async def test_opening_again_changes_nothing(database_url: str) -> None:
         await database.close()
 
 
-def test_several_processes_may_open_a_new_database_at_once(database_url: str) -> None:
-    command = [sys.executable, "-c", OPEN, database_url]
+def test_several_processes_may_open_a_new_database_at_once(new_database_url: str) -> None:
+    command = [sys.executable, "-c", MIGRATE, new_database_url]
     started = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
     assert [process.wait() for process in started] == [0, 0, 0]
 

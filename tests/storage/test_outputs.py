@@ -146,6 +146,7 @@ async def test_only_outputs_are_found(store: OutputStore, location: str) -> None
         store.find("local", 7, location)
 
 
+@pytest.mark.folder
 async def test_a_signed_url_leads_to_its_file_alone(files: Files) -> None:
     store = OutputStore(files, UrlSigner(b"key"))
     (saved,) = await _outputs(store).save_images(GREY[:1], node_id="9")
