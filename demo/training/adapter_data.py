@@ -39,8 +39,12 @@ def batches(
     *,
     style: StyleName | None = None,
     silent: float = 0.0,
+    power: float = 1.0,
 ) -> Iterator[Batch]:
-    """Batches of the pictures in one style, `silent` of them without their captions."""
+    """Batches of the pictures in one style, `silent` of them without their captions.
+
+    `power` is that of `demo.training.base.noised`.
+    """
     rng = np.random.default_rng(6)
     latents = torch.cat([torch.load(path_of(folder, i, style)) for i in range(chunks)]).float()
     scenes: list[Scene] = [scene for i in range(chunks) for scene in scenes_of(i)]
@@ -49,5 +53,5 @@ def batches(
         with torch.no_grad():
             texts = texts_of([scenes[i] for i in chosen], rng)
             tokens = model.text(["" if rng.random() < silent else text for text in texts])
-        x, t, noise = noised(latents[chosen], COARSE)
+        x, t, noise = noised(latents[chosen], COARSE, power=power)
         yield Batch(x.contiguous(memory_format=torch.channels_last), t, noise, tokens, chosen)

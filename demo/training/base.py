@@ -92,15 +92,19 @@ def texts_of(scenes: Sequence[Scene], rng: np.random.Generator) -> Iterator[str]
         yield "" if draw < EMPTY_SHARE else words
 
 
-def noised(latents: Tensor, coarse: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+def noised(
+    latents: Tensor, coarse: float = 0.0, *, power: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Noisy latents, their timesteps, which are spread evenly over a batch, and the noise.
+
+    With a `power` below 1, timesteps with much noise are more frequent.
 
     `coarse` is the deviation of noise that whole pictures, and quarters of their sides, have in
     common. It hides what little is to be seen of backgrounds and places in much noise, so that
     words are listened to, as they must be when a picture is drawn (offset noise).
     """
     count, channels = latents.shape[:2]
-    t = ((torch.randperm(count) + torch.rand(count)) * (1000 / count)).long()
+    t = (((torch.randperm(count) + torch.rand(count)) / count) ** power * 1000).long()
     alpha = ALPHAS[t][:, None, None, None]
     noise = torch.randn_like(latents)
     for side in (1, 4):

@@ -16,9 +16,10 @@ from demo.training.adapter_data import batches
 from demo.training.export import MODELS, load_base, write
 from demo.training.progress import Progress, lr_factor
 
-RANK = 8
-STEPS, LEARNING_RATE = 180, 4e-3
-CHUNKS = 1  # of styled latents
+RANK = 16
+STEPS, LEARNING_RATE = 600, 3e-3
+POWER = 0.5  # much noise, where a picture gets its light, is more frequent
+CHUNKS = 2  # of styled latents
 COVERED = (nn.Linear, nn.Conv2d)
 WITHIN = (".attentions.", ".resnets.", "conv_out")
 
@@ -81,7 +82,7 @@ def train(folder: Path, models: Path, style: StyleName, steps: int) -> None:
     optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, (0.9, 0.99), weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
     progress = Progress(folder / f"{style}.log", steps)
-    for batch in batches(model, folder, CHUNKS, steps, style=style):
+    for batch in batches(model, folder, CHUNKS, steps, style=style, power=POWER):
         loss = batch.loss(model.unet(batch.x, batch.t, encoder_hidden_states=batch.tokens).sample)
         optimizer.zero_grad()
         loss.backward()
