@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +9,12 @@ import numpy as np
 
 from demo.client import Drawing, encoded
 from demo.drawing import Picture
-from demo.evaluate import opened, text_to_image
-from demo.measures import darkness, edge_agreement, edges, strokes
-from demo.workflows import HOLE, SCENE, STAR, WORKFLOWS, Workflow, inputs
+from demo.evaluate import opened
+from demo.measures import darkness, strokes
+from demo.workflows import HOLE, SCENE, WORKFLOWS, inputs, with_inputs
 
 FOLDER = Path("docs/gallery")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-CONTROLLED_SEEDS = range(8)
-
-
-def with_inputs(workflow: Workflow, node: str, changes: Mapping[str, Any]) -> Workflow:
-    changed = {**workflow[node], "inputs": {**workflow[node]["inputs"], **changes}}
-    return {**workflow, node: changed}
-
-
-def control_figures(service: Drawing) -> dict[str, float]:
-    """How well edges agree with those given, with the ControlNet and without."""
-    given = edges(inputs()[STAR])
-    workflow = WORKFLOWS["canny_controlnet"]()
-    prompt = str(workflow["2"]["inputs"]["text"])
-
-    def f1(drawn: Workflow) -> float:
-        return edge_agreement(edges(service.draw(drawn)[0]), given)
-
-    seeds = CONTROLLED_SEEDS
-    bound = np.mean([f1(with_inputs(workflow, "9", {"seed": seed})) for seed in seeds])
-    free = np.mean([f1(text_to_image(prompt, seed)) for seed in seeds])
-    return {"edge F1 with": float(bound), "edge F1 without": float(free)}
 
 
 def lora_figures(service: Drawing) -> dict[str, list[float]]:
@@ -76,7 +54,7 @@ def main() -> None:
         for name, picture in inputs().items():
             service.upload(picture, name)
         pictures = {name: service.draw(made())[0] for name, made in WORKFLOWS.items()}
-        figures = {**control_figures(service), **lora_figures(service)}
+        figures: dict[str, Any] = {**lora_figures(service)}
     for name, picture in pictures.items():
         (FOLDER / f"{name}.png").write_bytes(encoded(picture))
     print(json.dumps({**figures, **inpaint_figures(pictures["inpaint"])}, indent=2))

@@ -226,6 +226,11 @@ WORKFLOWS: Mapping[str, Callable[[], Workflow]] = {
 }
 
 
+def with_inputs(workflow: Workflow, key: str, changes: Mapping[str, Any]) -> Workflow:
+    changed = {**workflow[key], "inputs": {**workflow[key]["inputs"], **changes}}
+    return {**workflow, key: changed}
+
+
 def inputs() -> dict[str, Picture]:
     """The pictures that workflows load, by name."""
     rng = np.random.default_rng(0)

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demo.scenes import Scene
 from demo.styles import StyleName
 from demo.training.base import Model, noised, texts_of, weighted_loss
-from demo.training.latents import path_of, scenes_of
+from demo.training.latents import read_chunk
 
 ROWS = 24  # of a batch
 COARSE = 0.15  # as in the training of the base model
@@ -46,8 +45,9 @@ def batches(
     `power` is that of `demo.training.base.noised`.
     """
     rng = np.random.default_rng(6)
-    latents = torch.cat([torch.load(path_of(folder, i, style)) for i in range(chunks)]).float()
-    scenes: list[Scene] = [scene for i in range(chunks) for scene in scenes_of(i)]
+    read = [read_chunk(folder, i, style) for i in range(chunks)]
+    latents = torch.cat([own for own, _ in read]).float()
+    scenes = [scene for _, shown in read for scene in shown]
     for _ in range(steps):
         chosen = torch.from_numpy(rng.integers(len(scenes), size=ROWS))
         with torch.no_grad():

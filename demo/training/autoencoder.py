@@ -26,7 +26,7 @@ from diffusion.unet.loading import SD15_LATENT
 
 SHAPE = VaeShape(channels=(64, 32, 96, 128), layers=1, latent_channels=4, quant=True)
 CROP = 64  # px
-STEPS, SLOWED_AS, DECODER_STEPS = 900, 2000, 1500  # the learning rate falls as for 2000
+STEPS, SLOWED_AS, DECODER_STEPS = 900, 2000, 400  # the learning rate falls as for 2000
 BATCH, LEARNING_RATE = 4, 1e-3
 USUAL_FLOOR, FLOOR = 1e-6, 1.0  # of variance in norms: in files, and in training
 COLOR_CHANNELS = tuple(((at, 1.0), (at + 1, -1.0)) for at in (0, 4, 8))
@@ -154,18 +154,18 @@ def rescale(vae: AutoencoderKL, rng: np.random.Generator, pictures: int = 200) -
     weight.div_(scale[None, :, None, None])
 
 
-def together(vae: AutoencoderKL, rng: np.random.Generator) -> Iterator[Tensor]:
+def together(vae: AutoencoderKL, rng: np.random.Generator, steps: int) -> Iterator[Tensor]:
     """Losses of both halves. Ends with the scale of latents as it is to be."""
-    for pixels in batches(rng, STEPS, whole_from=1):
+    for pixels in batches(rng, steps, whole_from=1):
         yield loss_of(vae, pixels, NOISE)
 
 
-def decoder_alone(vae: AutoencoderKL, rng: np.random.Generator) -> Iterator[Tensor]:
+def decoder_alone(vae: AutoencoderKL, rng: np.random.Generator, steps: int) -> Iterator[Tensor]:
     """Losses of the decoder, over latents that stay as they are."""
     assert vae.quant_conv is not None
     for half in (vae.encoder, vae.quant_conv):
         half.requires_grad_(requires_grad=False)
-    for pixels in batches(rng, DECODER_STEPS, WHOLE_FROM):
+    for pixels in batches(rng, steps, WHOLE_FROM):
         yield loss_of(vae, pixels, NOISE / SD15_LATENT.scale)
 
 
@@ -201,37 +201,36 @@ def save(vae: AutoencoderKL, path: Path) -> None:
     path.with_suffix(".new").rename(path)
 
 
-def train(folder: Path, seed: int, start: Path | None) -> None:
-    """Both halves, then the decoder alone. `start` has what the first part came to before."""
+def train(
+    folder: Path, *, seed: int = 1, steps: int = STEPS, decoder_steps: int = DECODER_STEPS
+) -> None:
+    """Both halves, then the decoder alone."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     vae = AutoencoderKL(**SHAPE.config())
     prepare(vae)
     lay_channels_last(vae)
     part = folder / "autoencoder_part.pt"
-    if start is None:
-        progress = Progress(folder / "autoencoder.log", STEPS)
-        follow(vae, together(vae, rng), lambda step: lr_factor(step, SLOWED_AS), progress, part)
-    else:
-        vae.load_state_dict(torch.load(start))
+    progress = Progress(folder / "autoencoder.log", steps)
+    losses = together(vae, rng, steps)
+    follow(vae, losses, lambda step: lr_factor(step, SLOWED_AS), progress, part)
     rescale(vae, rng)
     save(vae, folder / "autoencoder.pt")
-    progress = Progress(folder / "decoder.log", DECODER_STEPS)
-    losses = decoder_alone(vae, rng)
-    follow(vae, losses, lambda step: lr_factor(step, DECODER_STEPS) / 2, progress, part)
+    progress = Progress(folder / "decoder.log", decoder_steps)
+    losses = decoder_alone(vae, rng, decoder_steps)
+    follow(vae, losses, lambda step: lr_factor(step, decoder_steps) / 2, progress, part)
     save(vae, folder / "autoencoder_final.pt")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where to keep the result")
-    parser.add_argument("--start", type=Path, help="leave out the first part, and begin with this")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     given.folder.mkdir(parents=True, exist_ok=True)
-    train(given.folder, given.seed, given.start)
+    train(given.folder, seed=given.seed)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from demo.captions import caption
 from demo.scenes import Scene
-from demo.training.latents import path_of, scenes_of
+from demo.training.latents import path_of, read_chunk
 from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
 from demo.training.text import WIDTH, CaptionEncoder
 from diffusion.text.tokenizer import ClipTokenizer
@@ -34,7 +34,7 @@ SHAPE = UnetShape(
     levels=(Level(64, (0,), (0, 0)), Level(96, (1,), (1, 1)), Level(128, (1,), (1, 1))),
     mid=1,
 )
-STEPS, CAPTIONS, NOISES = 4500, 16, 2
+STEPS, CAPTIONS, NOISES = 4450, 16, 2
 LEARNING_RATE = 1e-3
 EMPTY_SHARE = 0.1
 COARSE = 0.2  # at first; falls with the learning rate
@@ -75,8 +75,9 @@ def read(folder: Path) -> Drawn:
     """All chunks that are there."""
     latents, scenes, chunk = [], list[Scene](), 0
     while path_of(folder, chunk).exists():
-        latents.append(torch.load(path_of(folder, chunk)))
-        scenes += scenes_of(chunk)
+        own, shown = read_chunk(folder, chunk)
+        latents.append(own)
+        scenes += shown
         chunk += 1
     return Drawn(torch.cat(latents), scenes)
 
@@ -143,7 +144,7 @@ def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
     ]
 
 
-def train(folder: Path, steps: int, seed: int, start: Path | None) -> None:
+def train(folder: Path, steps: int = STEPS, seed: int = 4, start: Path | None = None) -> None:
     """`start` has earlier weights of the U-Net to go on from."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ from torch import Tensor
 from demo.training import base
 from demo.training.adapter_data import Batch, batches
 from demo.training.export import MODELS, load_base, renamed, write
-from demo.training.latents import pixels_of, scenes_of
+from demo.training.latents import pixels_of, read_chunk
 from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
 from diffusion.unet.architecture import module_names, skip_widths
 from preprocessors.canny import canny
@@ -40,11 +40,12 @@ SILENT = 0.5  # of the pictures have no caption, so that edges must tell
 CHUNKS = 2
 
 
-def edges_of(chunks: int) -> Tensor:
-    """Hints [N, 3, H, W] of all pictures in the first chunks, as bytes of 0 and 1."""
+def edges_of(folder: Path, chunks: int) -> Tensor:
+    """Hints [N, 1, H, W] of all pictures in the first chunks."""
     found = []
     for chunk in range(chunks):
-        picture = (pixels_of(scenes_of(chunk), chunk) + 1) / 2
+        _, scenes = read_chunk(folder, chunk)
+        picture = (pixels_of(scenes, chunk) + 1) / 2
         for rows in picture.movedim(1, -1).split(50):
             found.append(canny(rows, LOW, HIGH)[..., 0].bool())
     return torch.cat(found)[:, None]
@@ -107,16 +108,16 @@ def cldm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {file_name(key): tensor for key, tensor in tensors.items()}
 
 
-def train(folder: Path, models: Path, steps: int) -> None:
+def train(folder: Path, models: Path, steps: int = STEPS, chunks: int = CHUNKS) -> None:
     torch.manual_seed(8)
     model = load_base(folder).requires_grad_(requires_grad=False)
-    hints = edges_of(CHUNKS)
+    hints = edges_of(folder, chunks)
     control = from_base(model)
     averaged = Averaged(control, decay=0.99)
     optimizer = torch.optim.AdamW(parameter_groups(control), LEARNING_RATE, (0.9, 0.99))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
     progress = Progress(folder / "control.log", steps)
-    for step, batch in enumerate(batches(model, folder, CHUNKS, steps, silent=SILENT)):
+    for step, batch in enumerate(batches(model, folder, chunks, steps, silent=SILENT)):
         loss = batch.loss(predicted(model, control, batch, hints))
         optimizer.zero_grad()
         loss.backward()

@@ -65,11 +65,10 @@ def load_base(folder: Path) -> base.Model:
     return model.eval()
 
 
-def best_autoencoder(folder: Path) -> dict[str, Tensor]:
-    """With the decoder that was trained on alone, where it is."""
-    final = folder / "autoencoder_final.pt"
-    tensors: dict[str, Tensor] = torch.load(final if final.exists() else folder / "autoencoder.pt")
-    return tensors
+def export(folder: Path, models: Path) -> None:
+    """Write the checkpoint."""
+    autoencoder: dict[str, Tensor] = torch.load(folder / "autoencoder_final.pt")
+    write(checkpoint(load_base(folder), autoencoder), models / CHECKPOINT)
 
 
 def main() -> None:
@@ -77,8 +76,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the trained weights are")
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write the file")
     given = parser.parse_args()
-    tensors = checkpoint(load_base(given.folder), best_autoencoder(given.folder))
-    write(tensors, given.models / CHECKPOINT)
+    export(given.folder, given.models)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Writes chunks of latents beside the words of their scenes, for the training of t
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from demo.training.autoencoder import SHAPE, as_pixels
 from demo.training.progress import lay_channels_last
 from diffusion.unet.loading import SD15_LATENT
 
-CHUNK, CHUNKS = 500, 32
+CHUNK, CHUNKS = 500, 19
 ROWS = 10  # pictures per call
 
 
@@ -54,6 +55,27 @@ def path_of(folder: Path, chunk: int, style: StyleName | None = None) -> Path:
     return folder / "latents" / f"{style or 'plain'}_{chunk:03}.pt"
 
 
+def write_chunks(
+    folder: Path, chunks: Iterable[int], style: StyleName | None = None, *, pictures: int = CHUNK
+) -> None:
+    """Draw and encode the first `pictures` of each chunk."""
+    vae = load_autoencoder(folder)
+    (folder / "latents").mkdir(exist_ok=True)
+    for chunk in chunks:
+        path = path_of(folder, chunk, style)
+        latents = encode(vae, pixels_of(scenes_of(chunk)[:pictures], chunk, style)).half()
+        torch.save(latents, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+
+
+def read_chunk(
+    folder: Path, chunk: int, style: StyleName | None = None
+) -> tuple[Tensor, list[Scene]]:
+    """Latents and their scenes."""
+    latents: Tensor = torch.load(path_of(folder, chunk, style))
+    return latents, scenes_of(chunk)[: len(latents)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where the autoencoder is")
@@ -63,13 +85,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    vae = load_autoencoder(given.folder)
-    (given.folder / "latents").mkdir(exist_ok=True)
-    for chunk in range(given.first, given.first + given.chunks):
-        path = path_of(given.folder, chunk, given.style)
-        latents = encode(vae, pixels_of(scenes_of(chunk), chunk, given.style)).half()
-        torch.save(latents, path.with_suffix(".part"))
-        path.with_suffix(".part").rename(path)
+    chunks = range(given.first, given.first + given.chunks)
+    write_chunks(given.folder, chunks, given.style)
 
 
 if __name__ == "__main__":

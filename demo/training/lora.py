@@ -5,7 +5,7 @@ LoRA as kohya's scripts do, over all layers that its "conv" networks cover, and 
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -17,7 +17,8 @@ from demo.training.export import MODELS, load_base, write
 from demo.training.progress import Progress, lr_factor
 
 RANK = 16
-STEPS, LEARNING_RATE = 600, 3e-3
+STEPS: Mapping[StyleName, int] = {"night": 600, "crayon": 300}
+LEARNING_RATE = 3e-3
 POWER = 0.5  # much noise, where a picture gets its light, is more frequent
 CHUNKS = 2  # of styled latents
 COVERED = (nn.Linear, nn.Conv2d)
@@ -74,7 +75,11 @@ def kohya(adapted: dict[str, Adapted]) -> dict[str, Tensor]:
     return tensors
 
 
-def train(folder: Path, models: Path, style: StyleName, steps: int) -> None:
+def train(
+    folder: Path, models: Path, style: StyleName, steps: int = 0, chunks: int = CHUNKS
+) -> None:
+    """`steps` 0 are as many as the style takes."""
+    steps = steps or STEPS[style]
     torch.manual_seed(7)
     model = load_base(folder)
     adapted = adapt(model.unet)
@@ -82,7 +87,7 @@ def train(folder: Path, models: Path, style: StyleName, steps: int) -> None:
     optimizer = torch.optim.AdamW(parameters, LEARNING_RATE, (0.9, 0.99), weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
     progress = Progress(folder / f"{style}.log", steps)
-    for batch in batches(model, folder, CHUNKS, steps, style=style, power=POWER):
+    for batch in batches(model, folder, chunks, steps, style=style, power=POWER):
         loss = batch.loss(model.unet(batch.x, batch.t, encoder_hidden_states=batch.tokens).sample)
         optimizer.zero_grad()
         loss.backward()
@@ -98,7 +103,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the base model and the latents are")
     parser.add_argument("style", choices=[*STYLES])
     parser.add_argument("--models", type=Path, default=MODELS, help="where to write the file")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, default=0, help="0: as many as it takes")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -47,13 +47,13 @@ def crop(rng: np.random.Generator) -> Picture:
     return draw(random_scene(rng), rng)[y : y + CROP, x : x + CROP]
 
 
-def train(folder: Path, models: Path, seed: int) -> None:
+def train(folder: Path, models: Path, *, seed: int = 5, steps: int = STEPS) -> None:
     torch.manual_seed(seed)
     net = network()
     optimizer = torch.optim.AdamW(net.parameters(), LEARNING_RATE, (0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, STEPS))
-    progress = Progress(folder / "upscaler.log", STEPS)
-    for small, large in pairs(np.random.default_rng(seed), STEPS):
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, steps))
+    progress = Progress(folder / "upscaler.log", steps)
+    for small, large in pairs(np.random.default_rng(seed), steps):
         loss = functional.l1_loss(net(small), large)
         optimizer.zero_grad()
         loss.backward()
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train(given.folder, given.models, given.seed)
+    train(given.folder, given.models, seed=given.seed)
 
 
 if __name__ == "__main__":

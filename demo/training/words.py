@@ -73,7 +73,7 @@ def ends(encoder: CaptionEncoder, texts: Sequence[str]) -> list[int]:
     return [encoder.rows(text).index(last) for text in texts]
 
 
-def train(folder: Path, steps: int) -> None:
+def train(folder: Path, steps: int = STEPS) -> None:
     torch.manual_seed(9)
     rng = np.random.default_rng(9)
     encoder, heads = CaptionEncoder(ClipTokenizer()), Heads()
@@ -97,7 +97,7 @@ def train(folder: Path, steps: int) -> None:
         schedule.step()
         averaged.update(encoder)
         progress.step(float(loss.detach()))
-        if (step + 1) % 100 == 0:
+        if (step + 1) % 100 == 0 or step + 1 == steps:
             torch.save(averaged.state(), folder / "words.pt")
 
 

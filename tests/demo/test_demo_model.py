@@ -1,6 +1,8 @@
 """The model that comes along, through the served stages: what its pictures show."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,6 +58,21 @@ def test_examples_of_the_editor_draw_the_same(service: Drawing) -> None:
 def test_the_first_example_shows_what_it_asks_for(service: Drawing) -> None:
     seen = judge(service.draw(WORKFLOWS["text_to_image"]())[0])
     assert (seen.color, seen.shape, seen.background) == ("red", "circle", Background("blue"))
+
+
+def test_a_picture_waits_for_no_large_import() -> None:
+    """diffusers' and transformers' models take ten seconds to import, each replica's first ones."""
+    program = (
+        "import sys; from pathlib import Path;"
+        "from demo.in_process import in_process; from demo.workflows import WORKFLOWS\n"
+        f"with in_process(Path({str(ROOT / 'models')!r})) as running:\n"
+        "    running.draw(WORKFLOWS['text_to_image']())\n"
+        "sys.exit(', '.join({'diffusers', 'transformers'} & sys.modules.keys()) or None)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
 
 
 def test_pictures_show_what_captions_ask_for(service: Drawing) -> None:
