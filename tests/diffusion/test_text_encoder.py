@@ -100,7 +100,8 @@ def test_a_prompt_is_encoded_the_same_in_any_company(encoder: TextEncoder) -> No
 def test_learned_vectors_take_the_place_of_tokens(encoder: TextEncoder) -> None:
     (fox,) = TOKENIZERS.clip("fox")
     table: Tensor = encoder.parts[0].module.text_model.embeddings.token_embedding.weight
-    knowing = TextEncoder(encoder.parts, TOKENIZERS, encoder.size, {"l": {"pet": table[fox]}.get})
+    known: dict[str | ModelFile, Tensor] = {"pet": table[fox]}
+    knowing = TextEncoder(encoder.parts, TOKENIZERS, encoder.size, {"l": known.get})
     (named,) = knowing.encode([Prompt("a red embedding:pet in snow")])
     (written,) = encoder.encode([Prompt("a red fox in snow")])
     torch.testing.assert_close(named.tokens, written.tokens)
