@@ -27,6 +27,9 @@ class Service:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=600)
 
+    def close(self) -> None:
+        self._http.close()
+
     def draw(self, workflow: Document) -> list[Picture]:
         """The pictures that a workflow saves.
 
