@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).resolve().parents[2]
 KIT = ROOT / "tests" / "parity"
@@ -55,6 +56,13 @@ CASES = (
     "two_stage_advanced",
     "upscale_model",
 )
+SD3 = "checkpoints/parity_sd3.safetensors"
+SD3_PARTS = {  # what they are called in it
+    "diffusion_models/split_sd3.safetensors": "model.diffusion_model.",
+    "text_encoders/split_clip_l.safetensors": "text_encoders.clip_l.transformer.",
+    "text_encoders/split_clip_g.safetensors": "text_encoders.clip_g.transformer.",
+    "vae/split_sd3_vae.safetensors": "first_stage_model.",
+}
 # 6.5 GB, and 10 GB of memory with the service.
 FLUX = (
     "diffusion_models/parity_flux_dev.safetensors",
@@ -124,7 +132,7 @@ def make_models(folder: Path, *names: str) -> None:
 
 
 def test_the_pictures_of_stable_diffusion_3_are_comfyuis(server: str, parity_models: Path) -> None:
-    make_models(parity_models, "checkpoints/parity_sd3.safetensors")
+    make_models(parity_models, SD3)
     compare(server, ("sd3_example",))
 
 
@@ -140,8 +148,25 @@ def test_the_pictures_of_flux_are_comfyuis(server: str, parity_models: Path) -> 
     compare(server, ("flux_dev", "flux_schnell"))
 
 
+def split(checkpoint: Path, models: Path) -> None:
+    """The parts of a Stable Diffusion 3 checkpoint as files of their own."""
+    tensors = load_file(checkpoint)
+    for name, prefix in SD3_PARTS.items():
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        (models / name).parent.mkdir(exist_ok=True)
+        save_file(own, models / name)
+
+
+def run_template(http: httpx.Client, name: str, inputs: dict[str, Any]) -> None:
+    """At 64x64, in two steps."""
+    template = ROOT / "tests" / "data" / "templates" / f"{name}.json"
+    body = run(http, json.loads(template.read_text()), inputs=inputs)
+    assert body["status"] == "success", body
+    assert (body["outputs"][0]["width"], body["outputs"][0]["height"]) == (64, 64)
+
+
 @pytest.mark.large
-def test_a_template_of_split_files_runs(
+def test_the_template_of_flux_in_split_files_runs(
     server: str, http: httpx.Client, parity_models: Path
 ) -> None:
     make_models(parity_models, *FLUX)
@@ -153,10 +178,24 @@ def test_a_template_of_split_files_runs(
         "27": {"width": 64, "height": 64},
         "31.steps": 2,
     }
-    template = ROOT / "tests" / "data" / "templates" / "flux_dev_split.json"
-    body = run(http, json.loads(template.read_text()), inputs=inputs)
-    assert body["status"] == "success", body
-    assert (body["outputs"][0]["width"], body["outputs"][0]["height"]) == (64, 64)
+    run_template(http, "flux_dev_split", inputs)
+
+
+@pytest.mark.large
+def test_the_template_of_stable_diffusion_35_in_split_files_runs(
+    server: str, http: httpx.Client, parity_models: Path
+) -> None:
+    make_models(parity_models, SD3, *FLUX)
+    split(parity_models / SD3, parity_models)
+    network, clip_l, clip_g, vae = (Path(name).name for name in SD3_PARTS)
+    inputs = {
+        "4.unet_name": network,
+        "43": {"clip_name1": clip_l, "clip_name2": clip_g, "clip_name3": Path(FLUX[3]).name},
+        "44.vae_name": vae,
+        "53": {"width": 64, "height": 64},
+        "3.steps": 2,
+    }
+    run_template(http, "sd35_large_split", inputs)
 
 
 @pytest.mark.parametrize(
