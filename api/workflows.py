@@ -20,7 +20,10 @@ CONVERT_BODY = {
     "required": ["workflow"],
     "properties": {
         "workflow": WORKFLOW,
-        "object_info": {"type": "object", "description": "Node types of another server"},
+        "object_info": {
+            "type": ["object", "null"],
+            "description": "Node types of another server",
+        },
     },
 }
 
