@@ -5,9 +5,9 @@ export COMFYRAY_AUTH ?= off
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
 
-.PHONY: help run key keys setup lint format test test-large test-faults test-openapi test-services npm-client lock
+.PHONY: help run key keys setup lint format test test-large test-faults test-openapi test-training test-services npm-client lock
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 run: setup ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
 	@$(python) -m deployments.launch --end-with-parent --port $(PORT)
@@ -38,7 +38,7 @@ clients/javascript/node_modules: clients/javascript/package-lock.json
 	@touch $@
 
 test: lint clients/javascript/node_modules ## linters, types and the whole suite, on free ports
-	@$(python) -m pytest -m "not large and not faults and not openapi"
+	@$(python) -m pytest -m "not large and not faults and not openapi and not training"
 
 test-large: setup ## tests over models of several gigabytes, which it makes first
 	@$(python) -m pytest -m large
@@ -48,6 +48,9 @@ test-faults: setup ## kill -9 in the middle of running jobs; figures go to build
 
 test-openapi: setup ## schemathesis over all that the OpenAPI document says, for some minutes
 	@$(python) -m pytest -m openapi
+
+test-training: setup ## every stage of the demo model's training, in two steps each
+	@$(python) -m pytest -m training
 
 test-services: setup ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh

@@ -15,7 +15,7 @@ def contents(path: Path) -> dict[str, tuple[int, ...]]:
         return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
 
 
-@pytest.mark.slow
+@pytest.mark.training
 def test_every_stage_runs_and_writes_what_is_shipped(tmp_path: Path) -> None:
     models = tmp_path / "models"
     command = [sys.executable, "-W", "ignore", "-m", "demo.training", "--tiny", str(tmp_path)]
