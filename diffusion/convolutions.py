@@ -50,11 +50,11 @@ class HostConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_channels, H, W] to [B, out_channels, H', W']."""
         size = [self._length(x, axis) for axis in (0, 1)]
-        pointwise = self.kernel_size == (1, 1)
+        pointwise = self.kernel_size == self.stride == (1, 1) and not any(self.padding)
         least = BYTES_PER_PIXEL_POINTWISE if pointwise else BYTES_PER_PIXEL
         if least * len(x) * math.prod(size) > self.weight.nbytes:
             return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
-        patches = functional.unfold(x, self.kernel_size, 1, self.padding, self.stride)  # type: ignore[arg-type]
+        patches = x.flatten(2) if pointwise else self._patches(x)
         columns = patches.transpose(0, 1).flatten(1)  # [in_channels * kernel, B * H' * W']
         weight = self.weight.flatten(1)
         if self.bias is None:
@@ -63,6 +63,10 @@ class HostConv2d(nn.Conv2d):
             product = torch.addmm(self.bias[:, None], weight, columns)
         output: Tensor = product.unflatten(1, (len(x), *size)).transpose(0, 1).contiguous()
         return output
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """[B, in_channels * kernel, H' * W']"""
+        return functional.unfold(x, self.kernel_size, 1, self.padding, self.stride)  # type: ignore[arg-type]
 
     def _length(self, x: Tensor, axis: int) -> int:
         padding, kernel, stride = self.padding[axis], self.kernel_size[axis], self.stride[axis]

@@ -1,6 +1,7 @@
 """IP-Adapter: models that go by pictures. The nodes of the ComfyUI_IPAdapter_plus pack."""
 
-from typing import Annotated, Literal, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, Protocol, TypeAlias
 
 from graph.image_prompts import (
     WEIGHT_TYPES,
@@ -20,6 +21,7 @@ LowWeight = Annotated[float, Widget(min=-1, max=3, step=0.05)]
 When = Annotated[float, Widget(min=0.0, max=1.0, step=0.001)]
 WeightType = Annotated[str, Choices(WEIGHT_TYPES)]
 BatchSize = Annotated[int, Widget(min=0, max=4096)]
+Applied: TypeAlias = Callable[..., Awaitable[Model]]  # a node that lays an image prompt
 
 
 class Seeing(Protocol):

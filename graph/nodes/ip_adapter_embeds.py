@@ -4,79 +4,55 @@ from typing import Annotated, Literal
 
 from graph.image_prompts import Embeds, ImageUse, Pictures, Scaling
 from graph.node import Stage, Widget, node
-from graph.nodes.ip_adapter import LowWeight, Seeing, WeightType, When, laid
+from graph.nodes.ip_adapter import Applied, LowWeight, Seeing, WeightType, When, laid
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
 
 
-@node(
-    "IPAdapterEmbeds",
-    runs_on=Stage.ENCODE,
-    display_name="IPAdapter Embeds",
-    category="ipadapter/embeds",
-    costly=True,
-)
-async def apply_embeds(
-    encoders: Seeing,
-    *,
-    model: Model,
-    ipadapter: IpAdapter,
-    pos_embed: Embeds,
-    weight: LowWeight = 1.0,
-    weight_type: WeightType,
-    start_at: When = 0.0,
-    end_at: When = 1.0,
-    embeds_scaling: Scaling,
-    neg_embed: Embeds | None = None,
-    attn_mask: Mask | None = None,
-    clip_vision: ClipVision | None = None,
-) -> Model:
-    """Let a model go by what was seen in pictures before."""
-    use = ImageUse(
-        weight=weight,
-        weight_type=weight_type,
-        start_percent=start_at,
-        end_percent=end_at,
-        scaling=embeds_scaling,
-        mask=attn_mask,
+def applied_embeds(name: str, display_name: str, *, per_picture: bool) -> Applied:
+    """The node of that name; with `per_picture` every picture of a batch goes by its own."""
+
+    @node(
+        name,
+        runs_on=Stage.ENCODE,
+        display_name=display_name,
+        category="ipadapter/embeds",
+        costly=True,
     )
-    pictures = Pictures(seen_positive=pos_embed, seen_negative=neg_embed)
-    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
+    async def apply_embeds(
+        encoders: Seeing,
+        *,
+        model: Model,
+        ipadapter: IpAdapter,
+        pos_embed: Embeds,
+        weight: LowWeight = 1.0,
+        weight_type: WeightType,
+        start_at: When = 0.0,
+        end_at: When = 1.0,
+        embeds_scaling: Scaling,
+        neg_embed: Embeds | None = None,
+        attn_mask: Mask | None = None,
+        clip_vision: ClipVision | None = None,
+    ) -> Model:
+        """Let a model go by what was seen in pictures before."""
+        use = ImageUse(
+            weight=weight,
+            weight_type=weight_type,
+            start_percent=start_at,
+            end_percent=end_at,
+            scaling=embeds_scaling,
+            mask=attn_mask,
+            per_picture=per_picture,
+        )
+        seen = Pictures(seen_positive=pos_embed, seen_negative=neg_embed)
+        return await laid(encoders, model, seen, use, ipadapter=ipadapter, clip_vision=clip_vision)
+
+    return apply_embeds
 
 
-@node(
-    "IPAdapterEmbedsBatch",
-    runs_on=Stage.ENCODE,
-    display_name="IPAdapter Embeds Batch",
-    category="ipadapter/embeds",
-    costly=True,
+apply_embeds = applied_embeds("IPAdapterEmbeds", "IPAdapter Embeds", per_picture=False)
+apply_embeds_of_batch = applied_embeds(
+    "IPAdapterEmbedsBatch", "IPAdapter Embeds Batch", per_picture=True
 )
-async def apply_embeds_of_batch(
-    encoders: Seeing,
-    *,
-    model: Model,
-    ipadapter: IpAdapter,
-    pos_embed: Embeds,
-    weight: LowWeight = 1.0,
-    weight_type: WeightType,
-    start_at: When = 0.0,
-    end_at: When = 1.0,
-    embeds_scaling: Scaling,
-    neg_embed: Embeds | None = None,
-    attn_mask: Mask | None = None,
-    clip_vision: ClipVision | None = None,
-) -> Model:
-    """Let every picture of a batch go by what was seen in one of its own."""
-    use = ImageUse(
-        weight=weight,
-        weight_type=weight_type,
-        start_percent=start_at,
-        end_percent=end_at,
-        scaling=embeds_scaling,
-        mask=attn_mask,
-        per_picture=True,
-    )
-    pictures = Pictures(seen_positive=pos_embed, seen_negative=neg_embed)
-    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
 
 
 @node(

@@ -1,15 +1,13 @@
 """IP-Adapter that takes one thing of a picture and goes away from the other: style, composition."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
 from graph.node import Stage, Widget, node
-from graph.nodes.ip_adapter import Seeing, Weight, When, laid
+from graph.nodes.ip_adapter import Applied, Seeing, Weight, When, laid
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
 
 Boost = Annotated[float, Widget(min=-5, max=5, step=0.05)]
-Applied: TypeAlias = Callable[..., Awaitable[Model]]
 
 
 def precise_style(name: str, display_name: str, *, per_picture: bool) -> Applied:
