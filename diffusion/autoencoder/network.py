@@ -7,6 +7,7 @@ It is here because importing diffusers' own costs ten seconds, of which a first 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +26,19 @@ class VaeShape:
     layers: int  # residual layers per level of the encoder
     latent_channels: int
     quant: bool  # 1x1 convolutions around the latent
+
+    def config(self) -> dict[str, Any]:
+        """Arguments of diffusers' AutoencoderKL, whose tensors have the same names."""
+        levels = len(self.channels)
+        return {
+            "down_block_types": ("DownEncoderBlock2D",) * levels,
+            "up_block_types": ("UpDecoderBlock2D",) * levels,
+            "block_out_channels": self.channels,
+            "layers_per_block": self.layers,
+            "latent_channels": self.latent_channels,
+            "use_quant_conv": self.quant,
+            "use_post_quant_conv": self.quant,
+        }
 
 
 class PixelAttention(nn.Module):

@@ -8,6 +8,7 @@ known models are consulted, so a slimmed relative of a model is as good as the m
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
+from typing import Any
 
 from diffusion.weights import Weights
 
@@ -36,6 +37,37 @@ class UnetShape:
     linear: bool  # the transformers project with linear layers, not with 1x1 convolutions
     levels: tuple[Level, ...]
     mid: int | None
+
+    def config(self) -> dict[str, Any]:
+        """Arguments of diffusers' UNet2DConditionModel, whose tensors have the same names.
+
+        The vector embedding is its `class_labels`: `y` as it stands, whatever it was made of.
+        """
+        levels = self.levels
+        mid_type = "UNetMidBlock2DCrossAttn" if self.mid else "UNetMidBlock2D"
+        down_depths = [list(level.down) for level in levels]
+        if self.mid:
+            down_depths[-1][0] = self.mid  # where diffusers looks for the middle block's
+        return {
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "block_out_channels": tuple(level.channels for level in levels),
+            "layers_per_block": tuple(len(level.down) for level in levels),
+            "down_block_types": tuple(
+                "CrossAttnDownBlock2D" if any(level.down) else "DownBlock2D" for level in levels
+            ),
+            "up_block_types": tuple(
+                "CrossAttnUpBlock2D" if any(level.up) else "UpBlock2D" for level in levels[::-1]
+            ),
+            "mid_block_type": None if self.mid is None else mid_type,
+            "transformer_layers_per_block": down_depths,
+            "reverse_transformer_layers_per_block": [list(level.up) for level in levels[::-1]],
+            "cross_attention_dim": self.context_dim,
+            "use_linear_projection": self.linear,
+            "attention_head_dim": self.heads(),
+            "class_embed_type": "projection" if self.y_dim else None,
+            "projection_class_embeddings_input_dim": self.y_dim,
+        }
 
     def heads(self) -> tuple[int, ...]:
         """Attention heads per level: 8 with convolutions (SD 1.x), of 64 channels each after it."""
