@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from fastapi import FastAPI, Request
@@ -129,7 +129,7 @@ def reasons(error: ServiceError) -> list[dict[str, Any]]:
         return [dict(one) for one in error.errors]
     if isinstance(error, SeveralReasons):
         return [one.body() for one in error.problems]
-    return [{"code": error.code, "message": str(error), **asdict(error)}]
+    return [error.body()]
 
 
 def message_body(error: ServiceError) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Errors a caller can be told about: facts as fields, one sentence as template."""
 
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -13,10 +15,32 @@ class ServiceError(Exception):
     template: ClassVar[str] = "The service failed."
 
     def __str__(self) -> str:
-        return self.template.format(**asdict(self))
+        facts = asdict(self)
+        said = self.template.format(**facts)
+        if not self.place or "node_id" in facts:
+            return said
+        return f"Node {self.place['node_id']} ({self.place['class_type']}): {said}"
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:  # arrives intact from a replica
-        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...], dict[str, Any]]:
+        """It arrives intact from a replica."""
+        given = tuple(getattr(self, field.name) for field in fields(self))
+        return type(self), given, {"_place": dict(self.place)}
+
+    def at(self, node_id: str, class_type: str) -> Self:
+        """The same, said of the node that met it. A new one: several jobs may meet one error."""
+        said = copy(self)
+        vars(said)["_place"] = {"node_id": node_id, "class_type": class_type}
+        return said
+
+    @property
+    def place(self) -> Mapping[str, str]:
+        """`node_id` and `class_type` of the node that met it; empty where none did."""
+        place: Mapping[str, str] = vars(self).get("_place", {})
+        return place
+
+    def body(self) -> dict[str, Any]:
+        """The facts, for a caller."""
+        return {"code": self.code, "message": str(self), **self.place, **asdict(self)}
 
 
 @dataclass(eq=False)

@@ -92,8 +92,10 @@ def named_failure(step: Step) -> Iterator[None]:
     """What goes wrong inside a node function is told with the node's name; the log has the rest."""
     try:
         yield
-    except (ServiceError, ResultLostError):
+    except ResultLostError:
         raise
+    except ServiceError as error:
+        raise error.at(step.told_as, step.class_type) from error
     except Exception as error:
         LOG.exception("node %s (%s) failed", step.told_as, step.class_type)
         said = (str(error).strip() or type(error).__name__).partition("\n")[0]

@@ -24,6 +24,7 @@ from tests.api.conftest import Site
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PUBLIC = frozenset(
     {
+        ("GET", "/"),
         ("GET", "/healthz"),
         ("GET", "/openapi.json"),
         ("GET", "/docs"),

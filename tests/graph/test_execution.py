@@ -1,6 +1,7 @@
 """Running plans: order, concurrency, equal work once, cancellation, losses."""
 
 import asyncio
+import pickle
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from graph.cache import Handle, ResultCache, ResultLostError
-from graph.errors import NodeFailed
+from graph.errors import MissingModelFile, NodeFailed
 from graph.events import Done, StepEvent, Warned
 from graph.execution import Execution, NodeTiming
 from graph.plan import Segment, fold
@@ -152,6 +153,21 @@ async def test_an_error_of_a_node_is_the_error_of_the_job() -> None:
     with pytest.raises(NodeFailed) as caught:
         await job(Recorder(gate=fail), cache(), picture()).run()
     assert (caught.value.node_id, caught.value.class_type) == ("5", "Decode")
+
+
+async def test_an_error_that_knows_no_node_is_told_with_the_node_that_met_it() -> None:
+    gone = MissingModelFile("vae", "soft.safetensors")
+
+    async def fail(name: str) -> None:
+        if name == "Decode":
+            raise gone
+
+    with pytest.raises(MissingModelFile) as caught:
+        await job(Recorder(gate=fail), cache(), picture()).run()
+    arrived = pickle.loads(pickle.dumps(caught.value))
+    assert str(arrived) == "Node 5 (Decode): Model file vae/soft.safetensors is not there."
+    assert arrived.body()["node_id"] == "5"
+    assert not gone.place  # another job may meet it at another node
 
 
 async def test_a_lost_result_is_computed_again() -> None:
