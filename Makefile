@@ -55,8 +55,8 @@ test-training: setup ## every stage of the demo model's training, in two steps e
 test-services: setup ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh
 
-npm-client: ## install the hosted API's npm package, which tests/hosted then runs too
-	@cd tests/hosted/js && npm install --no-audit --no-fund --no-package-lock
+npm-client: ## install the hosted API's npm package, which tests/hosted then runs too (FROM= a tarball of it)
+	@npm --prefix tests/hosted/js install --no-audit --no-fund --no-package-lock --no-save $(abspath $(FROM))
 
 lock: setup ## resolve pyproject.toml into the locks again
 	@PIP_PYTHON=$(python) sh -c '. cluster/pip_settings.sh && $(python) cluster/lock.py'
