@@ -5,7 +5,7 @@ export COMFYRAY_AUTH ?= off
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
 
-.PHONY: help run key keys setup lint format test test-large test-faults test-openapi test-training test-services npm-client lock
+.PHONY: help run key keys setup lint format test test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -38,7 +38,7 @@ clients/javascript/node_modules: clients/javascript/package-lock.json
 	@touch $@
 
 test: lint clients/javascript/node_modules ## linters, types and the whole suite, on free ports
-	@$(python) -m pytest -m "not large and not faults and not openapi and not training"
+	@$(python) -m pytest -m "not large and not faults and not openapi and not training and not inductor"
 
 test-large: setup ## tests over models of several gigabytes, which it makes first
 	@$(python) -m pytest -m large
@@ -51,6 +51,9 @@ test-openapi: setup ## schemathesis over all that the OpenAPI document says, for
 
 test-training: setup ## every stage of the demo model's training, in two steps each
 	@$(python) -m pytest -m training
+
+test-inductor: setup ## compile models with gcc, and hold their pictures to ComfyUI's
+	@$(python) -m pytest -m inductor
 
 test-services: setup ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh

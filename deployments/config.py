@@ -1,12 +1,23 @@
 """What is served and how large: the `args` of serve_config.yaml, typed."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from api.jobs.webhooks import DELAYS_S
 
 GIB = 2**30
+NO_SIZES = "compile needs warm_sizes: nothing is compiled for others"
+NO_BASES = "the sampler's warm_sizes need warm_bases to be tried with"
+OTHER_BASES = "a pinned sampler warms its own base, and no warm_bases"
 
 
 class Part(BaseModel):
@@ -132,16 +143,42 @@ class EncoderConfig(Size):
     cache_bytes: PositiveInt = GIB // 4
 
 
+class WarmSizeConfig(Part):
+    """A size of pictures in pixels, and how many `rows` the calls have that are tried.
+
+    A picture is one row, and another one where its guidance asks for the negative too. What is
+    compiled for 2 rows serves any number above.
+    """
+
+    width: int = Field(ge=16, le=16384, multiple_of=8)
+    height: int = Field(ge=16, le=16384, multiple_of=8)
+    rows: tuple[PositiveInt, ...] = Field(default=(1, 2), min_length=1)
+
+
 class SamplerConfig(Size):
     """Diffusion models and autoencoders. `memory_bytes` bounds the weights that stay.
 
     Among them are those that LoRAs changed; the LoRA files are in host memory, in `lora_bytes`.
+    A replica is ready once it has warmed its base models: see docs/compiling.md.
     """
 
     memory_bytes: PositiveInt = 6 * GIB
     lora_bytes: PositiveInt = GIB
     max_rows: PositiveInt = Field(default=16, description="Latents in one model call, at most.")
     batching: bool = Field(default=True, description="Whether requests share model calls.")
+    warm_bases: tuple[str, ...] = Field(
+        default=(), description="Files to load at start, where the sampler is not pinned to one."
+    )
+    warm_sizes: tuple[WarmSizeConfig, ...] = Field(
+        default=(), description="Of pictures that base models are tried with at start."
+    )
+    compile: bool = Field(default=False, description="Whether they are compiled for these sizes.")
+
+    @model_validator(mode="after")
+    def _check_compile(self) -> Self:
+        if self.compile and not self.warm_sizes:
+            raise ValueError(NO_SIZES)
+        return self
 
 
 class UpscalerConfig(Size):
@@ -174,5 +211,13 @@ class AppConfig(Part):
     sampler: SamplerConfig = SamplerConfig()
     upscaler: UpscalerConfig = UpscalerConfig()
     pinned: dict[str, SamplerConfig] = Field(
-        default={}, description="Checkpoint file name -> the size of its own sampler."
+        default={}, description="File name of a base model -> the size of its own sampler."
     )
+
+    @model_validator(mode="after")
+    def _check_warm_bases(self) -> Self:
+        if self.sampler.warm_sizes and not self.sampler.warm_bases:
+            raise ValueError(NO_BASES)
+        if any(size.warm_bases for size in self.pinned.values()):
+            raise ValueError(OTHER_BASES)
+        return self

@@ -32,10 +32,11 @@ class LocalStages:
 
         # One budget for all: a text encoder that is not needed makes room for a model that is.
         room = Room(config.encoder.memory_bytes + config.sampler.memory_bytes)
+        self._sampler = Sampler(site, config.sampler, room=room)
         self._stages: Mapping[Stage, CountingStage] = {
             Stage.ENCODE: PromptEncoder(site, config.encoder, room),
             Stage.IMAGE: Preprocessor(site, config.preprocessor),
-            Stage.SAMPLE: Sampler(site, config.sampler, room=room),
+            Stage.SAMPLE: self._sampler,
             Stage.UPSCALE: Upscaler(site, config.upscaler),
         }
 
@@ -49,3 +50,7 @@ class LocalStages:
     async def figures(self) -> tuple[StageFigures, ...]:
         """What the stages of this replica have counted."""
         return tuple([one for stage in self._stages.values() for one in await stage.figures()])
+
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises."""
+        await self._sampler.check_health()

@@ -1,7 +1,7 @@
 """The SAMPLE stage: diffusion models and autoencoders."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Sampler:
     """Base models on one device, stepping requests that share weights together.
 
-    A sampler pinned to a base loads it when it starts.
+    A sampler pinned to a base loads it when it starts, another one what its `config` names.
     """
 
     def __init__(
@@ -40,7 +40,8 @@ class Sampler:
         base: str = "",
         room: "Room | None" = None,
     ) -> None:
-        from diffusion.lora.laying import Loras  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.compiling import Regions  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.lora.laying import Loras  # noqa: PLC0415
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.room import Room  # noqa: PLC0415
         from diffusion.sampling.stage import SampleStage  # noqa: PLC0415
@@ -60,6 +61,7 @@ class Sampler:
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras).on_unet,
             called=metrics.calls(),
+            regions=Regions() if config.compile else None,
         )
         metrics.watch_weights({"model": self._stage.weights})
         metrics.watch_waiting(lambda: self._stage.jobs)
@@ -69,10 +71,15 @@ class Sampler:
             metrics,
             site.watch(),
         )
-        if base:
-            self._warming = asyncio.get_running_loop().create_task(
-                self._stage.warm(Model(site.find(base)))
-            )
+        bases = [Model(site.find(name)) for name in ((base,) if base else config.warm_bases)]
+        self._warming = asyncio.ensure_future(self._warm(bases, config)) if bases else None
+
+    async def _warm(self, bases: Iterable[Model], config: SamplerConfig) -> None:
+        from diffusion.sampling.warming import WarmSize  # noqa: PLC0415 - see deployments/site.py
+
+        sizes = [WarmSize(size.width, size.height, size.rows) for size in config.warm_sizes]
+        for model in bases:
+            await self._stage.warm(model, sizes)
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -85,8 +92,13 @@ class Sampler:
         """What this replica has counted."""
         return (self._segments.metrics.figures(),)
 
-    def check_health(self) -> None:
-        """Serve replaces the replica when this raises."""
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises, and has none ready before it once did not.
+
+        So no request meets a model that is being warmed.
+        """
+        if self._warming is not None:
+            await asyncio.shield(self._warming)
         self._stage.check_health()
 
 

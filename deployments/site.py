@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from deployments.watches import SegmentWatch, no_segment_watch
+from graph.errors import MissingModelFile
 from graph.logs import LogFormat, set_up_logs
 from graph.values import ModelFile
 from storage.models.annotators import AnnotatorFolder
@@ -76,6 +78,16 @@ class Site:
 
         return open_traces(self.otlp_endpoint).on_stage
 
-    def find(self, checkpoint: str) -> ModelFile:
-        """The description of a checkpoint by its name."""
-        return self.finder()("checkpoints", checkpoint)
+    def find(self, base: str) -> ModelFile:
+        """The description of a base model by its name: of a checkpoint, or of a file without more.
+
+        Raises:
+            MissingModelFile: there is neither.
+        """
+        find = self.finder()
+        try:
+            return find("checkpoints", base)
+        except MissingModelFile:
+            with suppress(MissingModelFile):
+                return find("diffusion_models", base)
+            raise

@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import torch
 
+from diffusion.compiling import Blocks
+from diffusion.dit.call import dit_blocks
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.loading import LoadedDit, find_dit, flow_of, load_dit
 from diffusion.float8 import FLOAT8
@@ -18,6 +20,7 @@ from diffusion.unet.loading import (
     load_unet,
     read_parameterization,
 )
+from diffusion.unet.network import UNET_BLOCKS
 from diffusion.weights import Weights
 
 LoadedModel: TypeAlias = LoadedUnet | LoadedDit
@@ -72,6 +75,11 @@ def parameterization_of(weights: Weights) -> Parameterization:
     part, shape = find_unet(weights)
     family = family_of(shape) or "sd15"
     return read_parameterization(weights, part, shape, family)
+
+
+def repeated_blocks(model: LoadedModel) -> Blocks:
+    """The blocks that make up most of `model`, as they are compiled."""
+    return dit_blocks(model.module) if isinstance(model, LoadedDit) else UNET_BLOCKS
 
 
 def denoiser_of(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diffusion.compiling import Blocks, Free
 from diffusion.dit.rotary import Grid, rotary_tables
 from diffusion.dit.shapes import PATCH
 
@@ -53,6 +54,15 @@ def network_of(dit: "LoadedDit") -> Network:
     return lambda call: flux(module, call)
 
 
+def dit_blocks(module: Any) -> Blocks:
+    """The blocks of a transformer: rows of a call, and tokens of text, may be any number."""
+    free: Free = ((0,), (0, 1), (0,))  # picture, text, vector
+    if not hasattr(module, "single_transformer_blocks"):
+        return {type(block): free for block in module.transformer_blocks}
+    blocks = (*module.transformer_blocks, *module.single_transformer_blocks)
+    return {type(block): (*free, (0,)) for block in blocks}  # and rotary tables, by token
+
+
 def sd3(module: "SD3Transformer2DModel", call: DitCall) -> Tensor:
     """The velocity that Stable Diffusion 3 sees.
 
@@ -65,7 +75,7 @@ def sd3(module: "SD3Transformer2DModel", call: DitCall) -> Tensor:
     added = call.added or Added()
     for index, block in enumerate(module.transformer_blocks):
         if index not in call.skipped.get("double", ()):
-            text, picture = block(hidden_states=picture, encoder_hidden_states=text, temb=vector)
+            text, picture = block(picture, text, vector)
         picture = _plus(picture, added.double, index)
     velocity = module.proj_out(module.norm_out(picture, vector))
     return _unpatched(velocity, *call.sample.shape[-2:])
@@ -86,22 +96,20 @@ def flux(module: "FluxTransformer2DModel", call: DitCall) -> Tensor:
     grids = placed(pictures, call.places)
     tokens = torch.cat([packed(picture).to(dtype) for picture in pictures], dim=1)
     picture, text = module.x_embedder(tokens), module.context_embedder(call.context.to(dtype))
-    rest: dict[str, Any] = {
-        "temb": vector_told(module, call.times, call.pooled.to(dtype), call.guidance),
-        "image_rotary_emb": rotary_tables(module.pos_embed, text.shape[1], grids, text.device),
-        "joint_attention_kwargs": _masked(call.bias, picture, text),
-    }
+    vector = vector_told(module, call.times, call.pooled.to(dtype), call.guidance)
+    places = rotary_tables(module.pos_embed, text.shape[1], grids, text.device)
+    rest = (vector, places, *_masked(call.bias, picture, text))
     added = call.added or Added()
     for index, block in enumerate(module.transformer_blocks):
         if index not in call.skipped.get("double", ()):
-            text, picture = block(picture, text, **rest)
+            text, picture = block(picture, text, *rest)
         picture = _plus(picture, added.double, index)
     for index, block in enumerate(module.single_transformer_blocks):
         if index not in call.skipped.get("single", ()):
-            text, picture = block(picture, text, **rest)
+            text, picture = block(picture, text, *rest)
         picture = _plus(picture, added.single, index)
     own = packed_length(call.sample)
-    velocity = module.proj_out(module.norm_out(picture[:, :own], rest["temb"]))
+    velocity = module.proj_out(module.norm_out(picture[:, :own], vector))
     return unpacked(velocity, *call.sample.shape[-2:])
 
 
@@ -125,15 +133,15 @@ def _plus(picture: Tensor, added: Sequence[Tensor], index: int) -> Tensor:
     return picture + (functional.pad(residual, (0, 0, 0, short)) if short else residual)
 
 
-def _masked(bias: Tensor | None, picture: Tensor, text: Tensor) -> dict[str, Tensor] | None:
-    """Arguments with which attention adds `bias` to the scores of text tokens."""
+def _masked(bias: Tensor | None, picture: Tensor, text: Tensor) -> tuple[dict[str, Tensor], ...]:
+    """The argument with which attention adds `bias` to the scores of text tokens, if any."""
     if bias is None:
-        return None
+        return ()
     of_text, count = text.shape[1], picture.shape[1]
     mask = torch.zeros(of_text + count, of_text + count, dtype=text.dtype, device=text.device)
     mask[:of_text, :of_text] = bias[:, :-1].to(mask)
     mask[of_text:, :of_text] = bias[:, -1].to(mask)
-    return {"attention_mask": mask[None, None]}
+    return ({"attention_mask": mask[None, None]},)
 
 
 def padded(sample: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ of the step engine, and runs autoencoders on a thread of their own beside the st
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
 from diffusion.autoencoder.vae import LoadedVae, decode, encode, expected_vae_bytes, load_vae
+from diffusion.compiling import Regions
 from diffusion.control.loading import Controls
 from diffusion.latent.noising import noised
 from diffusion.model_changes import check_changes, model_sampling
@@ -27,6 +28,7 @@ from diffusion.models import (
     expected_bytes,
     load_model,
     parameterization_of,
+    repeated_blocks,
 )
 from diffusion.residency import leased
 from diffusion.room import Room
@@ -37,6 +39,7 @@ from diffusion.sampling.model_sampling import ModelSampling
 from diffusion.sampling.request import latent_for, prepare_run
 from diffusion.sampling.run import sample
 from diffusion.sampling.schedules import ksampler_sigmas
+from diffusion.sampling.warming import Warming, WarmSize, blank_request, warm_up
 from diffusion.unet.loading import LatentFormat, Parameterization
 from diffusion.vision.image_loading import ImageAdapters
 from diffusion.weights import Weights
@@ -78,13 +81,15 @@ class SampleStage:
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
         called: Called = unheard,
+        regions: Regions | None = None,
     ) -> None:
         """A stage that keeps its weights in `room`, which it may share with others.
 
         A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
         `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
         kinds `weight_changes` of one without, which it leaves alone and may share memory with.
-        `called` hears of every step: how many pictures it took on, and how long it was.
+        `called` hears of every step: how many pictures it took on, and how long it was. `regions`
+        has what is compiled for models when they are warmed; without it nothing is.
         """
         self._open = open_weights
         self._device = device
@@ -99,6 +104,7 @@ class SampleStage:
         self._images = ImageAdapters(open_weights, self.weights, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
+        self._regions = regions
         self._parameterizations: dict[ModelFile, Parameterization] = {}
         self._engine = StepEngine(batching=batching, called=called)
         self._vae_thread = ThreadPoolExecutor(1, "vae")
@@ -157,11 +163,20 @@ class SampleStage:
             replace(own, samples=_on_link(denoised, resident.unet)),
         )
 
-    async def warm(self, model: Model) -> None:
-        """Have the weights of `model` in memory, as far as the budget allows."""
+    async def warm(self, model: Model, sizes: Iterable[WarmSize] = ()) -> None:
+        """Have the weights of `model` in memory, as far as the budget allows, and used for `sizes`.
+
+        Raises:
+            SamplingError: it cannot be compiled for one of them.
+            BadModelFile, MissingModelFile: it cannot be made.
+        """
         self._check(model)
-        async with self._unet(model):
-            return
+        async with self._unet(model) as resident:
+            asked = Warming(resident.denoiser, self._regions)
+            for size in sizes:
+                for rows in size.rows:
+                    request = blank_request(model, resident.unet, size, rows)
+                    await warm_up(self._engine, request, resident.unet, asked, self._device)
 
     async def sigmas(
         self, model: Model, *, sampler_name: str, scheduler: str, steps: int, denoise: float = 1.0
@@ -281,6 +296,8 @@ class SampleStage:
         return self._asked(self._apply(base.unet, changes))
 
     def _asked(self, unet: LoadedModel) -> ResidentUnet:
+        if self._regions is not None:
+            self._regions.place(unet.module, repeated_blocks(unet))
         denoiser = denoiser_of(
             unet,
             max_rows=self._max_rows,

@@ -36,6 +36,11 @@ class AttentionCall:
     recorded: list[Tensor] = field(default_factory=list)  # [B, heads, T, T]
     images: "CallImages | None" = None
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether attention is anything but plain."""
+        return bool(self.patches) or self.images is not None
+
     def has(self, kind: str) -> bool:
         return any(patch.kind == kind for patch in self.patches)
 
@@ -64,11 +69,16 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(context_dim or width, width, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
 
-    def forward(self, x: Tensor, call: AttentionCall) -> Tensor:
-        """`x` [B, T, D]."""
-        return self._to_prompts(x, call) if self.crosses else self._to_itself(x, call)
+    def forward(
+        self, x: Tensor, keys: Tensor | None = None, values: Tensor | None = None
+    ) -> Tensor:
+        """`x` [B, T, D] to itself, or to `keys` and `values` [B, T', D]."""
+        if keys is None or values is None:
+            keys, values = self.to_k(x), self.to_v(x)
+        return self._projected(_attention(self.heads, self.to_q(x), keys, values))
 
-    def _to_prompts(self, x: Tensor, call: AttentionCall) -> Tensor:
+    def to_prompts(self, x: Tensor, call: AttentionCall) -> Tensor:
+        """`x` to prompts, as `call` changes it."""
         keys, values = call.context[self.place]
         queries = self.to_q(x)
         attended = _attention(self.heads, queries, keys, values)
@@ -76,7 +86,8 @@ class Attention(nn.Module):
             attended = call.images.added(self.place, self.heads, queries, attended)
         return self._projected(attended)
 
-    def _to_itself(self, x: Tensor, call: AttentionCall) -> Tensor:
+    def to_itself(self, x: Tensor, call: AttentionCall) -> Tensor:
+        """`x` to itself, as `call` changes it."""
         values = self.to_v(x)
         if self._is_blind(call):
             return self._projected(values)

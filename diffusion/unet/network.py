@@ -5,12 +5,15 @@ here because importing diffusers' own costs ten seconds, of which a first pictur
 (Ronneberger et al. 2015; Rombach et al. 2022)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from diffusion.compiling import Blocks
 from diffusion.unet.architecture import UnetShape, skip_widths
 from diffusion.unet.attention import Attention, AttentionCall
 from diffusion.unet.layers import (
@@ -61,11 +64,25 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(width)
         self.ff = FeedForward(width)
 
-    def forward(self, x: Tensor, call: AttentionCall) -> Tensor:
-        x = x + self.attn1(self.norm1(x), call)
-        x = x + self.attn2(self.norm2(x), call)
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """`x` [B, T, D] with what a prompt's `keys` and `values` [B, T', D] say."""
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), keys, values)
         answer: Tensor = x + self.ff(self.norm3(x))
         return answer
+
+    def changed(self, x: Tensor, call: AttentionCall) -> Tensor:
+        """As `forward`, where `call` changes what attention does."""
+        x = x + self.attn1.to_itself(self.norm1(x), call)
+        x = x + self.attn2.to_prompts(self.norm2(x), call)
+        answer: Tensor = x + self.ff(self.norm3(x))
+        return answer
+
+
+# Rows of a call, and tokens of prompts, may be any number.
+UNET_BLOCKS: Blocks = MappingProxyType(
+    {ResnetBlock: ((0,), (0,)), TransformerBlock: ((0,), (0, 1), (0, 1))}
+)
 
 
 class Transformer(nn.Module):
@@ -90,8 +107,12 @@ class Transformer(nn.Module):
         """`x` [B, C, h, w]."""
         size, h = x.shape[-2:], self.norm(x)
         h = self.proj_in(_tokens(h)) if self._linear else _tokens(self.proj_in(h))
-        for block in self.transformer_blocks:
-            h = block(h, call)
+        blocks: Iterable[Any] = self.transformer_blocks
+        for block in blocks:
+            if call.is_changed:
+                h = block.changed(h, call)
+            else:
+                h = block(h, *call.context[block.attn2.place])
         h = _pixels(self.proj_out(h), size) if self._linear else self.proj_out(_pixels(h, size))
         both: Tensor = h + x
         return both
