@@ -1,7 +1,8 @@
 """What every route needs: the service, who calls it, and how big a body may be.
 
 Every route that is not public says by one of these dependencies what scope it takes, so that a
-request is let in before anything of it is looked at.
+request is let in before anything of it is looked at. Dependencies are coroutines, as FastAPI enters
+a thread for each that is not.
 """
 
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 QUERY = APIKeyQuery(name="key", auto_error=False, description="Also as `key` in a JSON body.")
 
 
-def key_places(
+async def key_places(
     _bearer: Annotated[Any, Security(BEARER)],
     _header: Annotated[Any, Security(HEADER)],
     _query: Annotated[Any, Security(QUERY)],
@@ -100,17 +101,29 @@ def base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-def job_id(job_id: str) -> int:
+def read_job_id(text: str) -> int:
     """The id in a path; what cannot be one is a job that does not exist."""
-    if not job_id.isascii() or not job_id.isdecimal() or len(job_id) > LONGEST_ID:
-        raise MissingJobError(job_id[:40])
-    return int(job_id)
+    if not text.isascii() or not text.isdecimal() or len(text) > LONGEST_ID:
+        raise MissingJobError(text[:40])
+    return int(text)
 
 
-InContext = Annotated[Context, Depends(context)]
+async def in_context(request: Request) -> Context:
+    return context(request)
+
+
+async def in_base_url(request: Request) -> str:
+    return base_url(request)
+
+
+async def in_job_id(job_id: str) -> int:
+    return read_job_id(job_id)
+
+
+InContext = Annotated[Context, Depends(in_context)]
 Owner = Annotated[str, Depends(OwnerWith("read"))]
 ActingOwner = Annotated[str, Depends(OwnerWith("execute"))]
 ReadingCall = Annotated[Call, Depends(CallWith("read"))]
 ActingCall = Annotated[Call, Depends(CallWith("execute"))]
-BaseUrl = Annotated[str, Depends(base_url)]
-JobId = Annotated[int, Depends(job_id)]
+BaseUrl = Annotated[str, Depends(in_base_url)]
+JobId = Annotated[int, Depends(in_job_id)]

@@ -31,9 +31,10 @@ class Encoding:
 
 def to_bytes_per_channel(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """0..1 to 0..255, cut off and not rounded (ComfyUI nodes.py, SaveImage); NaN becomes 0."""
-    numbers = np.nan_to_num(image.astype(np.float32, copy=False))
-    pixels: npt.NDArray[np.uint8] = np.clip(255.0 * numbers, 0, 255).astype(np.uint8)
-    return pixels
+    parts = np.fmax(image, np.float32(0))  # of NaN and a number it gives the number
+    np.fmin(parts, np.float32(1), out=parts)
+    np.multiply(parts, np.float32(255), out=parts)
+    return parts.astype(np.uint8)
 
 
 def encode_picture(image: npt.NDArray[np.float32], encoding: Encoding) -> bytes:

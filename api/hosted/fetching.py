@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from api.context import Call, base_url, context, job_id
+from api.context import Call, base_url, context, read_job_id
 from api.documentation import errors, json_body
 from api.hosted.envelopes import fetched
 from api.hosted.fields import HostedRequest, Id
@@ -58,7 +58,7 @@ async def fetch_by_id(request: Request, call: HostedReading, request_id: str) ->
 
 async def _answer(request: Request, call: Call, request_id: str) -> JsonResponse:
     service = context(request).service
-    answer = await service.answer(call.owner, job_id(request_id), base_url=base_url(request))
+    answer = await service.answer(call.owner, read_job_id(request_id), base_url=base_url(request))
     return JsonResponse(fetched(answer))
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from api.context import Call, context, job_id
+from api.context import Call, context, read_job_id
 from api.documentation import errors, json_body
 from api.hosted.catalog import Catalog, stem
 from api.hosted.execution import open_bench
@@ -153,7 +153,7 @@ async def model_reload(request: Request, call: HostedReading) -> JsonResponse:
 )
 async def delete_image(request: Request, call: HostedActing) -> JsonResponse:
     """Stops it too, if it still runs."""
-    job = job_id(Deletion.read(call.body).request_id)
+    job = read_job_id(Deletion.read(call.body).request_id)
     await context(request).service.delete(call.owner, job)
     message = "image deleted"
     return JsonResponse({"status": "success", "message": message, "messege": message})

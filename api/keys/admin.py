@@ -15,7 +15,7 @@ AdminCall = Annotated[Call, Depends(CallWith("admin"))]
 Admin = Depends(OwnerWith("admin"))
 
 
-def keys(known: InContext) -> Keys:
+async def keys(known: InContext) -> Keys:
     return Keys(known.service.stores.database)
 
 

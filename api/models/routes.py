@@ -47,7 +47,7 @@ BODY = {
 }
 
 
-def intake(known: InContext) -> ModelIntake:
+async def intake(known: InContext) -> ModelIntake:
     return known.service.stores.models
 
 

@@ -121,7 +121,7 @@ async def reserve(connection: AsyncConnection, charge: Charge) -> None:
     """
     if charge.key_id is not None:
         await _take(connection, charge.key_id, charge.reserved)
-    await connection.execute(sa.insert(CHARGES).values(**asdict(charge)))
+    await connection.execute(sa.insert(CHARGES), asdict(charge))
 
 
 async def settle(connection: AsyncConnection, job_ids: Sequence[int], taken: Taken) -> None:
@@ -130,8 +130,8 @@ async def settle(connection: AsyncConnection, job_ids: Sequence[int], taken: Tak
     settled = await connection.execute(
         sa.update(CHARGES)
         .where(charge.job_id.in_(job_ids), charge.settled_s.is_(None))
-        .values(settled_s=time.time(), **asdict(taken))
-        .returning(charge.key_id, charge.reserved)
+        .returning(charge.key_id, charge.reserved),
+        {"settled_s": time.time(), **asdict(taken)},
     )
     for row in settled.all():
         if row.key_id is not None:

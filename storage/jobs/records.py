@@ -190,12 +190,13 @@ class JobRecords:
             IdempotencyConflictError: the earlier job had another body.
             ServiceError: it is not accepted.
         """
-        values = {**asdict(record), "request": request, **(lease or {})}
+        values = {**asdict(record), "request": request}
+        insert = sa.insert(JOBS).values(**lease) if lease else sa.insert(JOBS)
         try:
             async with self._database.writing() as connection:
                 if limits and record.status == "queued":
                     await _check_place(connection, record.owner, limits)
-                await connection.execute(sa.insert(JOBS).values(**values))
+                await connection.execute(insert, values)
                 for ledger in self._ledgers:
                     await ledger.accepted(connection, record)
         except IntegrityError:
@@ -264,7 +265,7 @@ class JobRecords:
             JOBS.c.id == record.id, JOBS.c.epoch == record.epoch, JOBS.c.status.in_(UNFINISHED)
         )
         async with self._database.writing() as connection:
-            changed = await connection.execute(sa.update(JOBS).where(ours).values(**values))
+            changed = await connection.execute(sa.update(JOBS).where(ours), values)
             if changed.rowcount == 0:
                 return False
             for ledger in self._ledgers:

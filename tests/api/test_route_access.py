@@ -1,10 +1,13 @@
 """Every route asks for a key of its scope, before it looks at anything else."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 import httpx
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from api.app import create_app
 from api.keys.access import LocalAccess, Scope
@@ -153,3 +156,22 @@ async def test_without_keys_only_loopback_addresses_are_answered(
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}:80") as client:
         assert (await client.get(f"{API}/jobs")).status_code == status
+
+
+def _called(dependant: Dependant) -> Iterator[Any]:
+    """What is called for a request, each after what it depends on."""
+    for needed in dependant.dependencies:
+        yield from _called(needed)
+        yield needed.call
+
+
+def test_no_request_enters_a_thread_for_its_dependencies(keyed: KeyedSite) -> None:
+    routes = [route.original_route for route in iter_route_contexts(keyed.app.routes)]
+    dependants = [route.dependant for route in routes if isinstance(route, APIRoute)]
+    calls = [call for dependant in dependants for call in _called(dependant)]
+    assert len(calls) > 300
+    assert not [
+        call
+        for call in calls
+        if not iscoroutinefunction(call) and not iscoroutinefunction(call.__call__)
+    ]
