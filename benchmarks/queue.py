@@ -1,17 +1,19 @@
 """Many jobs of several owners at once: is any lost, who waits for whom, what does it cost.
 
-Usage: python -m benchmarks.queue http://127.0.0.1:8000 KEY KEY ... [--jobs 500] [--side 768]
-    [--processes ray::]
+Usage: python -m benchmarks.queue http://127.0.0.1:8000 KEY KEY ... [--jobs 500] [--rounds 1]
+    [--steps 4] [--processes comfyray:Router comfyray:Stages]
 
 Each key is of another owner; docs/measurements.md has the commands that make them. The owners post
 their jobs one owner after the other, so that first come, first served would serve the last owner
-last, through four connections each. The workflow needs no model; it blurs a picture of `side`
-pixels, which is to take longer than posting does: fairness is looked at while every owner has jobs
-that wait. Of the jobs begun in that time, it prints the most and the fewest of one owner.
+last, through four connections each. A job is a picture of the model that comes along, of so few
+steps that it just takes longer than posting does: fairness is looked at while every owner has jobs
+that wait. Of the jobs begun in that time, it prints the most and the fewest of one owner; and all
+the while, what those processes hold that have the given words in their titles.
 """
 
 import argparse
 import json
+import os
 import threading
 import time
 import urllib.request
@@ -19,24 +21,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import psutil
 
-from benchmarks.workflows import node
-
 API = "/api/v7/comfyui"
+WORKFLOW = Path(__file__).resolve().parent.parent / "examples" / "text_to_image.json"
 CONNECTIONS = 4  # per owner
+TOLD_EVERY_S = 20.0
 MIB = 2**20
 
+Jobs: TypeAlias = Mapping[str, list[dict[str, Any]]]  # by key
 
-def workflow(number: int, side: int) -> dict[str, Any]:
-    """A blurred picture; no two are alike."""
-    return {
-        "1": node("EmptyImage", width=side, height=side, batch_size=1, color=number),
-        "2": node("ImageBlur", image=["1", 0], blur_radius=15, sigma=5.0),
-        "3": node("SaveImage", images=["2", 0], filename_prefix="queue"),
-    }
+
+def workflow(number: int, steps: int) -> dict[str, Any]:
+    """A picture of a seed of its own."""
+    document: dict[str, Any] = json.loads(WORKFLOW.read_text())
+    document["5"]["inputs"] |= {"seed": number, "steps": steps}
+    return document
 
 
 def call(url: str, key: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -47,59 +51,64 @@ def call(url: str, key: str, body: Mapping[str, Any] | None = None) -> dict[str,
         return found
 
 
-def post_all(base: str, key: str, numbers: range, side: int) -> list[int]:
-    """The ids of the owner's jobs."""
+@dataclass(frozen=True)
+class Round:
+    """Jobs of every owner; `number` makes them unlike those of other rounds."""
 
-    def post(number: int) -> int:
-        body = {"workflow": workflow(number, side), "wait": 0}
-        return int(call(f"{base}{API}/execute", key, body)["id"])
+    base: str
+    keys: list[str]
+    each: int
+    steps: int
+    number: int
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(pool.map(post, numbers))
+    def run(self) -> None:
+        """Post, wait for all, and print what came of it."""
+        began = time.time()
+        posted = {key: self._post_all(k, key) for k, key in enumerate(self.keys)}
+        posted_s = time.time() - began
+        all_posted = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+        jobs = self._found(posted)
+        while any(job["ended_at"] is None for theirs in jobs.values() for job in theirs):
+            time.sleep(2)
+            jobs = self._found(posted)
+        count, ended_s = self.each * len(self.keys), time.time() - began
+        lost = count - sum(map(len, jobs.values()))
+        states = Counter(job["status"] for theirs in jobs.values() for job in theirs)
+        begun, most, fewest = fairness(jobs, all_posted)
+        print(
+            f"{count} jobs posted in {posted_s:.1f} s, all ended after {ended_s:.1f} s\n"
+            f"lost: {lost}; states: {dict(states)}\n"
+            f"begun while all waited: {begun}; of one owner {fewest} to {most}"
+        )
+
+    def _post_all(self, owner: int, key: str) -> set[int]:
+        """The ids of an owner's jobs."""
+        first = (self.number * len(self.keys) + owner) * self.each
+
+        def post(seed: int) -> int:
+            body = {"workflow": workflow(seed, self.steps), "wait": 0}
+            return int(call(f"{self.base}{API}/execute", key, body)["id"])
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            return set(pool.map(post, range(first, first + self.each)))
+
+    def _found(self, posted: Mapping[str, set[int]]) -> Jobs:
+        """As they stand, by key: those of the posted jobs that are there."""
+        return {
+            key: [job for job in jobs_of(self.base, key) if job["id"] in posted[key]]
+            for key in self.keys
+        }
 
 
-def jobs_of(base: str, key: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def jobs_of(base: str, key: str) -> Iterator[dict[str, Any]]:
     cursor: str | None = ""
     while cursor is not None:
         page = call(f"{base}{API}/jobs?limit=200&cursor={cursor}", key)
-        found += page["jobs"]
+        yield from page["jobs"]
         cursor = page["next_cursor"]
-    return found
 
 
-def service_mib(title: str) -> float:
-    """What the processes of that title hold for themselves."""
-    total = 0
-    for process in psutil.process_iter(["cmdline"]):
-        if title in " ".join(process.info["cmdline"] or ()):
-            try:
-                total += process.memory_full_info().uss
-            except psutil.Error:
-                continue
-    return total / MIB
-
-
-@contextmanager
-def memory_watched(title: str) -> Iterator[list[float]]:
-    """MiB, every two seconds."""
-    seen, over = [service_mib(title)], threading.Event()
-
-    def look() -> None:
-        while not over.wait(2.0):
-            seen.append(service_mib(title))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        thread.join()
-        seen.append(service_mib(title))
-
-
-def fairness(jobs: Mapping[str, list[dict[str, Any]]], all_posted: str) -> tuple[int, int, int]:
+def fairness(jobs: Jobs, all_posted: str) -> tuple[int, int, int]:
     """Jobs begun while every owner waits: how many, and the most and the fewest of one owner."""
     ends = min(max(job["started_at"] or "" for job in theirs) for theirs in jobs.values())
     begun = Counter(
@@ -112,35 +121,55 @@ def fairness(jobs: Mapping[str, list[dict[str, Any]]], all_posted: str) -> tuple
     return sum(counts), max(counts), min(counts)
 
 
+def own_mib(title: str) -> float:
+    """What the processes of that title hold for themselves; memory that they share is not in it."""
+    total = 0
+    for process in psutil.process_iter(["cmdline"]):
+        if process.pid != os.getpid() and title in " ".join(process.info["cmdline"] or ()):
+            try:
+                total += process.memory_full_info().uss
+            except psutil.Error:
+                continue
+    return total / MIB
+
+
+@contextmanager
+def memory_told(titles: list[str]) -> Iterator[None]:
+    """Prints it now, every so often, and at the end."""
+    began, over = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        held = ", ".join(f"{title} {own_mib(title):.0f} MiB" for title in titles)
+        print(f"  {time.monotonic() - began:4.0f} s: {held}", flush=True)
+
+    def watch() -> None:
+        while not over.wait(TOLD_EVERY_S):
+            tell()
+
+    tell()
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        tell()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base")
     parser.add_argument("keys", nargs="+")
     parser.add_argument("--jobs", type=int, default=500)
-    parser.add_argument("--side", type=int, default=768, help="of the pictures, in pixels")
-    parser.add_argument("--processes", default="ray::", help="in the titles of the service's")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=4, help="of each picture")
+    parser.add_argument("--processes", nargs="+", default=["comfyray:Router", "comfyray:Stages"])
     given = parser.parse_args()
     each = given.jobs // len(given.keys)
-    with memory_watched(given.processes) as mib:
-        began, posted = time.time(), {}
-        for k, key in enumerate(given.keys):
-            posted[key] = post_all(given.base, key, range(k * each, (k + 1) * each), given.side)
-        posted_s = time.time() - began
-        all_posted = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-        jobs = {key: jobs_of(given.base, key) for key in given.keys}
-        while any(job["ended_at"] is None for theirs in jobs.values() for job in theirs):
-            time.sleep(2)
-            jobs = {key: jobs_of(given.base, key) for key in given.keys}
-        all_s = time.time() - began
-    lost = [i for key in given.keys for i in set(posted[key]) - {job["id"] for job in jobs[key]}]
-    states = Counter(job["status"] for theirs in jobs.values() for job in theirs)
-    begun, most, fewest = fairness(jobs, all_posted)
-    print(
-        f"{each * len(given.keys)} jobs posted in {posted_s:.1f} s, all ended after {all_s:.1f} s"
-    )
-    print(f"lost: {len(lost)}; states: {dict(states)}")
-    print(f"begun while all waited: {begun}; of one owner {fewest} to {most}")
-    print(f"MiB before {mib[0]:.0f}, most {max(mib):.0f}, after {mib[-1]:.0f}")
+    with memory_told(given.processes):
+        for number in range(given.rounds):
+            Round(given.base, given.keys, each, given.steps, number).run()
 
 
 if __name__ == "__main__":
