@@ -7,7 +7,6 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from api.errors import one_field
@@ -16,7 +15,7 @@ from deployments.clients import JobStages, JobWork, StageClients
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.annotators import Annotator
 from graph.cache import ResultCache
-from graph.embeddings import embedding_file, named_in
+from graph.embeddings import named_in
 from graph.errors import MissingModelFile, ServiceError
 from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
@@ -26,6 +25,7 @@ from graph.model_fit import misfits
 from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
 from graph.overrides import apply
+from graph.own_words import OwnWords
 from graph.parameters import parameters
 from graph.plan import Folded, fold, make_plan
 from graph.problems import WorkflowInvalidError
@@ -62,6 +62,7 @@ class OwnersFiles(Library):
     names: tuple[str, ...]  # of the uploads
     checks: ModelChecks
     annotators: AnnotatorFolder
+    own_words: OwnWords
 
     def models(self, folder: str) -> list[str]:
         return list(self.folders.list_for(self.owner, folder))
@@ -71,6 +72,10 @@ class OwnersFiles(Library):
 
     def find(self, folder: str, name: str) -> ModelFile:
         return self.folders.find_for(self.owner, folder, name)
+
+    def word(self, name: str) -> ModelFile | None:
+        """The owner's own embedding of that name, which goes before a shared one."""
+        return self.own_words.get(name) or super().word(name)
 
     def problem(self, file: ModelFile) -> str | None:
         return self.checks.facts(file).problem
@@ -125,10 +130,9 @@ class WorkflowRunner:
         workflow = await read(body.get("workflow"), known)
         workflow, applied = apply(workflow, body.get("inputs") or {}, known, random.Random())
         uploads = await self._uploads(owner, workflow)
-        await self._read_headers(owner, workflow)
+        await self._read_headers(files, workflow)
         checked = validate(workflow, self.node_types, files, uploads)
-        own_words = await self.own_embeddings.of(owner) if self.own_embeddings else {}
-        folded = fold(checked, own_words)
+        folded = fold(checked, files.own_words)
         family_of, layers_of = self.checks.family, self.checks.layers
         if problems := misfits(checked, folded, family_of, layers_of):
             raise WorkflowInvalidError(problems)
@@ -186,7 +190,8 @@ class WorkflowRunner:
 
     async def _files(self, owner: str) -> OwnersFiles:
         names = await self.inputs.list(owner)
-        return OwnersFiles(self.folders, owner, names, self.checks, self.annotators)
+        own_words = await self.own_embeddings.of(owner) if self.own_embeddings else {}
+        return OwnersFiles(self.folders, owner, names, self.checks, self.annotators, own_words)
 
     def _known_nodes(self, files: OwnersFiles) -> Mapping[str, Any]:
         """Our node types, and ComfyUI's for what does not run here."""
@@ -203,22 +208,12 @@ class WorkflowRunner:
         read = await asyncio.gather(*(self._read(owner, value) for _, _, value in wanted))
         return Uploads({(i, name): file for (i, name, _), file in zip(wanted, read, strict=True)})
 
-    async def _read_headers(self, owner: str, workflow: Workflow) -> None:
+    async def _read_headers(self, files: OwnersFiles, workflow: Workflow) -> None:
         """Get to know the model files that are named for the first time, off the event loop."""
         for _, declared, value in self._constants(workflow):
-            for file in self._named(owner, declared, value):
+            for file in _named(files, declared, value):
                 if not self.checks.is_known(file):
                     await asyncio.to_thread(self.checks.facts, file)
-
-    def _named(self, owner: str, declared: Input, value: Any) -> Iterator[ModelFile]:
-        """The model files that a constant names, of those that there are."""
-        find = partial(self.folders.find_for, owner)
-        if declared.files and value not in declared.files.also:
-            with suppress(MissingModelFile):  # a problem that validation tells
-                yield find(declared.files.folder, str(value).replace("\\", "/"))
-        elif declared.widget.dynamicPrompts:
-            files = (embedding_file(name, find) for name in named_in(str(value)))
-            yield from (file for file in files if file)
 
     def _constants(self, workflow: Workflow) -> Iterator[tuple[str, Input, Any]]:
         """What is written, not linked, in the nodes that outputs need: id, input, value."""
@@ -259,6 +254,15 @@ async def read(document: Any, known: Mapping[str, Any]) -> Workflow:
     if simple and len(document) <= SMALL_NODES:
         return read_workflow(document, known)
     return await asyncio.to_thread(read_workflow, document, known)
+
+
+def _named(files: OwnersFiles, declared: Input, value: Any) -> Iterator[ModelFile]:
+    """The model files that a constant names, of those that there are."""
+    if declared.files and value not in declared.files.also:
+        with suppress(MissingModelFile):  # a problem that validation tells
+            yield files.find(declared.files.folder, str(value).replace("\\", "/"))
+    elif declared.widget.dynamicPrompts:
+        yield from filter(None, map(files.word, named_in(str(value))))
 
 
 def data_uri(jpeg: bytes) -> str:

@@ -29,6 +29,10 @@ class Library(FileLists, Protocol):
 
     def find(self, folder: str, name: str) -> ModelFile: ...
 
+    def word(self, name: str) -> ModelFile | None:
+        """The file whose vectors `embedding:name` stands for in a prompt, where there is one."""
+        return embedding_file(name, self.find)
+
     def problem(self, _file: ModelFile) -> str | None:
         """Why a file cannot be what its folder says, where its header tells."""
         return None
@@ -263,7 +267,7 @@ class _Check:
     def embeddings(self, text: str) -> None:
         """Refuse a prompt that asks for a file which cannot be what it should be."""
         for name in named_in(text):
-            file = embedding_file(name, self.library.find)
+            file = self.library.word(name)
             if file is not None:
                 self.file(file)
 

@@ -22,6 +22,7 @@ from deployments.site import Site
 from deployments.stores import open_stores
 from graph.cache import ResultCache
 from graph.nodes import load_node_types
+from graph.problems import WorkflowInvalidError
 from graph.values import ModelFile
 from storage.keys import Keys, KeyTerms
 from storage.models.annotators import AnnotatorFolder
@@ -188,6 +189,30 @@ async def test_an_own_embedding_is_found_by_its_owners_prompts_alone(
         assert await words(running, "alice", "a fox in ink") == {}
         await alice.delete(f"/api/v7/models/{model['id']}")
         assert await words(running, "alice", "embedding:ink") == {}
+
+
+async def test_of_two_embeddings_of_one_name_the_one_that_runs_is_checked(
+    running: Running, tmp_path: Path
+) -> None:
+    shared = tmp_path / "models" / "embeddings" / "ink.safetensors"
+    base = tmp_path / "models" / "checkpoints" / "base.safetensors"
+    content = save({"emb_params": np.ones((2, 768), np.float32)})
+    for path, written in ((base, checkpoint()), (shared, b"no tensors at all")):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(written)
+    async with await running.client("alice") as alice:
+        model_id = await added(alice, content, "ink.safetensors")
+    own = running.library.find_for("alice", "embeddings", model_id)
+    assert await words(running, "alice", "embedding:ink") == {"ink": own}
+    with pytest.raises(WorkflowInvalidError) as refused:
+        await words(running, "bob", "embedding:ink")
+    assert {problem.code for problem in refused.value.problems} == {"bad_model_file"}
+
+    running.library.path(own).write_bytes(b"no tensors any more")
+    shared.with_name("oil.safetensors").write_bytes(content)
+    assert await words(running, "alice", "embedding:oil") == {}
+    with pytest.raises(WorkflowInvalidError):
+        await words(running, "alice", "embedding:ink")
 
 
 async def test_a_replica_reads_an_own_embedding_and_knows_no_other_way_to_it(
