@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -65,6 +66,21 @@ def migrated(pytestconfig: pytest.Config) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with all tables, which are made once and copied after that."""
+    import sqlalchemy as sa  # noqa: PLC0415 - many tests need no database
+
+    from storage.database import migrate  # noqa: PLC0415
+
+    file = tmp_path_factory.mktemp("migrated") / "database.sqlite"
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        migrate(connection)
+    engine.dispose()
+    return file
+
+
 @pytest.fixture
 def new_database_url(pytestconfig: pytest.Config, tmp_path: Path) -> str:
     """A database without any table."""
@@ -80,7 +96,8 @@ def database_url(
     """A database that nobody has used."""
     if postgres := pytestconfig.getoption("postgres"):
         return _new_database(postgres, request.getfixturevalue("migrated"))
-    return f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
+    file = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path)
+    return f"sqlite+aiosqlite:///{file}"
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
