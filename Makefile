@@ -55,7 +55,7 @@ test-training: setup ## every stage of the demo model's training, in two steps e
 test-inductor: setup ## compile models with gcc, and hold their pictures to ComfyUI's
 	@$(python) -m pytest -m inductor
 
-test-services: setup ## the suite with PostgreSQL, Redis and S3, which it installs when absent
+test-services: setup clients/javascript/node_modules ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh
 
 npm-client: ## install the hosted API's npm package, which tests/hosted then runs too (FROM= a tarball of it)

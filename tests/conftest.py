@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -50,12 +51,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--s3", action="store_true", help="keep files in an S3 server, not a folder")
 
 
+def _psql(server_url: str, statement: str) -> None:
+    subprocess.run(["psql", "-q", server_url, "-c", statement], check=True)
+
+
 def _new_database(server_url: str, template: str = "") -> str:
     """The URL of an empty database on a PostgreSQL server, or of a copy of another."""
     name = f"test_{secrets.token_hex(8)}"
     like = f" TEMPLATE {template.rpartition('/')[2]}" if template else ""
-    subprocess.run(["psql", "-q", server_url, "-c", f"CREATE DATABASE {name}{like}"], check=True)
+    _psql(server_url, f"CREATE DATABASE {name}{like}")
     return f"{server_url.rpartition('/')[0]}/{name}"
+
+
+@contextmanager
+def _lent_database(server_url: str, template: str = "") -> Iterator[str]:
+    """A new database that goes again: a thousand of them would fill a small disk."""
+    url = _new_database(server_url, template)
+    yield url
+    _psql(server_url, f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -82,22 +95,26 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def new_database_url(pytestconfig: pytest.Config, tmp_path: Path) -> str:
+def new_database_url(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[str]:
     """A database without any table."""
     if postgres := pytestconfig.getoption("postgres"):
-        return _new_database(postgres)
-    return f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
+        with _lent_database(postgres) as url:
+            yield url
+    else:
+        yield f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
 
 
 @pytest.fixture
 def database_url(
     request: pytest.FixtureRequest, pytestconfig: pytest.Config, tmp_path: Path
-) -> str:
+) -> Iterator[str]:
     """A database that nobody has used."""
     if postgres := pytestconfig.getoption("postgres"):
-        return _new_database(postgres, request.getfixturevalue("migrated"))
-    file = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path)
-    return f"sqlite+aiosqlite:///{file}"
+        with _lent_database(postgres, request.getfixturevalue("migrated")) as url:
+            yield url
+    else:
+        file = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path)
+        yield f"sqlite+aiosqlite:///{file}"
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
