@@ -5,6 +5,7 @@ import base64
 import random
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -166,7 +167,15 @@ class WorkflowRunner:
         with about(job=job.id, owner=job.owner), self.watch_job(job) as of_job:
             watches = (*self.watches, *of_job)
             stages = JobStages(self.clients, self.node_types, work, watches)
-            return await Execution(job.owner, folded, stages, self.cache, report).run()
+            return await Execution(job.owner, folded, stages, self.cache, report, job=job.id).run()
+
+    def jobs_kept(self) -> frozenset[int]:
+        """The jobs of which results are in the cache."""
+        return self.cache.jobs()
+
+    def forget(self, job_ids: AbstractSet[int]) -> None:
+        """Drop the results of jobs."""
+        self.cache.forget_jobs(job_ids)
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""

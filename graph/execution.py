@@ -49,6 +49,7 @@ class Execution:
     stages: Stages
     cache: ResultCache
     report: Callable[[Started | Progress | Warned | NodeTiming], None]
+    job: int = 0
     most_attempts: int = 3
     timings: dict[str, NodeTiming] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
@@ -106,7 +107,7 @@ class Execution:
             outputs = await (  # shielded: who waits here may be cancelled, the result not with it
                 asyncio.shield(results[link.node_id])
                 if link.node_id in results
-                else self.cache.get(self._key(link.node_id))
+                else self.cache.get(self._key(link.node_id), self.job)
             )
             inputs[link] = outputs[link.slot]
         steps = {step.node_id: step for step in segment.steps}
@@ -127,14 +128,14 @@ class Execution:
         results: dict[str, "asyncio.Future[Outputs]"],
     ) -> None:
         if isinstance(event, Warned):
-            self.cache.warn(self._key(event.node_id), event.text)
+            self.cache.warn(self._key(event.node_id), event.text, self.job)
             return
         if not isinstance(event, Done):
             if (told := self._parts.merged(event, segment)) is not None:
                 self.report(told)
             return
         if event.outputs is not None:
-            self.cache.keep(self._key(event.node_id), event.outputs)
+            self.cache.keep(self._key(event.node_id), event.outputs, self.job)
             results[event.node_id].set_result(event.outputs)
         if event.node_id in self.folded.output_ids:
             self._finished.add(event.node_id)
@@ -159,7 +160,7 @@ class Execution:
         """Every warning once, whether its node ran in this job or its result was there."""
         said = set()
         for node_id in self.folded.steps:
-            for text in self.cache.warnings(self._key(node_id)):
+            for text in self.cache.warnings(self._key(node_id), self.job):
                 if text not in said:
                     said.add(text)
                     self.report(Warned(node_id, text))

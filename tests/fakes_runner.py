@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,10 +37,12 @@ class FakeRunner:
     go: asyncio.Event = field(default_factory=asyncio.Event)
     running: asyncio.Event = field(default_factory=asyncio.Event)  # once a job runs
     stopped: asyncio.Event = field(default_factory=asyncio.Event)  # once one was cancelled
+    forgotten: asyncio.Event = field(default_factory=asyncio.Event)  # once jobs were
     started: list[str] = field(default_factory=list)  # names of jobs in the order they ran
     cancelled: list[str] = field(default_factory=list)
     prepared: list[Mapping[str, Any]] = field(default_factory=list)
     read: list[InputFile] = field(default_factory=list)
+    kept: set[int] = field(default_factory=set)  # jobs that ran, until they are to be forgotten
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> Prepared:
         self.prepared.append(body)
@@ -67,6 +70,7 @@ class FakeRunner:
         workflow = prepared.prompt
         name = str(workflow.get("name", ""))
         self.started.append(name)
+        self.kept.add(job.id)
         self.running.set()
         job.report(node_event("3", "KSampler", "started"))
         try:
@@ -91,6 +95,13 @@ class FakeRunner:
         await job.outputs.save_images(grey, workflow.get("prefix", "ComfyUI"), node_id="9")
         await job.outputs.save_images(grey[:1], node_id="4")
         return (NodeTiming("3", "KSampler", "sample", 0.0, 0.1),)
+
+    def jobs_kept(self) -> frozenset[int]:
+        return frozenset(self.kept)
+
+    def forget(self, job_ids: AbstractSet[int]) -> None:
+        self.kept -= job_ids
+        self.forgotten.set()
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         return {"KSampler": {"name": "KSampler", "owner": owner}}

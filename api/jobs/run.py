@@ -56,8 +56,8 @@ class JobRun:
         self.record = record
         self.log = EventLog(place.events_kept, last_id=EVENTS_PER_EPOCH * (record.epoch - 1))
         self._place = place
+        self.abandoned = False
         self._asked_to_end: ServiceError | None = None
-        self._abandoned = False
         self._warnings: list[str] = []
         self._files: JobOutputs | None = None
         self._meta: dict[str, Any] = {}
@@ -79,14 +79,14 @@ class JobRun:
 
     def abandon(self) -> None:
         """Stop, and say nothing: the job is another's now, or will be."""
-        self._abandoned = True
+        self.abandoned = True
         self._work.cancel()
 
     async def _whole(self, request: ExecuteRequest) -> None:
         """Wait for the work, however it ends, and record it."""
         await asyncio.wait([self._work])
         try:
-            if not self._abandoned:
+            if not self.abandoned:
                 record = replace(self.record, **self._outcome(request), ended_s=time.time())
                 if await self._saved(record, keep_request=request.retain_inputs):
                     self.record = record

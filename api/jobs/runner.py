@@ -5,6 +5,7 @@ may be used. Errors that the caller should read are `graph.errors.ServiceError`s
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -66,6 +67,14 @@ class Runner(Protocol):
         Raises:
             ServiceError: why it failed.
         """
+        ...
+
+    def jobs_kept(self) -> frozenset[int]:
+        """The jobs of which it keeps something."""
+        ...
+
+    def forget(self, job_ids: AbstractSet[int]) -> None:
+        """Keep nothing of jobs that were deleted."""
         ...
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from api.jobs.acceptance import Acceptance
 from api.jobs.answers import Answers, Outlook
 from api.jobs.estimates import RunTimes
 from api.jobs.events import JobEvent
+from api.jobs.leftovers import forget_deleted
 from api.jobs.listing import job_page
 from api.jobs.requests import JobRequests
 from api.jobs.run import JobRun, Workplace
@@ -59,6 +60,7 @@ class Limits:
     lease_s: float = 15.0  # after which a job of a replica that died is taken up
     look_s: float = 1.0  # how often a replica looks what others did
     watch_s: float = 0.5  # how often it looks at jobs that somebody here waits for
+    forget_s: float = 15.0  # how often it drops results of jobs that were deleted elsewhere
     retention_s: float = 7 * 24 * 3600.0
     webhook_delays_s: tuple[float, ...] = DELAYS_S
 
@@ -117,7 +119,8 @@ class Service:
     async def open(self) -> None:
         """Make ready, and take up what replicas that are gone left unfinished."""
         await self.stores.database.open()
-        for work in (self._worker.work(), self.webhooks.work(), self._sweep()):
+        forget = forget_deleted(self.runner, self.stores.jobs, self._limits.forget_s)
+        for work in (self._worker.work(), self.webhooks.work(), self._sweep(), forget):
             self._spawn(work)
 
     def check(self) -> None:
@@ -208,6 +211,7 @@ class Service:
             await asyncio.wait([run.ended], timeout=STOP_WAIT_S)
         await self.stores.jobs.delete(owner, job_id)
         self._worker.forget(job_id)
+        self.runner.forget({job_id})
         await asyncio.to_thread(self.stores.outputs.remove, owner, record.id)
 
     async def ended(self, owner: str, job_id: int) -> None:

@@ -67,8 +67,9 @@ class Worker:
         return self._taken
 
     def run_of(self, job_id: int) -> JobRun | None:
-        """The job as it runs, or lately ran, here."""
-        return self._runs.get(job_id)
+        """The job as it runs, or lately ran, here; one that was lost is another's to tell of."""
+        run = self._runs.get(job_id)
+        return None if run is None or run.abandoned else run
 
     def take_place(self) -> bool:
         """Take a place for a job that is about to be recorded, unless others wait for one."""
@@ -99,6 +100,8 @@ class Worker:
         run = self._runs.get(job_id)
         if run and run.ended.done():
             del self._runs[job_id]
+            with suppress(ValueError):
+                self._kept.remove(run)
 
     async def work(self) -> None:
         """Keep leases, and begin jobs as there is room for them; runs until it is cancelled."""

@@ -1,12 +1,15 @@
 """Several replicas of the service over one database, and what is left when one of them goes."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
+from api.jobs.leftovers import drop_leftovers
 from api.jobs.service import Limits
 from api.keys.access import Caller
 from storage.database import Database
@@ -214,3 +217,26 @@ async def _request(database: Database, job_id: int) -> bytes | None:
         rows = await connection.execute(sa.select(JOBS.c.request).where(JOBS.c.id == job_id))
         request: bytes | None = rows.scalar_one()
         return request
+
+
+async def test_results_of_a_deleted_job_go_here_at_once_and_elsewhere_soon(
+    open_site: OpenSite,
+) -> None:
+    ran, other = await _replicas(open_site, QUICK, CLIENT)
+    deleted, stays, deleted_here = [await ran.accepted({"name": str(k)}) for k in range(3)]
+    await ran.ended(deleted, stays, deleted_here)
+    for site, job_id in ((other, deleted), (ran, deleted_here)):
+        assert (await site.client.delete(f"{API}/jobs/{job_id}")).is_success
+    assert ran.runner.kept == {deleted, stays}
+    await drop_leftovers(ran.runner, ran.service.stores.jobs)
+    assert ran.runner.kept == {stays}
+
+
+async def test_leftovers_are_looked_for_again_and_again(open_site: OpenSite) -> None:
+    site: Site = await open_site(replace(QUICK, forget_s=0.01))
+    job_id = await site.accepted({})
+    await site.ended(job_id)
+    await site.service.stores.jobs.delete("local", job_id)
+    async with asyncio.timeout(10):
+        await site.runner.forgotten.wait()
+    assert site.runner.kept == set()

@@ -1,6 +1,7 @@
 """The real reading and validation of workflows, with grey pictures for results."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,12 @@ class GreyRunner:
         grey = np.full((count, 8, 8, 3), 0.5, np.float32)
         await job.outputs.save_images(grey, prefix, node_id=save)
         return ()
+
+    def jobs_kept(self) -> frozenset[int]:
+        return self.inner.jobs_kept()
+
+    def forget(self, job_ids: AbstractSet[int]) -> None:
+        self.inner.forget(job_ids)
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         return await self.inner.object_info(owner)
