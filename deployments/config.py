@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from api.jobs.webhooks import DELAYS_S
+from api.jobs.webhook_delays import DELAYS_S
 
 GIB = 2**30
 NO_SIZES = "compile needs warm_sizes: nothing is compiled for others"

@@ -24,7 +24,8 @@ from api.jobs.requests import JobRequests
 from api.jobs.run import JobRun, Workplace
 from api.jobs.runner import Runner
 from api.jobs.watch import JobWatch
-from api.jobs.webhooks import DELAYS_S, Signer, Webhooks
+from api.jobs.webhook_delays import DELAYS_S
+from api.jobs.webhooks import Signer, Webhooks
 from api.jobs.worker import STOP_WAIT_S, Worker, WorkerLimits
 from api.keys.access import Caller
 from api.models.intake import ModelIntake

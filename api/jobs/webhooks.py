@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from standardwebhooks import Webhook
 
 from api.errors import unexpected
+from api.jobs.webhook_delays import DELAYS_S
 from api.keys.access import LOCAL
 from graph.errors import ServiceError
 from storage.fetch import Fetcher
@@ -25,18 +26,6 @@ from storage.jobs.outbox import Delivery, Outbox, WebhookEvent
 from storage.jobs.records import MissingJobError
 
 LOG = logging.getLogger(__name__)
-MINUTE_S, HOUR_S = 60.0, 3600.0
-DELAYS_S = (  # before the second try, the third ...: a day in all
-    5.0,
-    30.0,
-    2 * MINUTE_S,
-    10 * MINUTE_S,
-    30 * MINUTE_S,
-    HOUR_S,
-    3 * HOUR_S,
-    6 * HOUR_S,
-    12 * HOUR_S,
-)
 JITTER = 0.2  # of a delay, up or down, so that receivers are not met by all at once
 AT_ONCE = 32
 CLOSE_S = 5.0

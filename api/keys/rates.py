@@ -4,17 +4,17 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from graph.errors import ServiceError
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
 
 LOG = logging.getLogger(__name__)
 REDIS_WITHIN_S = 1.0  # requests do not wait longer for it
@@ -53,12 +53,7 @@ class Rates:
         self._pool: ConnectionPool | None = None
         self._storage: MemoryStorage | RedisStorage = MemoryStorage()
         if redis_url is not None:
-            self._pool = ConnectionPool.from_url(
-                redis_url,
-                socket_timeout=REDIS_WITHIN_S,
-                socket_connect_timeout=REDIS_WITHIN_S,
-                retry=Retry(NoBackoff(), 0),
-            )
+            self._pool = _pool(redis_url)
             options: dict[str, Any] = {"connection_pool": self._pool}
             self._storage = RedisStorage(
                 f"async+{redis_url}",
@@ -91,3 +86,17 @@ class Rates:
             LOG.warning("rates are not counted: %s", error.storage_error)
             return
         raise RateLimitError(kind, rate, max(1, math.ceil(reset_s - time.time())))
+
+
+def _pool(redis_url: str) -> "ConnectionPool":
+    """Connections that fail at once where Redis does not answer."""
+    from redis.asyncio import ConnectionPool  # noqa: PLC0415 - six MiB that few need
+    from redis.asyncio.retry import Retry  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+
+    return ConnectionPool.from_url(
+        redis_url,
+        socket_timeout=REDIS_WITHIN_S,
+        socket_connect_timeout=REDIS_WITHIN_S,
+        retry=Retry(NoBackoff(), 0),
+    )
