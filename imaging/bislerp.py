@@ -12,7 +12,10 @@ SAME_DIRECTION = 1 - 1e-5  # cosines beyond this have no useful arc
 
 
 def bislerp(x: Tensor, width: int, height: int) -> Tensor:
-    """[B, C, h, w] resampled to [B, C, height, width]."""
+    """[B, C, h, w] resampled to [B, C, height, width].
+
+    Its strides, by which `randn_like` draws, are ComfyUI's: channels last for several pictures.
+    """
     return _along(_along(x.float(), -1, width), -2, height).to(x.dtype)
 
 
@@ -21,7 +24,9 @@ def _along(x: Tensor, axis: int, size: int) -> Tensor:
     shape = [1, 1, 1, 1]
     shape[axis] = size
     ends = x.index_select(axis, first), x.index_select(axis, second), ratio.reshape(shape)
-    before, after, ratio = (end.movedim(1, -1).contiguous() for end in ends)
+    before, after, ratio = (end.movedim(1, -1) for end in ends)
+    if len(x) > 1:
+        before, after = before.contiguous(), after.contiguous()
     return slerp(before, after, ratio).movedim(-1, 1)
 
 

@@ -158,3 +158,8 @@ def test_operations_leave_their_arguments_alone(recorded: Inputs) -> None:
     for case in CASES.values():
         case(recorded)
     assert all(torch.equal(recorded[key], value) for key, value in before.items())
+
+
+@pytest.mark.parametrize(("count", "strides"), [(1, (240, 60, 12, 1)), (2, (240, 1, 48, 4))])
+def test_bislerp_has_comfyuis_strides(count: int, strides: tuple[int, ...]) -> None:
+    assert resize(torch.rand(count, 4, 8, 8), 12, 5, "bislerp").stride() == strides
