@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from graph.values import Clip, Model
 
 MERGE = "merge"
-WEIGHT_CHANGES = (LORA, MERGE)
+SCALE = "scale"
+WEIGHT_CHANGES = (LORA, MERGE, SCALE)
 M = TypeVar("M", bound=LoadedModel)
 Shares: TypeAlias = Sequence[tuple[str, float, float]]
+Factors: TypeAlias = Sequence[tuple[str, float]]
 NOT_MERGED = (".position_ids", ".logit_scale")  # of text encoders
 
 
@@ -50,6 +52,8 @@ class WeightChanges:
         for kind, laid in groupby(changes, key=lambda change: change.kind):
             if kind == LORA:
                 unet = self._loras.on_unet(unet, list(laid))
+            elif kind == SCALE:
+                unet = self._scaled_unet(unet, list(laid))
             else:
                 for change in laid:
                     unet = self._merged_unet(unet, change)
@@ -61,6 +65,9 @@ class WeightChanges:
         for kind, laid in groupby(changes, key=lambda change: change.kind):
             if kind == LORA:
                 encoder = self._loras.on_text_encoder(encoder, list(laid))
+            elif kind == SCALE:
+                for change in laid:
+                    encoder = scaled_encoder(encoder, change["factors"])
             else:
                 for change in laid:
                     encoder = self._merged_encoder(encoder, change)
@@ -86,6 +93,14 @@ class WeightChanges:
             raise weights.bad(problem=problem + like.family)
         changes = [change for change in model.changes if change.kind in WEIGHT_CHANGES]
         return self.on_unet(other, changes) if changes else other
+
+    def _scaled_unet(self, unet: M, changes: Sequence[Change]) -> M:
+        if not isinstance(unet.shape, UnetShape):  # transformers call no layers by these names
+            return unet
+        module: Any = unet.module
+        for change in changes:
+            module = scaled(module, change["factors"])
+        return replace(unet, module=module)
 
     def _merged_encoder(self, encoder: TextEncoder, change: Change) -> TextEncoder:
         other = self._other_encoder(change["other"], encoder)
@@ -131,6 +146,25 @@ def merged(
             total = total + theirs[name].float() * others
         patched[name] = ours.stored(name, total.to(weight.dtype))
     return patched
+
+
+@torch.no_grad()
+def scaled(module: nn.Module, factors: Factors) -> Any:
+    """A copy of `module` whose layers of these names are multiplied, biases too."""
+    weights = TrueWeights(module)
+    patched = {}
+    for name, weight in weights.items():
+        layer = name.rpartition(".")[0]
+        factor = next((factor for end, factor in factors if layer.endswith(end)), 1.0)
+        if factor != 1.0:
+            patched[name] = weights.stored(name, (weight.float() * factor).to(weight.dtype))
+    return sharing_copy(module, patched)
+
+
+def scaled_encoder(encoder: TextEncoder, factors: Factors) -> TextEncoder:
+    """As `scaled`, in every part."""
+    parts = (replace(part, module=scaled(part.module, factors)) for part in encoder.parts)
+    return replace(encoder, parts=tuple(parts))
 
 
 def share_of(name: str, shares: Shares) -> tuple[float, float]:

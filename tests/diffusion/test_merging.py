@@ -11,6 +11,7 @@ from diffusion.lora.merging import WeightChanges, ldm_name, share_of
 from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
+from graph.nodes.attention_multiply import multiply_cross_attention, multiply_self_attention
 from graph.nodes.model_merging import (
     add_models,
     merge_by_blocks,
@@ -69,6 +70,23 @@ def test_a_difference_is_added(base: LoadedUnet, weight_changes: WeightChanges) 
     difference = subtract_models(model1=ONE, model2=TWO, multiplier=1.0)
     moved = weight_changes.on_unet(base, add_models(model1=ONE, model2=difference).changes)
     torch.testing.assert_close(weight(moved, FIRST), weight(base, FIRST) * 1.1)
+
+
+def test_attention_is_multiplied_with_its_biases(
+    base: LoadedUnet, weight_changes: WeightChanges
+) -> None:
+    changed = multiply_cross_attention(
+        model=multiply_self_attention(model=ONE, q=0.5, out=2.0), v=3.0, out=0.5
+    )
+    scaled = weight_changes.on_unet(base, changed.changes)
+    ends = {"attn1.to_q": 0.5, "attn1.to_out.0": 2.0, "attn2.to_v": 3.0, "attn2.to_out.0": 0.5}
+    seen = set()
+    for name, own in base.module.named_parameters():
+        layer = name.rpartition(".")[0]
+        end = next((end for end in ends if layer.endswith(end)), "")
+        torch.testing.assert_close(weight(scaled, name), own * ends.get(end, 1.0))
+        seen.add((end, name.rpartition(".")[2]))
+    assert {("attn1.to_out.0", "bias"), ("attn2.to_v", "weight")} <= seen
 
 
 def test_a_first_layer_of_another_width_is_left_out(
