@@ -15,6 +15,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from diffusion.dit.skip_layers import skip_layer_guidance
+from diffusion.sampling.guidance_scaling import (
+    epsilon_scaling,
+    frequencies,
+    linear,
+    operation,
+    over_batch,
+    renorm_cfg,
+    triangle,
+)
 from diffusion.sampling.rows import Asking
 from diffusion.unet.attention_blur import blurred_where_attended
 from graph.values import Change
@@ -240,13 +249,23 @@ def unasking(change: Callable[[Predicted, Tensor], Tensor]) -> After:
     return after
 
 
-BEFORE: Mapping[str, Callable[[Change], Before]] = MappingProxyType({"tcfg": tcfg, "apg": apg})
-COMBINE: Mapping[str, Callable[[Change], Combine]] = MappingProxyType({"rescale_cfg": rescale_cfg})
+BEFORE: Mapping[str, Callable[[Change], Before]] = MappingProxyType(
+    {"tcfg": tcfg, "apg": apg, "frequencies": frequencies, "latent_operation_cfg": operation}
+)
+COMBINE: Mapping[str, Callable[[Change], Combine]] = MappingProxyType(
+    {
+        "rescale_cfg": rescale_cfg,
+        "renorm_cfg": renorm_cfg,
+        "linear_cfg": over_batch(linear),
+        "triangle_cfg": over_batch(triangle),
+    }
+)
 AFTER: Mapping[str, Callable[[Change], After]] = MappingProxyType(
     {
         "mahiro": mahiro,
         "cfg_zero_star": cfg_zero_star,
         "cfg_norm": cfg_norm,
+        "epsilon_scaling": epsilon_scaling,
         "perturbed_attention": perturbed_attention,
         "self_attention_guidance": self_attention,
         "skip_layer_guidance": skip_layer_guidance,

@@ -3,7 +3,8 @@
 tests/contract/guidance.npz has what comfy.samplers.process_conds and sampling_function (or the
 guider's predict_noise) give for the conditions, scales and changes below, where the model answers
 x / 2 + mean(context) sin(3 x) + sigma / 100, noise levels are those of ModelSamplingDiscrete with
-EPS, x is 3 drawn(0, [2, 2, 16, 24]) and sigma 5.
+EPS, x is 3 drawn(0, [2, 2, 16, 24]) and sigma 5. RenormCFG takes one picture; it
+had each alone.
 """
 
 from collections.abc import Mapping
@@ -92,6 +93,7 @@ POSITIVES: dict[str, Conditioning] = {
     "range_that_holds": (condition(1, start_percent=0.1, end_percent=0.9), SECOND),
     "nothing_applies": (condition(1, start_percent=0.9),),
 }
+TONEMAP = Change("tonemap_reinhard", (("multiplier", 0.8),))
 CHANGES: dict[str, Change] = {
     "rescale_cfg": Change("rescale_cfg", (("multiplier", 0.7),)),
     "tcfg": Change("tcfg"),
@@ -99,6 +101,16 @@ CHANGES: dict[str, Change] = {
     "mahiro": Change("mahiro"),
     "cfg_zero_star": Change("cfg_zero_star"),
     "cfg_norm": Change("cfg_norm", (("strength", 0.9),)),
+    "frequencies": Change(
+        "frequencies", (("scale_low", 0.8), ("scale_high", 1.5), ("freq_cutoff", 5))
+    ),
+    "renorm_cfg": Change("renorm_cfg", (("cfg_trunc", 100.0), ("renorm_cfg", 0.9))),
+    "renorm_cfg_of_zero": Change("renorm_cfg", (("cfg_trunc", 100.0), ("renorm_cfg", 0.0))),
+    "renorm_cfg_above": Change("renorm_cfg", (("cfg_trunc", 2.0), ("renorm_cfg", 0.9))),
+    "epsilon_scaling": Change("epsilon_scaling", (("scaling_factor", 1.05),)),
+    "linear_cfg": Change("linear_cfg", (("min_cfg", 2.0),)),
+    "triangle_cfg": Change("triangle_cfg", (("min_cfg", 2.0),)),
+    "latent_operation_cfg": Change("latent_operation_cfg", (("operation", TONEMAP),)),
 }
 TWO: dict[str, Conditioning] = {"positive": (condition(1),), "negative": (condition(2),)}
 THREE: dict[str, Conditioning] = {
@@ -165,6 +177,12 @@ def test_the_perpendicular_negative_is_comfyuis(name: str, neg_scale: float) -> 
 @pytest.mark.parametrize("name", CHANGES)
 def test_changes_of_guidance_give_comfyuis_numbers(name: str) -> None:
     assert_as_recorded(name, predicted("cfg", TWO, {"cfg": 7.0}, CHANGES[name]))
+
+
+def test_a_latent_operation_acts_on_the_positive_of_three_prompts() -> None:
+    scales = {"cfg": 6.0, "neg_scale": 0.8}
+    change = CHANGES["latent_operation_cfg"]
+    assert_as_recorded("latent_operation_cfg_perp_neg", predicted("perp_neg", PERP, scales, change))
 
 
 def test_perturbed_attention_asks_once_more_with_its_patch() -> None:

@@ -20,13 +20,14 @@ from diffusion.unet.loading import Parameterization
 from graph.node import NodeType, Stage
 from graph.nodes import load_node_types
 from graph.sampling import Guider, SamplerChoice
-from graph.values import Condition, Model, ModelFile
+from graph.values import Change, Condition, Model, ModelFile
 
 MODEL = Model(ModelFile("checkpoints", "any.safetensors"))
 GIVEN: dict[str, Any] = {
     "MODEL": MODEL,
     "CONDITIONING": (Condition(torch.zeros(1, 1, 1)),),
     "BOOLEAN": True,
+    "LATENT_OPERATION": Change("tonemap_reinhard", (("multiplier", 1.0),)),
 }
 TYPES = load_node_types()
 OPTIONS = frozenset({"x", "sigmas", "context"})
