@@ -4,8 +4,9 @@ export COMFYRAY_AUTH ?= off
 
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
+short := not large and not faults and not openapi and not training and not inductor
 
-.PHONY: help run key keys setup lint format test test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help run key keys setup lint format test test-alone test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -38,7 +39,14 @@ clients/javascript/node_modules: clients/javascript/package-lock.json
 	@touch $@
 
 test: lint clients/javascript/node_modules ## linters, types and the whole suite, on free ports
-	@$(python) -m pytest -m "not large and not faults and not openapi and not training and not inductor"
+	@$(MAKE) --no-print-directory -j2 test-served test-alone
+
+test-alone: # what needs no running application
+	@OMP_NUM_THREADS=1 $(python) -m pytest -m "$(short) and not cluster"
+
+test-served: # what needs one, at the same time; shown when it has ended
+	@mkdir -p build
+	@$(python) -m pytest -m "$(short) and cluster" >build/served.log 2>&1; code=$$?; cat build/served.log; exit $$code
 
 test-large: setup ## tests over models of several gigabytes, which it makes first
 	@$(python) -m pytest -m large
@@ -56,7 +64,7 @@ test-inductor: setup ## compile models with gcc, and hold their pictures to Comf
 	@$(python) -m pytest -m inductor
 
 test-services: setup clients/javascript/node_modules ## the suite with PostgreSQL, Redis and S3, which it installs when absent
-	@sh cluster/test_services.sh
+	@sh cluster/test_services.sh -m "$(short)"
 
 npm-client: ## install the hosted API's npm package, which tests/hosted then runs too (FROM= a tarball of it)
 	@npm --prefix tests/hosted/js install --no-audit --no-fund --no-package-lock --no-save $(abspath $(FROM))

@@ -62,4 +62,4 @@ trap 'exit 130' INT TERM
 start_postgres
 start_redis
 say "$postgres $redis"
-"$python" -m pytest -m 'not large and not faults and not openapi and not training' --postgres "$postgres" --redis "$redis" --s3 "$@"
+"$python" -m pytest --postgres "$postgres" --redis "$redis" --s3 "$@"
