@@ -1,6 +1,7 @@
 # What a developer types. `make` alone lists it.
 PORT ?= 8000
 export COMFYRAY_AUTH ?= off
+unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles torch's two thousand files
 
 python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock

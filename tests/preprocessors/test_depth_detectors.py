@@ -228,25 +228,24 @@ def test_zoe_is_transformers(tmp_path: Path) -> None:
     assert_same(zoe_depth(detectors(tmp_path), as_image(picture()), 64), expected, 4)
 
 
-@pytest.mark.parametrize("cuts", [(0.0, 0.0), (30.0, 20.0)])
-def test_leres_is_the_librarys(tmp_path: Path, cuts: tuple[float, float]) -> None:
+def test_leres_is_the_librarys(tmp_path: Path) -> None:
     leres = library("leres")
     model = leres.RelDepthModel(backbone="resnext101")
     lively(model, gain=0.5)
     trained = {f"module.{key}": value for key, value in model.state_dict().items()}
     put(tmp_path, {"depth_model": trained}, LERES)
-    nearest, background = cuts
-    expected = leres.LeresDetector(model, None)(
-        picture(),
-        thr_a=nearest,
-        thr_b=background,
-        detect_resolution=64,
-        image_resolution=64,
-        output_type="np",
-    )
     image, loaded = as_image(picture()), detectors(tmp_path)
-    hint = leres_depth(loaded, image, 64, nearest=nearest, background=background)
-    assert_same(hint, np.asarray(expected))
+    for nearest, background in ((0.0, 0.0), (30.0, 20.0)):
+        expected = leres.LeresDetector(model, None)(
+            picture(),
+            thr_a=nearest,
+            thr_b=background,
+            detect_resolution=64,
+            image_resolution=64,
+            output_type="np",
+        )
+        hint = leres_depth(loaded, image, 64, nearest=nearest, background=background)
+        assert_same(hint, np.asarray(expected))
 
 
 def test_bae_normals_are_the_librarys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
