@@ -60,8 +60,15 @@ class WeightChanges:
         return replace(unet, size=own_bytes(unet.module, base.module))
 
     def on_text_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
-        """As `on_unet`."""
-        laid_on = encoder
+        """As `on_unet`, rounded to the precision in which ComfyUI keeps text encoders."""
+        changed = self._changed_encoder(encoder, changes)
+        pairs = zip(changed.parts, encoder.parts, strict=True)
+        parts = tuple(replace(new, module=rounded(new.module, own.module)) for new, own in pairs)
+        pairs = zip(parts, encoder.parts, strict=True)
+        size = sum(own_bytes(new.module, own.module) for new, own in pairs)
+        return replace(changed, parts=parts, size=size)
+
+    def _changed_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
         for kind, laid in groupby(changes, key=lambda change: change.kind):
             if kind == LORA:
                 encoder = self._loras.on_text_encoder(encoder, list(laid))
@@ -71,8 +78,7 @@ class WeightChanges:
             else:
                 for change in laid:
                     encoder = self._merged_encoder(encoder, change)
-        pairs = zip(encoder.parts, laid_on.parts, strict=True)
-        return replace(encoder, size=sum(own_bytes(a.module, b.module) for a, b in pairs))
+        return encoder
 
     def _merged_unet(self, unet: M, change: Change) -> M:
         other = self._other_unet(change["other"], unet)
@@ -123,7 +129,7 @@ class WeightChanges:
             device=own.device,
             kind=clip.kind,
         )
-        return self.on_text_encoder(other, clip.changes) if clip.changes else other
+        return self._changed_encoder(other, clip.changes) if clip.changes else other
 
 
 @torch.no_grad()
@@ -158,6 +164,18 @@ def scaled(module: nn.Module, factors: Factors) -> Any:
         factor = next((factor for end, factor in factors if layer.endswith(end)), 1.0)
         if factor != 1.0:
             patched[name] = weights.stored(name, (weight.float() * factor).to(weight.dtype))
+    return sharing_copy(module, patched)
+
+
+@torch.no_grad()
+def rounded(module: nn.Module, base: nn.Module) -> Any:
+    """A copy of `module` whose float32 parameters that are not those of `base` are as float16's."""
+    shared = {id(parameter) for parameter in base.parameters()}
+    patched = {
+        name: parameter.half().float()
+        for name, parameter in module.named_parameters()
+        if id(parameter) not in shared and parameter.dtype == torch.float32
+    }
     return sharing_copy(module, patched)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from diffusion.lora.laying import LORA, Loras
+from diffusion.lora.merging import WeightChanges
 from diffusion.room import Room
 from diffusion.text.embeddings import EmbeddingFiles
 from diffusion.text.encoder import TextEncoder, Tokenizers, load_text_encoder
@@ -15,6 +16,7 @@ from diffusion.text.stage import EncodeStage
 from diffusion.text.tokenizer import END, ClipTokenizer
 from diffusion.weights import Entry, Weights, open_weights
 from graph.errors import BadModelFile, MissingModelFile
+from graph.nodes.attention_multiply import multiply_text_attention
 from graph.values import Change, Clip, ModelFile
 from tests.diffusion.lora_files import TEXT, factors, write_lora
 from tests.diffusion.model_files import CPU, seeded
@@ -77,6 +79,26 @@ def test_both_encoders_of_sdxl_get_their_own(tmp_path: Path) -> None:
     for part, plain in zip(base.parts, before, strict=True):
         assert torch.equal(part.module.get_parameter(Q), plain)
     assert patched.warnings == ()
+
+
+def test_what_comes_of_changes_has_the_precision_of_comfyuis_text_encoders(tmp_path: Path) -> None:
+    write_lora(tmp_path, "a", factors(TEXT, "l", 768, 768))
+    base = encoder(768)
+    scaled = multiply_text_attention(clip=CLIP, q=0.7, k=3.0).changes
+    changes = [lora("a", 0.3), *scaled, lora("a", -0.2)]
+    made = WeightChanges(lambda file: open_weights(tmp_path / file.name, file), loras(tmp_path))
+    (part,) = made.on_text_encoder(base, changes).parts
+    (own,) = base.parts
+    (whole,) = loras(tmp_path).on_text_encoder(base, changes[:1]).parts
+    q = whole.module.get_parameter(Q) * 0.7
+    q = q - 0.2 / 0.3 * (whole.module.get_parameter(Q) - own.module.get_parameter(Q))
+    torch.testing.assert_close(part.module.get_parameter(Q), q, rtol=1e-3, atol=1e-5)
+    for name, parameter in part.module.named_parameters():
+        changed = ("q_proj", "k_proj")
+        if any(layer in name for layer in changed):
+            assert torch.equal(parameter, parameter.half().float())
+        else:
+            assert parameter is own.module.get_parameter(name)
 
 
 def test_a_lora_for_another_width_is_refused_by_name(tmp_path: Path) -> None:
