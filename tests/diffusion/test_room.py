@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import Parameter
 
 from diffusion.room import Room
 from diffusion.sampling.stage import SampleStage
@@ -131,7 +132,7 @@ def tensors_alive() -> dict[int, int]:
     """Bytes of everything that tensors lie in, by its address; what maps a file takes none."""
     found = {}
     for each in gc.get_objects():
-        if issubclass(type(each), Tensor) and each.device == CPU:
+        if type(each) in {Tensor, Parameter} and each.device == CPU:  # those of tracing lie nowhere
             storage = each.untyped_storage()
             if storage.filename is None:
                 found[storage.data_ptr()] = storage.nbytes()
