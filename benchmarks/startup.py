@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import psutil
@@ -32,10 +33,9 @@ class Run:
 
     ready_s: float
     ended_s: float
-    pss_mib: float
+    pss_mib: dict[str, float]  # of each process, by what it is
     processor_s: float
     foreign_cores: float  # what the rest of the machine was busy with meanwhile
-    processes: int
 
 
 def free_port() -> int:
@@ -64,6 +64,16 @@ def family(process: psutil.Popen) -> list[psutil.Process]:
     return [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
 
 
+def kind(process: psutil.Process) -> str:
+    """What a process is called in the list."""
+    command = process.cmdline()
+    if command[0].startswith("ray::"):
+        return command[0]
+    scripts = (word for word in command[1:] if word.endswith(".py") or "." in word)
+    program = Path(command[0]).name
+    return Path(next(scripts, program)).name if program.startswith("python") else program
+
+
 def processor_s(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:4]) for process in processes)
 
@@ -83,14 +93,17 @@ def measured() -> Run:
             foreign = (machine_processor_s() - busy - ours_s) / ready_s
             time.sleep(REST_S)
             processes = family(process)
-            pss = sum(process.memory_full_info().pss for process in processes) / 2**20
+            pss = {
+                f"{process.pid} {kind(process)}": process.memory_full_info().pss / 2**20
+                for process in processes
+            }
         finally:
             ending = time.monotonic()
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
             process.wait()
     ended_s = time.monotonic() - ending
-    return Run(ready_s, ended_s, pss, ours_s, max(foreign, 0.0), len(processes))
+    return Run(ready_s, ended_s, pss, ours_s, max(foreign, 0.0))
 
 
 def main(runs: int) -> None:
@@ -98,10 +111,12 @@ def main(runs: int) -> None:
     for number in range(1, runs + 1):
         run = measured()
         print(
-            f"run {number}: ready {run.ready_s:.1f} s, idle {run.pss_mib:.0f} MiB in"
-            f" {run.processes} processes, {run.processor_s:.1f} processor-s until ready,"
+            f"run {number}: ready {run.ready_s:.1f} s, idle {sum(run.pss_mib.values()):.0f} MiB in"
+            f" {len(run.pss_mib)} processes, {run.processor_s:.1f} processor-s until ready,"
             f" others used {run.foreign_cores:.2f} cores, ended in {run.ended_s:.1f} s"
         )
+        for name, mib in sorted(run.pss_mib.items(), key=itemgetter(1), reverse=True):
+            print(f"  {mib:5.0f} MiB {name.partition(' ')[2]}")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 METADATA = sa.MetaData(
@@ -76,6 +74,9 @@ class Database:
 
 def migrate(connection: sa.Connection) -> None:
     """Run the migrations that this database has not seen, in the transaction that is open."""
+    from alembic import command  # noqa: PLC0415 - who opens no database does not need it
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

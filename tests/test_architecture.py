@@ -93,7 +93,7 @@ def came_along(modules: list[str], others: set[str]) -> str:
 @pytest.mark.parametrize(
     ("module", "others"),
     [
-        ("deployments.router", {"torch", "scipy", "cv2", "boto3", "redis"}),
+        ("deployments.router", {"torch", "scipy", "cv2", "boto3", "redis", "alembic"}),
         ("deployments.local_stages", {"torch", "sqlalchemy", "alembic", "httpx", "redis"}),
     ],
 )
