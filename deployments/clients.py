@@ -62,8 +62,8 @@ class ReplicasClient(StageClient, Protocol):
 class DeploymentClient:
     """A deployment called by handle, raising the replica's own exceptions.
 
-    `by_base` sends segments of one base model to a replica that holds it, where one does;
-    `replicas` is how many there are.
+    `by_base` sends segments of one base model to a replica that holds it, where one does, but for
+    parts of a batch, which go to whoever has least to do; `replicas` is how many there are.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class DeploymentClient:
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         handle = self._handle
-        if self._by_base and segment.base:
+        if self._by_base and segment.base and not segment.is_part:
             handle = handle.options(multiplexed_model_id=segment.base)
         response = cast(DeploymentResponseGenerator[StepEvent], handle.run.remote(segment, inputs))
         try:

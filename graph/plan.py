@@ -61,6 +61,11 @@ class Segment:
     trace: str = ""
 
     @property
+    def is_part(self) -> bool:
+        """Whether it does some rows of a batch; others do the rest, at the same time."""
+        return any(step.part_of for step in self.steps)
+
+    @property
     def needs(self) -> frozenset[Source]:
         """The results of other segments it is handed."""
         own = {step.node_id for step in self.steps}

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -150,17 +150,27 @@ def server(
     data_dir: Path,
 ) -> Iterator[str]:
     """The real application on a free port, over the parity models; its base URL."""
+    settings = _services(pytestconfig)
+    if pytestconfig.getoption("s3"):
+        settings |= request.getfixturevalue("s3_server").settings()
+    with served(data_dir, parity_models, settings) as url:
+        yield url
+
+
+@contextmanager
+def served(
+    data_dir: Path, models: Path, settings: Mapping[str, str], *options: str
+) -> Iterator[str]:
+    """The real application on a free port, launched with `options`; its base URL."""
     port = free_port()
     settings = {
         "COMFYRAY_AUTH": "off",
         "COMFYRAY_DATA_DIR": str(data_dir),
-        "COMFYRAY_MODELS_DIR": str(parity_models),
-        **_services(pytestconfig),
+        "COMFYRAY_MODELS_DIR": str(models),
+        **settings,
     }
-    if pytestconfig.getoption("s3"):
-        settings |= request.getfixturevalue("s3_server").settings()
     log = data_dir.parent / "log.txt"
-    command = [sys.executable, "-m", "deployments.launch", "--port", str(port)]
+    command = [sys.executable, "-m", "deployments.launch", "--port", str(port), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=output
