@@ -7,8 +7,8 @@ Each key is of another owner; docs/measurements.md has the commands that make th
 their jobs one owner after the other, so that first come, first served would serve the last owner
 last, through four connections each. A job is a picture of the model that comes along, of so few
 steps that it just takes longer than posting does: fairness is looked at while every owner has jobs
-that wait. Of the jobs begun in that time, it prints the most and the fewest of one owner; and all
-the while, what those processes hold that have the given words in their titles.
+that wait. It prints how many jobs of each owner began in that time, in the order in which they
+posted; and all the while, what those processes hold that have the given words in their titles.
 """
 
 import argparse
@@ -74,11 +74,11 @@ class Round:
         count, ended_s = self.each * len(self.keys), time.time() - began
         lost = count - sum(map(len, jobs.values()))
         states = Counter(job["status"] for theirs in jobs.values() for job in theirs)
-        begun, most, fewest = fairness(jobs, all_posted)
+        begun = [str(many) for many in begun_while_all_wait(jobs, all_posted).values()]
         print(
             f"{count} jobs posted in {posted_s:.1f} s, all ended after {ended_s:.1f} s\n"
             f"lost: {lost}; states: {dict(states)}\n"
-            f"begun while all waited: {begun}; of one owner {fewest} to {most}"
+            f"begun while all waited, by owner: {', '.join(begun)}"
         )
 
     def _post_all(self, owner: int, key: str) -> set[int]:
@@ -108,17 +108,13 @@ def jobs_of(base: str, key: str) -> Iterator[dict[str, Any]]:
         cursor = page["next_cursor"]
 
 
-def fairness(jobs: Jobs, all_posted: str) -> tuple[int, int, int]:
-    """Jobs begun while every owner waits: how many, and the most and the fewest of one owner."""
+def begun_while_all_wait(jobs: Jobs, all_posted: str) -> dict[str, int]:
+    """How many jobs of each owner began between the last posted and an owner's last begun."""
     ends = min(max(job["started_at"] or "" for job in theirs) for theirs in jobs.values())
-    begun = Counter(
-        owner
+    return {
+        owner: sum(all_posted < (job["started_at"] or "") < ends for job in theirs)
         for owner, theirs in jobs.items()
-        for job in theirs
-        if all_posted < (job["started_at"] or "") < ends
-    )
-    counts = [begun[owner] for owner in jobs]
-    return sum(counts), max(counts), min(counts)
+    }
 
 
 def own_mib(title: str) -> float:
