@@ -172,7 +172,8 @@ class Service:
             with suppress(TimeoutError):
                 async with asyncio.timeout(request.wait_s):
                     await self._until_ended(record)
-        return await self.answer(caller.owner, record.id, base_url=base_url)
+            return await self.answer(caller.owner, record.id, base_url=base_url)
+        return await self._answer(self._worker.run_of(record.id), record, base_url)
 
     async def answer(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
         """The contract's fetch.
@@ -181,6 +182,10 @@ class Service:
             MissingJobError: the owner has no such job.
         """
         run, record = await self._find(owner, job_id)
+        return await self._answer(run, record, base_url)
+
+    async def _answer(self, run: JobRun | None, record: JobRecord, base_url: str) -> dict[str, Any]:
+        record = run.record if run else record
         outlook = Outlook() if record.ended else await self._outlook(run, record)
         return await self._answers.answer(record, base_url, outlook)
 
