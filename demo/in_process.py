@@ -146,8 +146,10 @@ class InProcess:
 
 
 @contextmanager
-def in_process(models: Path, *, threads: int = 0) -> Iterator[InProcess]:
-    """The stages over a models folder, on an event loop of their own."""
+def in_process(
+    models: Path, *, threads: int = 0, config: AppConfig | None = None
+) -> Iterator[InProcess]:
+    """The stages over a models folder, warm, on an event loop of their own."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -155,7 +157,9 @@ def in_process(models: Path, *, threads: int = 0) -> Iterator[InProcess]:
     site = Site(models.resolve(), models.resolve() / "private", torch_threads=threads)
 
     async def made() -> Fused:
-        return Fused(site, AppConfig())
+        stages = Fused(site, config or AppConfig())
+        await stages.check_health()
+        return stages
 
     try:
         stages = asyncio.run_coroutine_threadsafe(made(), loop).result()

@@ -1,6 +1,8 @@
 """Blocks that are compiled when a model is warmed, and at no other time."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -193,6 +195,18 @@ async def test_hooks_between_blocks_are_not_compiled_away(
     assert counting.compiled == before.compiled
     _close([ours], await _plain(models, request(model=changed)))
     assert not torch.equal(ours, (await _sampled(warm, request()))[0])
+
+
+@torch.inference_mode()
+def test_compiled_code_holds_no_weights() -> None:
+    regions, block = Regions(Counting()), ResnetBlock(32, 32, eps=1e-5, time_width=8)
+    regions.place(block, UNET_BLOCKS)
+    with regions.compiling():
+        block(drawn(1, 2, 32, 4, 4), drawn(2, 2, 8))
+    weight = weakref.ref(block.conv1.weight)
+    del block
+    gc.collect()
+    assert weight() is None
 
 
 def _failing(_: Any, __: Any) -> Callable[..., Any]:
