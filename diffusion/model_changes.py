@@ -6,12 +6,13 @@ before anything is loaded.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from torch import Tensor
 
+from diffusion.models import LoadedModel
 from diffusion.network_changes import NETWORK_CHANGES
 from diffusion.sampling.guidance_changes import GUIDANCE_CHANGES
 from diffusion.sampling.model_sampling import (
@@ -23,10 +24,13 @@ from diffusion.sampling.model_sampling import (
     flow,
     flux,
 )
-from diffusion.unet.loading import Parameterization
+from diffusion.unet.loading import PLAYGROUND_LATENT, Parameterization
 from graph.errors import ServiceError
 from graph.values import Change
 
+M = TypeVar("M", bound=LoadedModel)
+CONTINUOUS_EDM = "model_sampling_continuous_edm"
+PLAYGROUND = "edm_playground_v2.5"
 MaskFunction: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (sigma, mask) -> mask
 
 
@@ -48,7 +52,7 @@ PREDICTIONS: Mapping[str, Prediction] = MappingProxyType(
         "x0": "x0",
         "img_to_img": "img_to_img",
         "edm": "edm",
-        "edm_playground_v2.5": "edm",
+        PLAYGROUND: "edm",
         "cosmos_rflow": "cosmos_rflow",
     }
 )
@@ -75,7 +79,7 @@ def _continuous_v(change: Change) -> ModelSampling:
 SAMPLING_CHANGES: Mapping[str, Callable[[Change], ModelSampling]] = MappingProxyType(
     {
         "model_sampling_discrete": _discrete,
-        "model_sampling_continuous_edm": _continuous_edm,
+        CONTINUOUS_EDM: _continuous_edm,
         "model_sampling_continuous_v": _continuous_v,
         "model_sampling_sd3": lambda change: flow(shift=change["shift"]),
         "model_sampling_aura_flow": lambda change: flow(shift=change["shift"], multiplier=1.0),
@@ -120,6 +124,17 @@ def model_sampling(parameterization: Parameterization, changes: Iterable[Change]
     if laid:
         return SAMPLING_CHANGES[laid[-1].kind](laid[-1])
     return own_sampling(parameterization)
+
+
+def in_latent_format(model: M, changes: Iterable[Change]) -> M:
+    """`model` with the scale of latents that a change brings along, to a model of as many channels.
+
+    (ComfyUI comfy_extras/nodes_model_advanced.py, ModelSamplingContinuousEDM)
+    """
+    samplings = [change["sampling"] for change in changes if change.kind == CONTINUOUS_EDM]
+    if PLAYGROUND not in samplings or model.latent_format.channels != PLAYGROUND_LATENT.channels:
+        return model
+    return replace(model, latent_format=PLAYGROUND_LATENT)
 
 
 def own_sampling(own: Parameterization) -> ModelSampling:

@@ -20,7 +20,7 @@ from diffusion.autoencoder.vae import LoadedVae, decode, encode, expected_vae_by
 from diffusion.compiling import Regions
 from diffusion.control.loading import Controls
 from diffusion.latent.noising import noised
-from diffusion.model_changes import check_changes, model_sampling
+from diffusion.model_changes import check_changes, in_latent_format, model_sampling
 from diffusion.models import (
     LoadedModel,
     ModelDenoiser,
@@ -132,7 +132,8 @@ class SampleStage:
             if report is not None:
                 for warning in resident.unet.warnings:
                     report(Warned(request.node_id, warning))
-            latent = latent_for(request.latent, resident.unet)
+            unet = in_latent_format(resident.unet, model.changes)
+            latent = latent_for(request.latent, unet)
             own = latent if request.rows is None else latent_rows(latent, request.rows)
             if len(request.sigmas) == 0:
                 return own, own
@@ -146,7 +147,7 @@ class SampleStage:
                     partial(prepare_run, adapters=images, encoders=encoders),
                     request,
                     latent,
-                    resident.unet,
+                    unet,
                     self._device,
                     controls,
                 )
@@ -155,12 +156,12 @@ class SampleStage:
                 job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
                 job.report, job.deadline = report, deadline
                 if preview is not None:
-                    job.preview = partial(preview, resident.unet.latent_format)
+                    job.preview = partial(preview, unet.latent_format)
                 samples = await self._engine.run(job)
         denoised = samples if track.denoised is None else track.denoised
         return (
-            replace(own, samples=_on_link(samples, resident.unet)),
-            replace(own, samples=_on_link(denoised, resident.unet)),
+            replace(own, samples=_on_link(samples, unet)),
+            replace(own, samples=_on_link(denoised, unet)),
         )
 
     async def warm(self, model: Model, sizes: Iterable[WarmSize] = ()) -> None:
@@ -220,7 +221,7 @@ class SampleStage:
         """`latent` with the noise that `model` would have between the ends of `sigmas`."""
         sampling = await self.model_sampling(model)
         async with self._unet(model) as resident:
-            own = resident.unet.latent_format
+            own = in_latent_format(resident.unet, model.changes).latent_format
             return await asyncio.to_thread(noised, latent, noise, sigmas, sampling, own)
 
     async def close(self) -> None:

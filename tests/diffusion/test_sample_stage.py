@@ -10,7 +10,9 @@ import torch
 
 from diffusion.model_changes import UnknownModelChangeError
 from diffusion.room import Room
+from diffusion.sampling.frame import process_in
 from diffusion.sampling.stage import SampleStage
+from diffusion.unet.loading import PLAYGROUND_LATENT, SD15_LATENT
 from graph.events import Progress, Warned
 from graph.sampling import Noise
 from graph.values import Latent, Model
@@ -50,6 +52,19 @@ async def test_a_run_that_ends_without_noise_ends_in_its_last_prediction(
 ) -> None:
     output, denoised = await stage.sample(request())
     torch.testing.assert_close(output.samples, denoised.samples)
+
+
+async def test_the_noise_levels_of_playground_bring_its_latents_along(stage: SampleStage) -> None:
+    levels = {"sigma_min": 0.03, "sigma_max": 14.0}
+    edm, playground = [
+        Model(NARROW).changed("model_sampling_continuous_edm", sampling=sampling, **levels)
+        for sampling in ("edm", "edm_playground_v2.5")
+    ]
+    plain, _ = await stage.sample(request(model=edm))
+    shifted, _ = await stage.sample(request(model=playground))
+    torch.testing.assert_close(
+        process_in(PLAYGROUND_LATENT, shifted.samples), process_in(SD15_LATENT, plain.samples)
+    )
 
 
 async def test_a_run_that_leaves_noise_gives_the_prediction_beside_it(stage: SampleStage) -> None:
