@@ -84,8 +84,9 @@ class Span:
 class EasyCache:
     """What the network itself added to its input, for each prompt of one job.
 
-    One prompt leads: where its output has hardly moved, no prompt is asked. Each prompt is given
-    its own change; ComfyUI 0.3.64 adds the changes of all prompts of a call to each of them.
+    One prompt leads: where its output has hardly moved, no prompt is asked. Of one picture, each
+    prompt is given the changes of all prompts of its call, as by ComfyUI 0.3.64; of several, where
+    that fails, and under an inpainting model, its own.
     """
 
     span: Span
@@ -107,7 +108,7 @@ class EasyCache:
             movement = self.drift.moved(_entering(lead))
             known = all(row.prompt in self.added for row in rows)
             if self.drift.is_small(movement) and known:
-                return [self._reused(row) for row in rows]
+                return [self._reused(row, rows) for row in rows]
         answers = yield rows
         for row in rows:
             output = _output(row)
@@ -117,9 +118,12 @@ class EasyCache:
             self.drift.answered(_entering(lead), _output(lead), beside.abs().mean(), movement)
         return answers
 
-    def _reused(self, row: Row) -> Tensor:
-        added = self.added[row.prompt]
-        output = _alike(_entering(row), added) + added
+    def _reused(self, row: Row, rows: Sequence[Row]) -> Tensor:
+        alone = len(row.x) > 1 or row.prompt.concat is not None
+        beside = [row] if alone else _called_with(row, rows)
+        output = _alike(_entering(row), self.added[row.prompt])
+        for one in reversed(beside):
+            output = output + self.added[one.prompt]
         return row.sampling.denoised(row.sigma, output, row.x)
 
 

@@ -195,6 +195,24 @@ def test_easycache_leaves_out_the_steps_that_comfyui_leaves_out() -> None:
     torch.testing.assert_close(looked_at(outputs), EXPECTED["easycache"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_easycache_adds_the_changes_of_all_prompts_of_a_call_to_one_picture(count: int) -> None:
+    cache, calls = EasyCache(SPAN, Drift(1e9)), []
+    (positive,), (negative,) = _prompts(), _prompts()
+    for step, sigma in enumerate((8.0, 7.0, 6.0)):  # the first two give a rate of change
+        x = noisy(step).expand(count, -1, -1, -1)
+        rows = [
+            Row(x * k, torch.tensor(sigma), p, SAMPLING) for k, p in ((1, positive), (2, negative))
+        ]
+        added = list(cache.added.values())
+        answers = finished(cache.ask(rows), calls)
+    assert calls == [1, 1, 0]
+    for row, own, answer in zip(rows, added, answers, strict=True):
+        change = own if count > 1 else added[0] + added[1]
+        output = SAMPLING.input_scaling(row.sigma, row.x) + change
+        torch.testing.assert_close(answer, SAMPLING.denoised(row.sigma, output, row.x))
+
+
 def test_lazycache_leaves_out_the_steps_that_comfyui_leaves_out() -> None:
     def guider(_: Guided, x: Tensor, sigma: Tensor) -> Asking[Prediction]:
         (prompt,) = _prompts()
