@@ -83,7 +83,8 @@ class Guided:
         return (yield rows) if cache is None else (yield from cache.ask(rows))
 
     def patched(self, *patches: Change) -> "Guided":
-        return replace(self, patches=(*self.patches, *patches))
+        """As it is, with patches of rows and records of its own."""
+        return replace(self, patches=(*self.patches, *patches), recorded={})
 
 
 def joined(parts: list[tuple[Prompt, Tensor]], x: Tensor) -> Tensor:

@@ -232,7 +232,7 @@ def self_attention(change: Change) -> After:
             return denoised
         degraded = blurred_where_attended(predicted.uncond, attention, blur_sigma)
         noised = degraded + predicted.x - predicted.uncond
-        plain = replace(predicted.guided, recorded={})
+        plain = predicted.guided.patched()
         (again,) = yield from plain.predict(noised, predicted.sigma, predicted.uncond_name)
         return denoised + (degraded - again) * scale
 

@@ -87,14 +87,15 @@ class Attention(nn.Module):
         return self._projected(attended)
 
     def to_itself(self, x: Tensor, call: AttentionCall) -> Tensor:
-        """`x` to itself, as `call` changes it."""
+        """`x` to itself, as `call` changes it. What is recorded is not blind, as in ComfyUI."""
         values = self.to_v(x)
+        if self._is_recorded(call):
+            keys = self.to_k(x)
+            attended = _recorded_attention(self.heads, self.to_q(x), keys, values, call)
+            return self._projected(attended)
         if self._is_blind(call):
             return self._projected(values)
         keys = self.to_k(x)
-        if self._is_recorded(call):
-            attended = _recorded_attention(self.heads, self.to_q(x), keys, values, call)
-            return self._projected(attended)
         asking, undos = call.fewer(self.place, x)
         attended = self._projected(_attention(self.heads, self.to_q(asking), keys, values))
         for undo in undos:

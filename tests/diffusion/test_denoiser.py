@@ -174,6 +174,14 @@ def test_blind_self_attention_changes_the_answer_of_its_own_rows_only(
     assert float((plain - blind).abs().max()) > 1e-3
 
 
+def test_attention_that_is_recorded_is_not_blind(models: dict[str, LoadedUnet]) -> None:
+    unet = models[NARROW.name]
+    recorded, blind = Change("record_attention"), Change("identity_attention")
+    rows = [row(unet, patches=(recorded,)), row(unet, patches=(recorded, blind))]
+    plain, both = denoiser(unet)(rows)
+    assert_close([both], [plain])
+
+
 def test_nothing_of_a_job_is_kept_once_it_is_forgotten(models: dict[str, LoadedUnet]) -> None:
     answering = denoiser(models[NARROW.name])
     answering([row(models[NARROW.name])])
