@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from storage.database import METADATA, Database
 from storage.files import Files
+from storage.jobs.records import JobFilter
 from storage.local_files import LocalFiles
 from storage.uploads import Place, UploadLimits, Uploads
 from tests.api.conftest import API, Site
@@ -80,6 +81,8 @@ async def test_nothing_stays_of_an_owner_that_leaves(
         }
         assert await _rows(database, leaves) == {}
         assert _files(site, tmp_path, leaves) == []
+        bobs_jobs = await site.service.stores.jobs.page("bob", JobFilter())
+        assert site.runner.kept == {job.id for job in bobs_jobs}
         assert (await _rows(database, "bob"), _files(site, tmp_path, "bob")) == bobs
 
 
