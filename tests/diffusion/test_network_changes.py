@@ -197,7 +197,8 @@ def test_easycache_leaves_out_the_steps_that_comfyui_leaves_out() -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_easycache_adds_the_changes_of_all_prompts_of_a_call_to_one_picture(count: int) -> None:
-    cache, calls = EasyCache(SPAN, Drift(1e9)), []
+    cache = EasyCache(SPAN, Drift(1e9))
+    calls: list[int] = []
     (positive,), (negative,) = _prompts(), _prompts()
     for step, sigma in enumerate((8.0, 7.0, 6.0)):  # the first two give a rate of change
         x = noisy(step).expand(count, -1, -1, -1)
