@@ -42,6 +42,7 @@ from graph.validation import (
 )
 from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow
+from storage.animations import Animation
 from storage.inputs import Inputs
 from storage.media_types import media_type
 from storage.models.annotators import AnnotatorFolder
@@ -105,6 +106,10 @@ class NodeOutputs:
         await self.outputs.save_images(
             images, filename_prefix, node_id=self.node_id, temporary=temporary
         )
+
+    async def save_animation(self, images: Any, filename_prefix: str, **how: Any) -> None:
+        animation = Animation(**how)
+        await self.outputs.save_animation(images, filename_prefix, animation, node_id=self.node_id)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graph.errors import ServiceError
+from storage.animations import Animation, encode_animation
 from storage.files import Files, StoredFile, read
 from storage.media_types import media_type
 from storage.output_names import NameCounter, expand_prefix, split_prefix, temporary_mark
@@ -143,6 +144,30 @@ class JobOutputs:
                 for name, image in zip(names, images, strict=True)
             ]
         )
+
+    async def save_animation(
+        self,
+        images: npt.NDArray[np.float32],
+        filename_prefix: str,
+        animation: Animation,
+        *,
+        node_id: str,
+    ) -> StoredOutput:
+        """Save a batch [B, H, W, C], float32 in 0..1, as one file.
+
+        Raises:
+            UnsafePathError: the prefix leads out of the output folder.
+        """
+        _, height, width, _ = images.shape
+        (name,) = self._names(filename_prefix, EXTENSIONS[animation.format], (1, height, width))
+        mime_type = MIME_TYPES[animation.format]
+        kind = OutputKind(node_id, "image", mime_type, width, height, temporary=False)
+        text = self._encoding.text
+
+        def save() -> StoredOutput:
+            return self._write(kind, name, encode_animation(images, animation, text))
+
+        return self._record(await asyncio.to_thread(save))
 
     async def save_file(
         self, content: bytes, filename_prefix: str, extension: str, *, node_id: str

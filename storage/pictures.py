@@ -47,7 +47,7 @@ def encode_picture(image: npt.NDArray[np.float32], encoding: Encoding) -> bytes:
     if encoding.format == "png":
         options = {
             "compress_level": encoding.compress_level,
-            "pnginfo": _text_chunks(encoding.text),
+            "pnginfo": text_chunks(encoding.text),
         }
     buffer = io.BytesIO()
     picture.save(buffer, format=encoding.format.upper(), **options)
@@ -70,7 +70,8 @@ def repaint(picture: Image.Image, format_: str, channel: str, quality: int) -> b
     return buffer.getvalue()
 
 
-def _text_chunks(text: Mapping[str, str]) -> PngInfo:
+def text_chunks(text: Mapping[str, str]) -> PngInfo:
+    """Text of a PNG by keyword."""
     chunks = PngInfo()
     for keyword, value in text.items():
         chunks.add_text(keyword, value)
