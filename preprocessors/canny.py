@@ -5,11 +5,13 @@ unnormalised Sobel gradients, directions in steps of 45 degrees, hysteresis over
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d, pad
 
+from graph.errors import ServiceError
 from imaging.colors import luma
 from imaging.filters import ImageTooSmallError
 
@@ -19,6 +21,17 @@ EPS = 1e-6  # under the root of the magnitude
 DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 
 
+@dataclass(eq=False)
+class ThresholdOrderError(ServiceError):
+    """Edges that would have to be stronger to be continued than to be begun."""
+
+    status = 422
+    code = "threshold_order"
+    template = "low_threshold may be at most high_threshold, {high}; it is {low}."
+    low: float
+    high: float
+
+
 def canny(image: Tensor, low_threshold: float, high_threshold: float) -> Tensor:
     """White edges on black, [B, H, W, 3].
 
@@ -26,8 +39,11 @@ def canny(image: Tensor, low_threshold: float, high_threshold: float) -> Tensor:
     `low_threshold` that touch them through others.
 
     Raises:
+        ThresholdOrderError: the low threshold is the higher one.
         ImageTooSmallError: the picture cannot be mirrored as far as it is blurred.
     """
+    if low_threshold > high_threshold:
+        raise ThresholdOrderError(low_threshold, high_threshold)
     grey = luma(image)[:, None]
     height, width = grey.shape[-2:]
     if min(height, width) <= BLUR_RADIUS:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from preprocessors.canny import canny, connected
+from preprocessors.canny import ThresholdOrderError, canny, connected
 
 RECORDED = Path(__file__).parents[1] / "contract" / "canny.npz"
 
@@ -46,6 +46,11 @@ def test_a_ramp_between_two_planes_is_one_line() -> None:
 
 def test_an_even_picture_has_no_edges() -> None:
     assert canny(torch.full((1, 16, 16, 3), 0.5), 0.1, 0.2).max() == 0
+
+
+def test_a_low_threshold_above_the_high_one_is_refused() -> None:
+    with pytest.raises(ThresholdOrderError, match=r"at most high_threshold, 0\.3; it is 0\.6"):
+        canny(step_edge(1.0), 0.6, 0.3)
 
 
 def test_weak_edges_need_a_strong_one() -> None:
