@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 
 from api import files, nodes, workflows
 from api.context import Context
@@ -36,6 +38,32 @@ class Application(FastAPI):
         return self.openapi_schema
 
 
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Every route. They know nothing of an application, and take long to make when first asked."""
+    router = APIRouter()
+    own = (
+        execute,
+        jobs,
+        deliveries,
+        workflows,
+        nodes,
+        files,
+        model_uploads,
+        models,
+        admin,
+        owners,
+        health,
+        account,
+    )
+    hosted = (fetching, routes, site_routes, unserved)
+    for module in own + hosted:
+        router.include_router(module.router)
+    for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
+        router.include_router(module.router, prefix="/api", include_in_schema=False)
+    return tuple(router.routes)
+
+
 def create_app(
     service: Service,
     access: Access | None = None,
@@ -60,29 +88,10 @@ def create_app(
         title="comfyray",
         description=DESCRIPTION,
         lifespan=lifespan if manage_service else None,
+        routes=list(_routes()),
     )
     app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
     app.state.hosted = hosted or HostedOptions()
-    own = (
-        execute,
-        jobs,
-        deliveries,
-        workflows,
-        nodes,
-        files,
-        model_uploads,
-        models,
-        admin,
-        owners,
-        health,
-        account,
-    )
-    for module in own:
-        app.include_router(module.router)
-    for module in (fetching, routes, site_routes, unserved):
-        app.include_router(module.router)
-    for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
-        app.include_router(module.router, prefix="/api", include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(HttpMetrics, answered=service.metrics.answered)
     return app
