@@ -92,10 +92,11 @@ class Delivery:
 
 
 class Outbox(Ledger):
-    """The tables of webhooks."""
+    """The tables of webhooks. An event of which nothing is heard for `sending_s` is sent again."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, sending_s: float = SENDING_S) -> None:
         self._database = database
+        self._sending_s = sending_s
 
     async def ended(self, connection: AsyncConnection, record: JobRecord) -> None:
         """Write down that the job's caller is to be told."""
@@ -134,7 +135,7 @@ class Outbox(Ledger):
             taken = await connection.execute(
                 sa.update(EVENTS)
                 .where(EVENTS.c.event_id.in_(ids))
-                .values(next_attempt_s=now_s + SENDING_S, attempts=EVENTS.c.attempts + 1)
+                .values(next_attempt_s=now_s + self._sending_s, attempts=EVENTS.c.attempts + 1)
                 .returning(EVENTS)
             )
             return tuple(map(WebhookEvent.from_row, taken))

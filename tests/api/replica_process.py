@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from deployments.config import RouterConfig
 from deployments.settings import Settings
 from deployments.stores import open_stores
 from graph.execution import NodeTiming
+from storage.jobs.outbox import Outbox
 from storage.keys import Keys
 from tests.fakes_runner import FakeRunner
 
 LIMITS = Limits(running=20, look_s=0.1, lease_s=6.0)
+SENDING_S = 6.0  # of a webhook whose sender was killed
 WORK = 20_000  # rounds of hashing in a step: ten milliseconds
 
 
@@ -51,8 +53,10 @@ class WorkingRunner(FakeRunner):
 
 def main(data_dir: str, allowed_host: str, port: int) -> None:
     settings = Settings(data_dir=Path(data_dir), allowed_hosts=allowed_host)
-    service = Service(WorkingRunner(), open_stores(settings, RouterConfig()), LIMITS)
-    keys = Keys(service.stores.database)
+    stores = open_stores(settings, RouterConfig())
+    stores = replace(stores, outbox=Outbox(stores.database, sending_s=SENDING_S))
+    service = Service(WorkingRunner(), stores, LIMITS)
+    keys = Keys(stores.database)
     with_keys = KeyAccess(keys, Rates(None), reading_rate=RouterConfig().reading_rate)
     access = LocalAccess() if settings.auth == "off" else with_keys
     uvicorn.run(create_app(service, access), port=port, log_level="warning")
