@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -139,6 +141,16 @@ def tensors_alive() -> dict[int, int]:
     return found
 
 
+@pytest.fixture
+def few_objects() -> Iterator[None]:
+    """Nothing of other tests is looked at, which would take long each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("few_objects")
 async def test_two_flux_jobs_and_one_of_sdxl_share_room_for_one_base(tmp_path: Path) -> None:
     write_models(tmp_path)
     roomy = Replica(tmp_path, 2**33)
