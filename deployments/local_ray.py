@@ -31,11 +31,13 @@ from ray._private import parameter
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary as built_with
 from ray.serve._private.build_app import BuiltApplication, build_app
 from ray.serve.context import _get_global_client
+from ray.serve.schema import ApplicationStatusOverview
 
 from deployments.launch import end_with_parent
 from deployments.settings import Settings
 
 POLL_S = 0.3
+FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
 
 
 class ApplicationFailedError(Exception):
@@ -130,6 +132,16 @@ def deploy(config: Mapping[str, Any], host: str, port: int) -> None:
     )
 
 
+def why(application: ApplicationStatusOverview) -> str:
+    """What Serve says of an application that failed, and how the traces of its replicas end."""
+    ends = [
+        deployment.message.strip().splitlines()[-1]
+        for deployment in application.deployments.values()
+        if deployment.status in FAILED and deployment.message.strip()
+    ]
+    return "\n".join([application.message, *ends])
+
+
 def say_how_far(seen: str) -> tuple[str, bool]:
     """Print the state of the deployments if it is not `seen`; gives it, and whether all run.
 
@@ -137,8 +149,8 @@ def say_how_far(seen: str) -> tuple[str, bool]:
     """
     applications = serve.status().applications.values()
     for application in applications:
-        if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-            raise ApplicationFailedError(application.message)
+        if application.status in FAILED:
+            raise ApplicationFailedError(why(application))
     states = [
         f"{name} {deployment.status.lower()}"
         for application in applications
