@@ -63,11 +63,11 @@ def sampled(client: httpx.Client) -> dict[str, float]:
 
 
 def with_latent(case: str, latent: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A parity case whose sampler begins with `latent`, whose last node is called "latent"."""
+    """A parity case of few steps, begun with `latent`, whose last node is called "latent"."""
     workflow: dict[str, Any] = json.loads((CASES / f"{case}.json").read_text())
+    ours = {"latent_image": ["latent", 0], "steps": 2}
     for node in workflow.values():
-        if "latent_image" in node["inputs"]:
-            node["inputs"]["latent_image"] = ["latent", 0]
+        node["inputs"] |= {name: ours[name] for name in ours.keys() & node["inputs"].keys()}
     return workflow | latent
 
 
