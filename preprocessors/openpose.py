@@ -4,7 +4,6 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from graph.annotators import OPENPOSE_BODY, OPENPOSE_FACE, OPENPOSE_HAND
@@ -128,6 +127,7 @@ def hand_points(picture: Picture, box: Box, network: nn.Module) -> Points:
 
 def hand_peak(heat: Picture, cut: Picture) -> tuple[int, int]:
     """The highest pixel of the patch of a heatmap that has the most heat; the corner if none."""
+    from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped] # noqa: PLC0415 - slow
     from skimage.measure import label  # noqa: PLC0415 - slow
 
     seen = gaussian_filter(heat, sigma=BLUR) > HAND_SEEN

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
 from preprocessors.pictures import Picture
 from preprocessors.pose import JOINTS
@@ -75,6 +74,8 @@ def found_bodies(heat: Picture, affinities: Picture) -> list[Joints]:
 
 def found_peaks(heat: Picture) -> list[Peak]:
     """Where a heatmap, blurred, is highest among its neighbours."""
+    from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped] # noqa: PLC0415 - slow
+
     blurred = gaussian_filter(heat.astype(np.float64), sigma=BLUR)
     around = np.pad(blurred, 1)
     beside = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
