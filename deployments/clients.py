@@ -74,6 +74,7 @@ class DeploymentClient:
         self._by_base = by_base
         self._replicas = replicas
         self._in_flight = 0
+        self._placing = asyncio.Lock()
 
     @property
     def idle(self) -> int:
@@ -86,6 +87,11 @@ class DeploymentClient:
         self._in_flight += 1
         try:
             async with aclosing(self._events(segment, inputs)) as events:
+                if segment.is_part:
+                    async with self._placing:  # the next goes elsewhere once this one has begun
+                        first = await anext(events, None)
+                    if first is not None:
+                        yield first
                 async for event in events:
                     yield event
         finally:
