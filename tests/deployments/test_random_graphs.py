@@ -23,19 +23,20 @@ from diffusion.sampling.stage import SampleStage
 from diffusion.weights import open_weights
 from graph.cache import Handle, ResultCache
 from graph.errors import ServiceError
-from graph.events import Done, StepEvent
+from graph.events import StepEvent
 from graph.execution import Execution
 from graph.node import Stage
 from graph.nodes import load_node_types
 from graph.plan import Segment, fold
 from graph.prompt import Source
-from graph.segment_run import Report, run_segment
+from graph.segment_run import Report
 from graph.validation import Library, Uploads, validate
 from graph.values import Clip, Condition, Conditioning, InputFile, Model, ModelFile
 from graph.workflow import read_workflow
 from tests.deployments.random_graphs import workflows
 from tests.diffusion.model_files import CPU, filled, recorded_shapes
 from tests.diffusion.narrow_stage import drawn
+from tests.graph.run_here import run_here
 
 TYPES = {
     name: kind
@@ -93,16 +94,10 @@ class InProcess:
     async def call(self, function: Callable[[], Any]) -> Any:
         return torch.inference_mode()(function)()
 
-    async def run(
+    def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        values = {link: handle.value for link, handle in inputs.items()}
-        work = replace(self, stage=segment.stage)
-        async for event in run_segment(segment, values, TYPES, work):
-            if isinstance(event, Done) and event.outputs is not None:
-                yield replace(event, outputs=tuple(map(Handle, event.outputs)))
-            else:
-                yield event
+        return run_here(segment, inputs, TYPES, replace(self, stage=segment.stage))
 
 
 class Names(Library):

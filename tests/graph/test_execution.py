@@ -11,12 +11,13 @@ import pytest
 
 from graph.cache import Handle, ResultCache, ResultLostError
 from graph.errors import MissingModelFile, NodeFailed
-from graph.events import Done, StepEvent, Warned
+from graph.events import StepEvent, Warned
 from graph.execution import Execution, NodeTiming
 from graph.plan import Segment, fold
 from graph.prompt import Source
-from graph.segment_run import Report, run_segment
+from graph.segment_run import Report
 from tests.graph.nodes_for_tests import checked, node_types, picture
+from tests.graph.run_here import run_here
 
 
 @dataclass
@@ -38,15 +39,10 @@ class Recorder:
     async def call(self, function: Callable[[], Any]) -> Any:
         return function()
 
-    async def run(
+    def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        values = {link: handle.value for link, handle in inputs.items()}
-        async for event in run_segment(segment, values, node_types(), self):
-            if isinstance(event, Done) and event.outputs is not None:
-                yield replace(event, outputs=tuple(Handle(v, len(v)) for v in event.outputs))
-            else:
-                yield event
+        return run_here(segment, inputs, node_types(), self, len)
 
     def count(self) -> Counter[str]:
         return Counter(name for name, *_ in self.calls)
@@ -233,12 +229,7 @@ class ItemsInProcess:
 
     recorder: Recorder
 
-    async def run(
+    def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        values = {link: handle.value for link, handle in inputs.items()}
-        async for event in run_segment(segment, values, node_types(), self.recorder):
-            if isinstance(event, Done) and event.outputs is not None:
-                yield replace(event, outputs=tuple(map(Handle, event.outputs)))
-            else:
-                yield event
+        return run_here(segment, inputs, node_types(), self.recorder)

@@ -2,22 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from graph.cache import Handle, ResultCache, ResultLostError
 from graph.errors import NodeFailed
-from graph.events import Done, Progress, Started, StepEvent
+from graph.events import Progress, Started, StepEvent
 from graph.execution import Execution, NodeTiming
 from graph.node import Stage
 from graph.plan import Folded, Plan, Segment, fold, make_plan
 from graph.prompt import Source
 from graph.sampling import Rows
-from graph.segment_run import Report, run_segment
+from graph.segment_run import Report
 from graph.splitting import rows_of, split_batches
 from tests.graph.nodes_for_tests import batch, checked, guided_batch, node_types, picture
+from tests.graph.run_here import run_here
 
 PROMPT = "Text(a.safetensors, fox)"
 
@@ -66,15 +67,10 @@ class Replicas:
     async def call(self, function: Any) -> Any:
         return function()
 
-    async def run(
+    def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        values = {link: handle.value for link, handle in inputs.items()}
-        async for event in run_segment(segment, values, node_types(), self):
-            if isinstance(event, Done) and event.outputs is not None:
-                yield replace(event, outputs=tuple(Handle(v, len(v)) for v in event.outputs))
-            else:
-                yield event
+        return run_here(segment, inputs, node_types(), self, len)
 
     def named(self, name: str) -> list[tuple[str, ...]]:
         return [call for call in self.calls if call[0] == name]
