@@ -1,5 +1,6 @@
 """What goes over the wire: the execute body, and the answers as documentation shows them."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -40,6 +41,9 @@ EXAMPLE_OUTPUT: JsonDict = {
 }
 
 
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+
+
 def _spelling(value: object) -> object:
     """ "JPG" and "jpeg" are one format."""
     lower = value.strip().lower() if isinstance(value, str) else value
@@ -53,6 +57,8 @@ def _text(value: object) -> object:
 def _keepable(value: str) -> str:
     if "\0" in value:
         raise ValueError("it holds a NUL, which PostgreSQL does not keep")  # noqa: TRY003
+    if HALF_A_PAIR.search(value):
+        raise ValueError("it holds half a surrogate pair, which is no text")  # noqa: TRY003
     return value
 
 

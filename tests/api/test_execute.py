@@ -150,6 +150,8 @@ async def test_a_workflow_that_cannot_run_is_refused_with_every_problem(site: Si
         ("workflow", 3),
         ("webhook", "ftp://example.com"),
         ("webhook_url", "http://user:secret@example.com"),
+        ("track_id", "a\0"),
+        ("track_id", "a\ud800"),
     ],
 )
 async def test_a_wrong_field_is_named(site: Site, field: str, value: Any) -> None:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from api.hosted.routes import FAMILIES
@@ -62,6 +62,8 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(path=st.sampled_from(PATHS), body=bodies())
+@example(path="/api/v6/images/text2img", body=GOOD | {"track_id": "\ud800"})
+@example(path="/api/v6/images/text2img", body=GOOD | {"webhook": "http://a.example/\ud800"})
 async def test_no_body_is_a_fault_of_ours(hosted: Hosted, path: str, body: dict[str, Any]) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await hosted.client.post(path, content=json.dumps(body), headers=headers)
