@@ -123,10 +123,10 @@ async def events(
 ) -> Response:
     """`queued`, `node`, `progress`, `output`, then one `success`, `failed` or `cancelled`."""
     after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 17 else 0
-    final = await known.service.last_event_id(owner, job_id)
+    final = await known.service.following.last_event_id(owner, job_id)
     if final is not None and after >= final:
         return Response(status_code=204)  # tells an EventSource not to come back
-    source = known.service.events(owner, job_id, after=after, base_url=base_url)
+    source = known.service.following.events(owner, job_id, after=after, base_url=base_url)
     return StreamingResponse(
         _stream(source, preview=preview), media_type=EVENT_STREAM, headers=EVENTS_HEADERS
     )

@@ -5,7 +5,7 @@ import contextvars
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,13 +17,12 @@ from api.figures.metrics import ServiceMetrics
 from api.jobs.acceptance import Acceptance
 from api.jobs.answers import Answers, Outlook
 from api.jobs.estimates import RunTimes
-from api.jobs.events import JobEvent
+from api.jobs.following import Following
 from api.jobs.leftovers import forget_deleted
 from api.jobs.listing import job_page
 from api.jobs.requests import JobRequests
-from api.jobs.run import JobRun, Workplace
+from api.jobs.run import Workplace
 from api.jobs.runner import Runner
-from api.jobs.watch import JobWatch
 from api.jobs.webhook_delays import DELAYS_S
 from api.jobs.webhooks import Signer, Webhooks
 from api.jobs.worker import STOP_WAIT_S, Worker, WorkerLimits
@@ -39,13 +38,12 @@ from storage.jobs.job_charges import JobCharges
 from storage.jobs.leases import JobLeases
 from storage.jobs.money import amount
 from storage.jobs.outbox import Outbox, WebhookEvent
-from storage.jobs.records import JobFilter, JobRecord, JobRecords, MissingJobError, QueueLimits
-from storage.outputs import OutputStore, StoredOutput
+from storage.jobs.records import JobFilter, JobRecord, JobRecords, QueueLimits
+from storage.outputs import OutputStore
 from storage.uploads import Uploads
 
 LOG = logging.getLogger(__name__)
 SWEEP_EVERY_S = 600.0
-FINAL = frozenset({"success", "failed", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,17 @@ class Service:
         self._answers = Answers(stores.outputs)
         self._background: set[asyncio.Task[Any]] = set()
         self._times = RunTimes()
-        self._watch = JobWatch(stores.jobs, limits.watch_s)
         self.worker_id = secrets.token_hex(8)
         self._leases = JobLeases(stores.database, self.worker_id, lease_s=limits.lease_s)
         self._worker = self._make_worker(JobRequests(stores.request_cipher))
+        self.following = Following(
+            self._worker,
+            stores.jobs,
+            self._leases,
+            self._answers,
+            beat_s=limits.beat_s,
+            watch_s=limits.watch_s,
+        )
         self._acceptance = self._make_acceptance(JobRequests(stores.request_cipher))
         self.webhooks = Webhooks(
             stores.outbox,
@@ -171,9 +176,9 @@ class Service:
         if request.wait_s > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(request.wait_s):
-                    await self._until_ended(record)
+                    await self.following.until_ended(record)
             return await self.answer(caller.owner, record.id, base_url=base_url)
-        return await self._answer(self._worker.run_of(record.id), record, base_url)
+        return await self.following.answer(self._worker.run_of(record.id), record, base_url)
 
     async def answer(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
         """The contract's fetch.
@@ -181,13 +186,8 @@ class Service:
         Raises:
             MissingJobError: the owner has no such job.
         """
-        run, record = await self._find(owner, job_id)
-        return await self._answer(run, record, base_url)
-
-    async def _answer(self, run: JobRun | None, record: JobRecord, base_url: str) -> dict[str, Any]:
-        record = run.record if run else record
-        outlook = Outlook() if record.ended else await self._outlook(run, record)
-        return await self._answers.answer(record, base_url, outlook)
+        run, record = await self.following.find(owner, job_id)
+        return await self.following.answer(run, record, base_url)
 
     async def cancel(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
         """Stop a job, whichever replica runs it, and answer for it; an ended one stays as it is.
@@ -195,14 +195,14 @@ class Service:
         Raises:
             MissingJobError: the owner has no such job.
         """
-        run, record = await self._find(owner, job_id)
+        run, record = await self.following.find(owner, job_id)
         if run:
             run.cancel()
         elif not record.ended and not await self._cancelled_in_line(record):
             await self.stores.jobs.ask_to_cancel(record)
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_WAIT_S):
-                await self._until_ended(record)
+                await self.following.until_ended(record)
         return await self.answer(owner, job_id, base_url=base_url)
 
     async def delete(self, owner: str, job_id: int) -> None:
@@ -211,7 +211,7 @@ class Service:
         Raises:
             MissingJobError: the owner has no such job.
         """
-        run, record = await self._find(owner, job_id)
+        run, record = await self.following.find(owner, job_id)
         if run:
             run.cancel()
             await asyncio.wait([run.ended], timeout=STOP_WAIT_S)
@@ -226,83 +226,14 @@ class Service:
         Raises:
             MissingJobError: the owner has no such job.
         """
-        _, record = await self._find(owner, job_id)
-        await self._until_ended(record)
+        _, record = await self.following.find(owner, job_id)
+        await self.following.until_ended(record)
 
     async def jobs(
         self, owner: str, which: JobFilter, *, cursor: str = "", base_url: str = ""
     ) -> dict[str, Any]:
         """A page of the owner's jobs, newest first."""
         return await job_page(self.stores.jobs, owner, which, cursor, base_url)
-
-    async def last_event_id(self, owner: str, job_id: int) -> int | None:
-        """The id of the job's final event, None while it has not ended.
-
-        Raises:
-            MissingJobError: the owner has no such job.
-        """
-        _, record = await self._find(owner, job_id)
-        return record.last_event if record.ended else None
-
-    async def events(
-        self, owner: str, job_id: int, *, after: int = 0, base_url: str = ""
-    ) -> AsyncIterator[JobEvent | None]:
-        """What happened after event `after`, and on as it happens; None is a sign of life.
-
-        The final event carries the answer. Long after a job's end only that one is left; of a
-        job that another replica runs there are its place in line, its start and its end.
-        """
-        while True:
-            run, record = await self._find(owner, job_id)
-            if run:
-                async for event in run.log.after(after, self._limits.beat_s):
-                    after = event.id if event else after
-                    yield event and await self._told(run, event, base_url)
-                if run.record.ended:
-                    return
-                await asyncio.sleep(self._limits.watch_s)  # lost: it goes on elsewhere, or here
-            elif record.ended:
-                yield await self._final(
-                    record, JobEvent(record.last_event, record.status, {}), base_url
-                )
-                return
-            else:
-                async for event in self._elsewhere(record):
-                    yield event
-                after = max(after, 1)
-
-    async def _elsewhere(self, record: JobRecord) -> AsyncIterator[JobEvent | None]:
-        """What can be told of a job that does not run here, until it moves."""
-        position = (await self._outlook(None, record)).queue_position
-        yield JobEvent(1, "queued", {"queue_position": position})
-        moved = asyncio.create_task(self._watch.moved(record))
-        try:
-            while not (await asyncio.wait([moved], timeout=self._limits.beat_s))[0]:
-                yield None
-        finally:
-            moved.cancel()
-
-    async def _told(self, run: JobRun, event: JobEvent, base_url: str) -> JobEvent:
-        """An event of the log as it is told."""
-        if event.type == "output":
-            output = StoredOutput.from_json(event.data)
-            return replace(event, data=self._answers.output(run.record, output, base_url))
-        return await self._final(run.record, event, base_url) if event.type in FINAL else event
-
-    async def _until_ended(self, record: JobRecord) -> None:
-        """Until the job has ended, wherever it runs, or is deleted."""
-        while not record.ended:
-            run = self._worker.run_of(record.id)
-            if run and not run.ended.done():
-                await asyncio.wait([run.ended])
-                record = run.record
-                continue
-            try:
-                record = await self.stores.jobs.get(record.owner, record.id)
-            except MissingJobError:
-                return
-            if not record.ended:
-                await self._watch.moved(record)
 
     async def _cancelled_in_line(self, record: JobRecord) -> bool:
         """End a job that waits; False where it does not wait any more."""
@@ -311,33 +242,13 @@ class Service:
         cancelled = replace(record, status="cancelled")
         return await self._worker.end_unrun(cancelled, message_body(JobCancelledError()))
 
-    async def _outlook(self, run: JobRun | None, record: JobRecord) -> Outlook:
-        estimate_s = record.estimate_s
-        if run or record.status == "running":
-            spent_s = time.time() - (record.started_s or record.created_s)
-            return Outlook(0, max(estimate_s - spent_s, 0.25))
-        standing = await self._leases.standing(record)
-        return Outlook(standing.position, standing.ahead_s / max(1, standing.running) + estimate_s)
-
-    async def _find(self, owner: str, job_id: int) -> tuple[JobRun | None, JobRecord]:
-        run = self._worker.run_of(job_id)
-        if run is None:
-            return None, await self.stores.jobs.get(owner, job_id)
-        if run.record.owner != owner:
-            raise MissingJobError(str(job_id))
-        return run, run.record
-
-    async def _final(self, record: JobRecord, event: JobEvent, base_url: str) -> JobEvent:
-        answer = await self._answers.answer(record, base_url, Outlook(), inline=False)
-        return JobEvent(event.id, event.type, answer)
-
     async def _payload(self, event: WebhookEvent) -> dict[str, Any]:
         record = await self.stores.jobs.get(event.owner, event.job_id)
         return await self._answers.answer(record, event.base_url, Outlook())
 
     def _moved(self, record: JobRecord) -> None:
         """A job began, ended, or was lost here."""
-        self._watch.tell(record.id)
+        self.following.tell(record.id)
         if record.ended:
             self.metrics.ended(record)
             _log_end(record)

@@ -91,7 +91,7 @@ async def test_nothing_comes_after_the_final_event(site: Site) -> None:
 async def test_events_come_while_the_job_runs(site: Site) -> None:
     job_id = await site.accepted({"hold": 1})
     seen = []
-    async for event in site.service.events("local", job_id):
+    async for event in site.service.following.events("local", job_id):
         assert event is not None
         seen.append(event.type)
         if event.type == "progress":
@@ -111,7 +111,7 @@ async def test_events_outlive_a_restart_as_their_end(open_site: OpenSite) -> Non
 async def test_a_silent_stream_gives_signs_of_life(open_site: OpenSite) -> None:
     site: Site = await open_site(Limits(beat_s=0.01))
     job_id = await site.accepted({"hold": 1})
-    async for event in site.service.events("local", job_id, after=4):
+    async for event in site.service.following.events("local", job_id, after=4):
         if event is None:
             site.runner.go.set()
     assert site.runner.go.is_set()

@@ -118,7 +118,7 @@ async def test_events_of_another_replicas_job_are_its_turn_and_its_end(
 ) -> None:
     client, worker = await _replicas(open_site, CLIENT, QUICK)
     job_id = await client.accepted({"hold": 1})
-    stream = client.service.events("local", job_id, base_url="http://here:8000")
+    stream = client.service.following.events("local", job_id, base_url="http://here:8000")
     first = await anext(stream)
     await worker.runner.running.wait()
     worker.runner.go.set()
