@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "graph": set(),
     "imaging": {"graph"},
+    "media": {"graph"},
     "storage": {"graph"},
     "diffusion": {"graph", "imaging"},
     "preprocessors": {"graph", "imaging"},
@@ -24,6 +25,7 @@ FORBIDDEN = {
     "diffusion": {"ray"},
     "preprocessors": {"ray"},
     "imaging": {"ray"},
+    "media": {"ray", "torch"},
     "storage": {"ray", "torch"},
     "api": {"ray", "torch", "diffusers", "transformers"},
     "demo": {"ray"},
