@@ -36,7 +36,7 @@ from graph.validation import (
     CheckedWorkflow,
     Library,
     Uploads,
-    needed_by,
+    needed_nodes,
     requested_outputs,
     validate,
 )
@@ -232,8 +232,7 @@ class WorkflowRunner:
     def _constants(self, workflow: Workflow) -> Iterator[tuple[str, Input, Any]]:
         """What is written, not linked, in the nodes that outputs need: id, input, value."""
         outputs = requested_outputs(workflow, self.node_types)
-        needed = {node_id for output in outputs for node_id in needed_by(workflow, output)}
-        for node_id in sorted(needed):
+        for node_id in sorted(needed_nodes(workflow, outputs)):
             node_type = self.node_types.get(workflow.nodes[node_id].class_type)
             inputs = node_type.inputs if node_type else {}
             for name, value in workflow.nodes[node_id].inputs.items():

@@ -54,6 +54,7 @@ class Execution:
     timings: dict[str, NodeTiming] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _parts: PartReports = field(default_factory=PartReports)
+    _outputs: frozenset[str] = frozenset()
     _finished: set[str] = field(default_factory=set)  # output nodes: run once, whatever is repeated
 
     async def run(self) -> tuple[NodeTiming, ...]:
@@ -62,6 +63,7 @@ class Execution:
         When a result that was counted on is lost (its replica died, or the job computing it
         failed), what is still missing is planned and run again, a bounded number of times.
         """
+        self._outputs = frozenset(self.folded.output_ids)
         for attempt in range(self.most_attempts):
             plan = make_plan(self._unfinished(), lambda key: (self.owner, key) in self.cache)
             try:
@@ -137,7 +139,7 @@ class Execution:
         if event.outputs is not None:
             self.cache.keep(self._key(event.node_id), event.outputs, self.job)
             results[event.node_id].set_result(event.outputs)
-        if event.node_id in self.folded.output_ids:
+        if event.node_id in self._outputs:
             self._finished.add(event.node_id)
         end, step = time.monotonic() - self._began, steps[event.node_id]
         start = self._parts.ended(step, max(0.0, end - event.seconds))

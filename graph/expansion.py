@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from graph.content_keys import content_key
 from graph.node import Hidden, Stage
-from graph.plan import RESULT_VERSION, Folded, Step, content_key
+from graph.plan import RESULT_VERSION, Folded, Step
 from graph.prompt import Source
 from graph.validation import CheckedWorkflow
 
@@ -17,6 +18,9 @@ def expanded(folded: Folded, checked: CheckedWorkflow) -> Folded:
     """`folded` with a step of the upscale stage before every node that is handed its result."""
     steps: dict[str, Step] = {}
     stages = dict(folded.stages)
+    first: dict[str, Step] = {}
+    for step in folded.steps.values():
+        first.setdefault(step.key, step)
     for node_id, step in folded.steps.items():
         hidden = checked.nodes[node_id].node_type.hidden
         name = next((own for own, mark in hidden.items() if mark is Hidden.UPSCALED), None)
@@ -26,7 +30,7 @@ def expanded(folded: Folded, checked: CheckedWorkflow) -> Folded:
             continue
         before = _upscaling(step, folded.steps)
         # A node of the workflow that does just this is the step; it reads nothing that is later.
-        before = next((own for own in folded.steps.values() if own.key == before.key), before)
+        before = first.get(before.key, before)
         steps[before.node_id] = before
         stages[before.node_id] = Stage.UPSCALE
         links = {**step.links, name: Source(before.node_id, 0)}

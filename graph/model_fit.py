@@ -1,13 +1,15 @@
 """Whether the models of a workflow belong together: a LoRA or ControlNet and what it changes."""
 
 from collections.abc import Callable, Iterator, Mapping, Set
+from itertools import chain
 from types import MappingProxyType
 from typing import TypeAlias
 
+from graph.dependencies import dependent_outputs
 from graph.plan import Folded, Step
 from graph.presets import PresetFiles
 from graph.problems import Problem
-from graph.validation import CheckedWorkflow
+from graph.validation import MOST_DEPENDENTS, CheckedWorkflow
 from graph.values import ControlNet, IpAdapter, Model, ModelFile
 
 FamilyOf: TypeAlias = Callable[[ModelFile], str]  # "" where a file does not say
@@ -33,61 +35,90 @@ def misfits(
     layers_of: LayersOf = lambda _: {},
 ) -> tuple[Problem, ...]:
     """One problem for every file that is used with a base model that it is not made for."""
-    problems: dict[ModelFile, Problem] = {}
-    for model, file in _together(checked, folded, family_of):
-        reason = _of_another_family(model, file, family_of) or _of_other_layers(
-            model, file, layers_of
+    found: dict[ModelFile, tuple[str, str]] = {}  # the reason, and the family it is used with
+    for base, file in _together(checked, folded, family_of):
+        reason = _of_another_family(base, file, family_of) or _of_other_layers(
+            base, file, layers_of
         )
-        if reason and file not in problems:
-            problems[file] = _problem(checked, file, reason, family_of(model.file))
-    return tuple(problems.values())
+        if reason and file not in found:
+            found[file] = reason, family_of(base)
+    return _problems(checked, found) if found else ()
 
 
 def _together(
     checked: CheckedWorkflow, folded: Folded, family_of: FamilyOf
-) -> Iterator[tuple[Model, ModelFile]]:
-    """Every model that is used, with every file that is laid on it or controls it."""
-    for step in folded.steps.values():
-        for model in _models(step, folded):
-            beside = (*_laid_on(model, step), *_adapting(step, family_of(model.file)))
-            for file in (*beside, *_controlling(step, checked, folded)):
-                yield model, file
+) -> Iterator[tuple[ModelFile, ModelFile]]:
+    """The file of every model that is used, with every file laid on it or controlling it; once.
+
+    What is upstream of a step is gathered on the way down, so that no step walks back to it.
+    """
+    models: dict[str, tuple[Model, ...]] = {}
+    controls: dict[str, tuple[ModelFile, ...]] = {}
+    changed: dict[int, Model] = {}  # models whose changes were looked at; kept, so ids stay theirs
+    seen: set[tuple[ModelFile, ModelFile]] = set()
+    for node_id, step in folded.steps.items():
+        models[node_id] = _models(step, models)
+        controls[node_id] = _controls(step, checked, controls)
+        for model in models[node_id]:
+            of_model = () if id(model) in changed else _in_changes(model)
+            changed[id(model)] = model
+            of_step = (*_in_step(step), *_adapting(step, family_of(model.file)))
+            for file in (*of_model, *of_step, *controls[node_id]):
+                if (pair := (model.file, file)) not in seen:
+                    seen.add(pair)
+                    yield pair
 
 
-def _models(step: Step, folded: Folded) -> Iterator[Model]:
-    """The models that a step is given, or the one that the model it is handed began as."""
-    given = [value for value in step.constants.values() if isinstance(value, Model)]
-    yield from given
+def _models(step: Step, above: Mapping[str, tuple[Model, ...]]) -> tuple[Model, ...]:
+    """The models that a step is given, or those that the model it is handed began as."""
+    given = tuple(value for value in step.constants.values() if isinstance(value, Model))
     link = step.links.get("model")
-    if link and not given:
-        yield from _models(folded.steps[link.node_id], folded)
+    return above[link.node_id] if link and not given else given
 
 
-def _of_another_family(model: Model, file: ModelFile, family_of: FamilyOf) -> str | None:
-    base, family = family_of(model.file), family_of(file)
+def _controls(
+    step: Step, checked: CheckedWorkflow, above: Mapping[str, tuple[ModelFile, ...]]
+) -> tuple[ModelFile, ...]:
+    """The ControlNets of a step and of the prompts that it is linked to, the last link first."""
+    inputs = checked.nodes[step.node_id].node_type.inputs
+    own = (value.file for value in step.constants.values() if isinstance(value, ControlNet))
+    carrying = [
+        above[link.node_id]
+        for name, link in step.links.items()
+        if inputs[name].type in CARRIES_CONTROL
+    ]
+    return tuple(dict.fromkeys(chain(own, *reversed(carrying))))
+
+
+def _of_another_family(model: ModelFile, file: ModelFile, family_of: FamilyOf) -> str | None:
+    base, family = family_of(model), family_of(file)
     if not base or not family or base == family:
         return None
     made_for, is_for = NAMES.get(family, family), NAMES.get(base, base)
-    return f"it is made for {made_for}, and {model.file.folder}/{model.file.name} is {is_for}"
+    return f"it is made for {made_for}, and {model.folder}/{model.name} is {is_for}"
 
 
-def _of_other_layers(model: Model, file: ModelFile, layers_of: LayersOf) -> str | None:
-    base = layers_of(model.file)
+def _of_other_layers(model: ModelFile, file: ModelFile, layers_of: LayersOf) -> str | None:
+    base = layers_of(model)
     for name, shapes in layers_of(file).items():
         strange = shapes - base.get(name, shapes)
         if strange:
             there = ", ".join(map(str, sorted(base[name])))
             return (
                 f"it has a layer {name!r} of shape {min(strange)}, and those of "
-                f"{model.file.folder}/{model.file.name} are {there}"
+                f"{model.folder}/{model.name} are {there}"
             )
     return None
 
 
-def _laid_on(model: Model, step: Step) -> Iterator[ModelFile]:
-    """The files that are laid on a model, and those that a step will lay on it."""
+def _in_changes(model: Model) -> Iterator[ModelFile]:
+    """The files that are laid on a model."""
     for change in model.changes:
         yield from (value for _, value in change.options if isinstance(value, ModelFile))
+
+
+def _in_step(step: Step) -> Iterator[ModelFile]:
+    """The files that a step will lay on its model."""
     yield from (value for value in step.constants.values() if isinstance(value, ModelFile))
 
 
@@ -98,45 +129,32 @@ def _adapting(step: Step, base: str) -> Iterator[ModelFile]:
         yield files.get("") or files.get(base) or next(iter(files.values()))
 
 
-def _controlling(step: Step, checked: CheckedWorkflow, folded: Folded) -> Iterator[ModelFile]:
-    """The ControlNets of the prompts that a step is linked to."""
-    waiting, seen = [step.node_id], set[str]()
-    while waiting:
-        here = waiting.pop()
-        if here in seen or here not in folded.steps:
-            continue
-        seen.add(here)
-        constants = folded.steps[here].constants.values()
-        yield from (value.file for value in constants if isinstance(value, ControlNet))
-        inputs = checked.nodes[here].node_type.inputs
-        links = folded.steps[here].links.items()
-        waiting += [link.node_id for name, link in links if inputs[name].type in CARRIES_CONTROL]
-
-
-def _problem(checked: CheckedWorkflow, file: ModelFile, reason: str, base: str) -> Problem:
-    node_id, name = next(
-        (node_id, name)
-        for node_id, node in checked.nodes.items()
-        for name, value in node.constants.items()
-        if value == file or (isinstance(value, PresetFiles) and file in dict(value.files).values())
+def _problems(
+    checked: CheckedWorkflow, found: Mapping[ModelFile, tuple[str, str]]
+) -> tuple[Problem, ...]:
+    places: dict[ModelFile, tuple[str, str]] = {}
+    for node_id, node in checked.nodes.items():
+        for name, value in node.constants.items():
+            files = dict(value.files).values() if isinstance(value, PresetFiles) else (value,)
+            for file in (one for one in files if isinstance(one, ModelFile)):
+                places.setdefault(file, (node_id, name))
+    dependents = dependent_outputs(
+        checked.output_ids,
+        lambda it: [link.node_id for link in checked.nodes[it].links.values()],
+        MOST_DEPENDENTS,
     )
-    return Problem(
-        "bad_model_file",
-        f"Model file {file.folder}/{file.name}: {reason}.",
-        node_id,
-        checked.nodes[node_id].node_type.name,
-        name,
-        expected=base,
-        received=file.name,
-        dependent_outputs=_dependents(checked, node_id),
-        model={"folder": file.folder, "name": file.name},
+    return tuple(
+        Problem(
+            "bad_model_file",
+            f"Model file {file.folder}/{file.name}: {reason}.",
+            node_id,
+            checked.nodes[node_id].node_type.name,
+            name,
+            expected=base,
+            received=file.name,
+            dependent_outputs=tuple(dependents.get(node_id, ())),
+            model={"folder": file.folder, "name": file.name},
+        )
+        for file, (reason, base) in found.items()
+        for node_id, name in (places[file],)
     )
-
-
-def _dependents(checked: CheckedWorkflow, node_id: str) -> tuple[str, ...]:
-    """The outputs that need a node. Nodes are in an order in which they can run."""
-    reached = {node_id}
-    for name, node in checked.nodes.items():
-        if any(link.node_id in reached for link in node.links.values()):
-            reached.add(name)
-    return tuple(output for output in checked.output_ids if output in reached)

@@ -5,15 +5,15 @@ left needs tensors. The plan walks back from the outputs, stops where a result i
 what is left into segments.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
+from graph.content_keys import Digests
 from graph.errors import ServiceError
+from graph.made_values import MadeValues
 from graph.node import NodeType, Stage
 from graph.own_words import OwnWords, with_own_words
 from graph.problems import Problem, WorkflowInvalidError
@@ -21,7 +21,6 @@ from graph.prompt import Source
 from graph.sampling import Rows
 from graph.segments import base_of, grouped
 from graph.validation import CheckedWorkflow, with_defaults
-from graph.values import InputFile
 
 RESULT_VERSION = 1  # part of every key: raise it when a node's result changes
 
@@ -88,24 +87,6 @@ class Plan:
     known: frozenset[str]  # ids of nodes whose results are there already
 
 
-def content_key(value: Any) -> str:
-    """A digest by which equal values are equal, in any process."""
-    text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, InputFile):
-        return ["InputFile", value.sha256]
-    if is_dataclass(value) and not isinstance(value, type):
-        return [type(value).__name__, *(_canonical(getattr(value, f.name)) for f in fields(value))]
-    if isinstance(value, Mapping):
-        return {str(name): _canonical(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
-
-
 def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -> Folded:
     """Run what needs no tensors, and give every other node its content key.
 
@@ -113,7 +94,9 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
     """
     known: dict[str, tuple[Any, ...]] = {}
     keys: dict[str, str] = {}
+    first: dict[str, str] = {}  # the node that a key came with first
     twins: dict[str, str] = {}  # of nodes that say the same, only the first is a step
+    digests, made = Digests(), MadeValues()
     steps: dict[str, Step] = {}
     for node_id, node in checked.nodes.items():
         constants = with_defaults(node)
@@ -126,14 +109,14 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
                 constants[name] = known[link.node_id][link.slot]
                 del links[name]
         if node.node_type.stage is Stage.INLINE and not links and not node.node_type.hidden:
-            known[node_id] = run_inline(node_id, node.node_type, constants)
+            known[node_id] = run_inline(node_id, node.node_type, constants, made)
             continue
         constants = with_own_words(constants, own_words)
         keyed = {name: [keys[link.node_id], link.slot] for name, link in links.items()}
         name = node.node_type.name
-        key = content_key([RESULT_VERSION, name, constants, keyed, node.weights])
-        twin = next((other for other, its in keys.items() if its == key), None)
-        if twin and not node.node_type.output_node:
+        key = digests.key([RESULT_VERSION, name, constants, keyed, node.weights])
+        twin = first.setdefault(key, node_id)
+        if twin != node_id and not node.node_type.output_node:
             twins[node_id] = twin
             continue
         keys[node_id] = key
@@ -145,13 +128,17 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
     return Folded(steps, stages, tuple(i for i in checked.output_ids if i in steps))
 
 
-def run_inline(node_id: str, node_type: NodeType, inputs: Mapping[str, Any]) -> tuple[Any, ...]:
+def run_inline(
+    node_id: str, node_type: NodeType, inputs: Mapping[str, Any], made: MadeValues
+) -> tuple[Any, ...]:
     """The outputs of a node that computes only descriptions."""
     try:
-        return as_outputs(node_type, node_type.function(**inputs))
+        outputs = as_outputs(node_type, node_type.function(**inputs))
+        made.count(outputs)
     except ServiceError as error:
         problem = Problem("custom_validation_failed", str(error), node_id, node_type.name)
         raise WorkflowInvalidError((problem,)) from error
+    return outputs
 
 
 def as_outputs(node_type: NodeType, returned: Any) -> tuple[Any, ...]:
@@ -170,9 +157,15 @@ def make_plan(folded: Folded, is_known: Callable[[str], bool]) -> Plan:
     wanted, known = _wanted(folded, is_known)
     steps = [step for name, step in folded.steps.items() if name in wanted]
     groups = grouped(steps, folded.stages)
+    read_outside = _read_outside([group for _, group in groups])
     return Plan(
         tuple(
-            Segment(folded.stages[group[0].node_id], tuple(group), _given(group, steps), base)
+            Segment(
+                folded.stages[group[0].node_id],
+                tuple(group),
+                frozenset(s.node_id for s in group if s.keep or s.node_id in read_outside),
+                base,
+            )
             for base, group in groups
         ),
         known,
@@ -183,13 +176,14 @@ def _wanted(folded: Folded, is_known: Callable[[str], bool]) -> tuple[set[str], 
     """What has to run, walking back from the outputs, and the known results it starts from."""
     wanted: set[str] = set()
     known: set[str] = set()
+    outputs = frozenset(folded.output_ids)
     waiting = list(folded.output_ids)
     while waiting:
         node_id = waiting.pop()
         if node_id in wanted or node_id in known:
             continue
         step = folded.steps[node_id]
-        if node_id not in folded.output_ids and is_known(step.key):
+        if node_id not in outputs and is_known(step.key):
             known.add(node_id)
             continue
         wanted.add(node_id)
@@ -206,10 +200,13 @@ def _kept_whole(folded: Folded, wanted: set[str]) -> set[str]:
     }
 
 
-def _given(group: Sequence[Step], steps: Sequence[Step]) -> frozenset[str]:
-    """The steps of a group whose results others read, or the cache keeps."""
-    own = {step.node_id for step in group}
-    read_outside = {
-        link.node_id for step in steps if step.node_id not in own for link in step.links.values()
+def _read_outside(groups: Sequence[Sequence[Step]]) -> set[str]:
+    """The steps whose results a step of another group reads."""
+    group_of = {step.node_id: k for k, group in enumerate(groups) for step in group}
+    return {
+        link.node_id
+        for k, group in enumerate(groups)
+        for step in group
+        for link in step.links.values()
+        if group_of.get(link.node_id, k) != k
     }
-    return frozenset((read_outside & own) | {step.node_id for step in group if step.keep})

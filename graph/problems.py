@@ -1,10 +1,16 @@
 """What is wrong with a workflow, in ComfyUI's own error types, all of it at once."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from graph.errors import ServiceError
+
+MOST_HINTS = 100  # different questions for near misses, of one request
+MOST_COMPARED = 5_000  # names that one is looked for among
+LONGEST_HINT = 200  # characters of a name that is looked for, or among
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,28 @@ class WorkflowInvalidError(ServiceError):
         return str(self.problems[0]) + (f" ({more} more below.)" if more else "")
 
 
-def near_miss(received: Any, among: list[Any]) -> str | None:
-    """The name somebody probably meant."""
-    names = {str(name).lower(): str(name) for name in among}
-    close = get_close_matches(str(received).lower(), names, n=1)
+def near_miss(received: Any, among: Iterable[Any]) -> str | None:
+    """The name somebody probably meant. Neither very long names nor very many are compared."""
+    wanted = str(received).lower()
+    if len(wanted) > LONGEST_HINT:
+        return None
+    texts = (str(name) for name in islice(among, MOST_COMPARED))
+    names = {text.lower(): text for text in texts if len(text) <= LONGEST_HINT}
+    close = get_close_matches(wanted, names, n=1)
     return names[close[0]] if close else None
+
+
+@dataclass
+class Hints:
+    """Near misses for the problems of one request; looking for one is slow, so for the first."""
+
+    left: int = MOST_HINTS
+    _asked: dict[tuple[str, int], tuple[object, str | None]] = field(default_factory=dict)
+
+    def near_miss(self, received: Any, among: Iterable[Any]) -> str | None:
+        """As near_miss; None after `left` different questions. `among` is told by its identity."""
+        key = str(received), id(among)
+        if key not in self._asked and self.left:
+            self.left -= 1
+            self._asked[key] = among, near_miss(received, among)  # kept, so that its id stays its
+        return self._asked.get(key, (None, None))[1]

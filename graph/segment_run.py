@@ -51,8 +51,8 @@ async def run_segment(
     results: dict[str, asyncio.Task[tuple[Any, ...]]] = {}
 
     async def run(step: Step) -> tuple[Any, ...]:
-        handed = {
-            name: (await results[link.node_id])[link.slot]
+        handed = {  # shielded: cancelling a long chain would go up it again from every step
+            name: (await asyncio.shield(results[link.node_id]))[link.slot]
             if link.node_id in results
             else inputs[link]
             for name, link in step.links.items()

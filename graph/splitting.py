@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from graph.content_keys import content_key
 from graph.node import Hidden, NodeType
-from graph.plan import Folded, Step, content_key
+from graph.plan import Folded, Step
 from graph.prompt import Source
 from graph.sampling import WHOLE_BATCH_SAMPLERS, Rows, SamplerChoice
 from graph.segments import base_of

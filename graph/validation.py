@@ -5,23 +5,26 @@ ComfyUI refuses a prompt for a node nobody needs, or only notices while running,
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from graph.annotators import Annotator, MissingAnnotatorError
 from graph.coercion import Refused, coerced, in_range
+from graph.dependencies import dependent_outputs, needed_by
 from graph.embeddings import embedding_file, named_in
 from graph.errors import NotAvailableError, ServiceError
-from graph.node import REQUIRED, Input, NodeType
+from graph.node import REQUIRED, Files, Input, NodeType
 from graph.object_info import FileLists, choices_of
 from graph.presets import PresetFiles, Presets
-from graph.problems import Problem, WorkflowInvalidError, near_miss
-from graph.prompt import RequiredModel, Source, Workflow
+from graph.problems import Hints, Problem, WorkflowInvalidError
+from graph.prompt import Node, RequiredModel, Source, Workflow
 from graph.values import InputFile, ModelFile
 
 LISTED = 100  # choices of a combo that an error names; ComfyUI stops at 20, below its own samplers
+MOST_DEPENDENTS = 20  # outputs that an error says depend on its node
+MOST_OF_A_CYCLE = 100  # nodes of a cycle that an error names
 
 
 class Library(FileLists, Protocol):
@@ -77,22 +80,20 @@ def requested_outputs(workflow: Workflow, node_types: Mapping[str, NodeType]) ->
         for node_id, node in workflow.nodes.items()
         if (known := node_types.get(node.class_type)) and known.output_node
     ]
-    chosen = [node_id for node_id in workflow.output_ids if node_id in outputs]
-    return (*chosen, *(node_id for node_id in outputs if node_id not in chosen))
+    there = set(outputs)
+    chosen = (node_id for node_id in workflow.output_ids if node_id in there)
+    return tuple(dict.fromkeys((*chosen, *outputs)))
 
 
-def needed_by(workflow: Workflow, node_id: str) -> set[str]:
-    """A node and everything upstream of it that is there."""
-    found: set[str] = set()
-    waiting = [node_id]
-    while waiting:
-        here = waiting.pop()
-        if here in found or here not in workflow.nodes:
-            continue
-        found.add(here)
-        inputs = workflow.nodes[here].inputs.values()
-        waiting += [value.node_id for value in inputs if isinstance(value, Source)]
-    return found
+def needed_nodes(workflow: Workflow, outputs: Iterable[str]) -> set[str]:
+    """The outputs and everything upstream of them that is there."""
+    return needed_by(outputs, lambda node_id: _sources(workflow, node_id))
+
+
+def _sources(workflow: Workflow, node_id: str) -> list[str]:
+    """The nodes that a node is linked to, of those that are there."""
+    links = (source.node_id for _, source in workflow.nodes[node_id].sources())
+    return [origin for origin in links if origin in workflow.nodes]
 
 
 def validate(
@@ -106,20 +107,19 @@ def validate(
     outputs = requested_outputs(workflow, node_types)
     if not outputs:
         raise WorkflowInvalidError(_no_outputs(workflow, node_types))
-    dependents: dict[str, list[str]] = {}
-    for output in outputs:
-        for node_id in needed_by(workflow, output):
-            dependents.setdefault(node_id, []).append(output)
+    found = needed_nodes(workflow, outputs)
+    needed = [node_id for node_id in workflow.nodes if node_id in found]
     check = _Check(workflow, node_types, library, uploads)
     problems: list[Problem] = []
     nodes: dict[str, CheckedNode] = {}
-    for node_id in [node_id for node_id in workflow.nodes if node_id in dependents]:
-        checked, found = check.node(node_id)
-        mine = tuple(dependents[node_id])
-        problems += [replace(problem, dependent_outputs=mine) for problem in found]
+    for node_id in needed:
+        checked, refused = check.node(node_id)
+        problems += refused
         if checked:
             nodes[node_id] = checked
-    problems += _cycles(workflow, dependents)
+    if problems:
+        problems = _with_dependents(problems, workflow, outputs)
+    problems += _cycles(workflow, needed)
     if problems:
         raise WorkflowInvalidError(tuple(problems))
     order = TopologicalSorter(
@@ -128,9 +128,21 @@ def validate(
     return CheckedWorkflow({name: nodes[name] for name in order}, outputs)
 
 
+def _with_dependents(
+    problems: Iterable[Problem], workflow: Workflow, outputs: Sequence[str]
+) -> list[Problem]:
+    """`problems` with the outputs that each keeps from running, the first of them."""
+    found = dependent_outputs(outputs, lambda it: _sources(workflow, it), MOST_DEPENDENTS)
+    return [
+        replace(problem, dependent_outputs=tuple(found.get(problem.node_id or "", ())))
+        for problem in problems
+    ]
+
+
 def _no_outputs(workflow: Workflow, node_types: Mapping[str, NodeType]) -> tuple[Problem, ...]:
+    hints = Hints()
     unknown = [
-        _unknown(node_id, node.class_type, node.pack, node_types)
+        _unknown(node_id, node, node_types, hints)
         for node_id, node in workflow.nodes.items()
         if node.class_type not in node_types
     ]
@@ -138,17 +150,15 @@ def _no_outputs(workflow: Workflow, node_types: Mapping[str, NodeType]) -> tuple
     return (none, *unknown)
 
 
-def _unknown(
-    node_id: str, class_type: str, pack: str, node_types: Mapping[str, NodeType]
-) -> Problem:
-    origin = f" (pack {pack})" if pack else ""
+def _unknown(node_id: str, node: Node, node_types: Mapping[str, NodeType], hints: Hints) -> Problem:
+    class_type, origin = node.class_type, f" (pack {node.pack})" if node.pack else ""
     return Problem(
         "missing_node_type",
         f"There is no node type {class_type!r}{origin} here.",
         node_id,
         class_type,
         received=class_type,
-        suggestion=near_miss(class_type, list(node_types)),
+        suggestion=hints.near_miss(class_type, node_types),
     )
 
 
@@ -165,17 +175,13 @@ def _missing(node_id: str, node_type: NodeType, declared: Input) -> Problem:
 
 def _cycles(workflow: Workflow, needed: Iterable[str]) -> list[Problem]:
     links = {
-        node_id: [
-            value.node_id
-            for value in workflow.nodes[node_id].inputs.values()
-            if isinstance(value, Source)
-        ]
+        node_id: [source.node_id for _, source in workflow.nodes[node_id].sources()]
         for node_id in needed
     }
     try:
         TopologicalSorter(links).prepare()
     except CycleError as error:
-        cycle = list(reversed(error.args[1]))
+        cycle = list(reversed(error.args[1]))[:MOST_OF_A_CYCLE]
         said = f"These nodes need each other: {' -> '.join(cycle)}."
         class_type = workflow.nodes[cycle[0]].class_type
         return [Problem("dependency_cycle", said, cycle[0], class_type, received=cycle)]
@@ -188,12 +194,14 @@ class _Check:
     node_types: Mapping[str, NodeType]
     library: Library
     uploads: Uploads
+    hints: Hints = field(default_factory=Hints)
+    listed: dict[Files, list[Any]] = field(default_factory=dict)
 
     def node(self, node_id: str) -> tuple[CheckedNode | None, list[Problem]]:
         node = self.workflow.nodes[node_id]
         node_type = self.node_types.get(node.class_type)
         if node_type is None:
-            return None, [_unknown(node_id, node.class_type, node.pack, self.node_types)]
+            return None, [_unknown(node_id, node, self.node_types, self.hints)]
         constants: dict[str, Any] = {}
         links: dict[str, Source] = {}
         problems: list[Problem] = []
@@ -279,7 +287,7 @@ class _Check:
         raise Refused("custom_validation_failed", said, received=value)
 
     def choice(self, declared: Input, value: Any) -> Any:
-        choices = choices_of(declared, self.library) or []
+        choices = self.choices(declared)
         found = next((choice for choice in choices if choice == value), None)
         if found is None and isinstance(value, str):  # Windows paths, True for "true"
             same = value.replace("\\", "/")
@@ -291,6 +299,14 @@ class _Check:
         if declared.presets:
             return self.preset(declared.presets, found)
         return found
+
+    def choices(self, declared: Input) -> list[Any]:
+        """What a combo offers. A folder's list is made once for all nodes."""
+        if declared.files is None:
+            return choices_of(declared, self.library) or []
+        if declared.files not in self.listed:
+            self.listed[declared.files] = choices_of(declared, self.library) or []
+        return self.listed[declared.files]
 
     def file(self, file: ModelFile) -> ModelFile:
         problem = self.library.problem(file)
@@ -324,7 +340,7 @@ class _Check:
             "message": f"{json.dumps(value, default=str)} is not one of its choices.",
             "expected": f"(list of length {len(choices)})" if many else choices,
             "received": value,
-            "suggestion": near_miss(value, choices),
+            "suggestion": self.hints.near_miss(value, choices),
         }
         if declared.files:
             folder = declared.files.folder

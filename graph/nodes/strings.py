@@ -6,6 +6,7 @@ for as long as its author likes.
 
 from typing import Annotated, Literal
 
+from graph.made_values import check_text
 from graph.node import Stage, Widget, node
 
 CATEGORY = "utils/string"
@@ -16,6 +17,7 @@ Line = Annotated[str, Widget(multiline=False)]
 @node("StringConcatenate", runs_on=Stage.INLINE, display_name="Concatenate", category=CATEGORY)
 def concatenate(*, string_a: Text, string_b: Text, delimiter: Line = "") -> str:
     """Join two texts."""
+    check_text(len(string_a) + len(delimiter) + len(string_b))
     return string_a + delimiter + string_b
 
 
@@ -60,6 +62,8 @@ def trim(*, string: Text, mode: Literal["Both", "Left", "Right"]) -> str:
 @node("StringReplace", runs_on=Stage.INLINE, display_name="Replace", category=CATEGORY)
 def replace(*, string: Text, find: Text, replace: Text) -> str:
     """Replace a text within a text, wherever it stands."""
+    times = string.count(find)
+    check_text(len(string) + times * (len(replace) - len(find)))
     return string.replace(find, replace)
 
 
