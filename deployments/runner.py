@@ -4,13 +4,14 @@ import asyncio
 import base64
 import random
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from api.errors import one_field
+from api.heavy_work import HeavyWork, RequestWork, is_small
 from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.watches import JobWatch, SegmentWatch, no_watch
@@ -52,7 +53,8 @@ from storage.models.own_embeddings import OwnEmbeddings
 from storage.outputs import JobOutputs
 from storage.picture_limits import PictureTooLargeError, check_pixels
 
-SMALL_NODES = 200  # in API format; read faster than a thread is entered on a busy machine
+READ_AT_ONCE = 8  # input files of one request
+Constant: TypeAlias = tuple[str, Input, Any]  # what is written, not linked: node id, input, value
 
 
 @dataclass(frozen=True)
@@ -128,15 +130,28 @@ class WorkflowRunner:
     own_embeddings: OwnEmbeddings | None = None
     watches: tuple[SegmentWatch, ...] = ()
     watch_job: JobWatch = no_watch
+    heavy: HeavyWork = field(default_factory=HeavyWork)
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> PreparedWorkflow:
         """Read, override and validate the workflow of an execute body. Raises ServiceError."""
         files = await self._files(owner)
+        work = self._work(owner, body)
+        workflow, applied = await work.run(self._overridden, body, files)
+        constants = await work.run(list, self._constants(workflow))
+        uploads = await self._uploads(owner, constants)
+        await self._read_headers(files, constants)
+        return await work.run(self._planned, workflow, applied, files, uploads)
+
+    def _overridden(
+        self, body: Mapping[str, Any], files: OwnersFiles
+    ) -> tuple[Workflow, dict[str, str]]:
         known = self._known_nodes(files)
-        workflow = await read(body.get("workflow"), known)
-        workflow, applied = apply(workflow, body.get("inputs") or {}, known, random.Random())
-        uploads = await self._uploads(owner, workflow)
-        await self._read_headers(files, workflow)
+        workflow = read_workflow(body.get("workflow"), known)
+        return apply(workflow, body.get("inputs") or {}, known, random.Random())
+
+    def _planned(
+        self, workflow: Workflow, applied: dict[str, str], files: OwnersFiles, uploads: Uploads
+    ) -> PreparedWorkflow:
         checked = validate(workflow, self.node_types, files, uploads)
         folded = fold(checked, files.own_words)
         family_of, layers_of = self.checks.family, self.checks.layers
@@ -189,8 +204,11 @@ class WorkflowRunner:
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters of a workflow as JSON Schema."""
         known = self._known_nodes(await self._files(owner))
-        workflow = await read(body.get("workflow"), known)
-        return await asyncio.to_thread(parameters, workflow, known)
+
+        def described() -> Mapping[str, Any]:
+            return parameters(read_workflow(body.get("workflow"), known), known)
+
+        return await self._work(owner, body).run(described)
 
     async def convert(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """A UI workflow in API format; `object_info` says the node types of another server."""
@@ -199,8 +217,19 @@ class WorkflowRunner:
             raise one_field("object_info", "an object, as GET /object_info gives it", theirs)
         ours = self._known_nodes(await self._files(owner))
         known = ours if theirs is None else theirs
-        workflow = await read(body.get("workflow"), known)
-        return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
+
+        def converted() -> Mapping[str, Any]:
+            workflow = read_workflow(body.get("workflow"), known)
+            return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
+
+        return await self._work(owner, body).run(converted)
+
+    def _work(self, owner: str, body: Mapping[str, Any]) -> RequestWork:
+        """Where a request is read. Only API format is as large as it looks: subgraphs unfold."""
+        document = body.get("workflow")
+        nodes = document.values() if isinstance(document, Mapping) else ()
+        plain = bool(nodes) and all(isinstance(it, Mapping) and "class_type" in it for it in nodes)
+        return self.heavy.for_request(owner, small=plain and is_small(body))
 
     async def _files(self, owner: str) -> OwnersFiles:
         names = await self.inputs.list(owner)
@@ -212,24 +241,30 @@ class WorkflowRunner:
         ours = ObjectInfo(self.node_types, files)
         return ChainMap(ours, self.comfyui_nodes)  # type: ignore[arg-type]
 
-    async def _uploads(self, owner: str, workflow: Workflow) -> Uploads:
-        """The files that inputs of needed nodes name, or why they cannot be had."""
-        wanted = [
-            (node_id, declared.name, value)
-            for node_id, declared, value in self._constants(workflow)
-            if declared.upload
-        ]
-        read = await asyncio.gather(*(self._read(owner, value) for _, _, value in wanted))
-        return Uploads({(i, name): file for (i, name, _), file in zip(wanted, read, strict=True)})
+    async def _uploads(self, owner: str, constants: Sequence[Constant]) -> Uploads:
+        """The files that inputs of needed nodes name, or why they cannot be had.
 
-    async def _read_headers(self, files: OwnersFiles, workflow: Workflow) -> None:
+        Each is read once, however many inputs name it, and few at a time.
+        """
+        wanted = [(i, declared.name, str(v)) for i, declared, v in constants if declared.upload]
+        names = list(dict.fromkeys(name for _, _, name in wanted))
+        few = asyncio.Semaphore(READ_AT_ONCE)
+
+        async def read(name: str) -> InputFile | ServiceError:
+            async with few:
+                return await self._read(owner, name)
+
+        read_files = dict(zip(names, await asyncio.gather(*map(read, names)), strict=True))
+        return Uploads({(node_id, name): read_files[value] for node_id, name, value in wanted})
+
+    async def _read_headers(self, files: OwnersFiles, constants: Sequence[Constant]) -> None:
         """Get to know the model files that are named for the first time, off the event loop."""
-        for _, declared, value in self._constants(workflow):
+        for _, declared, value in constants:
             for file in _named(files, declared, value):
                 if not self.checks.is_known(file):
                     await asyncio.to_thread(self.checks.facts, file)
 
-    def _constants(self, workflow: Workflow) -> Iterator[tuple[str, Input, Any]]:
+    def _constants(self, workflow: Workflow) -> Iterator[Constant]:
         """What is written, not linked, in the nodes that outputs need: id, input, value."""
         outputs = requested_outputs(workflow, self.node_types)
         for node_id in sorted(needed_nodes(workflow, outputs)):
@@ -259,14 +294,6 @@ class WorkflowRunner:
         if isinstance(event, Started):
             return node_event(event.node_id, class_type, "started")
         return node_event(event.node_id, class_type, "cached" if event.cached else "finished")
-
-
-async def read(document: Any, known: Mapping[str, Any]) -> Workflow:
-    """The workflow of a request. One that may take long is read beside the event loop."""
-    simple = isinstance(document, Mapping) and "nodes" not in document
-    if simple and len(document) <= SMALL_NODES:
-        return read_workflow(document, known)
-    return await asyncio.to_thread(read_workflow, document, known)
 
 
 def _named(files: OwnersFiles, declared: Input, value: Any) -> Iterator[ModelFile]:
