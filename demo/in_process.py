@@ -26,11 +26,12 @@ from deployments.transport import Shelf, Small, nbytes, to_arrays
 from graph.cache import Handle, ResultCache
 from graph.execution import Execution
 from graph.expansion import expanded
-from graph.node import NodeType, Stage
+from graph.node import NodeType
 from graph.nodes import load_node_types
 from graph.object_info import ObjectInfo
 from graph.plan import fold
 from graph.prompt import Source
+from graph.stages import Stage
 from graph.validation import Library, Uploads, validate
 from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow

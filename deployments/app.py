@@ -16,7 +16,7 @@ from deployments.sampler import PooledSampler, Sampler
 from deployments.settings import Settings
 from deployments.site import Site
 from deployments.upscaler import Upscaler
-from graph.node import Stage
+from graph.stages import Stage
 
 
 def build(config: AppConfig) -> Application:

@@ -22,10 +22,11 @@ from deployments.watches import SegmentWatch
 from graph.cache import Handle, ResultLostError
 from graph.errors import ServiceError
 from graph.events import Done, StepEvent
-from graph.node import NodeType, Stage
+from graph.node import NodeType
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import StageWork, run_segment
+from graph.stages import Stage
 
 FIGURES_S = 2.0  # how long a page of figures waits for replicas
 
@@ -123,7 +124,7 @@ class DeploymentClient:
         except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
             raise ResultLostError(segment.stage) from error
         except BackPressureError as error:
-            raise StageBusyError(segment.stage.value) from error
+            raise StageBusyError(segment.stage) from error
         finally:  # a caller that goes away frees the replica at once
             with suppress(RayActorError):
                 response.cancel()
@@ -137,7 +138,7 @@ class StageClients:
     pinned: Mapping[str, ReplicasClient] = field(default_factory=dict)
 
     def of(self, segment: Segment) -> StageClient:
-        if segment.stage is Stage.SAMPLE:
+        if segment.stage == Stage.SAMPLE:
             return self._sampler(segment.base)
         return self.stages[segment.stage]
 

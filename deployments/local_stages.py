@@ -13,9 +13,9 @@ from deployments.site import Site
 from deployments.upscaler import Upscaler
 from graph.cache import Handle
 from graph.events import StepEvent
-from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
+from graph.stages import Stage
 
 
 class CountingStage(StageClient, Protocol):

@@ -1,8 +1,7 @@
 """The ENCODE stage: text encoders and image encoders."""
 
 from collections.abc import AsyncGenerator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from api.figures.stage_figures import StageFigures
 from deployments.config import EncoderConfig
@@ -10,16 +9,15 @@ from deployments.site import Site
 from deployments.stage import SegmentRunner
 from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
-from graph.events import StepEvent, Warned
-from graph.node import Stage
+from graph.events import StepEvent
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
+from graph.stages import Stage
+from graph.stages.encode import EncodeFunctions
 
 if TYPE_CHECKING:
     from diffusion.room import Room
-    from diffusion.text.stage import EncodeStage
-    from diffusion.vision.stage import VisionStage
 
 
 class PromptEncoder:
@@ -31,6 +29,7 @@ class PromptEncoder:
         config: EncoderConfig,
         room: "Room | None" = None,
     ) -> None:
+        from deployments.encode_functions import NodeEncoding  # noqa: PLC0415
         from diffusion.lora.laying import Loras  # noqa: PLC0415
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.room import Room  # noqa: PLC0415
@@ -63,11 +62,11 @@ class PromptEncoder:
         )
         own = {} if room else {"text": encoders.weights}  # what is shared is told by others
         metrics.watch_weights({**own, "vision": vision.weights})
-        self._segments = SegmentRunner(
-            lambda node_id, report: NodeEncoding(encoders, vision, node_id, report),
-            metrics,
-            site.watch(),
-        )
+
+        def functions(node_id: str, report: Report) -> EncodeFunctions:
+            return NodeEncoding(encoders, vision, node_id, report)
+
+        self._segments = SegmentRunner(functions, metrics, site.watch())
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -79,23 +78,3 @@ class PromptEncoder:
     async def figures(self) -> tuple[StageFigures, ...]:
         """What this replica has counted."""
         return (self._segments.metrics.figures(),)
-
-
-class NodeEncoding:
-    """The encode stage as one node sees it: what is left out of a prompt is told under its id."""
-
-    def __init__(
-        self, stage: "EncodeStage", vision: "VisionStage", node_id: str, report: Report
-    ) -> None:
-        self._stage = stage
-        self._vision = vision
-        self._node_id = node_id
-        self._report = report
-
-    def __getattr__(self, method: str) -> Any:
-        if hasattr(self._vision, method):
-            return getattr(self._vision, method)
-        return partial(getattr(self._stage, method), warn=self._warn)
-
-    def _warn(self, text: str) -> None:
-        self._report(Warned(self._node_id, text))

@@ -24,8 +24,8 @@ from deployments.watches import JobWatch, no_watch
 from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.logs import set_up_logs
-from graph.node import Stage
 from graph.nodes import load_node_types
+from graph.stages import Stage
 from storage.database import Database
 from storage.jobs.records import QueueLimits
 from storage.keys import Keys

@@ -324,7 +324,7 @@ def _quote(folded: Folded) -> dict[str, Any]:
     plan = make_plan(folded, lambda _: False)
     return {
         "stages": [
-            {"stage": segment.stage.value, "nodes": [step.told_as for step in segment.steps]}
+            {"stage": segment.stage, "nodes": [step.told_as for step in segment.steps]}
             for segment in plan.segments
         ],
         "missing_nodes": [],

@@ -2,29 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ray import serve
 
 from api.figures.stage_figures import StageFigures
 from deployments.config import SamplerConfig
-from deployments.modules import modules_of
 from deployments.site import Site
-from deployments.stage import Functions, SegmentRunner
+from deployments.stage import SegmentRunner
 from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
 from graph.events import StepEvent
-from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
-from graph.sampling import SampleRequest
 from graph.segment_run import Report
-from graph.values import Latent, Model
+from graph.stages import Stage
+from graph.stages.sample import SampleFunctions
+from graph.values import Model
 
 if TYPE_CHECKING:
     from diffusion.room import Room
-    from diffusion.sampling.stage import SampleStage
 
 
 class Sampler:
@@ -65,14 +62,14 @@ class Sampler:
         )
         metrics.watch_weights({"model": self._stage.weights})
         metrics.watch_waiting(lambda: self._stage.jobs)
-        functions = Functions(*modules_of("diffusion"))
-        self._segments = SegmentRunner(
-            lambda node_id, report: NodeSampling(self._stage, functions, node_id, report),
-            metrics,
-            site.watch(),
-        )
+        self._segments = SegmentRunner(self._functions, metrics, site.watch())
         bases = [Model(site.find(name)) for name in ((base,) if base else config.warm_bases)]
         self._warming = asyncio.ensure_future(self._warm(bases, config)) if bases else None
+
+    def _functions(self, node_id: str, report: Report) -> SampleFunctions:
+        from deployments.sample_functions import NodeSampling  # noqa: PLC0415 - see deployments/site.py
+
+        return NodeSampling(self._stage, node_id, report)
 
     async def _warm(self, bases: Iterable[Model], config: SamplerConfig) -> None:
         from diffusion.sampling.warming import WarmSize  # noqa: PLC0415 - see deployments/site.py
@@ -118,25 +115,3 @@ class PooledSampler(Sampler):
     async def _resident(self, base: str) -> str:
         """A mark for Serve's routing. The weights themselves are the stage's to keep or drop."""
         return base
-
-
-class NodeSampling:
-    """The sample stage as one node sees it: its steps are reported under the node's id."""
-
-    def __init__(
-        self, stage: "SampleStage", functions: Functions, node_id: str, report: Report
-    ) -> None:
-        self._stage = stage
-        self._functions = functions
-        self._node_id = node_id
-        self._report = report
-
-    async def sample(self, request: SampleRequest) -> tuple[Latent, Latent]:
-        """The output, and the last denoised prediction."""
-        from diffusion.autoencoder.preview import Previews  # noqa: PLC0415 - see deployments/site.py
-
-        own = replace(request, node_id=self._node_id)
-        return await self._stage.sample(own, self._report, preview=Previews())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stage if hasattr(self._stage, name) else self._functions, name)

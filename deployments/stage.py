@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 from typing import Any
 
 from deployments.stage_metrics import StageMetrics
@@ -59,20 +58,3 @@ class SegmentRunner:
 
     def _stored(self, outputs: tuple[Any, ...]) -> tuple[Handle, ...]:
         return tuple(map(self.shelf.store, outputs))
-
-
-class Functions:
-    """The functions of several modules as one object: what the nodes of a stage are called with.
-
-    Only those that a module defines: what it imports, and the modules of a package, are not meant.
-    """
-
-    def __init__(self, *modules: ModuleType) -> None:
-        self._modules = modules
-
-    def __getattr__(self, name: str) -> Any:
-        for module in self._modules:
-            member = vars(module).get(name)
-            if getattr(member, "__module__", None) == module.__name__:
-                return member
-        raise AttributeError(name)

@@ -37,7 +37,7 @@ class StageCalls:
     @contextmanager
     def watch(self, segment: Segment) -> Iterator[Follower]:
         """Follow one segment. One that is left early was cancelled, or failed."""
-        stage, called, waits = segment.stage.value, time.perf_counter(), [True]
+        stage, called, waits = segment.stage, time.perf_counter(), [True]
 
         def hear(event: StepEvent) -> None:
             if waits and isinstance(event, Started):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from api.figures.stage_figures import StageFigures
-from graph.node import Stage
+from graph.stages import Stage
 
 CALL_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -100,7 +100,7 @@ class StageMetrics:
         return lambda found: counter.labels(str(found).lower()).inc()
 
     def figures(self) -> StageFigures:
-        return StageFigures(self._stage.value, self._replica, tuple(self.registry.collect()))
+        return StageFigures(self._stage, self._replica, tuple(self.registry.collect()))
 
 
 def _count_of(weights: Weights) -> Callable[[], float]:

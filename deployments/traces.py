@@ -20,8 +20,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from api.jobs.runner import RunningJob
 from deployments.watches import Follower, SegmentWatch
 from graph.events import Done, Started, StepEvent
-from graph.node import Stage
 from graph.plan import Segment
+from graph.stages import Stage
 
 NS = 1_000_000_000
 PROPAGATOR, PARENT = TraceContextTextMapPropagator(), "traceparent"
@@ -49,9 +49,9 @@ class Traces:
     @contextmanager
     def _segment(self, job: Context, segment: Segment) -> Iterator[Follower]:
         """The span of one call to a stage, in the router; of the router's own, its nodes too."""
-        attributes = {"comfyray.stage": segment.stage.value, "comfyray.base": segment.base}
+        attributes = {"comfyray.stage": segment.stage, "comfyray.base": segment.base}
         span = self._tracer.start_span(
-            f"segment {segment.stage.value}", context=job, attributes=attributes
+            f"segment {segment.stage}", context=job, attributes=attributes
         )
         inside = set_span_in_context(span)
         nodes = self._nodes(inside, segment) if segment.stage in HERE else None
@@ -76,9 +76,9 @@ class Traces:
         It belongs to the trace of the call, or begins one where that is not traced.
         """
         caller = PROPAGATOR.extract({PARENT: segment.trace})
-        attributes = {"comfyray.stage": segment.stage.value}
+        attributes = {"comfyray.stage": segment.stage}
         span = self._tracer.start_span(
-            f"run {segment.stage.value}", context=caller, attributes=attributes
+            f"run {segment.stage}", context=caller, attributes=attributes
         )
         with _ending(span):
             yield Follower(self._nodes(set_span_in_context(span), segment))

@@ -11,10 +11,11 @@ from deployments.stage import SegmentRunner
 from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
 from graph.events import Progress, StepEvent
-from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
+from graph.stages import Stage
+from graph.stages.upscale import UpscaleFunctions
 from graph.values import Image, UpscaleModel
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ class Upscaler:
         )
         metrics = StageMetrics(Stage.UPSCALE)
         metrics.watch_weights({"model": stage.weights})
-        self._segments = SegmentRunner(
-            lambda node_id, report: NodeUpscaling(stage, node_id, report), metrics, site.watch()
-        )
+
+        def functions(node_id: str, report: Report) -> UpscaleFunctions:
+            return NodeUpscaling(stage, node_id, report)
+
+        self._segments = SegmentRunner(functions, metrics, site.watch())
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]

@@ -144,13 +144,13 @@ class Execution:
         end, step = time.monotonic() - self._began, steps[event.node_id]
         start = self._parts.ended(step, max(0.0, end - event.seconds))
         if start is not None:
-            self._tell(NodeTiming(step.told_as, step.class_type, segment.stage.value, start, end))
+            self._tell(NodeTiming(step.told_as, step.class_type, segment.stage, start, end))
 
     def _tell_cached(self, node_id: str) -> None:
         now = time.monotonic() - self._began
         step, stage = self.folded.steps[node_id], self.folded.stages[node_id]
         if not self._parts.runs(step.told_as):
-            timing = NodeTiming(step.told_as, step.class_type, stage.value, now, now, cached=True)
+            timing = NodeTiming(step.told_as, step.class_type, stage, now, now, cached=True)
             self._tell(timing)
 
     def _tell(self, timing: NodeTiming) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from graph.content_keys import content_key
-from graph.node import Hidden, Stage
+from graph.node import Hidden
 from graph.plan import RESULT_VERSION, Folded, Step
 from graph.prompt import Source
+from graph.stages import Stage
 from graph.validation import CheckedWorkflow
 
 UPSCALING = "ImageUpscaleWithModel"

@@ -17,6 +17,7 @@ from typing import (
     Literal,
     TypeVar,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -24,6 +25,7 @@ from typing import (
 
 from graph.annotators import Needs, always
 from graph.presets import Presets
+from graph.stages import Stage
 from graph.values import InputFile, Link
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -34,17 +36,6 @@ NO_WEIGHTS = always()
 
 class DeclarationError(TypeError):
     """A declaration that cannot be: an input of two types, a bare upload, a name used twice."""
-
-
-class Stage(StrEnum):
-    """Where a node runs. Each tensor stage is one deployment of the cluster profile."""
-
-    INLINE = "inline"
-    ENCODE = "encode"
-    IMAGE = "image"
-    SAMPLE = "sample"
-    UPSCALE = "upscale"
-    OUTPUT = "output"
 
 
 @dataclass(frozen=True)
@@ -254,11 +245,10 @@ def _input(name: str, hint: Any, default: Any) -> Input:
 
 
 def _choices(hint: Any) -> tuple[Any, ...] | None:
+    if marked := _mark(hint, Choices):
+        return cast(Choices, marked).values
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    if get_origin(bare) is Literal:
-        return get_args(bare)
-    marked = _mark(hint, Choices)
-    return marked.values if marked else None
+    return get_args(bare) if get_origin(bare) is Literal else None
 
 
 def _type_name(hint: Any, *, combo: bool = False) -> str:

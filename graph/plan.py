@@ -14,12 +14,13 @@ from typing import Any
 from graph.content_keys import Digests
 from graph.errors import ServiceError
 from graph.made_values import MadeValues
-from graph.node import NodeType, Stage
+from graph.node import NodeType
 from graph.own_words import OwnWords, with_own_words
 from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Source
 from graph.sampling import Rows
 from graph.segments import base_of, grouped
+from graph.stages import Stage
 from graph.validation import CheckedWorkflow, with_defaults
 
 RESULT_VERSION = 1  # part of every key: raise it when a node's result changes
@@ -108,7 +109,7 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
             if link.node_id in known:
                 constants[name] = known[link.node_id][link.slot]
                 del links[name]
-        if node.node_type.stage is Stage.INLINE and not links and not node.node_type.hidden:
+        if node.node_type.stage == Stage.INLINE and not links and not node.node_type.hidden:
             known[node_id] = run_inline(node_id, node.node_type, constants, made)
             continue
         constants = with_own_words(constants, own_words)

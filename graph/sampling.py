@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 from graph.values import Conditioning, Latent, Link, Model, Tensor
 
 Sigmas: TypeAlias = Annotated[Any, Link("SIGMAS")]  # [steps + 1], float32, falling
+ModelSampling: TypeAlias = Any  # the noise levels that a model was trained on
 
 SAMPLER_NAMES = (
     "euler",

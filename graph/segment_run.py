@@ -10,9 +10,10 @@ from typing import Any, Protocol, TypeAlias, cast
 from graph.cache import ResultLostError
 from graph.errors import NodeFailed, ServiceError
 from graph.events import Done, Progress, Started, StepEvent, Warned
-from graph.node import Hidden, NodeType, Stage
+from graph.node import Hidden, NodeType
 from graph.plan import Segment, Step, as_outputs
 from graph.prompt import Source
+from graph.stages import Stage
 from graph.values import Items
 
 LOG = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ async def run_node(
     told = {Hidden.NODE_ID: step.told_as, Hidden.ROWS: step.rows}
     hidden = {name: told[mark] for name, mark in node_type.hidden.items() if mark in told}
     place = (
-        () if node_type.stage is Stage.INLINE else (work.for_node(step.told_as, events.put_nowait),)
+        () if node_type.stage == Stage.INLINE else (work.for_node(step.told_as, events.put_nowait),)
     )
 
     async def join(given: Mapping[str, Any]) -> tuple[Any, ...]:

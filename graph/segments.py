@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graph.node import Stage
 from graph.sampling import Rows
+from graph.stages import Stage
 from graph.values import Model
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _places(
     bases = {step.node_id: base_of(step) for step in steps}
 
     def take_from(node_id: str, neighbours: Iterable[str]) -> None:
-        near = (bases[it] for it in neighbours if stages[it] is stages[node_id])
+        near = (bases[it] for it in neighbours if stages[it] == stages[node_id])
         bases[node_id] = bases[node_id] or next(filter(None, near), "")
 
     for step in steps:
@@ -117,7 +117,7 @@ def _heads(
             for it in _sources(step, heads)
             if places[it] == places[own] and depths[it] == depths[own]
         ]
-        if places[own].stage is Stage.ENCODE and not step.links:
+        if places[own].stage == Stage.ENCODE and not step.links:
             near.append(prompts.setdefault((places[own], depths[own]), own))
         for it in near:
             heads[head(it)] = head(own)

@@ -21,6 +21,7 @@ class Link:
 Tensor: TypeAlias = Any
 Image: TypeAlias = Annotated[Any, Link("IMAGE")]
 Mask: TypeAlias = Annotated[Any, Link("MASK")]
+Keypoints: TypeAlias = Annotated[Any, Link("POSE_KEYPOINT")]
 
 
 @dataclass(frozen=True)

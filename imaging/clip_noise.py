@@ -3,23 +3,21 @@
 (ComfyUI_IPAdapter_plus IPAdapterPlus.py, IPAdapterNoise)
 """
 
-from typing import Literal, TypeAlias
-
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from graph.choices import PictureNoise
 from imaging.clip_pictures import SIDE, cropped
 from imaging.filters import blur_channels
 
-Kind: TypeAlias = Literal["fade", "dissolve", "gaussian", "shuffle"]
 SEEDS = 1_000_000_007
 REACH = 75.0  # of the distortion, in pixels
 SMOOTHNESS = 3.5  # pixels over which it changes, where the strength is 0
 MIXED = 0.75  # of the strength, of noise over what is distorted
 
 
-def noisy_picture(image: Tensor | None, kind: Kind, strength: float, blur: int) -> Tensor:
+def noisy_picture(image: Tensor | None, kind: PictureNoise, strength: float, blur: int) -> Tensor:
     """Pictures [B, 224, 224, 3]: `image` or black under noise, the same whenever it is asked."""
     x = torch.zeros(1, SIDE, SIDE, 3) if image is None else _square(image)
     noise = _noisy(x, kind, strength, Generator().manual_seed(int(x.sum()) % SEEDS)).clamp(0, 1)
@@ -35,7 +33,7 @@ def _square(image: Tensor) -> Tensor:
     return small.movedim(1, -1).contiguous()
 
 
-def _noisy(x: Tensor, kind: Kind, strength: float, generator: Generator) -> Tensor:
+def _noisy(x: Tensor, kind: PictureNoise, strength: float, generator: Generator) -> Tensor:
     if kind == "fade":
         return x * (1 - strength) + torch.rand(x.shape, generator=generator) * strength
     if kind == "dissolve":

@@ -1,20 +1,18 @@
 """Pictures made ready for an image encoder: a square of 224 pixels, of the part that matters."""
 
-from typing import Literal, TypeAlias
-
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
+from graph.choices import ClipInterpolation, CropPosition
+
 SIDE = 224
-Interpolation: TypeAlias = Literal["LANCZOS", "BICUBIC", "HAMMING", "BILINEAR", "BOX", "NEAREST"]
-CropPosition: TypeAlias = Literal["top", "bottom", "left", "right", "center", "pad"]
 
 
 def prepare_for_clip(
-    image: Tensor, interpolation: Interpolation, crop_position: CropPosition, sharpening: float
+    image: Tensor, interpolation: ClipInterpolation, crop_position: CropPosition, sharpening: float
 ) -> Tensor:
     """Pictures [B, 224, 224, C], cropped or padded to a square first, then sharpened.
 

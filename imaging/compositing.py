@@ -1,20 +1,17 @@
 """Pictures laid over pictures, with masks or alpha."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from graph.choices import PorterDuffMode
 from imaging.masks import as_masks
 from imaging.resize import resize
 from imaging.sizes import add_channels, match_channels, repeat_to_batch
 
-PorterDuffMode: TypeAlias = Literal[
-    "ADD", "CLEAR", "DARKEN", "DST", "DST_ATOP", "DST_IN", "DST_OUT", "DST_OVER", "LIGHTEN",
-    "MULTIPLY", "OVERLAY", "SCREEN", "SRC", "SRC_ATOP", "SRC_IN", "SRC_OUT", "SRC_OVER", "XOR",
-]  # fmt: skip
 Planes: TypeAlias = tuple[Tensor, Tensor]  # a picture times its alpha, and its alpha
 
 

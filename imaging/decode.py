@@ -5,13 +5,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps, ImageSequence
 from torch import Tensor
 
+from graph.choices import Channel
 from graph.errors import ServiceError
 from imaging.sizes import ImageTooLargeError
 
@@ -32,7 +32,6 @@ BROKEN_FILE = (  # what Pillow's readers raise on bytes that are not as they sho
     zlib.error,
 )
 NO_MASK = (64, 64)  # the size of the all-zero mask of a picture without transparency
-Channel: TypeAlias = Literal["alpha", "red", "green", "blue"]
 
 
 @dataclass(frozen=True)

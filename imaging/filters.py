@@ -2,19 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from graph.choices import BlendMode
 from graph.errors import ServiceError
 from imaging.resize import resize_image
 from imaging.sizes import match_batch, match_channels
-
-BlendMode: TypeAlias = Literal[
-    "normal", "multiply", "screen", "overlay", "soft_light", "difference"
-]
 
 
 @dataclass(eq=False)

@@ -1,17 +1,16 @@
 """Masks, [B, H, W] (ComfyUI comfy_extras/nodes_mask.py)."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+from graph.choices import MaskOperation
 from graph.errors import ServiceError
 from imaging.morphology import dilate, dilate_diamond
 from imaging.sizes import BatchMismatchError, EmptyImageError, check_size
 
 CHANNELS = ("red", "green", "blue", "alpha")
-MaskOperation: TypeAlias = Literal["multiply", "add", "subtract", "and", "or", "xor"]
 
 
 @dataclass(eq=False)

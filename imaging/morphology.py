@@ -4,15 +4,12 @@ Windows end at the picture's edge. Square windows work on one axis after the oth
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
-MorphologyOperation: TypeAlias = Literal[
-    "erode", "dilate", "open", "close", "gradient", "bottom_hat", "top_hat"
-]
+from graph.choices import MorphologyOperation
 
 
 def morph(image: Tensor, operation: MorphologyOperation, kernel_size: int) -> Tensor:

@@ -1,13 +1,11 @@
 """Images in few colours (ComfyUI comfy_extras/nodes_post_processing.py, Quantize)."""
 
-from typing import Literal, TypeAlias
-
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-Dither: TypeAlias = Literal["none", "floyd-steinberg", "bayer-2", "bayer-4", "bayer-8", "bayer-16"]
+from graph.choices import Dither
 
 
 def quantize_colors(image: Tensor, colors: int, dither: Dither) -> Tensor:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -10,14 +9,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from graph.choices import ScaleCrop, ScaleMethod
 from imaging.bislerp import bislerp
 from imaging.sizes import EmptyImageError, check_size
 
-Method: TypeAlias = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp", "lanczos"]
-Crop: TypeAlias = Literal["disabled", "center"]
 
-
-def resize(x: Tensor, width: int, height: int, method: Method, crop: Crop = "disabled") -> Tensor:
+def resize(
+    x: Tensor, width: int, height: int, method: ScaleMethod, crop: ScaleCrop = "disabled"
+) -> Tensor:
     """`x` resampled to height x width (ComfyUI comfy/utils.py, common_upscale).
 
     `center` first cuts the middle of the wanted proportions out of it.
@@ -40,13 +39,15 @@ def resize(x: Tensor, width: int, height: int, method: Method, crop: Crop = "dis
 
 
 def resize_image(
-    image: Tensor, width: int, height: int, method: Method, crop: Crop = "disabled"
+    image: Tensor, width: int, height: int, method: ScaleMethod, crop: ScaleCrop = "disabled"
 ) -> Tensor:
     """`resize` for [B, H, W, C]."""
     return resize(image.movedim(-1, 1), width, height, method, crop).movedim(1, -1)
 
 
-def scale_image(image: Tensor, width: int, height: int, method: Method, crop: Crop) -> Tensor:
+def scale_image(
+    image: Tensor, width: int, height: int, method: ScaleMethod, crop: ScaleCrop
+) -> Tensor:
     """The image at a size; a side of 0 follows from the other (ComfyUI nodes.py, ImageScale)."""
     if width == height == 0:
         return image
@@ -60,13 +61,13 @@ def scale_image(image: Tensor, width: int, height: int, method: Method, crop: Cr
     )
 
 
-def scale_image_by(image: Tensor, factor: float, method: Method) -> Tensor:
+def scale_image_by(image: Tensor, factor: float, method: ScaleMethod) -> Tensor:
     """Both sides times `factor` (ComfyUI nodes.py, ImageScaleBy)."""
     height, width = image.shape[1:3]
     return resize_image(image, round(width * factor), round(height * factor), method)
 
 
-def scale_image_to_megapixels(image: Tensor, megapixels: float, method: Method) -> Tensor:
+def scale_image_to_megapixels(image: Tensor, megapixels: float, method: ScaleMethod) -> Tensor:
     """The image at about so many times 2**20 pixels.
 
     ComfyUI comfy_extras/nodes_post_processing.py, ImageScaleToTotalPixels.
@@ -75,7 +76,7 @@ def scale_image_to_megapixels(image: Tensor, megapixels: float, method: Method) 
     return scale_image_by(image, math.sqrt(int(megapixels * 2**20) / (width * height)), method)
 
 
-def scale_image_to_longest(image: Tensor, longest_px: int, method: Method) -> Tensor:
+def scale_image_to_longest(image: Tensor, longest_px: int, method: ScaleMethod) -> Tensor:
     """The image with its longer side at `longest_px`.
 
     ComfyUI comfy_extras/nodes_images.py, ImageScaleToMaxDimension.

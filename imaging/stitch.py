@@ -1,16 +1,12 @@
 """Two pictures beside each other (ComfyUI comfy_extras/nodes_images.py, ImageStitch)."""
 
-from typing import Literal, TypeAlias
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from graph.choices import SpacingColor, StitchDirection
 from imaging.resize import resize_image
 from imaging.sizes import add_channels, check_size, extend_to_batch
-
-Direction: TypeAlias = Literal["right", "down", "left", "up"]
-SpacingColor: TypeAlias = Literal["white", "black", "red", "green", "blue"]
 
 COLORS = {
     "white": (1.0, 1.0, 1.0),
@@ -24,7 +20,7 @@ COLORS = {
 def stitch_images(
     first: Tensor,
     second: Tensor,
-    direction: Direction,
+    direction: StitchDirection,
     *,
     match_size: bool,
     spacing_px: int,

@@ -1,17 +1,16 @@
 """Pictures cut, turned, joined and laid on larger ones; batches of them taken apart."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from imaging.resize import Method, resize_image
+from graph.choices import FlipMethod, Rotation, ScaleMethod
+from imaging.resize import resize_image
 from imaging.sizes import add_channels, check_size
 
 TURNS = ("none", "90 degrees", "180 degrees", "270 degrees")
-Rotation: TypeAlias = Literal["none", "90 degrees", "180 degrees", "270 degrees"]
-FlipMethod: TypeAlias = Literal["x-axis: vertically", "y-axis: horizontally"]
 
 
 def crop_image(image: Tensor, width: int, height: int, x: int, y: int) -> Tensor:
@@ -59,7 +58,7 @@ def rebatch_images(images: Sequence[Tensor], batch_size: int) -> tuple[Tensor, .
 
 
 def resize_and_pad(
-    image: Tensor, width: int, height: int, color: Literal["white", "black"], method: Method
+    image: Tensor, width: int, height: int, color: Literal["white", "black"], method: ScaleMethod
 ) -> Tensor:
     """The whole image in the middle of a canvas (ComfyUI nodes_images.py, ResizeAndPadImage)."""
     batch, old_height, old_width, channels = image.shape

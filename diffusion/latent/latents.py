@@ -7,9 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from graph.choices import ScaleCrop, ScaleMethod
 from graph.values import Latent
 from imaging.compositing import paste
-from imaging.resize import Crop, Method, resize
+from imaging.resize import resize
 from imaging.sizes import (
     BatchMismatchError,
     EmptyImageError,
@@ -35,7 +36,9 @@ def set_noise_mask(latent: Latent, mask: Tensor) -> Latent:
     return replace(latent, noise_mask=mask.reshape(-1, 1, *mask.shape[-2:]))
 
 
-def upscale_latent(latent: Latent, width: int, height: int, method: Method, crop: Crop) -> Latent:
+def upscale_latent(
+    latent: Latent, width: int, height: int, method: ScaleMethod, crop: ScaleCrop
+) -> Latent:
     """The latent of a picture of so many pixels (ComfyUI nodes.py, LatentUpscale).
 
     A side of 0 follows from the other, two leave all as it is.
@@ -49,7 +52,7 @@ def upscale_latent(latent: Latent, width: int, height: int, method: Method, crop
     return replace(latent, samples=resize(latent.samples, width // PX, height // PX, method, crop))
 
 
-def upscale_latent_by(latent: Latent, factor: float, method: Method) -> Latent:
+def upscale_latent_by(latent: Latent, factor: float, method: ScaleMethod) -> Latent:
     """Both sides times `factor` (ComfyUI nodes.py, LatentUpscaleBy)."""
     height, width = latent.samples.shape[-2:]
     samples = resize(latent.samples, round(width * factor), round(height * factor), method)

@@ -8,14 +8,12 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from diffusion.sampling.model_sampling import ModelSampling
-
-Spacing: TypeAlias = Literal["linear", "cosine", "sine"]
+from graph.choices import SigmaSpacing
 
 _SPACINGS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {
@@ -54,7 +52,7 @@ def extend_intermediate(
     steps: int,
     start_at_sigma: float = -1.0,
     end_at_sigma: float = 12.0,
-    spacing: Spacing = "linear",
+    spacing: SigmaSpacing = "linear",
 ) -> Tensor:
     """Each step that starts between the two sigmas in `steps` parts. A start below 0: any."""
     highest = math.inf if start_at_sigma < 0 else start_at_sigma

@@ -1,16 +1,14 @@
 """Output nodes that save a batch of pictures as one animation."""
 
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Hidden, Stage, Widget, node
+from graph.node import Hidden, Widget, node
+from graph.stages import Stage
+from graph.stages.output import OutputFunctions
 from graph.values import Image
 
 Fps = Annotated[float, Widget(min=0.01, max=1000.0, step=0.01)]
 EFFORTS = {"default": 4, "fastest": 0, "slowest": 6}
-
-
-class Outputs(Protocol):
-    async def save_animation(self, images: Image, filename_prefix: str, **how: Any) -> None: ...
 
 
 @node(
@@ -20,7 +18,7 @@ class Outputs(Protocol):
     output_node=True,
 )
 async def save_animated_webp(
-    outputs: Outputs,
+    outputs: OutputFunctions,
     *,
     images: Image,
     filename_prefix: str = "ComfyUI",
@@ -43,7 +41,7 @@ async def save_animated_webp(
     output_node=True,
 )
 async def save_animated_png(
-    outputs: Outputs,
+    outputs: OutputFunctions,
     *,
     images: Image,
     filename_prefix: str = "ComfyUI",

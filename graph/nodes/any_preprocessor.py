@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from graph.annotators import Annotator
-from graph.node import REQUIRED, Choices, MayBeAbsent, NodeType, Stage, Widget, declared_in, node
+from graph.node import REQUIRED, Choices, MayBeAbsent, NodeType, Widget, declared_in, node
 from graph.nodes import (
     depth_detectors,
     line_detectors,
@@ -12,6 +12,8 @@ from graph.nodes import (
     preprocessors,
     segmentation,
 )
+from graph.stages import Stage
+from graph.stages.image import ImageFunctions
 from graph.values import Image
 
 NONE = "none"
@@ -44,7 +46,7 @@ def _weights(constants: Mapping[str, Any]) -> Sequence[Annotator]:
     weights=_weights,
 )
 def any_hint(
-    hints: Any,
+    hints: ImageFunctions,
     *,
     image: Image,
     preprocessor: Annotated[str, Choices((NONE, *BY_NAME)), MayBeAbsent()] = NONE,

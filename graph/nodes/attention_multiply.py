@@ -5,7 +5,8 @@ Nodes only describe; the replica that loads the model computes (diffusion/lora/m
 
 from typing import Annotated
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
 from graph.values import Clip, Model
 
 CATEGORY = "_for_testing/attention_experiments"

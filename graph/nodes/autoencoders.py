@@ -1,15 +1,9 @@
 """Between pictures and latents."""
 
-from typing import Protocol
-
-from graph.node import Stage, node
-from graph.values import Image, Latent, Tensor, Vae
-
-
-class Autoencoding(Protocol):
-    async def decode(self, vae: Vae, latent: Latent) -> Image: ...
-
-    async def encode(self, vae: Vae, image: Image) -> Tensor: ...
+from graph.node import node
+from graph.stages import Stage
+from graph.stages.sample import Autoencoding
+from graph.values import Image, Latent, Vae
 
 
 @node(

@@ -1,8 +1,11 @@
 """What an image encoder sees in pictures, and prompts that speak of it."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Files, Stage, Widget, node
+from graph.node import Files, Widget, node
+from graph.stages import Stage
+from graph.stages.encode import VisionEncoding
+from graph.stages.sample import Conditionings
 from graph.values import (
     Clip,
     ClipVision,
@@ -16,23 +19,6 @@ from graph.values import (
 
 Strength = Annotated[float, Widget(min=-10.0, max=10.0, step=0.01)]
 Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
-
-
-class Seeing(Protocol):
-    async def encode_image(
-        self, clip_vision: ClipVision, image: Image, *, crop: bool
-    ) -> ClipVisionOutput: ...
-
-
-class Conditions(Protocol):
-    def unclip_conditioning(
-        self,
-        conditioning: Conditioning,
-        seen: ClipVisionOutput,
-        *,
-        strength: float,
-        noise_augmentation: float,
-    ) -> Conditioning: ...
 
 
 @node("CLIPVisionLoader", runs_on=Stage.INLINE, display_name="Load CLIP Vision", category="loaders")
@@ -49,7 +35,11 @@ def load_clip_vision(*, clip_name: Annotated[ModelFile, Files("clip_vision")]) -
     costly=True,
 )
 async def encode_image(
-    encoders: Seeing, *, clip_vision: ClipVision, image: Image, crop: Literal["center", "none"]
+    encoders: VisionEncoding,
+    *,
+    clip_vision: ClipVision,
+    image: Image,
+    crop: Literal["center", "none"],
 ) -> ClipVisionOutput:
     """See what is in pictures, cropped in the middle to a square or squeezed into one."""
     return await encoders.encode_image(clip_vision, image, crop=crop == "center")
@@ -65,7 +55,7 @@ def load_unclip_checkpoint(
 
 @node("unCLIPConditioning", runs_on=Stage.SAMPLE, category="conditioning")
 def unclip_conditioning(
-    conditions: Conditions,
+    conditions: Conditionings,
     *,
     conditioning: Conditioning,
     clip_vision_output: ClipVisionOutput,

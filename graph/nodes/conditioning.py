@@ -1,8 +1,11 @@
 """Conditionings: joined, mixed, and told where, when and how strongly they apply."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.encode import TextEncoding
+from graph.stages.sample import Conditionings
 from graph.values import Clip, Conditioning, Mask
 
 Strength = Annotated[float, Widget(min=0.0, max=10.0, step=0.01)]
@@ -12,60 +15,6 @@ Part = Annotated[float, Widget(min=0, max=1.0, step=0.01)]
 When = Annotated[float, Widget(min=0.0, max=1.0, step=0.001)]
 Pixels = Annotated[int, Widget(min=0, max=16384)]
 Prompt = Annotated[str, Widget(multiline=True, dynamicPrompts=True)]
-
-
-class Conditionings(Protocol):
-    def combine_conditionings(self, first: Conditioning, second: Conditioning) -> Conditioning: ...
-
-    def concat_conditionings(self, to: Conditioning, source: Conditioning) -> Conditioning: ...
-
-    def average_conditionings(
-        self, to: Conditioning, source: Conditioning, strength: float
-    ) -> Conditioning: ...
-
-    def set_area(
-        self,
-        conditioning: Conditioning,
-        *,
-        width: int,
-        height: int,
-        x: int,
-        y: int,
-        strength: float,
-    ) -> Conditioning: ...
-
-    def set_area_percentage(
-        self,
-        conditioning: Conditioning,
-        *,
-        width: float,
-        height: float,
-        x: float,
-        y: float,
-        strength: float,
-    ) -> Conditioning: ...
-
-    def set_strength(self, conditioning: Conditioning, strength: float) -> Conditioning: ...
-
-    def set_mask(
-        self, conditioning: Conditioning, mask: Mask, strength: float, *, bounds: bool
-    ) -> Conditioning: ...
-
-    def set_timestep_range(
-        self, conditioning: Conditioning, start: float, end: float
-    ) -> Conditioning: ...
-
-    def zero_out(self, conditioning: Conditioning) -> Conditioning: ...
-
-
-class SdxlEncoding(Protocol):
-    async def encode_sdxl(
-        self, clip: Clip, *, text_g: str, text_l: str, sizes: dict[str, int]
-    ) -> Conditioning: ...
-
-    async def encode_sdxl_refiner(
-        self, clip: Clip, *, text: str, ascore: float, width: int, height: int
-    ) -> Conditioning: ...
 
 
 @node(
@@ -199,7 +148,7 @@ def zero_out(stage: Conditionings, *, conditioning: Conditioning) -> Conditionin
     costly=True,
 )
 async def encode_sdxl(
-    encoders: SdxlEncoding,
+    encoders: TextEncoding,
     *,
     clip: Clip,
     width: Pixels = 1024,
@@ -230,7 +179,7 @@ async def encode_sdxl(
     costly=True,
 )
 async def encode_sdxl_refiner(
-    encoders: SdxlEncoding,
+    encoders: TextEncoding,
     *,
     ascore: Annotated[float, Widget(min=0.0, max=1000.0, step=0.01)] = 6.0,
     width: Pixels = 1024,

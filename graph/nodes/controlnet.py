@@ -1,9 +1,11 @@
 """ControlNets and T2I-Adapters: named, and put beside prompts."""
 
 from dataclasses import replace
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Files, Stage, Widget, node
+from graph.node import Files, Widget, node
+from graph.stages import Stage
+from graph.stages.sample import Conditionings
 from graph.values import Conditioning, ControlNet, Image, Mask, Model, ModelFile, Vae
 
 Strength = Annotated[float, Widget(min=0.0, max=10.0, step=0.01)]
@@ -20,26 +22,6 @@ UnionType = Literal[
     "tile",
     "repaint",
 ]
-
-
-class Controlling(Protocol):
-    def apply_control(
-        self, conditioning: Conditioning, net: ControlNet, hint: Image, strength: float
-    ) -> Conditioning: ...
-
-    def apply_control_to_both(
-        self,
-        positive: Conditioning,
-        negative: Conditioning,
-        net: ControlNet,
-        hint: Image,
-        *,
-        strength: float,
-        start_percent: float,
-        end_percent: float,
-        vae: Vae | None = None,
-        mask: Mask | None = None,
-    ) -> tuple[Conditioning, Conditioning]: ...
 
 
 @node(
@@ -78,7 +60,7 @@ def set_union_type(*, control_net: ControlNet, type: UnionType) -> ControlNet:
     deprecated=True,
 )
 def apply_control_net(
-    stage: Controlling,
+    stage: Conditionings,
     *,
     conditioning: Conditioning,
     control_net: ControlNet,
@@ -97,7 +79,7 @@ def apply_control_net(
     outputs=("positive", "negative"),
 )
 def apply_control_net_advanced(
-    stage: Controlling,
+    stage: Conditionings,
     *,
     positive: Conditioning,
     negative: Conditioning,
@@ -128,7 +110,7 @@ def apply_control_net_advanced(
     outputs=("positive", "negative"),
 )
 def apply_inpainting_control_net(
-    stage: Controlling,
+    stage: Conditionings,
     *,
     positive: Conditioning,
     negative: Conditioning,
@@ -163,7 +145,7 @@ def apply_inpainting_control_net(
     deprecated=True,
 )
 def apply_control_net_with_vae(
-    stage: Controlling,
+    stage: Conditionings,
     *,
     positive: Conditioning,
     negative: Conditioning,

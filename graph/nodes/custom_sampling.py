@@ -1,19 +1,15 @@
 """Sampling taken apart: noise, guiders, samplers, and what puts them together."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Stage, Widget, node
-from graph.nodes.sampling import Cfg, OwnRows, Sampling, Seed, cfg_guider
+from graph.node import Widget, node
+from graph.nodes.sampling import Cfg, OwnRows, Seed, cfg_guider
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest, Sigmas
+from graph.stages import Stage
+from graph.stages.sample import Sampling
 from graph.values import Conditioning, Latent, Model
 
 NegScale = Annotated[float, Widget(min=0.0, max=100.0, step=0.01)]
-
-
-class NoiseAdding(Protocol):
-    async def add_noise(
-        self, model: Model, noise: Noise, sigmas: Sigmas, latent: Latent
-    ) -> Latent: ...
 
 
 @node(
@@ -82,7 +78,7 @@ def no_noise() -> Noise:
 
 @node("AddNoise", runs_on=Stage.SAMPLE, category="_for_testing/custom_sampling/noise")
 async def add_noise(
-    stage: NoiseAdding, *, model: Model, noise: Noise, sigmas: Sigmas, latent_image: Latent
+    stage: Sampling, *, model: Model, noise: Noise, sigmas: Sigmas, latent_image: Latent
 ) -> Latent:
     """Add the noise of a schedule's beginning to a latent."""
     return await stage.add_noise(model, noise, sigmas, latent_image)

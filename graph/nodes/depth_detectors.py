@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from graph.annotators import (
     DEPTH_ANYTHING,
@@ -16,7 +16,9 @@ from graph.annotators import (
     chosen_from,
 )
 from graph.errors import NotAvailableError
-from graph.node import Choices, MayBeAbsent, Stage, Widget, node
+from graph.node import Choices, MayBeAbsent, Widget, node
+from graph.stages import Stage
+from graph.stages.hints import DepthDetectors
 from graph.values import Image
 
 BOOST = "LeReS-DepthMapPreprocessor with boost"
@@ -38,30 +40,6 @@ DepthAnythingV2 = Literal[
 ]
 
 
-class Hints(Protocol):
-    """Functions of preprocessors/, and the networks they take."""
-
-    detectors: Any
-
-    def midas_depth(self, detectors: Any, image: Image, px: int) -> Image: ...
-
-    def midas_normals(
-        self, detectors: Any, image: Image, px: int, *, a: float, background: float
-    ) -> Image: ...
-
-    def zoe_depth(self, detectors: Any, image: Image, px: int) -> Image: ...
-
-    def leres_depth(
-        self, detectors: Any, image: Image, px: int, *, nearest: float, background: float
-    ) -> Image: ...
-
-    def depth_anything(self, detectors: Any, image: Image, px: int, ckpt_name: str) -> Image: ...
-
-    def depth_anything_v2(self, detectors: Any, image: Image, px: int, ckpt_name: str) -> Image: ...
-
-    def bae_normals(self, detectors: Any, image: Image, px: int) -> Image: ...
-
-
 @node(
     "MiDaS-NormalMapPreprocessor",
     runs_on=Stage.IMAGE,
@@ -70,7 +48,7 @@ class Hints(Protocol):
     weights=always(MIDAS),
 )
 def midas_normals(
-    hints: Hints,
+    hints: DepthDetectors,
     *,
     image: Image,
     a: Flatness = math.pi * 2.0,
@@ -89,7 +67,7 @@ def midas_normals(
     weights=always(MIDAS),
 )
 def midas_depth(
-    hints: Hints,
+    hints: DepthDetectors,
     *,
     image: Image,
     a: Flatness = math.pi * 2.0,  # noqa: ARG001 - the pack shows both and takes no notice either
@@ -107,7 +85,7 @@ def midas_depth(
     category=DEPTH,
     weights=always(ZOE),
 )
-def zoe_depth(hints: Hints, *, image: Image, resolution: Resolution = 512) -> Image:
+def zoe_depth(hints: DepthDetectors, *, image: Image, resolution: Resolution = 512) -> Image:
     """Show how near things in pictures are."""
     return hints.zoe_depth(hints.detectors, image, resolution)
 
@@ -126,7 +104,7 @@ def _leres_weights(constants: Mapping[str, Any]) -> Sequence[Annotator]:
     weights=_leres_weights,
 )
 def leres_depth(
-    hints: Hints,
+    hints: DepthDetectors,
     *,
     image: Image,
     rm_nearest: Percent = 0,
@@ -148,7 +126,7 @@ def leres_depth(
     weights=chosen_from(DEPTH_ANYTHING, "ckpt_name"),
 )
 def depth_anything(
-    hints: Hints,
+    hints: DepthDetectors,
     *,
     image: Image,
     ckpt_name: Annotated[DepthAnything, MayBeAbsent()] = "depth_anything_vitl14.pth",
@@ -166,7 +144,7 @@ def depth_anything(
     weights=chosen_from(DEPTH_ANYTHING_V2, "ckpt_name"),
 )
 def depth_anything_v2(
-    hints: Hints,
+    hints: DepthDetectors,
     *,
     image: Image,
     ckpt_name: Annotated[DepthAnythingV2, MayBeAbsent()] = "depth_anything_v2_vitl.pth",
@@ -183,6 +161,6 @@ def depth_anything_v2(
     category=DEPTH,
     weights=always(NORMAL_BAE),
 )
-def bae_normals(hints: Hints, *, image: Image, resolution: Resolution = 512) -> Image:
+def bae_normals(hints: DepthDetectors, *, image: Image, resolution: Resolution = 512) -> Image:
     """Show which way the surfaces of pictures face."""
     return hints.bae_normals(hints.detectors, image, resolution)

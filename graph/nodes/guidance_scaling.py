@@ -5,7 +5,8 @@ Nodes only describe; diffusion/sampling/guidance_scaling.py carries them out.
 
 from typing import Annotated
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
 from graph.values import Model
 
 Scale = Annotated[float, Widget(min=0, max=10, step=0.01)]

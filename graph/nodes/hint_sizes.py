@@ -1,8 +1,10 @@
 """The sizes at which hints lose nothing, under the ControlNet-aux pack's names."""
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from graph.node import Choices, Stage, Widget, node
+from graph.node import Choices, Widget, node
+from graph.stages import Stage
+from graph.stages.image import Sizes
 from graph.values import Image, Latent
 
 CATEGORY = "ControlNet Preprocessors"
@@ -11,10 +13,6 @@ WHOLE = "Resize and Fill"  # the picture is all seen; in the other modes it fill
 Pixels = Annotated[int, Widget(min=64, max=8192, step=8)]
 Mode = Annotated[str, Choices(("Just Resize", "Crop and Resize", WHOLE))]
 SIZE = ("IMAGE_GEN_WIDTH (INT)", "IMAGE_GEN_HEIGHT (INT)")
-
-
-class Sizes(Protocol):
-    def image_size(self, image: Image) -> tuple[int, int, int]: ...
 
 
 @node(

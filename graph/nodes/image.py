@@ -1,8 +1,10 @@
 """Pictures: loaded, made, cut, turned, joined and batched."""
 
-from typing import Annotated, Literal, Protocol, cast
+from typing import Annotated, Literal, cast
 
-from graph.node import Hidden, Stage, Upload, Widget, node
+from graph.node import Hidden, Upload, Widget, node
+from graph.stages import Stage
+from graph.stages.image import Pictures
 from graph.values import Image, InputFile, Items, Link, Mask
 
 ImageFile = Annotated[InputFile, Upload("image")]
@@ -18,52 +20,15 @@ SpacingColor = Literal["white", "black", "red", "green", "blue"]
 SpacingWidth = Annotated[int, Widget(min=0, max=1024, step=2)]
 
 
-class Images(Protocol):
-    def decode_image(self, content: bytes) -> tuple[Image, Mask]: ...
-
-    def empty_image(self, width: int, height: int, batch_size: int, color: int) -> Image: ...
-
-    def image_size(self, image: Image) -> tuple[int, int, int]: ...
-
-    def crop_image(self, image: Image, width: int, height: int, x: int, y: int) -> Image: ...
-
-    def rotate_image(self, image: Image, rotation: str) -> Image: ...
-
-    def flip_image(self, image: Image, method: str) -> Image: ...
-
-    def pad_for_outpaint(
-        self, image: Image, sides: tuple[int, int, int, int], feathering: int
-    ) -> tuple[Image, Mask]: ...
-
-    def stitch_images(
-        self,
-        first: Image,
-        second: Image,
-        direction: str,
-        *,
-        match_size: bool,
-        spacing_px: int,
-        spacing_color: str,
-    ) -> Image: ...
-
-    def batch_images(self, first: Image, second: Image) -> Image: ...
-
-    def repeat_images(self, image: Image, amount: int) -> Image: ...
-
-    def images_from_batch(self, image: Image, first: int, length: int) -> Image: ...
-
-    def rebatch_images(self, images: list[Image], batch_size: int) -> tuple[Image, ...]: ...
-
-
 @node("LoadImage", runs_on=Stage.IMAGE, display_name="Load Image", category="image")
-def load_image(images: Images, *, image: ImageFile) -> tuple[Image, Mask]:
+def load_image(images: Pictures, *, image: ImageFile) -> tuple[Image, Mask]:
     """Read a picture, and a mask of where it is transparent."""
     return images.decode_image(image.content)
 
 
 @node("EmptyImage", runs_on=Stage.IMAGE, category="image")
 def empty_image(
-    images: Images,
+    images: Pictures,
     *,
     width: Pixels = 512,
     height: Pixels = 512,
@@ -82,7 +47,7 @@ def empty_image(
     outputs=("width", "height", "batch_size"),
 )
 def get_image_size(
-    images: Images,
+    images: Pictures,
     *,
     image: Image,
     unique_id: Annotated[str, Hidden.NODE_ID] = "",  # noqa: ARG001 - the editor's
@@ -93,7 +58,7 @@ def get_image_size(
 
 @node("ImageCrop", runs_on=Stage.IMAGE, display_name="Image Crop", category="image/transform")
 def crop_image(
-    images: Images,
+    images: Pictures,
     *,
     image: Image,
     width: Pixels = 512,
@@ -106,13 +71,13 @@ def crop_image(
 
 
 @node("ImageRotate", runs_on=Stage.IMAGE, category="image/transform")
-def rotate_image(images: Images, *, image: Image, rotation: Rotation) -> Image:
+def rotate_image(images: Pictures, *, image: Image, rotation: Rotation) -> Image:
     """Turn pictures clockwise."""
     return images.rotate_image(image, rotation)
 
 
 @node("ImageFlip", runs_on=Stage.IMAGE, category="image/transform")
-def flip_image(images: Images, *, image: Image, flip_method: FlipMethod) -> Image:
+def flip_image(images: Pictures, *, image: Image, flip_method: FlipMethod) -> Image:
     """Turn pictures upside down, or mirror them."""
     return images.flip_image(image, flip_method)
 
@@ -124,7 +89,7 @@ def flip_image(images: Images, *, image: Image, flip_method: FlipMethod) -> Imag
     category="image",
 )
 def pad_for_outpaint(
-    images: Images,
+    images: Pictures,
     *,
     image: Image,
     left: Border = 0,
@@ -139,7 +104,7 @@ def pad_for_outpaint(
 
 @node("ImageStitch", runs_on=Stage.IMAGE, display_name="Image Stitch", category="image/transform")
 def stitch_images(
-    images: Images,
+    images: Pictures,
     *,
     image1: Image,
     direction: Direction = "right",
@@ -162,20 +127,20 @@ def stitch_images(
 
 
 @node("ImageBatch", runs_on=Stage.IMAGE, display_name="Batch Images", category="image")
-def batch_images(images: Images, *, image1: Image, image2: Image) -> Image:
+def batch_images(images: Pictures, *, image1: Image, image2: Image) -> Image:
     """Make one batch of two, in the size of the first."""
     return images.batch_images(image1, image2)
 
 
 @node("RepeatImageBatch", runs_on=Stage.IMAGE, category="image/batch")
-def repeat_images(images: Images, *, image: Image, amount: Count = 1) -> Image:
+def repeat_images(images: Pictures, *, image: Image, amount: Count = 1) -> Image:
     """Repeat a batch of pictures."""
     return images.repeat_images(image, amount)
 
 
 @node("ImageFromBatch", runs_on=Stage.IMAGE, category="image/batch")
 def images_from_batch(
-    images: Images,
+    images: Pictures,
     *,
     image: Image,
     batch_index: Annotated[int, Widget(min=0, max=4095)] = 0,
@@ -194,7 +159,7 @@ def images_from_batch(
     list_outputs=(0,),
 )
 def rebatch_images(
-    stage: Images,
+    stage: Pictures,
     *,
     images: Image,
     batch_size: Count = 1,

@@ -1,8 +1,11 @@
 """Pictures: scaled, filtered, blended, laid over each other."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Choices, Stage, Widget, node
+from graph.choices import ScaleMethod
+from graph.node import Choices, Widget, node
+from graph.stages import Stage
+from graph.stages.image import Filters
 from graph.values import Image, Mask
 
 Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
@@ -18,52 +21,6 @@ Dither = Literal["none", "floyd-steinberg", "bayer-2", "bayer-4", "bayer-8", "ba
 MorphologyOperation = Literal[
     "erode", "dilate", "open", "close", "gradient", "bottom_hat", "top_hat"
 ]
-
-
-class Filters(Protocol):
-    def scale_image(
-        self, image: Image, width: int, height: int, method: str, crop: str
-    ) -> Image: ...
-
-    def scale_image_by(self, image: Image, factor: float, method: str) -> Image: ...
-
-    def scale_image_to_megapixels(self, image: Image, megapixels: float, method: str) -> Image: ...
-
-    def scale_image_to_longest(self, image: Image, longest_px: int, method: str) -> Image: ...
-
-    def resize_and_pad(
-        self, image: Image, width: int, height: int, color: str, method: str
-    ) -> Image: ...
-
-    def invert_image(self, image: Image) -> Image: ...
-
-    def gaussian_blur(self, image: Image, radius: int, sigma: float) -> Image: ...
-
-    def sharpen(self, image: Image, radius: int, sigma: float, amount: float) -> Image: ...
-
-    def blend_images(self, image: Image, other: Image, factor: float, mode: str) -> Image: ...
-
-    def quantize_colors(self, image: Image, colors: int, dither: str) -> Image: ...
-
-    def morph(self, image: Image, operation: str, kernel_size: int) -> Image: ...
-
-    def rgb_to_yuv(self, image: Image) -> tuple[Image, Image, Image]: ...
-
-    def yuv_to_rgb(self, y: Image, u: Image, v: Image) -> Image: ...
-
-    def add_noise(self, image: Image, seed: int, strength: float) -> Image: ...
-
-    def composite_images(
-        self,
-        destination: Image,
-        source: Image,
-        at: tuple[int, int],
-        mask: Mask | None,
-        *,
-        resize_source: bool,
-    ) -> Image: ...
-
-    def canny(self, image: Image, low_threshold: float, high_threshold: float) -> Image: ...
 
 
 @node("ImageScale", runs_on=Stage.IMAGE, display_name="Upscale Image", category="image/upscaling")
@@ -115,7 +72,8 @@ def scale_image_to_longest(
     *,
     image: Image,
     upscale_method: Annotated[
-        str, Choices(("area", "lanczos", "bilinear", "nearest-exact", "bilinear", "bicubic"))
+        ScaleMethod,
+        Choices(("area", "lanczos", "bilinear", "nearest-exact", "bilinear", "bicubic")),
     ],
     largest_size: Size = 512,
 ) -> Image:

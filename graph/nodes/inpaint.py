@@ -1,26 +1,14 @@
 """Inpainting: latents and conditionings of pictures of which a part is to be made anew."""
 
 import asyncio
-from typing import Annotated, Any, Protocol
+from typing import Annotated
 
-from graph.node import Stage, Widget, node
-from graph.values import Conditioning, Image, Latent, Mask, Tensor, Vae
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.sample import SampleFunctions
+from graph.values import Conditioning, Image, Latent, Mask, Vae
 
 POSITIVE_NEGATIVE_LATENT = ("positive", "negative", "latent")
-
-
-class Inpainting(Protocol):
-    async def encode(self, vae: Vae, image: Image) -> Tensor: ...
-
-    def fit_mask(self, image: Image, mask: Mask) -> Mask: ...
-
-    def grey_out(self, image: Image, mask: Mask) -> Image: ...
-
-    def grow_noise_mask(self, mask: Mask, grow: int) -> Mask: ...
-
-    def zeros_like(self, samples: Tensor) -> Tensor: ...
-
-    def with_extras(self, conditioning: Conditioning, **extras: Any) -> Conditioning: ...
 
 
 @node(
@@ -30,7 +18,7 @@ class Inpainting(Protocol):
     category="latent/inpaint",
 )
 async def encode_for_inpaint(
-    stage: Inpainting,
+    stage: SampleFunctions,
     *,
     pixels: Image,
     vae: Vae,
@@ -51,7 +39,7 @@ async def encode_for_inpaint(
     outputs=POSITIVE_NEGATIVE_LATENT,
 )
 async def condition_inpaint_model(
-    stage: Inpainting,
+    stage: SampleFunctions,
     *,
     positive: Conditioning,
     negative: Conditioning,
@@ -75,7 +63,12 @@ async def condition_inpaint_model(
     outputs=POSITIVE_NEGATIVE_LATENT,
 )
 async def condition_on_picture(
-    stage: Inpainting, *, positive: Conditioning, negative: Conditioning, vae: Vae, pixels: Image
+    stage: SampleFunctions,
+    *,
+    positive: Conditioning,
+    negative: Conditioning,
+    vae: Vae,
+    pixels: Image,
 ) -> tuple[Conditioning, Conditioning, Latent]:
     """Tell an InstructPix2Pix model which picture to change."""
     picture = await stage.encode(vae, pixels)

@@ -1,19 +1,19 @@
 """IP-Adapter: models that go by pictures. The nodes of the ComfyUI_IPAdapter_plus pack."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from graph.image_prompts import (
     WEIGHT_TYPES,
     Combining,
-    Embeds,
-    ImagePrompt,
     ImageUse,
     InsightFace,
     Pictures,
     Scaling,
 )
-from graph.node import Choices, Stage, Widget, node
+from graph.node import Choices, Widget, node
+from graph.stages import Stage
+from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
 
 Weight = Annotated[float, Widget(min=-1, max=5, step=0.05)]
@@ -24,31 +24,8 @@ BatchSize = Annotated[int, Widget(min=0, max=4096)]
 Applied: TypeAlias = Callable[..., Awaitable[Model]]  # a node that lays an image prompt
 
 
-class Seeing(Protocol):
-    async def image_prompt(
-        self,
-        model: Model,
-        adapter: IpAdapter,
-        clip_vision: ClipVision | None,
-        pictures: Pictures,
-        use: ImageUse,
-    ) -> ImagePrompt: ...
-
-    async def image_embeds(
-        self,
-        adapter: IpAdapter,
-        clip_vision: ClipVision | None,
-        image: Image,
-        *,
-        weight: float,
-        mask: Mask | None,
-    ) -> tuple[Embeds, Embeds]: ...
-
-    def combine_embeds(self, embeds: list[Embeds], method: str) -> Embeds: ...
-
-
 async def laid(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     model: Model,
     pictures: Pictures,
     use: ImageUse,
@@ -63,7 +40,7 @@ async def laid(
 
 @node("IPAdapter", runs_on=Stage.ENCODE, category="ipadapter", costly=True)
 async def apply_simply(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,
@@ -94,7 +71,7 @@ async def apply_simply(
     costly=True,
 )
 async def apply_advanced(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,
@@ -130,7 +107,7 @@ async def apply_advanced(
     costly=True,
 )
 async def apply_batch(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,
@@ -167,7 +144,7 @@ async def apply_batch(
     costly=True,
 )
 async def apply_by_layer(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,

@@ -1,8 +1,10 @@
 """IP-Adapter by two pictures: the style of one, the composition of another."""
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
-from graph.node import Stage, node
-from graph.nodes.ip_adapter import Seeing, Weight, When, laid
+from graph.node import node
+from graph.nodes.ip_adapter import Weight, When, laid
+from graph.stages import Stage
+from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
 
 
@@ -14,7 +16,7 @@ from graph.values import ClipVision, Image, IpAdapter, Mask, Model
     costly=True,
 )
 async def apply_style_and_composition(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,
@@ -53,7 +55,7 @@ async def apply_style_and_composition(
     costly=True,
 )
 async def apply_style_and_composition_of_batch(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,

@@ -3,8 +3,10 @@
 from typing import Annotated, Literal
 
 from graph.image_prompts import Embeds, ImageUse, Pictures, Scaling
-from graph.node import Stage, Widget, node
-from graph.nodes.ip_adapter import Applied, LowWeight, Seeing, WeightType, When, laid
+from graph.node import Widget, node
+from graph.nodes.ip_adapter import Applied, LowWeight, WeightType, When, laid
+from graph.stages import Stage
+from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
 
 
@@ -19,7 +21,7 @@ def applied_embeds(name: str, display_name: str, *, per_picture: bool) -> Applie
         costly=True,
     )
     async def apply_embeds(
-        encoders: Seeing,
+        encoders: ImagePrompting,
         *,
         model: Model,
         ipadapter: IpAdapter,
@@ -63,7 +65,7 @@ apply_embeds_of_batch = applied_embeds(
     outputs=("pos_embed", "neg_embed"),
 )
 async def encode_for_adapter(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     ipadapter: IpAdapter,
     image: Image,
@@ -82,7 +84,7 @@ async def encode_for_adapter(
     category="ipadapter/embeds",
 )
 def combine_embeds(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     embed1: Embeds,
     method: Literal["concat", "add", "subtract", "average", "norm average", "max", "min"],

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from graph.annotators import Annotator, Needs
 from graph.errors import NotAvailableError
 from graph.image_prompts import Combining, InsightFace, Scaling
-from graph.node import Choices, Stage, Widget, node
+from graph.node import Choices, Widget, node
 from graph.nodes.ip_adapter import LowWeight, WeightType, When
+from graph.stages import Stage
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
 
 FACE_ID = (

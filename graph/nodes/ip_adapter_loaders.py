@@ -5,8 +5,9 @@ Presets and the names of their files are those of the ComfyUI_IPAdapter_plus pac
 
 from typing import Annotated
 
-from graph.node import Files, Stage, node
+from graph.node import Files, node
 from graph.presets import PresetFiles, Presets, Wanted
+from graph.stages import Stage
 from graph.values import ClipVision, IpAdapter, Model, ModelFile
 
 CLIP_H = Wanted(

@@ -1,21 +1,18 @@
 """IP-Adapter by regions: pictures, each with its mask, weight and time, laid on a model at once."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Protocol, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
-from graph.node import Stage, Widget, node
-from graph.nodes.ip_adapter import LowWeight, Seeing, WeightType, When, laid
+from graph.node import Widget, node
+from graph.nodes.ip_adapter import LowWeight, WeightType, When, laid
+from graph.stages import Stage
+from graph.stages.encode import ImagePrompting
+from graph.stages.sample import Conditionings
 from graph.values import ClipVision, Conditioning, Image, IpAdapter, Link, Mask, Model
 
 Regions: TypeAlias = Annotated[tuple[Any, ...], Link("IPADAPTER_PARAMS")]  # of (Image, ImageUse)
 PromptWeight = Annotated[float, Widget(min=0.0, max=10.0, step=0.05)]
-
-
-class Masking(Protocol):
-    def set_mask(
-        self, conditioning: Conditioning, mask: Mask, strength: float, *, bounds: bool
-    ) -> Conditioning: ...
 
 
 @node(
@@ -26,7 +23,7 @@ class Masking(Protocol):
     outputs=("IPADAPTER_PARAMS", "POSITIVE", "NEGATIVE"),
 )
 def describe_region(
-    conditions: Masking,
+    conditions: Conditionings,
     *,
     image: Image,
     image_weight: LowWeight = 1.0,
@@ -62,7 +59,7 @@ def describe_region(
     category="ipadapter/params",
 )
 def combine_regions(
-    _: Seeing,
+    _: ImagePrompting,
     *,
     params_1: Regions,
     params_2: Regions,
@@ -83,7 +80,7 @@ def combine_regions(
     costly=True,
 )
 async def apply_regions(
-    encoders: Seeing,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,

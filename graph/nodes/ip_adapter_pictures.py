@@ -1,19 +1,11 @@
 """Pictures made ready for an IP-Adapter's image encoder."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.image import Pictures
 from graph.values import Image
-
-
-class Preparing(Protocol):
-    def prepare_for_clip(
-        self, image: Image, interpolation: str, crop_position: str, sharpening: float
-    ) -> Image: ...
-
-    def noisy_picture(
-        self, image: Image | None, kind: str, strength: float, blur: int
-    ) -> Image: ...
 
 
 @node(
@@ -23,7 +15,7 @@ class Preparing(Protocol):
     category="ipadapter/utils",
 )
 def prepare_for_clip(
-    pictures: Preparing,
+    pictures: Pictures,
     *,
     image: Image,
     interpolation: Literal["LANCZOS", "BICUBIC", "HAMMING", "BILINEAR", "BOX", "NEAREST"],
@@ -41,7 +33,7 @@ def prepare_for_clip(
     category="ipadapter/utils",
 )
 def noisy_picture(
-    pictures: Preparing,
+    pictures: Pictures,
     *,
     type: Literal["fade", "dissolve", "gaussian", "shuffle"],
     strength: Annotated[float, Widget(min=0, max=1, step=0.05)] = 1.0,

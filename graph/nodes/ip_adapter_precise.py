@@ -3,8 +3,10 @@
 from typing import Annotated
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
-from graph.node import Stage, Widget, node
-from graph.nodes.ip_adapter import Applied, Seeing, Weight, When, laid
+from graph.node import Widget, node
+from graph.nodes.ip_adapter import Applied, Weight, When, laid
+from graph.stages import Stage
+from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
 
 Boost = Annotated[float, Widget(min=-5, max=5, step=0.05)]
@@ -15,7 +17,7 @@ def precise_style(name: str, display_name: str, *, per_picture: bool) -> Applied
 
     @node(name, runs_on=Stage.ENCODE, display_name=display_name, category="ipadapter", costly=True)
     async def apply_style(
-        encoders: Seeing,
+        encoders: ImagePrompting,
         *,
         model: Model,
         ipadapter: IpAdapter,
@@ -52,7 +54,7 @@ def precise_composition(name: str, display_name: str, *, per_picture: bool) -> A
 
     @node(name, runs_on=Stage.ENCODE, display_name=display_name, category="ipadapter", costly=True)
     async def apply_composition(
-        encoders: Seeing,
+        encoders: ImagePrompting,
         *,
         model: Model,
         ipadapter: IpAdapter,

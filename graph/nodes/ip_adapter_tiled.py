@@ -1,28 +1,21 @@
 """IP-Adapter by all of a picture that is no square: each of its tiles counts where it lies."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Protocol, TypeAlias
+from typing import Annotated, TypeAlias
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
-from graph.node import Stage, Widget, node
-from graph.nodes.ip_adapter import BatchSize, LowWeight, Seeing, WeightType, When, laid
+from graph.node import Widget, node
+from graph.nodes.ip_adapter import BatchSize, LowWeight, WeightType, When, laid
+from graph.stages import Stage
+from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
 
 Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.05)]
 Tiled: TypeAlias = tuple[Model, Image, Mask]
 
 
-class Tiling(Seeing, Protocol):
-    def picture_tiles(
-        self, image: Image, mask: Mask | None, sharpening: float
-    ) -> list[tuple[Image, Mask]]: ...
-
-    def joined(self, tensors: Sequence[Image]) -> Image: ...
-
-
 async def laid_in_tiles(
-    encoders: Tiling,
+    encoders: ImagePrompting,
     model: Model,
     pictures: Pictures,
     use: ImageUse,
@@ -58,7 +51,7 @@ async def laid_in_tiles(
     costly=True,
 )
 async def apply_tiled(
-    encoders: Tiling,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,
@@ -98,7 +91,7 @@ async def apply_tiled(
     costly=True,
 )
 async def apply_tiled_batch(
-    encoders: Tiling,
+    encoders: ImagePrompting,
     *,
     model: Model,
     ipadapter: IpAdapter,

@@ -1,8 +1,10 @@
 """Latents: scaled, cut, combined and batched."""
 
-from typing import Annotated, Literal, Protocol, cast
+from typing import Annotated, Literal, cast
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.sample import Latents
 from graph.values import Items, Latent, Link, Mask
 
 Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "bislerp"]
@@ -12,46 +14,6 @@ Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
 Amount = Annotated[int, Widget(min=1, max=64)]
 Rotation = Literal["none", "90 degrees", "180 degrees", "270 degrees"]
 FlipMethod = Literal["x-axis: vertically", "y-axis: horizontally"]
-
-
-class Latents(Protocol):
-    def set_noise_mask(self, latent: Latent, mask: Mask) -> Latent: ...
-
-    def upscale_latent(
-        self, latent: Latent, width: int, height: int, method: str, crop: str
-    ) -> Latent: ...
-
-    def upscale_latent_by(self, latent: Latent, factor: float, method: str) -> Latent: ...
-
-    def crop_latent(self, latent: Latent, width: int, height: int, x: int, y: int) -> Latent: ...
-
-    def rotate_latent(self, latent: Latent, rotation: str) -> Latent: ...
-
-    def flip_latent(self, latent: Latent, method: str) -> Latent: ...
-
-    def blend_latents(self, first: Latent, second: Latent, factor: float) -> Latent: ...
-
-    def composite_latents(
-        self, destination: Latent, source: Latent, at: tuple[int, int], feather: int
-    ) -> Latent: ...
-
-    def composite_latents_masked(
-        self,
-        destination: Latent,
-        source: Latent,
-        at: tuple[int, int],
-        mask: Mask | None,
-        *,
-        resize_source: bool,
-    ) -> Latent: ...
-
-    def latent_from_batch(self, latent: Latent, first: int, length: int) -> Latent: ...
-
-    def repeat_latent(self, latent: Latent, amount: int) -> Latent: ...
-
-    def batch_latents(self, first: Latent, second: Latent) -> Latent: ...
-
-    def rebatch_latents(self, latents: list[Latent], batch_size: int) -> tuple[Latent, ...]: ...
 
 
 @node(

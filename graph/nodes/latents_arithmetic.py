@@ -1,46 +1,30 @@
 """Latents as numbers: sums, mixtures, joins and operations."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.sample import Latents
 from graph.values import Change, Latent, Link, Model
 
 LatentOperation = Annotated[Change, Link("LATENT_OPERATION")]
 
 
-class LatentArithmetic(Protocol):
-    def add_latents(self, first: Latent, second: Latent) -> Latent: ...
-
-    def subtract_latents(self, first: Latent, second: Latent) -> Latent: ...
-
-    def multiply_latent(self, latent: Latent, factor: float) -> Latent: ...
-
-    def interpolate_latents(self, first: Latent, second: Latent, ratio: float) -> Latent: ...
-
-    def concat_latents(self, first: Latent, second: Latent, dim: str) -> Latent: ...
-
-    def cut_latent(self, latent: Latent, dim: str, index: int, amount: int) -> Latent: ...
-
-    def set_seed_behavior(self, latent: Latent, behavior: str) -> Latent: ...
-
-    def apply_latent_operation(self, latent: Latent, operation: Change) -> Latent: ...
-
-
 @node("LatentAdd", runs_on=Stage.SAMPLE, category="latent/advanced")
-def add_latents(latents: LatentArithmetic, *, samples1: Latent, samples2: Latent) -> Latent:
+def add_latents(latents: Latents, *, samples1: Latent, samples2: Latent) -> Latent:
     """Add two latents."""
     return latents.add_latents(samples1, samples2)
 
 
 @node("LatentSubtract", runs_on=Stage.SAMPLE, category="latent/advanced")
-def subtract_latents(latents: LatentArithmetic, *, samples1: Latent, samples2: Latent) -> Latent:
+def subtract_latents(latents: Latents, *, samples1: Latent, samples2: Latent) -> Latent:
     """Subtract a latent from another."""
     return latents.subtract_latents(samples1, samples2)
 
 
 @node("LatentMultiply", runs_on=Stage.SAMPLE, category="latent/advanced")
 def multiply_latent(
-    latents: LatentArithmetic,
+    latents: Latents,
     *,
     samples: Latent,
     multiplier: Annotated[float, Widget(min=-10.0, max=10.0, step=0.01)] = 1.0,
@@ -51,7 +35,7 @@ def multiply_latent(
 
 @node("LatentInterpolate", runs_on=Stage.SAMPLE, category="latent/advanced")
 def interpolate_latents(
-    latents: LatentArithmetic,
+    latents: Latents,
     *,
     samples1: Latent,
     samples2: Latent,
@@ -63,7 +47,7 @@ def interpolate_latents(
 
 @node("LatentConcat", runs_on=Stage.SAMPLE, category="latent/advanced")
 def concat_latents(
-    latents: LatentArithmetic,
+    latents: Latents,
     *,
     samples1: Latent,
     samples2: Latent,
@@ -75,7 +59,7 @@ def concat_latents(
 
 @node("LatentCut", runs_on=Stage.SAMPLE, category="latent/advanced")
 def cut_latent(
-    latents: LatentArithmetic,
+    latents: Latents,
     *,
     samples: Latent,
     dim: Literal["x", "y", "t"],
@@ -88,7 +72,7 @@ def cut_latent(
 
 @node("LatentBatchSeedBehavior", runs_on=Stage.SAMPLE, category="latent/advanced")
 def set_seed_behavior(
-    latents: LatentArithmetic,
+    latents: Latents,
     *,
     samples: Latent,
     seed_behavior: Literal["random", "fixed"] = "fixed",
@@ -103,9 +87,7 @@ def set_seed_behavior(
     category="latent/advanced/operations",
     experimental=True,
 )
-def apply_operation(
-    latents: LatentArithmetic, *, samples: Latent, operation: LatentOperation
-) -> Latent:
+def apply_operation(latents: Latents, *, samples: Latent, operation: LatentOperation) -> Latent:
     """Change latents by an operation."""
     return latents.apply_latent_operation(samples, operation)
 

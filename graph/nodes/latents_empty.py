@@ -1,8 +1,10 @@
 """Empty latents, in the shapes that model families take."""
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.sample import Latents
 from graph.values import Latent
 
 Side8 = Annotated[int, Widget(min=16, max=16384, step=8)]
@@ -12,17 +14,11 @@ SideCascade = Annotated[int, Widget(min=256, max=16384, step=8)]
 Batch = Annotated[int, Widget(min=1, max=4096)]
 
 
-class EmptyLatents(Protocol):
-    def empty_latent(self, shape: tuple[int, ...]) -> Latent: ...
-
-    def trim_latent(self, latent: Latent, amount: int) -> Latent: ...
-
-
 @node(
     "EmptyLatentImage", runs_on=Stage.SAMPLE, display_name="Empty Latent Image", category="latent"
 )
 def empty_latent_image(
-    latents: EmptyLatents, *, width: Side8 = 512, height: Side8 = 512, batch_size: Batch = 1
+    latents: Latents, *, width: Side8 = 512, height: Side8 = 512, batch_size: Batch = 1
 ) -> Latent:
     """Make empty latents to denoise (Stable Diffusion 1, 2, XL)."""
     return latents.empty_latent((batch_size, 4, height // 8, width // 8))
@@ -30,7 +26,7 @@ def empty_latent_image(
 
 @node("EmptySD3LatentImage", runs_on=Stage.SAMPLE, category="latent/sd3")
 def empty_sd3_latent_image(
-    latents: EmptyLatents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
+    latents: Latents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
 ) -> Latent:
     """Make empty latents to denoise (Stable Diffusion 3, Flux)."""
     return latents.empty_latent((batch_size, 16, height // 8, width // 8))
@@ -38,7 +34,7 @@ def empty_sd3_latent_image(
 
 @node("EmptyChromaRadianceLatentImage", runs_on=Stage.SAMPLE, category="latent/chroma_radiance")
 def empty_chroma_radiance_latent(
-    latents: EmptyLatents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
+    latents: Latents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
 ) -> Latent:
     """Make empty pictures to denoise (Chroma Radiance)."""
     return latents.empty_latent((batch_size, 3, height, width))
@@ -46,7 +42,7 @@ def empty_chroma_radiance_latent(
 
 @node("EmptyHunyuanImageLatent", runs_on=Stage.SAMPLE, category="latent")
 def empty_hunyuan_image_latent(
-    latents: EmptyLatents, *, width: Side32 = 2048, height: Side32 = 2048, batch_size: Batch = 1
+    latents: Latents, *, width: Side32 = 2048, height: Side32 = 2048, batch_size: Batch = 1
 ) -> Latent:
     """Make empty latents to denoise (Hunyuan Image)."""
     return latents.empty_latent((batch_size, 64, height // 32, width // 32))
@@ -59,7 +55,7 @@ def empty_hunyuan_image_latent(
     outputs=("stage_c", "stage_b"),
 )
 def empty_cascade_latents(
-    latents: EmptyLatents,
+    latents: Latents,
     *,
     width: SideCascade = 1024,
     height: SideCascade = 1024,
@@ -75,7 +71,7 @@ def empty_cascade_latents(
 
 @node("EmptyHunyuanLatentVideo", runs_on=Stage.SAMPLE, category="latent/video")
 def empty_hunyuan_video_latent(
-    latents: EmptyLatents,
+    latents: Latents,
     *,
     width: Side16 = 848,
     height: Side16 = 480,
@@ -88,7 +84,7 @@ def empty_hunyuan_video_latent(
 
 @node("EmptyCosmosLatentVideo", runs_on=Stage.SAMPLE, category="latent/video")
 def empty_cosmos_video_latent(
-    latents: EmptyLatents,
+    latents: Latents,
     *,
     width: Side16 = 1280,
     height: Side16 = 704,
@@ -101,7 +97,7 @@ def empty_cosmos_video_latent(
 
 @node("EmptyMochiLatentVideo", runs_on=Stage.SAMPLE, category="latent/video")
 def empty_mochi_video_latent(
-    latents: EmptyLatents,
+    latents: Latents,
     *,
     width: Side16 = 848,
     height: Side16 = 480,
@@ -114,7 +110,7 @@ def empty_mochi_video_latent(
 
 @node("EmptyLTXVLatentVideo", runs_on=Stage.SAMPLE, category="latent/video/ltxv")
 def empty_ltxv_video_latent(
-    latents: EmptyLatents,
+    latents: Latents,
     *,
     width: Side32 = 768,
     height: Side32 = 512,
@@ -127,7 +123,7 @@ def empty_ltxv_video_latent(
 
 @node("EmptyLatentHunyuan3Dv2", runs_on=Stage.SAMPLE, category="latent/3d")
 def empty_hunyuan_3d_latent(
-    latents: EmptyLatents,
+    latents: Latents,
     *,
     resolution: Annotated[int, Widget(min=1, max=8192)] = 3072,
     batch_size: Batch = 1,
@@ -138,7 +134,7 @@ def empty_hunyuan_3d_latent(
 
 @node("EmptyAceStepLatentAudio", runs_on=Stage.SAMPLE, category="latent/audio")
 def empty_ace_step_latent(
-    latents: EmptyLatents,
+    latents: Latents,
     *,
     seconds: Annotated[float, Widget(min=1.0, max=1000.0, step=0.1)] = 120.0,
     batch_size: Batch = 1,
@@ -149,7 +145,7 @@ def empty_ace_step_latent(
 
 @node("TrimVideoLatent", runs_on=Stage.SAMPLE, category="latent/video")
 def trim_latent(
-    latents: EmptyLatents,
+    latents: Latents,
     *,
     samples: Latent,
     trim_amount: Annotated[int, Widget(min=0, max=99999)] = 0,

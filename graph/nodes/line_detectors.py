@@ -1,7 +1,7 @@
 """Hint makers that find edges and lines by a network, under the ControlNet-aux pack's names."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal
 
 from graph.annotators import (
     HED,
@@ -17,7 +17,10 @@ from graph.annotators import (
     always,
     chosen_from,
 )
-from graph.node import Choices, MayBeAbsent, Stage, Widget, node
+from graph.node import Choices, MayBeAbsent, Widget, node
+from graph.stages import Stage
+from graph.stages.hints import LineDetectors
+from graph.stages.image import ImageFunctions
 from graph.values import Image
 
 LINES = "ControlNet Preprocessors/Line Extractors"
@@ -30,62 +33,6 @@ Count = Annotated[int, Widget(min=1, max=16384, step=1), MayBeAbsent()]
 Lines = Literal["lineart_standard", "lineart_realisitic", "lineart_anime", "manga_line"]
 
 
-class Hints(Protocol):
-    """Functions of preprocessors/, and the networks they take."""
-
-    detectors: Any
-
-    def hed_edges(
-        self, detectors: Any, image: Image, px: int, *, safe: bool, scribble: bool = False
-    ) -> Image: ...
-
-    def pidinet_edges(
-        self, detectors: Any, image: Image, px: int, *, safe: bool, scribble: bool = False
-    ) -> Image: ...
-
-    def teed_edges(
-        self,
-        detectors: Any,
-        image: Image,
-        px: int,
-        *,
-        safe_steps: int,
-        weights: Annotator = TEED,
-    ) -> Image: ...
-
-    def realistic_lineart(
-        self, detectors: Any, image: Image, px: int, *, coarse: bool
-    ) -> Image: ...
-
-    def anime_lineart(self, detectors: Any, image: Image, px: int) -> Image: ...
-
-    def manga_lineart(self, detectors: Any, image: Image, px: int) -> Image: ...
-
-    def straight_lines(
-        self,
-        detectors: Any,
-        image: Image,
-        px: int,
-        *,
-        score_threshold: float,
-        length_threshold: float,
-    ) -> Image: ...
-
-    def standard_lineart(
-        self, image: Image, sigma_px: float, threshold: float, px: int
-    ) -> Image: ...
-
-    def any_lines(
-        self,
-        edges: Image,
-        lines: Image,
-        *,
-        bounds: tuple[float, float],
-        smallest_px: int,
-        connectivity: int,
-    ) -> Image: ...
-
-
 @node(
     "HEDPreprocessor",
     runs_on=Stage.IMAGE,
@@ -94,7 +41,7 @@ class Hints(Protocol):
     weights=always(HED),
 )
 def hed_edges(
-    hints: Hints, *, image: Image, safe: On = "enable", resolution: Resolution = 512
+    hints: LineDetectors, *, image: Image, safe: On = "enable", resolution: Resolution = 512
 ) -> Image:
     """Draw the soft edges of pictures."""
     return hints.hed_edges(hints.detectors, image, resolution, safe=safe == "enable")
@@ -108,7 +55,7 @@ def hed_edges(
     weights=always(HED),
 )
 def hed_scribble(
-    hints: Hints, *, image: Image, safe: On = "enable", resolution: Resolution = 512
+    hints: LineDetectors, *, image: Image, safe: On = "enable", resolution: Resolution = 512
 ) -> Image:
     """Draw the edges of pictures in strokes of one width."""
     return hints.hed_edges(hints.detectors, image, resolution, safe=safe == "enable", scribble=True)
@@ -122,7 +69,7 @@ def hed_scribble(
     weights=always(PIDINET),
 )
 def pidinet_edges(
-    hints: Hints, *, image: Image, safe: On = "enable", resolution: Resolution = 512
+    hints: LineDetectors, *, image: Image, safe: On = "enable", resolution: Resolution = 512
 ) -> Image:
     """Draw the soft edges of pictures."""
     return hints.pidinet_edges(hints.detectors, image, resolution, safe=safe == "enable")
@@ -136,7 +83,7 @@ def pidinet_edges(
     weights=always(PIDINET),
 )
 def pidinet_scribble(
-    hints: Hints, *, image: Image, safe: On = "enable", resolution: Resolution = 512
+    hints: LineDetectors, *, image: Image, safe: On = "enable", resolution: Resolution = 512
 ) -> Image:
     """Draw the edges of pictures in strokes of one width."""
     return hints.pidinet_edges(
@@ -146,7 +93,7 @@ def pidinet_scribble(
 
 @node("TEEDPreprocessor", runs_on=Stage.IMAGE, category=LINES, weights=always(TEED))
 def teed_edges(
-    hints: Hints,
+    hints: LineDetectors,
     *,
     image: Image,
     safe_steps: Annotated[int, Widget(min=0, max=10, step=1), MayBeAbsent()] = 2,
@@ -164,7 +111,7 @@ def teed_edges(
     weights=chosen_from({"disable": LINEART, "enable": LINEART_COARSE}, "coarse"),
 )
 def realistic_lineart(
-    hints: Hints, *, image: Image, coarse: Off = "disable", resolution: Resolution = 512
+    hints: LineDetectors, *, image: Image, coarse: Off = "disable", resolution: Resolution = 512
 ) -> Image:
     """Draw the lines of photographs."""
     return hints.realistic_lineart(hints.detectors, image, resolution, coarse=coarse == "enable")
@@ -177,7 +124,7 @@ def realistic_lineart(
     category=LINES,
     weights=always(LINEART_ANIME),
 )
-def anime_lineart(hints: Hints, *, image: Image, resolution: Resolution = 512) -> Image:
+def anime_lineart(hints: LineDetectors, *, image: Image, resolution: Resolution = 512) -> Image:
     """Draw the lines of pictures in the manner of anime."""
     return hints.anime_lineart(hints.detectors, image, resolution)
 
@@ -189,7 +136,7 @@ def anime_lineart(hints: Hints, *, image: Image, resolution: Resolution = 512) -
     category=LINES,
     weights=always(LINEART_MANGA),
 )
-def manga_lineart(hints: Hints, *, image: Image, resolution: Resolution = 512) -> Image:
+def manga_lineart(hints: LineDetectors, *, image: Image, resolution: Resolution = 512) -> Image:
     """Draw the lines of manga without their screen tones."""
     return hints.manga_lineart(hints.detectors, image, resolution)
 
@@ -202,7 +149,7 @@ def manga_lineart(hints: Hints, *, image: Image, resolution: Resolution = 512) -
     weights=always(MLSD),
 )
 def straight_lines(
-    hints: Hints,
+    hints: LineDetectors,
     *,
     image: Image,
     score_threshold: Annotated[float, Widget(min=0.01, max=2.0, step=0.01), MayBeAbsent()] = 0.1,
@@ -236,7 +183,7 @@ ANYLINE_WEIGHTS: Mapping[str, tuple[Annotator, ...]] = {
     weights=lambda constants: ANYLINE_WEIGHTS.get(constants.get("merge_with_lineart", ""), ()),
 )
 def any_lines(
-    hints: Hints,
+    hints: ImageFunctions,
     *,
     image: Image,
     merge_with_lineart: Annotated[Lines, MayBeAbsent()] = "lineart_standard",

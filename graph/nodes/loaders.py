@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from graph.node import Files, Stage, node
+from graph.node import Files, node
+from graph.stages import Stage
 from graph.values import Clip, Model, ModelFile, Vae
 
 

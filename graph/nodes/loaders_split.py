@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from graph.errors import ServiceError
-from graph.node import Choices, Files, Stage, Widget, node
+from graph.node import Choices, Files, Widget, node
+from graph.stages import Stage
 from graph.values import Clip, Model, ModelFile
 
 TextFile = Annotated[ModelFile, Files("text_encoders")]

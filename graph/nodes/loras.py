@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from graph.node import Files, Stage, Widget, node
+from graph.node import Files, Widget, node
+from graph.stages import Stage
 from graph.values import Clip, Model, ModelFile
 
 LoraName = Annotated[ModelFile, Files("loras")]

@@ -1,8 +1,11 @@
 """Masks: made, combined and changed, and alpha channels."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Hidden, Stage, Upload, Widget, node
+from graph.node import Hidden, Upload, Widget, node
+from graph.stages import Stage
+from graph.stages.image import Masks
+from graph.stages.output import OutputFunctions
 from graph.values import Image, InputFile, Mask
 
 Pixels = Annotated[int, Widget(min=1, max=16384, step=1)]
@@ -14,51 +17,6 @@ PorterDuffMode = Literal[
     "ADD", "CLEAR", "DARKEN", "DST", "DST_ATOP", "DST_IN", "DST_OUT", "DST_OVER", "LIGHTEN",
     "MULTIPLY", "OVERLAY", "SCREEN", "SRC", "SRC_ATOP", "SRC_IN", "SRC_OUT", "SRC_OVER", "XOR",
 ]  # fmt: skip
-
-
-class Masks(Protocol):
-    def decode_mask(self, content: bytes, channel: str) -> Mask: ...
-
-    def solid_mask(self, value: float, width: int, height: int) -> Mask: ...
-
-    def mask_to_image(self, mask: Mask) -> Image: ...
-
-    def image_to_mask(self, image: Image, channel: str) -> Mask: ...
-
-    def color_to_mask(self, image: Image, color: int) -> Mask: ...
-
-    def invert_mask(self, mask: Mask) -> Mask: ...
-
-    def threshold_mask(self, mask: Mask, value: float) -> Mask: ...
-
-    def crop_mask(self, mask: Mask, x: int, y: int, width: int, height: int) -> Mask: ...
-
-    def combine_masks(
-        self, destination: Mask, source: Mask, x: int, y: int, operation: str
-    ) -> Mask: ...
-
-    def feather_mask(self, mask: Mask, left: int, top: int, right: int, bottom: int) -> Mask: ...
-
-    def grow_mask(self, mask: Mask, expand: int, tapered_corners: bool) -> Mask: ...
-
-    def porter_duff(
-        self,
-        source: Image,
-        source_mask: Mask,
-        destination: Image,
-        destination_mask: Mask,
-        mode: str,
-    ) -> tuple[Image, Mask]: ...
-
-    def split_alpha(self, image: Image) -> tuple[Image, Mask]: ...
-
-    def join_alpha(self, image: Image, alpha: Mask) -> Image: ...
-
-
-class Outputs(Protocol):
-    async def save_images(
-        self, images: Image, filename_prefix: str, *, temporary: bool = False
-    ) -> None: ...
 
 
 @node("LoadImageMask", runs_on=Stage.IMAGE, display_name="Load Image (as Mask)", category="mask")
@@ -209,7 +167,7 @@ def join_alpha(masks: Masks, *, image: Image, alpha: Mask) -> Image:
 
 @node("MaskPreview", runs_on=Stage.OUTPUT, category="mask", output_node=True)
 async def preview_mask(
-    outputs: Outputs,
+    outputs: OutputFunctions,
     *,
     mask: Mask,
     prompt: Annotated[object, Hidden.PROMPT] = None,  # noqa: ARG001 - `outputs` has both

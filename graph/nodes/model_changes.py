@@ -5,7 +5,8 @@ Nodes only describe; diffusion/model_changes.py lists who makes which kind of ch
 
 from typing import Annotated, Literal
 
-from graph.node import MayBeAbsent, Stage, Widget, node
+from graph.node import MayBeAbsent, Widget, node
+from graph.stages import Stage
 from graph.values import Model
 
 Sigma = Annotated[float, Widget(min=0.0, max=1000.0, step=0.001, round=False)]

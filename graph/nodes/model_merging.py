@@ -7,7 +7,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated
 
-from graph.node import NODE, Stage, Widget, node
+from graph.node import NODE, Widget, node
+from graph.stages import Stage
 from graph.values import Clip, Model
 
 CATEGORY = "advanced/model_merging"

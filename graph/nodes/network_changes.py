@@ -5,7 +5,8 @@ Nodes only describe; diffusion/network_changes.py lists who makes which kind of 
 
 from typing import Annotated, Literal, TypeAlias
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
 from graph.values import Model
 
 Scale = Annotated[float, Widget(min=0.0, max=10.0, step=0.01)]

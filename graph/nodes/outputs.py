@@ -1,15 +1,11 @@
 """Output nodes: what a job is run for."""
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from graph.node import Hidden, Stage, node
+from graph.node import Hidden, node
+from graph.stages import Stage
+from graph.stages.output import OutputFunctions
 from graph.values import Image
-
-
-class Outputs(Protocol):
-    async def save_images(
-        self, images: Image, filename_prefix: str, *, temporary: bool = False
-    ) -> None: ...
 
 
 @node(
@@ -20,7 +16,7 @@ class Outputs(Protocol):
     output_node=True,
 )
 async def save_image(
-    outputs: Outputs,
+    outputs: OutputFunctions,
     *,
     images: Image,
     filename_prefix: str = "ComfyUI",
@@ -39,7 +35,7 @@ async def save_image(
     output_node=True,
 )
 async def preview_image(
-    outputs: Outputs,
+    outputs: OutputFunctions,
     *,
     images: Image,
     prompt: Annotated[object, Hidden.PROMPT] = None,  # noqa: ARG001

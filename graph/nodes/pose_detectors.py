@@ -1,7 +1,7 @@
 """Hint makers that find people's poses, under the ControlNet-aux pack's names."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal
 
 from graph.annotators import (
     OPENPOSE_BODY,
@@ -11,12 +11,14 @@ from graph.annotators import (
     POINT_FINDERS,
     Annotator,
 )
-from graph.node import Choices, MayBeAbsent, Stage, Widget, node
-from graph.values import Image, Link
+from graph.node import Choices, MayBeAbsent, Widget, node
+from graph.stages import Stage
+from graph.stages.hints import PoseDetectors
+from graph.values import Image, Keypoints
 
 POSES = "ControlNet Preprocessors/Faces and Poses Estimators"
 
-Keypoints: TypeAlias = Annotated[Any, Link("POSE_KEYPOINT")]
+
 Resolution = Annotated[int, Widget(min=64, max=16384, step=64), MayBeAbsent()]
 On = Annotated[str, Choices(("enable", "disable")), MayBeAbsent()]
 Off = Annotated[str, Choices(("disable", "enable")), MayBeAbsent()]
@@ -24,38 +26,6 @@ PeopleFinder = Literal["None", "yolox_l.torchscript.pt", "yolox_l.onnx"]
 PointFinder = Literal[
     "dw-ll_ucoco_384_bs5.torchscript.pt", "dw-ll_ucoco_384.onnx", "dw-ll_ucoco.onnx"
 ]
-
-
-class Hints(Protocol):
-    """Functions of preprocessors/, and the networks they take."""
-
-    detectors: Any
-
-    def openpose(
-        self,
-        detectors: Any,
-        image: Image,
-        px: int,
-        *,
-        body: bool,
-        hand: bool,
-        face: bool,
-        wide_sticks: bool,
-    ) -> tuple[Image, Keypoints]: ...
-
-    def dwpose(
-        self,
-        detectors: Any,
-        image: Image,
-        px: int,
-        *,
-        people: Annotator | None,
-        points: Annotator,
-        body: bool,
-        hand: bool,
-        face: bool,
-        wide_sticks: bool,
-    ) -> tuple[Image, Keypoints]: ...
 
 
 def _openpose_weights(constants: Mapping[str, Any]) -> Sequence[Annotator]:
@@ -72,7 +42,7 @@ def _openpose_weights(constants: Mapping[str, Any]) -> Sequence[Annotator]:
     weights=_openpose_weights,
 )
 def openpose(
-    hints: Hints,
+    hints: PoseDetectors,
     *,
     image: Image,
     detect_hand: On = "enable",
@@ -107,7 +77,7 @@ def _dwpose_weights(constants: Mapping[str, Any]) -> Sequence[Annotator]:
     weights=_dwpose_weights,
 )
 def dwpose(
-    hints: Hints,
+    hints: PoseDetectors,
     *,
     image: Image,
     detect_hand: On = "enable",

@@ -4,9 +4,11 @@ Names, inputs, defaults and categories are those of Fannovel16/comfyui_controlne
 node_wrappers/ and __init__.py.
 """
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from graph.node import MayBeAbsent, Stage, Widget, node
+from graph.node import MayBeAbsent, Widget, node
+from graph.stages import Stage
+from graph.stages.hints import Hints
 from graph.values import Image, Mask
 
 LINES = "ControlNet Preprocessors/Line Extractors"
@@ -17,36 +19,6 @@ RECOLOR = "ControlNet Preprocessors/Recolor"
 Resolution = Annotated[int, Widget(min=64, max=16384, step=64), MayBeAbsent()]
 Level = Annotated[int, Widget(min=0, max=255, step=1), MayBeAbsent()]
 Gamma = Annotated[float, Widget(min=0.1, max=2.0, step=0.01), MayBeAbsent()]
-
-
-class Hints(Protocol):
-    def canny_edges(self, image: Image, low: int, high: int, resolution_px: int) -> Image: ...
-
-    def pyramid_canny(self, image: Image, low: int, high: int, resolution_px: int) -> Image: ...
-
-    def scribble(self, image: Image, resolution_px: int) -> Image: ...
-
-    def scribble_xdog(self, image: Image, threshold: int, resolution_px: int) -> Image: ...
-
-    def binary_lines(self, image: Image, threshold: int, resolution_px: int) -> Image: ...
-
-    def standard_lineart(
-        self, image: Image, sigma_px: float, threshold: float, resolution_px: int
-    ) -> Image: ...
-
-    def color_palette(self, image: Image, resolution_px: int) -> Image: ...
-
-    def shuffle_content(self, image: Image, resolution_px: int, seed: int) -> Image: ...
-
-    def tile(self, image: Image, halvings: int) -> Image: ...
-
-    def tile_simple(self, image: Image, scale_factor: float, blur_strength: float) -> Image: ...
-
-    def luminance(self, image: Image, gamma: float, resolution_px: int) -> Image: ...
-
-    def intensity(self, image: Image, gamma: float, resolution_px: int) -> Image: ...
-
-    def inpaint_hint(self, image: Image, mask: Mask, *, black: bool) -> Image: ...
 
 
 @node("CannyEdgePreprocessor", runs_on=Stage.IMAGE, display_name="Canny Edge", category=LINES)

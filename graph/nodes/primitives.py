@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
 
 LARGEST = 2**63 - 1
 Integer = Annotated[int, Widget(min=-LARGEST, max=LARGEST, control_after_generate=True)]

@@ -1,17 +1,15 @@
 """Prompts: text in, CONDITIONING out."""
 
 from dataclasses import replace
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.encode import TextEncoding
 from graph.values import Clip, Conditioning
 
 Prompt = Annotated[str, Widget(multiline=True, dynamicPrompts=True)]
 StopAtLayer = Annotated[int, Widget(min=-24, max=-1, step=1)]
-
-
-class Encoding(Protocol):
-    async def encode_text(self, clip: Clip, text: str) -> Conditioning: ...
 
 
 @node(
@@ -21,7 +19,7 @@ class Encoding(Protocol):
     category="conditioning",
     costly=True,
 )
-async def encode_text(encoders: Encoding, *, text: Prompt, clip: Clip) -> Conditioning:
+async def encode_text(encoders: TextEncoding, *, text: Prompt, clip: Clip) -> Conditioning:
     """Encode a prompt."""
     return await encoders.encode_text(clip, text)
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
 from graph.nodes.sampling import SamplerName
 from graph.sampling import SamplerChoice
+from graph.stages import Stage
 from graph.values import Model
 
 CATEGORY = "sampling/custom_sampling/samplers"

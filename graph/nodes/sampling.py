@@ -1,8 +1,8 @@
 """KSampler and its advanced form."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Choices, Hidden, Stage, Widget, node
+from graph.node import Choices, Hidden, Widget, node
 from graph.sampling import (
     SAMPLER_NAMES,
     SCHEDULER_NAMES,
@@ -11,8 +11,9 @@ from graph.sampling import (
     Rows,
     SamplerChoice,
     SampleRequest,
-    Sigmas,
 )
+from graph.stages import Stage
+from graph.stages.sample import Sampling
 from graph.values import Conditioning, Latent, Model
 
 Seed = Annotated[int, Widget(min=0, max=2**64 - 1, control_after_generate=True)]
@@ -23,18 +24,6 @@ Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
 SamplerName = Annotated[str, Choices(SAMPLER_NAMES)]
 SchedulerName = Annotated[str, Choices(SCHEDULER_NAMES)]
 OwnRows = Annotated[Rows | None, Hidden.ROWS]
-
-
-class Sampling(Protocol):
-    async def sample(self, request: SampleRequest) -> tuple[Latent, Latent]: ...
-
-    async def sigmas(
-        self, model: Model, *, sampler_name: str, scheduler: str, steps: int, denoise: float = 1.0
-    ) -> Sigmas: ...
-
-    def steps_between(
-        self, sigmas: Sigmas, start_step: int, last_step: int, *, force_full_denoise: bool
-    ) -> Sigmas: ...
 
 
 def cfg_guider(model: Model, positive: Conditioning, negative: Conditioning, cfg: float) -> Guider:

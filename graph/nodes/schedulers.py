@@ -1,60 +1,20 @@
 """Schedules: the falling sigmas that a sampler walks down."""
 
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Literal
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
 from graph.nodes.sampling import SchedulerName, Share, Steps
 from graph.sampling import Sigmas
+from graph.stages import Stage
+from graph.stages.sample import Schedules
 from graph.values import Latent, Model
 
 CATEGORY = "sampling/custom_sampling/schedulers"
-ModelSampling: TypeAlias = Any
+
 Sigma = Annotated[float, Widget(min=0.0, max=5000.0, step=0.01, round=False)]
 Rho = Annotated[float, Widget(min=0.0, max=100.0, step=0.01, round=False)]
 Fifty = Annotated[float, Widget(min=0.0, max=50.0, step=0.01, round=False)]
 Shift = Annotated[float, Widget(min=0.0, max=100.0, step=0.01)]
-
-
-class Schedules(Protocol):
-    async def model_sampling(self, model: Model) -> ModelSampling: ...
-
-    def basic(
-        self, model: ModelSampling, scheduler: str, steps: int, denoise: float = 1.0
-    ) -> Sigmas: ...
-
-    def karras(self, steps: int, sigma_max: float, sigma_min: float, rho: float) -> Sigmas: ...
-
-    def exponential(self, steps: int, sigma_max: float, sigma_min: float) -> Sigmas: ...
-
-    def polyexponential(
-        self, steps: int, sigma_max: float, sigma_min: float, rho: float
-    ) -> Sigmas: ...
-
-    def laplace(
-        self, steps: int, sigma_max: float, sigma_min: float, mu: float, beta: float
-    ) -> Sigmas: ...
-
-    def vp(self, steps: int, beta_d: float, beta_min: float, eps_s: float) -> Sigmas: ...
-
-    def beta(self, model: ModelSampling, steps: int, *, alpha: float, beta: float) -> Sigmas: ...
-
-    def sd_turbo(self, model: ModelSampling, steps: int, denoise: float) -> Sigmas: ...
-
-    def align_your_steps(self, model_type: str, steps: int, denoise: float) -> Sigmas: ...
-
-    def optimal_steps(self, model_type: str, steps: int, denoise: float) -> Sigmas: ...
-
-    def gits(self, coeff: float, steps: int, denoise: float) -> Sigmas: ...
-
-    def ltxv(
-        self,
-        steps: int,
-        tokens: int = ...,
-        *,
-        max_shift: float,
-        base_shift: float,
-        terminal: float | None,
-    ) -> Sigmas: ...
 
 
 @node("BasicScheduler", runs_on=Stage.SAMPLE, category=CATEGORY)

@@ -1,42 +1,21 @@
 """Sigmas: split, turned around and edited."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
 from graph.nodes.sampling import Share
-from graph.nodes.schedulers import ModelSampling
 from graph.sampling import Sigmas
+from graph.stages import Stage
+from graph.stages.sample import SampleFunctions
 from graph.values import Model
 
 CATEGORY = "sampling/custom_sampling/sigmas"
 HIGH_AND_LOW = ("high_sigmas", "low_sigmas")
 
 
-class SigmaLists(Protocol):
-    async def model_sampling(self, model: Model) -> ModelSampling: ...
-
-    def split(self, sigmas: Sigmas, step: int) -> tuple[Sigmas, Sigmas]: ...
-
-    def split_by_denoise(self, sigmas: Sigmas, denoise: float) -> tuple[Sigmas, Sigmas]: ...
-
-    def flip(self, sigmas: Sigmas) -> Sigmas: ...
-
-    def set_first(self, sigmas: Sigmas, sigma: float) -> Sigmas: ...
-
-    def extend_intermediate(
-        self, sigmas: Sigmas, steps: int, start_at_sigma: float, end_at_sigma: float, spacing: str
-    ) -> Sigmas: ...
-
-    def manual(self, text: str) -> Sigmas: ...
-
-    def percent_to_sigma(
-        self, model: ModelSampling, percent: float, *, actual: bool = False
-    ) -> float: ...
-
-
 @node("SplitSigmas", runs_on=Stage.SAMPLE, category=CATEGORY, outputs=HIGH_AND_LOW)
 def split(
-    stage: SigmaLists, *, sigmas: Sigmas, step: Annotated[int, Widget(min=0, max=10000)] = 0
+    stage: SampleFunctions, *, sigmas: Sigmas, step: Annotated[int, Widget(min=0, max=10000)] = 0
 ) -> tuple[Sigmas, Sigmas]:
     """Cut a schedule in two at a step."""
     return stage.split(sigmas, step)
@@ -44,21 +23,21 @@ def split(
 
 @node("SplitSigmasDenoise", runs_on=Stage.SAMPLE, category=CATEGORY, outputs=HIGH_AND_LOW)
 def split_by_denoise(
-    stage: SigmaLists, *, sigmas: Sigmas, denoise: Share = 1.0
+    stage: SampleFunctions, *, sigmas: Sigmas, denoise: Share = 1.0
 ) -> tuple[Sigmas, Sigmas]:
     """Cut a schedule in two, so that its end holds a part of its steps."""
     return stage.split_by_denoise(sigmas, denoise)
 
 
 @node("FlipSigmas", runs_on=Stage.SAMPLE, category=CATEGORY)
-def flip(stage: SigmaLists, *, sigmas: Sigmas) -> Sigmas:
+def flip(stage: SampleFunctions, *, sigmas: Sigmas) -> Sigmas:
     """Turn a schedule around, to go from picture to noise."""
     return stage.flip(sigmas)
 
 
 @node("SetFirstSigma", runs_on=Stage.SAMPLE, category=CATEGORY)
 def set_first(
-    stage: SigmaLists,
+    stage: SampleFunctions,
     *,
     sigmas: Sigmas,
     sigma: Annotated[float, Widget(min=0.0, max=20000.0, step=0.001, round=False)] = 136.0,
@@ -69,7 +48,7 @@ def set_first(
 
 @node("ExtendIntermediateSigmas", runs_on=Stage.SAMPLE, category=CATEGORY)
 def extend_intermediate(
-    stage: SigmaLists,
+    stage: SampleFunctions,
     *,
     sigmas: Sigmas,
     steps: Annotated[int, Widget(min=1, max=100)] = 2,
@@ -83,7 +62,7 @@ def extend_intermediate(
 
 @node("SamplingPercentToSigma", runs_on=Stage.SAMPLE, category=CATEGORY, outputs=("sigma_value",))
 async def percent_to_sigma(
-    stage: SigmaLists,
+    stage: SampleFunctions,
     *,
     model: Model,
     sampling_percent: Annotated[float, Widget(min=0.0, max=1.0, step=0.0001)] = 0.0,
@@ -101,7 +80,7 @@ async def percent_to_sigma(
     experimental=True,
 )
 def manual(
-    stage: SigmaLists, *, sigmas: Annotated[str, Widget(multiline=False)] = "1, 0.5"
+    stage: SampleFunctions, *, sigmas: Annotated[str, Widget(multiline=False)] = "1, 0.5"
 ) -> Sigmas:
     """Read a schedule from numbers in a text. (Newer editors have it, ComfyUI 0.3.64 not yet.)"""
     return stage.manual(sigmas)

@@ -7,7 +7,8 @@ for as long as its author likes.
 from typing import Annotated, Literal
 
 from graph.made_values import check_text
-from graph.node import Stage, Widget, node
+from graph.node import Widget, node
+from graph.stages import Stage
 
 CATEGORY = "utils/string"
 Text = Annotated[str, Widget(multiline=True)]

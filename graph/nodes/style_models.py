@@ -1,21 +1,11 @@
 """Style models: prompts that go on with what is in a picture."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Files, Stage, Widget, node
+from graph.node import Files, Widget, node
+from graph.stages import Stage
+from graph.stages.encode import VisionEncoding
 from graph.values import ClipVisionOutput, Conditioning, ModelFile, StyleModel
-
-
-class Styling(Protocol):
-    async def apply_style(
-        self,
-        conditioning: Conditioning,
-        style_model: StyleModel,
-        seen: ClipVisionOutput,
-        *,
-        strength: float,
-        as_bias: bool,
-    ) -> Conditioning: ...
 
 
 @node("StyleModelLoader", runs_on=Stage.INLINE, display_name="Load Style Model", category="loaders")
@@ -33,7 +23,7 @@ def load_style_model(
     category="conditioning/style_model",
 )
 async def apply_style_model(
-    encoders: Styling,
+    encoders: VisionEncoding,
     *,
     conditioning: Conditioning,
     style_model: StyleModel,

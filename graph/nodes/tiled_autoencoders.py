@@ -1,19 +1,15 @@
 """Between pictures and latents, tile by tile."""
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from graph.node import Stage, Widget, node
-from graph.values import Image, Latent, Tensor, Vae
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.sample import Autoencoding
+from graph.values import Image, Latent, Vae
 
 Overlap = Annotated[int, Widget(min=0, max=4096, step=32)]
 Frames = Annotated[int, Widget(min=8, max=4096, step=4)]
 FrameOverlap = Annotated[int, Widget(min=4, max=4096, step=4)]
-
-
-class TiledAutoencoding(Protocol):
-    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Image: ...
-
-    async def encode_tiled(self, vae: Vae, image: Image, *, tile: int, overlap: int) -> Tensor: ...
 
 
 @node(
@@ -23,7 +19,7 @@ class TiledAutoencoding(Protocol):
     category="_for_testing",
 )
 async def decode_tiled(
-    autoencoders: TiledAutoencoding,
+    autoencoders: Autoencoding,
     *,
     samples: Latent,
     vae: Vae,
@@ -43,7 +39,7 @@ async def decode_tiled(
     category="_for_testing",
 )
 async def encode_tiled(
-    autoencoders: TiledAutoencoding,
+    autoencoders: Autoencoding,
     *,
     pixels: Image,
     vae: Vae,

@@ -1,9 +1,14 @@
 """What only transformers take: texts for T5, guidance as an input, pictures to go by."""
 
 import asyncio
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal
 
-from graph.node import Stage, Widget, node
+from graph.choices import TextEncoderName
+from graph.node import Widget, node
+from graph.stages import Stage
+from graph.stages.encode import TextEncoding
+from graph.stages.image import Pictures
+from graph.stages.sample import Conditionings
 from graph.values import Clip, Conditioning, Image, Latent, Model
 
 FLUX = "advanced/conditioning/flux"
@@ -13,29 +18,9 @@ Layers = Annotated[str, Widget(multiline=False)]
 When = Annotated[float, Widget(min=0.0, max=1.0, step=0.001)]
 
 
-class Encoding(Protocol):
-    async def encode_flux(
-        self, clip: Clip, *, clip_l: str, t5xxl: str, guidance: float
-    ) -> Conditioning: ...
-
-    async def encode_sd3(
-        self, clip: Clip, *, texts: dict[str, str], padded: bool
-    ) -> Conditioning: ...
-
-
-class Conditionings(Protocol):
-    def with_extras(self, conditioning: Conditioning, **extras: Any) -> Conditioning: ...
-
-    def with_reference(self, conditioning: Conditioning, latent: Latent) -> Conditioning: ...
-
-
-class Pictures(Protocol):
-    def scaled_for_kontext(self, image: Image) -> Image: ...
-
-
 @node("CLIPTextEncodeFlux", runs_on=Stage.ENCODE, category=FLUX, costly=True)
 async def encode_flux(
-    encoders: Encoding, *, clip: Clip, clip_l: Prompt, t5xxl: Prompt, guidance: Guidance = 3.5
+    encoders: TextEncoding, *, clip: Clip, clip_l: Prompt, t5xxl: Prompt, guidance: Guidance = 3.5
 ) -> Conditioning:
     """Encode a prompt for each of Flux's text encoders."""
     return await encoders.encode_flux(clip, clip_l=clip_l, t5xxl=t5xxl, guidance=guidance)
@@ -43,7 +28,7 @@ async def encode_flux(
 
 @node("CLIPTextEncodeSD3", runs_on=Stage.ENCODE, category="advanced/conditioning", costly=True)
 async def encode_sd3(
-    encoders: Encoding,
+    encoders: TextEncoding,
     *,
     clip: Clip,
     clip_l: Prompt,
@@ -52,7 +37,7 @@ async def encode_sd3(
     empty_padding: Literal["none", "empty_prompt"],
 ) -> Conditioning:
     """Encode a prompt for each of Stable Diffusion 3's text encoders."""
-    texts = {"l": clip_l, "g": clip_g, "t5xxl": t5xxl}
+    texts: dict[TextEncoderName, str] = {"l": clip_l, "g": clip_g, "t5xxl": t5xxl}
     return await encoders.encode_sd3(clip, texts=texts, padded=empty_padding == "empty_prompt")
 
 

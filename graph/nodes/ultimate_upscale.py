@@ -1,10 +1,12 @@
 """Pictures made larger and drawn again tile by tile. The nodes of ComfyUI_UltimateSDUpscale."""
 
-from typing import Annotated, Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from graph.node import Choices, Hidden, Stage, Widget, node
+from graph.node import Choices, Hidden, Widget, node
 from graph.redraw import Drawing, Tiles
 from graph.sampling import SAMPLER_NAMES, SCHEDULER_NAMES, SamplerChoice, Sigmas
+from graph.stages import Stage
+from graph.stages.sample import Redrawing
 from graph.values import Conditioning, Image, Model, UpscaleModel, Vae
 
 LARGEST = 8192
@@ -22,19 +24,6 @@ SchedulerName = Annotated[str, Choices(SCHEDULER_NAMES)]
 Mode = Literal["Linear", "Chess", "None"]
 SeamFix = Literal["None", "Band Pass", "Half Tile", "Half Tile + Intersections"]
 Upscaled: TypeAlias = Annotated[Image | None, Hidden.UPSCALED]
-
-
-class Redrawing(Protocol):
-    async def redraw(
-        self,
-        drawer: object,
-        image: Image,
-        drawing: Drawing,
-        tiles: Tiles,
-        *,
-        factor: float,
-        upscaled: Image | None = None,
-    ) -> Image: ...
 
 
 @node(
@@ -85,9 +74,7 @@ async def upscale(
         seam_fix_mode, seam_fix_width, seam_fix_mask_blur, seam_fix_padding,
         force_uniform_tiles, batch_size,
     )  # fmt: skip
-    return await sampler.redraw(
-        sampler, image, drawing, tiles, factor=upscale_by, upscaled=upscaled
-    )
+    return await sampler.redraw(image, drawing, tiles, factor=upscale_by, upscaled=upscaled)
 
 
 @node(
@@ -135,7 +122,7 @@ async def refine(
         seam_fix_mode, seam_fix_width, seam_fix_mask_blur, seam_fix_padding,
         force_uniform_tiles, batch_size,
     )  # fmt: skip
-    return await sampler.redraw(sampler, upscaled_image, drawing, tiles, factor=1.0)
+    return await sampler.redraw(upscaled_image, drawing, tiles, factor=1.0)
 
 
 @node(
@@ -188,6 +175,4 @@ async def upscale_custom(
         seam_fix_mode, seam_fix_width, seam_fix_mask_blur, seam_fix_padding,
         force_uniform_tiles, batch_size,
     )  # fmt: skip
-    return await sampler.redraw(
-        sampler, image, drawing, tiles, factor=upscale_by, upscaled=upscaled
-    )
+    return await sampler.redraw(image, drawing, tiles, factor=upscale_by, upscaled=upscaled)

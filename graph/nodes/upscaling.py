@@ -1,13 +1,11 @@
 """Pictures made larger by a network."""
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
-from graph.node import Files, Stage, node
+from graph.node import Files, node
+from graph.stages import Stage
+from graph.stages.upscale import UpscaleFunctions
 from graph.values import Image, ModelFile, UpscaleModel
-
-
-class Upscaling(Protocol):
-    async def upscale(self, model: UpscaleModel, image: Image) -> Image: ...
 
 
 @node(
@@ -31,7 +29,7 @@ def load_upscale_model(
     costly=True,
 )
 async def upscale_image(
-    upscalers: Upscaling, *, upscale_model: UpscaleModel, image: Image
+    upscalers: UpscaleFunctions, *, upscale_model: UpscaleModel, image: Image
 ) -> Image:
     """Make pictures as much larger as the model does."""
     return await upscalers.upscale(upscale_model, image)

@@ -24,10 +24,10 @@ from graph.cache import Handle, ResultCache
 from graph.events import Done, StepEvent
 from graph.execution import Execution
 from graph.expansion import expanded
-from graph.node import Stage
 from graph.plan import Segment, fold
 from graph.prompt import Source
 from graph.segment_run import Report, run_segment
+from graph.stages import Stage
 from graph.validation import Uploads, validate
 from graph.values import Image, ModelFile, UpscaleModel
 from graph.workflow import read_workflow

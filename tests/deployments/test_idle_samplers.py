@@ -9,8 +9,8 @@ from deployments.app import sampler_replicas
 from deployments.clients import DeploymentClient
 from deployments.config import AppConfig, SamplerConfig
 from graph.events import Started, StepEvent
-from graph.node import Stage
 from graph.plan import Segment, Step
+from graph.stages import Stage
 
 POOL = SamplerConfig(max_replicas=3)
 

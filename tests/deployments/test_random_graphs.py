@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import io
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from PIL import Image
 from safetensors.torch import save_file
 
-from deployments.modules import modules_of
-from deployments.sampler import NodeSampling
-from deployments.stage import Functions
+from deployments.image_functions import NodeImaging
+from deployments.sample_functions import NodeSampling
 from diffusion.room import Room
 from diffusion.sampling.stage import SampleStage
 from diffusion.weights import open_weights
@@ -25,11 +24,11 @@ from graph.cache import Handle, ResultCache
 from graph.errors import ServiceError
 from graph.events import StepEvent
 from graph.execution import Execution
-from graph.node import Stage
 from graph.nodes import load_node_types
 from graph.plan import Segment, fold
 from graph.prompt import Source
 from graph.segment_run import Report
+from graph.stages import Stage
 from graph.validation import Library, Uploads, validate
 from graph.values import Clip, Condition, Conditioning, InputFile, Model, ModelFile
 from graph.workflow import read_workflow
@@ -37,11 +36,12 @@ from tests.deployments.random_graphs import workflows
 from tests.diffusion.model_files import CPU, filled, recorded_shapes
 from tests.diffusion.narrow_stage import drawn
 from tests.graph.run_here import run_here
+from tests.preprocessors.annotator_files import detectors
 
 TYPES = {
     name: kind
     for name, kind in load_node_types().items()
-    if kind.stage is not Stage.UPSCALE and kind.inputs.keys().isdisjoint({"lora_name"})
+    if kind.stage != Stage.UPSCALE and kind.inputs.keys().isdisjoint({"lora_name"})
 }
 FILES = {"checkpoints": ["narrow.safetensors"], "input": ["scene.png"]}
 EXAMPLES = settings(
@@ -78,18 +78,16 @@ class InProcess:
     """All stages in this process, as the local profile has them, without Ray."""
 
     sampling: SampleStage
-    functions: Functions = field(default_factory=lambda: Functions(*modules_of("diffusion")))
-    pictures: Functions = field(
-        default_factory=lambda: Functions(*modules_of("imaging", "preprocessors"))
-    )
     stage: Stage = Stage.INLINE
 
     def for_node(self, node_id: str, report: Report) -> object:
-        if self.stage is Stage.SAMPLE:
-            return NodeSampling(self.sampling, self.functions, node_id, report)
-        return {Stage.ENCODE: Encoders(), Stage.IMAGE: self.pictures, Stage.OUTPUT: Saved()}[
-            self.stage
-        ]
+        if self.stage == Stage.SAMPLE:
+            return NodeSampling(self.sampling, node_id, report)
+        return {
+            Stage.ENCODE: Encoders(),
+            Stage.IMAGE: NodeImaging(detectors(Path("nowhere"))),
+            Stage.OUTPUT: Saved(),
+        }[self.stage]
 
     async def call(self, function: Callable[[], Any]) -> Any:
         return torch.inference_mode()(function)()

@@ -17,7 +17,7 @@ from api.figures.stage_figures import StageFigures
 from api.jobs.service import Limits, Service
 from deployments.clients import StageClients
 from deployments.config import RouterConfig
-from deployments.prompt_encoder import NodeEncoding
+from deployments.encode_functions import NodeEncoding
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.stores import open_stores
@@ -28,11 +28,11 @@ from diffusion.text.stage import EncodeStage
 from diffusion.weights import Weights, open_weights
 from graph.cache import Handle, ResultCache
 from graph.events import Done, StepEvent
-from graph.node import Stage
 from graph.nodes import load_node_types
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
+from graph.stages import Stage
 from graph.values import ModelFile
 from storage.models.annotators import AnnotatorFolder
 from storage.models.checks import ModelChecks
@@ -74,7 +74,7 @@ class Stages(InProcess):
         return ()
 
     def for_node(self, node_id: str, report: Report) -> object:
-        if self.stage is Stage.ENCODE:
+        if self.stage == Stage.ENCODE:
             nobody: Any = object()
             return NodeEncoding(cast(EncodeStage, self.encoder), nobody, node_id, report)
         return super().for_node(node_id, report)

@@ -17,9 +17,9 @@ from deployments.stage_calls import StageCalls
 from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
 from graph.events import Done, Started, StepEvent
-from graph.node import Stage
 from graph.plan import Segment
 from graph.prompt import Source
+from graph.stages import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -20,9 +20,9 @@ from deployments.stage_metrics import StageMetrics
 from deployments.traces import Traces
 from graph.cache import Handle
 from graph.events import Done, StepEvent
-from graph.node import Stage
 from graph.plan import Segment, Step
 from graph.prompt import Source
+from graph.stages import Stage
 from storage.local_files import LocalFiles
 from storage.outputs import JobFolder, JobOutputs
 from tests.graph.nodes_for_tests import node_types

@@ -17,9 +17,10 @@ from diffusion.sampling.guidance_changes import GUIDANCE_CHANGES, start_changes
 from diffusion.sampling.model_sampling import discrete
 from diffusion.sampling.samplers import SAMPLERS
 from diffusion.unet.loading import Parameterization
-from graph.node import NodeType, Stage
+from graph.node import NodeType
 from graph.nodes import load_node_types
 from graph.sampling import Guider, SamplerChoice
+from graph.stages import Stage
 from graph.values import Change, Condition, Model, ModelFile
 
 MODEL = Model(ModelFile("checkpoints", "any.safetensors"))
@@ -52,7 +53,7 @@ def of(output: str) -> list[str]:
         name
         for name, found in TYPES.items()
         if [o.type for o in found.outputs] == [output]
-        and (found.stage is Stage.INLINE or output == "GUIDER")
+        and (found.stage == Stage.INLINE or output == "GUIDER")
         and all(i.is_widget or i.type in GIVEN for i in found.inputs.values())
         and not any(i.files for i in found.inputs.values())
     )

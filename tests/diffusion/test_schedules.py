@@ -8,6 +8,7 @@ from torch import Tensor
 
 from diffusion.sampling import schedule_tables, schedules, sigma_lists
 from diffusion.sampling.model_sampling import ModelSampling, discrete
+from graph.choices import SigmaSpacing
 from tests.diffusion.test_model_sampling import MODELS
 from tests.recorded_sigmas import recorded
 
@@ -107,7 +108,7 @@ def test_the_first_sigma_is_replaced_in_a_copy() -> None:
 
 
 @pytest.mark.parametrize("spacing", ["linear", "cosine", "sine"])
-def test_steps_between_two_sigmas_are_subdivided(spacing: sigma_lists.Spacing) -> None:
+def test_steps_between_two_sigmas_are_subdivided(spacing: SigmaSpacing) -> None:
     same(sigma_lists.extend_intermediate(BASE, 3, 8.0, 0.5, spacing), f"extend/{spacing}")
     ours = sigma_lists.extend_intermediate(BASE, 2, -1.0, 0.0, spacing)
     same(ours, f"extend_all/{spacing}")

@@ -3,8 +3,9 @@
 import sys
 from typing import Annotated, Any, Literal, Protocol
 
-from graph.node import Files, Hidden, NodeType, Stage, Widget, declared_in, node
+from graph.node import Files, Hidden, NodeType, Widget, declared_in, node
 from graph.sampling import Guider, Rows
+from graph.stages import Stage
 from graph.validation import CheckedWorkflow, Library, Uploads, validate
 from graph.values import Clip, Image, Items, Latent, Model, ModelFile
 from graph.workflow import read_workflow

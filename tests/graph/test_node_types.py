@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import pytest
 
 from graph.comfyui_nodes import load_comfyui_nodes
-from graph.node import DeclarationError, Stage, Widget, declared_in, node
+from graph.node import DeclarationError, Widget, declared_in, node
 from graph.nodes import load_node_types
 from graph.object_info import describe
+from graph.stages import Stage
 from graph.values import Image
 from tests.graph.nodes_for_tests import TwoFiles
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from graph.node import Stage
 from graph.plan import Plan, fold, make_plan
+from graph.stages import Stage
 from tests.graph.nodes_for_tests import checked, guided_batch, picture
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.node import Stage
 from graph.plan import Step
 from graph.prompt import Source
 from graph.sampling import Rows
 from graph.segments import grouped
+from graph.stages import Stage
 from graph.values import Model, ModelFile
 
 STAGES = (Stage.ENCODE, Stage.IMAGE, Stage.SAMPLE)

@@ -11,12 +11,12 @@ from graph.cache import Handle, ResultCache, ResultLostError
 from graph.errors import NodeFailed
 from graph.events import Progress, Started, StepEvent
 from graph.execution import Execution, NodeTiming
-from graph.node import Stage
 from graph.plan import Folded, Plan, Segment, fold, make_plan
 from graph.prompt import Source
 from graph.sampling import Rows
 from graph.segment_run import Report
 from graph.splitting import rows_of, split_batches
+from graph.stages import Stage
 from tests.graph.nodes_for_tests import batch, checked, guided_batch, node_types, picture
 from tests.graph.run_here import run_here
 
@@ -121,7 +121,7 @@ def test_a_sampler_whose_guider_names_the_model_is_shared_too() -> None:
     folded = split_batches(fold(checked(guided_batch(3))), node_types(), ways, lambda _: False)
     assert asked == ["a.safetensors"]
     assert {
-        segment.base for segment in plan_of(folded).segments if segment.stage is Stage.SAMPLE
+        segment.base for segment in plan_of(folded).segments if segment.stage == Stage.SAMPLE
     } == {"a.safetensors"}
     assert {name for name, step in folded.steps.items() if step.part_of} == {
         f"{node} rows {rows}" for node in "45" for rows in ("0:1", "1:3")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from graph.expansion import expanded
-from graph.node import Stage
 from graph.object_info import describe
 from graph.plan import fold, make_plan
+from graph.stages import Stage
 from graph.validation import Uploads, validate
 from graph.values import InputFile
 from graph.workflow import read_workflow

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from imaging.clip_noise import Kind, noisy_picture
+from graph.choices import PictureNoise
+from imaging.clip_noise import noisy_picture
 
 GREY = torch.full((1, 224, 224, 3), 0.25)
 
@@ -15,9 +16,9 @@ def drawn(image: Tensor) -> Generator:
     return Generator().manual_seed(int(image.sum()))
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", get_args(PictureNoise))
 @pytest.mark.parametrize("blur", [0, 1, 4])
-def test_noise_is_the_same_whenever_it_is_asked(kind: Kind, blur: int) -> None:
+def test_noise_is_the_same_whenever_it_is_asked(kind: PictureNoise, blur: int) -> None:
     image = torch.rand(2, 60, 90, 3, generator=Generator().manual_seed(1))
     one, other = (noisy_picture(image, kind, 0.5, blur) for _ in range(2))
     assert one.shape == (2, 224, 224, 3)
@@ -29,7 +30,7 @@ def test_noise_is_mixed_by_its_formula() -> None:
     generator = drawn(GREY)
     uniform, second = (torch.rand(GREY.shape, generator=generator) for _ in range(2))
     normal = torch.randn(GREY.shape, generator=drawn(GREY))
-    expected: dict[Kind, Tensor] = {
+    expected: dict[PictureNoise, Tensor] = {
         "fade": GREY * 0.7 + uniform * 0.3,
         "dissolve": torch.where(uniform < 0.3, second, GREY),
         "gaussian": (GREY + normal * 0.3).clamp(0, 1),

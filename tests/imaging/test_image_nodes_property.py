@@ -1,23 +1,26 @@
 """Image and mask nodes with widgets as their declarations allow, on small pictures of any shape."""
 
 from contextlib import suppress
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deployments.image_functions import NodeImaging
 from graph.errors import ServiceError
-from graph.node import Input, NodeType, Stage, declared_in
+from graph.node import Input, NodeType, declared_in
 from graph.nodes import image, image_filters, masks
-from tests.imaging.test_node_functions import image_modules
+from graph.stages import Stage
+from tests.preprocessors.annotator_files import detectors
 
 NODES = {
     name: node_type
     for name, node_type in declared_in(image, image_filters, masks).items()
-    if node_type.stage is Stage.IMAGE and not name.startswith("Load")
+    if node_type.stage == Stage.IMAGE and not name.startswith("Load")
 }
+FUNCTIONS = NodeImaging(detectors(Path("nowhere")))
 LARGEST = 48  # where a widget goes further: sizes and lengths, to keep the test quick
 SIDES = st.sampled_from([1, 2, 5, 24])
 
@@ -66,6 +69,5 @@ def calls(draw: st.DrawFn) -> tuple[NodeType, dict[str, Any]]:
 )
 def test_nodes_answer_or_say_why_not(call: tuple[NodeType, dict[str, Any]]) -> None:
     node_type, given_ = call
-    functions = {name: f for module in image_modules() for name, f in vars(module).items()}
     with suppress(ServiceError):
-        node_type.function(SimpleNamespace(**functions), **given_)
+        node_type.function(FUNCTIONS, **given_)

@@ -15,10 +15,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from graph.choices import (
+    BlendMode,
+    Dither,
+    FlipMethod,
+    MaskOperation,
+    PorterDuffMode,
+    Rotation,
+    ScaleCrop,
+    ScaleMethod,
+    StitchDirection,
+)
 from imaging import colors, compositing, filters, masks, quantize, stitch, transform
 from imaging.resize import (
-    Crop,
-    Method,
     resize,
     scale_image,
     scale_image_by,
@@ -71,27 +80,27 @@ CASES: dict[str, Case] = {
 }
 
 
-def _scaled(method: Method, crop: Crop, x: Inputs) -> Tensor:
+def _scaled(method: ScaleMethod, crop: ScaleCrop, x: Inputs) -> Tensor:
     return scale_image(x["image"], 8, 13, method, crop)
 
 
-def _blended(mode: filters.BlendMode, x: Inputs) -> Tensor:
+def _blended(mode: BlendMode, x: Inputs) -> Tensor:
     return filters.blend_images(x["image"], x["other"], 0.3, mode)
 
 
-def _quantized(dither: quantize.Dither, x: Inputs) -> Tensor:
+def _quantized(dither: Dither, x: Inputs) -> Tensor:
     return quantize.quantize_colors(x["image"], 7, dither)
 
 
-def _rotated(rotation: transform.Rotation, x: Inputs) -> Tensor:
+def _rotated(rotation: Rotation, x: Inputs) -> Tensor:
     return transform.rotate_image(x["image"], rotation)
 
 
-def _flipped(method: transform.FlipMethod, x: Inputs) -> Tensor:
+def _flipped(method: FlipMethod, x: Inputs) -> Tensor:
     return transform.flip_image(x["image"], method)
 
 
-def _combined(operation: masks.MaskOperation, x: Inputs) -> Tensor:
+def _combined(operation: MaskOperation, x: Inputs) -> Tensor:
     return masks.combine_masks(x["mask"], x["small_mask"], 7, 2, operation)
 
 
@@ -99,11 +108,11 @@ def _grown(expand: int, tapered: bool, x: Inputs) -> Tensor:
     return masks.grow_mask(x["mask"], expand, tapered)
 
 
-def _composited(mode: compositing.PorterDuffMode, x: Inputs) -> tuple[Tensor, Tensor]:
+def _composited(mode: PorterDuffMode, x: Inputs) -> tuple[Tensor, Tensor]:
     return compositing.porter_duff(x["other"], x["small_mask"], x["image"], x["mask"], mode)
 
 
-def _stitched(direction: stitch.Direction, match: bool, x: Inputs) -> Tensor:
+def _stitched(direction: StitchDirection, match: bool, x: Inputs) -> Tensor:
     return stitch.stitch_images(
         x["image"],
         x["rgba"][:, :6],
@@ -114,16 +123,16 @@ def _stitched(direction: stitch.Direction, match: bool, x: Inputs) -> Tensor:
     )
 
 
-METHODS: tuple[Method, ...] = ("nearest-exact", "bilinear", "area", "bicubic", "lanczos")
-CROPS: tuple[Crop, ...] = get_args(Crop)
-DITHERS: tuple[quantize.Dither, ...] = ("none", "floyd-steinberg", "bayer-2", "bayer-16")
+METHODS: tuple[ScaleMethod, ...] = ("nearest-exact", "bilinear", "area", "bicubic", "lanczos")
+CROPS: tuple[ScaleCrop, ...] = get_args(ScaleCrop)
+DITHERS: tuple[Dither, ...] = ("none", "floyd-steinberg", "bayer-2", "bayer-16")
 
 CASES |= {f"ImageScale {m} {c}": partial(_scaled, m, c) for m in METHODS for c in CROPS}
 CASES |= {f"ImageBlend {mode}": partial(_blended, mode) for mode in filters.BLEND_MODES}
 CASES |= {f"ImageQuantize {dither}": partial(_quantized, dither) for dither in DITHERS}
-CASES |= {f"ImageRotate {turn}": partial(_rotated, turn) for turn in get_args(transform.Rotation)}
-CASES |= {f"ImageFlip {how}": partial(_flipped, how) for how in get_args(transform.FlipMethod)}
-CASES |= {f"MaskComposite {op}": partial(_combined, op) for op in get_args(masks.MaskOperation)}
+CASES |= {f"ImageRotate {turn}": partial(_rotated, turn) for turn in get_args(Rotation)}
+CASES |= {f"ImageFlip {how}": partial(_flipped, how) for how in get_args(FlipMethod)}
+CASES |= {f"MaskComposite {op}": partial(_combined, op) for op in get_args(MaskOperation)}
 CASES |= {f"GrowMask {n} {t}": partial(_grown, n, t) for n in (2, -2) for t in (True, False)}
 CASES |= {
     f"PorterDuffImageComposite {mode}": partial(_composited, mode)
@@ -131,7 +140,7 @@ CASES |= {
 }
 CASES |= {
     f"ImageStitch {direction} {match}": partial(_stitched, direction, match)
-    for direction in get_args(stitch.Direction)
+    for direction in get_args(StitchDirection)
     for match in (True, False)
 }
 

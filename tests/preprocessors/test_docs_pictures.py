@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from deployments.modules import modules_of
-from deployments.stage import Functions
+from deployments.image_functions import NodeImaging
 from graph.node import declared_in
 from graph.nodes import preprocessors
 from graph.nodes.any_preprocessor import BY_NAME
+from tests.preprocessors.annotator_files import detectors
 
 PICTURES = Path(__file__).parents[2] / "docs" / "preprocessors"
 # Drawn of a larger scene, or of a mask beside it.
@@ -26,7 +26,7 @@ def loaded(name: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_picture_is_what_the_node_draws(name: str) -> None:
-    hints = Functions(*modules_of("imaging", "preprocessors"))
+    hints = NodeImaging(detectors(Path("nowhere")))
     found = BY_NAME[name].function(hints, image=loaded("scene")[None], resolution=256)[0]
     shown = loaded(name)
     assert found.shape == shown.shape

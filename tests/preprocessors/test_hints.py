@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from graph.controlnet_types import AS_GIVEN, PREPROCESSOR_OF_TYPE
-from graph.node import Stage, declared_in
+from graph.node import declared_in
 from graph.nodes import load_node_types, preprocessors
 from graph.nodes.any_preprocessor import BY_NAME, any_hint
+from graph.stages import Stage
 from imaging.sizes import BatchMismatchError, EmptyImageError, ImageTooLargeError
 from preprocessors.binary import binary_lines
 from preprocessors.canny_edges import canny_edges
@@ -162,7 +163,7 @@ def test_the_node_of_all_preprocessors_may_do_nothing() -> None:
 def test_the_names_offered_are_node_types() -> None:
     types = load_node_types()
     assert {name: types[name] for name in BY_NAME} == dict(BY_NAME)
-    assert all(node_type.stage is Stage.IMAGE for node_type in BY_NAME.values())
+    assert all(node_type.stage == Stage.IMAGE for node_type in BY_NAME.values())
 
 
 def test_hosted_types_are_node_types_but_for_face_meshes() -> None:

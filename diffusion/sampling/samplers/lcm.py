@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from diffusion.sampling.samplers.protocol import Sampling, SamplingContext
-from imaging.resize import Method, resize
+from graph.choices import ScaleMethod
+from imaging.resize import resize
 
 
 def lcm(x: Tensor, sigmas: Tensor, context: SamplingContext) -> Sampling:
@@ -27,7 +28,7 @@ def lcm_upscale(
     *,
     scale_ratio: float = 1.0,
     scale_steps: int = -1,
-    upscale_method: Method = "bislerp",
+    upscale_method: ScaleMethod = "bislerp",
 ) -> Sampling:
     """LCM whose latent grows evenly to `scale_ratio` over its first steps (SamplerLCMUpscale).
 

@@ -1,0 +1,114 @@
+"""What nodes of the ENCODE stage are called with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from diffusion.text.stage import EncodeStage
+from diffusion.vision.stage import VisionStage
+from graph.choices import TextEncoderName
+from graph.events import Warned
+from graph.image_prompts import Embeds, ImagePrompt, ImageUse, Pictures
+from graph.segment_run import Report
+from graph.values import (
+    Clip,
+    ClipVision,
+    ClipVisionOutput,
+    Conditioning,
+    Image,
+    IpAdapter,
+    Mask,
+    Model,
+    StyleModel,
+)
+
+
+@dataclass(frozen=True)
+class NodeEncoding:
+    """The encode stage as one node sees it: what is left out of a prompt is told under its id."""
+
+    text: EncodeStage
+    vision: VisionStage
+    node_id: str
+    report: Report
+
+    def _warn(self, text: str) -> None:
+        self.report(Warned(self.node_id, text))
+
+    async def encode_text(self, clip: Clip, text: str) -> Conditioning:
+        return await self.text.encode_text(clip, text, warn=self._warn)
+
+    async def encode_sdxl(
+        self, clip: Clip, *, text_g: str, text_l: str, sizes: dict[str, int]
+    ) -> Conditioning:
+        return await self.text.encode_sdxl(
+            clip, text_g=text_g, text_l=text_l, sizes=sizes, warn=self._warn
+        )
+
+    async def encode_sdxl_refiner(
+        self, clip: Clip, *, text: str, ascore: float, width: int, height: int
+    ) -> Conditioning:
+        return await self.text.encode_sdxl_refiner(
+            clip, text=text, ascore=ascore, width=width, height=height, warn=self._warn
+        )
+
+    async def encode_flux(
+        self, clip: Clip, *, clip_l: str, t5xxl: str, guidance: float
+    ) -> Conditioning:
+        return await self.text.encode_flux(
+            clip, clip_l=clip_l, t5xxl=t5xxl, guidance=guidance, warn=self._warn
+        )
+
+    async def encode_sd3(
+        self, clip: Clip, *, texts: Mapping[TextEncoderName, str], padded: bool
+    ) -> Conditioning:
+        return await self.text.encode_sd3(clip, texts=texts, padded=padded, warn=self._warn)
+
+    async def encode_image(
+        self, clip_vision: ClipVision, image: Image, *, crop: bool
+    ) -> ClipVisionOutput:
+        return await self.vision.encode_image(clip_vision, image, crop=crop)
+
+    async def apply_style(
+        self,
+        conditioning: Conditioning,
+        style_model: StyleModel,
+        seen: ClipVisionOutput,
+        *,
+        strength: float,
+        as_bias: bool,
+    ) -> Conditioning:
+        return await self.vision.apply_style(
+            conditioning, style_model, seen, strength=strength, as_bias=as_bias
+        )
+
+    async def image_prompt(
+        self,
+        model: Model,
+        adapter: IpAdapter,
+        clip_vision: ClipVision | None,
+        pictures: Pictures,
+        use: ImageUse,
+    ) -> ImagePrompt:
+        return await self.vision.image_prompt(model, adapter, clip_vision, pictures, use)
+
+    async def image_embeds(
+        self,
+        adapter: IpAdapter,
+        clip_vision: ClipVision | None,
+        image: Image,
+        *,
+        weight: float,
+        mask: Mask | None,
+    ) -> tuple[Embeds, Embeds]:
+        return await self.vision.image_embeds(adapter, clip_vision, image, weight=weight, mask=mask)
+
+    def combine_embeds(self, embeds: list[Embeds], method: str) -> Embeds:
+        return self.vision.combine_embeds(embeds, method)
+
+    def picture_tiles(
+        self, image: Image, mask: Mask | None, sharpening: float
+    ) -> list[tuple[Image, Mask]]:
+        return self.vision.picture_tiles(image, mask, sharpening)
+
+    def joined(self, tensors: Sequence[Image]) -> Image:
+        return self.vision.joined(tensors)

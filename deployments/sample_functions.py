@@ -1,0 +1,140 @@
+"""What nodes of the SAMPLE stage are called with."""
+
+from dataclasses import dataclass, replace
+
+import diffusion.autoencoder.inpaint
+import diffusion.control.controlled
+import diffusion.latent.batches
+import diffusion.latent.latents
+import diffusion.latent.operations
+import diffusion.sampling.batch_rows
+import diffusion.sampling.conditions
+import diffusion.sampling.schedule_tables
+import diffusion.sampling.schedules
+import diffusion.sampling.sigma_lists
+import diffusion.vision.unclip
+from diffusion.autoencoder.preview import Previews
+from diffusion.sampling.stage import SampleStage
+from diffusion.upscaling.tiled_redraw import redraw
+from graph.redraw import Drawing, Tiles
+from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
+from graph.segment_run import Report
+from graph.values import Image, Latent, Model, Tensor, Vae
+
+
+@dataclass(frozen=True)
+class NodeSampling:
+    """The sample stage as one node sees it: its steps are reported under the node's id."""
+
+    stage: SampleStage
+    node_id: str
+    report: Report
+
+    async def sample(self, request: SampleRequest) -> tuple[Latent, Latent]:
+        """The output, and the last denoised prediction."""
+        own = replace(request, node_id=self.node_id)
+        return await self.stage.sample(own, self.report, preview=Previews())
+
+    async def sigmas(
+        self, model: Model, *, sampler_name: str, scheduler: str, steps: int, denoise: float = 1.0
+    ) -> Sigmas:
+        return await self.stage.sigmas(
+            model, sampler_name=sampler_name, scheduler=scheduler, steps=steps, denoise=denoise
+        )
+
+    async def model_sampling(self, model: Model) -> ModelSampling:
+        return await self.stage.model_sampling(model)
+
+    async def add_noise(self, model: Model, noise: Noise, sigmas: Sigmas, latent: Latent) -> Latent:
+        return await self.stage.add_noise(model, noise, sigmas, latent)
+
+    async def decode(self, vae: Vae, latent: Latent) -> Image:
+        return await self.stage.decode(vae, latent)
+
+    async def encode(self, vae: Vae, image: Image) -> Tensor:
+        return await self.stage.encode(vae, image)
+
+    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Image:
+        return await self.stage.decode_tiled(vae, latent, tile=tile, overlap=overlap)
+
+    async def encode_tiled(self, vae: Vae, image: Image, *, tile: int, overlap: int) -> Tensor:
+        return await self.stage.encode_tiled(vae, image, tile=tile, overlap=overlap)
+
+    async def redraw(
+        self,
+        image: Image,
+        drawing: Drawing,
+        tiles: Tiles,
+        *,
+        factor: float,
+        upscaled: Image | None = None,
+    ) -> Image:
+        return await redraw(self, image, drawing, tiles, factor=factor, upscaled=upscaled)
+
+    join_rows = staticmethod(diffusion.sampling.batch_rows.join_rows)
+    steps_between = staticmethod(diffusion.sampling.schedules.steps_between)
+
+    fit_mask = staticmethod(diffusion.autoencoder.inpaint.fit_mask)
+    grey_out = staticmethod(diffusion.autoencoder.inpaint.grey_out)
+    grow_noise_mask = staticmethod(diffusion.autoencoder.inpaint.grow_noise_mask)
+    zeros_like = staticmethod(diffusion.autoencoder.inpaint.zeros_like)
+
+    set_noise_mask = staticmethod(diffusion.latent.latents.set_noise_mask)
+    upscale_latent = staticmethod(diffusion.latent.latents.upscale_latent)
+    upscale_latent_by = staticmethod(diffusion.latent.latents.upscale_latent_by)
+    crop_latent = staticmethod(diffusion.latent.latents.crop_latent)
+    rotate_latent = staticmethod(diffusion.latent.latents.rotate_latent)
+    flip_latent = staticmethod(diffusion.latent.latents.flip_latent)
+    blend_latents = staticmethod(diffusion.latent.latents.blend_latents)
+    composite_latents = staticmethod(diffusion.latent.latents.composite_latents)
+    composite_latents_masked = staticmethod(diffusion.latent.latents.composite_latents_masked)
+    latent_from_batch = staticmethod(diffusion.latent.batches.latent_from_batch)
+    repeat_latent = staticmethod(diffusion.latent.batches.repeat_latent)
+    batch_latents = staticmethod(diffusion.latent.batches.batch_latents)
+    rebatch_latents = staticmethod(diffusion.latent.batches.rebatch_latents)
+    add_latents = staticmethod(diffusion.latent.latents.add_latents)
+    subtract_latents = staticmethod(diffusion.latent.latents.subtract_latents)
+    multiply_latent = staticmethod(diffusion.latent.latents.multiply_latent)
+    interpolate_latents = staticmethod(diffusion.latent.latents.interpolate_latents)
+    concat_latents = staticmethod(diffusion.latent.latents.concat_latents)
+    cut_latent = staticmethod(diffusion.latent.latents.cut_latent)
+    set_seed_behavior = staticmethod(diffusion.latent.batches.set_seed_behavior)
+    apply_latent_operation = staticmethod(diffusion.latent.operations.apply_latent_operation)
+    empty_latent = staticmethod(diffusion.latent.latents.empty_latent)
+    trim_latent = staticmethod(diffusion.latent.latents.trim_latent)
+
+    unclip_conditioning = staticmethod(diffusion.vision.unclip.unclip_conditioning)
+    combine_conditionings = staticmethod(diffusion.sampling.conditions.combine_conditionings)
+    concat_conditionings = staticmethod(diffusion.sampling.conditions.concat_conditionings)
+    average_conditionings = staticmethod(diffusion.sampling.conditions.average_conditionings)
+    set_area = staticmethod(diffusion.sampling.conditions.set_area)
+    set_area_percentage = staticmethod(diffusion.sampling.conditions.set_area_percentage)
+    set_strength = staticmethod(diffusion.sampling.conditions.set_strength)
+    set_mask = staticmethod(diffusion.sampling.conditions.set_mask)
+    set_timestep_range = staticmethod(diffusion.sampling.conditions.set_timestep_range)
+    zero_out = staticmethod(diffusion.sampling.conditions.zero_out)
+    apply_control = staticmethod(diffusion.control.controlled.apply_control)
+    apply_control_to_both = staticmethod(diffusion.control.controlled.apply_control_to_both)
+    with_extras = staticmethod(diffusion.sampling.conditions.with_extras)
+    with_reference = staticmethod(diffusion.sampling.conditions.with_reference)
+
+    basic = staticmethod(diffusion.sampling.schedules.basic)
+    karras = staticmethod(diffusion.sampling.schedules.karras)
+    exponential = staticmethod(diffusion.sampling.schedules.exponential)
+    polyexponential = staticmethod(diffusion.sampling.schedules.polyexponential)
+    laplace = staticmethod(diffusion.sampling.schedules.laplace)
+    vp = staticmethod(diffusion.sampling.schedules.vp)
+    beta = staticmethod(diffusion.sampling.schedules.beta)
+    sd_turbo = staticmethod(diffusion.sampling.schedules.sd_turbo)
+    align_your_steps = staticmethod(diffusion.sampling.schedule_tables.align_your_steps)
+    optimal_steps = staticmethod(diffusion.sampling.schedule_tables.optimal_steps)
+    gits = staticmethod(diffusion.sampling.schedule_tables.gits)
+    ltxv = staticmethod(diffusion.sampling.schedules.ltxv)
+
+    split = staticmethod(diffusion.sampling.sigma_lists.split)
+    split_by_denoise = staticmethod(diffusion.sampling.sigma_lists.split_by_denoise)
+    flip = staticmethod(diffusion.sampling.sigma_lists.flip)
+    set_first = staticmethod(diffusion.sampling.sigma_lists.set_first)
+    extend_intermediate = staticmethod(diffusion.sampling.sigma_lists.extend_intermediate)
+    manual = staticmethod(diffusion.sampling.sigma_lists.manual)
+    percent_to_sigma = staticmethod(diffusion.sampling.sigma_lists.percent_to_sigma)
