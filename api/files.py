@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, cast, get_args
 
@@ -17,8 +18,16 @@ from api.file_response import file_response, headers
 from api.json_response import JsonResponse
 from storage.files import MissingFileError, StoredFile, read
 from storage.paths import UnsafePathError, relative_name
-from storage.pictures import repaint
-from storage.uploads import MissingInputError, Place, Uploads, UploadType, annotated
+from storage.picture_processes.pool import Painting
+from storage.pictures import ImageFormat
+from storage.uploads import (
+    MissingInputError,
+    Place,
+    Uploads,
+    UploadTooLargeError,
+    UploadType,
+    annotated,
+)
 
 FORM_BYTES = 1024 * 1024  # what the fields beside the file may take
 FIELDS: dict[str, dict[str, Any]] = {
@@ -32,6 +41,7 @@ ORIGINAL = {"type": "string", "description": 'JSON: {"filename", "subfolder", "t
 PART = content("*/*", description="The part of the file that `Range` asks for")
 SAME = {"description": "The caller has the file already, by `If-None-Match`"}
 DEFAULT_QUALITY = 90
+LONGEST_QUALITY = 9  # digits
 
 router = APIRouter(tags=["files"])
 
@@ -40,7 +50,7 @@ router = APIRouter(tags=["files"])
     "/upload/image",
     summary="Upload an input file",
     response_model=dict[str, str],
-    responses=errors(400, 401, 403, 413, 415, 422),
+    responses=errors(400, 401, 403, 413, 415, 422, 429, 503),
     openapi_extra=form_body(("image",), **FIELDS),
 )
 async def upload_image(request: Request, owner: ActingOwner, known: InContext) -> JsonResponse:
@@ -56,7 +66,7 @@ async def upload_image(request: Request, owner: ActingOwner, known: InContext) -
     "/upload/mask",
     summary="Upload a mask drawn on an image",
     response_model=dict[str, str],
-    responses=errors(400, 401, 403, 413, 415, 422),
+    responses=errors(400, 401, 403, 413, 415, 422, 429, 503),
     openapi_extra=form_body(("image", "original_ref"), **FIELDS, original_ref=ORIGINAL),
 )
 async def upload_mask(request: Request, owner: ActingOwner, known: InContext) -> JsonResponse:
@@ -72,7 +82,12 @@ async def upload_mask(request: Request, owner: ActingOwner, known: InContext) ->
     "/view",
     summary="An uploaded or saved file",
     response_class=Response,
-    responses={200: content("*/*"), 206: PART, 304: SAME, **errors(400, 404, 416, 422)},
+    responses={
+        200: content("*/*"),
+        206: PART,
+        304: SAME,
+        **errors(400, 404, 413, 416, 422, 429, 503),
+    },
 )
 async def view(
     *,
@@ -93,8 +108,8 @@ async def view(
         file = await uploads.find(owner, place)
     except MissingInputError as error:
         raise MissingFileError(place.path[:200]) from error
-    if preview or channel in {"rgb", "a"}:
-        return await asyncio.to_thread(_repainted, uploads, file, preview, channel)
+    if painting := _painting(preview, channel):
+        return await _repainted(uploads, owner, file, painting)
     return await file_response(uploads.files, file, request.headers)
 
 
@@ -146,18 +161,23 @@ def _placed(place: Place) -> JsonResponse:
     return JsonResponse({"name": place.name, "subfolder": place.subfolder, "type": place.type})
 
 
-def _wanted(preview: str, channel: str) -> tuple[str, int]:
-    """Format and quality of "jpeg;80"; what has an alpha cannot be JPEG."""
-    format_, _, quality = preview.partition(";")
-    if not preview:
-        format_ = "png"
-    elif format_ != "jpeg" or "a" in channel:
-        format_ = "webp"
-    return format_, int(quality) if quality.isdecimal() else DEFAULT_QUALITY
+def _painting(preview: str, channel: str) -> Painting | None:
+    """What "jpeg;80" asks for; what has an alpha cannot be JPEG. None: the file as it is."""
+    kind, _, quality = preview.partition(";")
+    known = quality.isascii() and quality.isdecimal() and len(quality) <= LONGEST_QUALITY
+    level = min(int(quality), 100) if known else DEFAULT_QUALITY
+    if preview:
+        format_: ImageFormat = "jpeg" if kind == "jpeg" and "a" not in channel else "webp"
+        return Painting(format_, channel, level, shrink=True)
+    return Painting("png", channel, level, shrink=False) if channel in {"rgb", "a"} else None
 
 
-def _repainted(uploads: Uploads, file: StoredFile, preview: str, channel: str) -> Response:
-    format_, quality = _wanted(preview, channel)
-    with uploads.open_picture(file.key, read(uploads.files, file.key)) as picture:
-        content = repaint(picture, format_, channel, min(quality, 100))
-    return Response(content, headers=headers(file.key) | {"Content-Type": f"image/{format_}"})
+async def _repainted(
+    uploads: Uploads, owner: str, file: StoredFile, painting: Painting
+) -> Response:
+    if file.size > uploads.limits.most_bytes:
+        raise UploadTooLargeError(file.key[-200:], uploads.limits.most_bytes)
+    content = partial(read, uploads.files, file.key)
+    painted = await uploads.pictures.repaint(owner, file, content, painting)
+    kind = {"Content-Type": f"image/{painting.format}"}
+    return Response(painted, headers=headers(file.key) | kind)

@@ -119,7 +119,13 @@ class RouterConfig(Size):
     job_timeout_s: PositiveFloat = 3600
     max_body_bytes: PositiveInt = 64 * 2**20
     max_upload_bytes: PositiveInt = 100 * 2**20
-    max_input_pixels: PositiveInt = 64 * 2**20
+    max_input_pixels: PositiveInt = Field(
+        default=64 * 2**20, description="Of a picture that is read, all its frames together."
+    )
+    max_input_frames: PositiveInt = 1024
+    picture_processes: PositiveInt = Field(
+        default=2, description="How many pictures are looked at or repainted at once."
+    )
     retention_s: PositiveFloat = Field(
         default=7 * 24 * 3600, description="Of jobs and their outputs, after which they go."
     )

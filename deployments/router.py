@@ -72,7 +72,6 @@ class Router:
             inputs=stores.inputs,
             clients=clients,
             cache=cache,
-            max_input_pixels=config.max_input_pixels,
             own_embeddings=OwnEmbeddings(stores.models.library, stores.models.store.models),
             watches=(StageCalls(metrics.registry).watch,),
             watch_job=job_watch(settings.otlp_endpoint),

@@ -51,10 +51,21 @@ from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
 from storage.models.own_embeddings import OwnEmbeddings
 from storage.outputs import JobOutputs
-from storage.picture_limits import PictureTooLargeError, check_pixels
+from storage.picture_limits import (
+    PictureQueueError,
+    PicturesBusyError,
+    PictureTooLargeError,
+    TooManyFramesError,
+)
 
 READ_AT_ONCE = 8  # input files of one request
 Constant: TypeAlias = tuple[str, Input, Any]  # what is written, not linked: node id, input, value
+NOT_THE_WORKFLOWS_FAULT = (
+    PictureTooLargeError,
+    TooManyFramesError,
+    PictureQueueError,
+    PicturesBusyError,
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +137,6 @@ class WorkflowRunner:
     inputs: Inputs
     clients: StageClients
     cache: ResultCache
-    max_input_pixels: int
     own_embeddings: OwnEmbeddings | None = None
     watches: tuple[SegmentWatch, ...] = ()
     watch_job: JobWatch = no_watch
@@ -276,9 +286,8 @@ class WorkflowRunner:
 
     async def _read(self, owner: str, value: Any) -> InputFile | ServiceError:
         try:
-            file = await self.inputs.read(owner, str(value))
-            await asyncio.to_thread(check_pixels, file, self.max_input_pixels)
-        except PictureTooLargeError:  # a limit of the service, not a fault of the workflow
+            file, _ = await self.inputs.picture(owner, str(value))
+        except NOT_THE_WORKFLOWS_FAULT:  # a limit of the service, not a fault of the workflow
             raise
         except ServiceError as error:
             return error

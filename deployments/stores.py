@@ -25,6 +25,8 @@ from storage.models.owned import OwnedModels, Quota
 from storage.models.store import ModelStore
 from storage.models.uploads import ModelUploads, UploadTerms
 from storage.outputs import OutputStore
+from storage.picture_limits import PictureLimits
+from storage.picture_processes.pool import PictureProcesses, PoolLimits
 from storage.sealing import Sealer
 from storage.signing import UrlSigner, load_key
 from storage.uploads import UploadLimits, Uploads
@@ -44,7 +46,11 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
     fetcher = Fetcher(FetchLimits(allowed_hosts=allowed_hosts(settings)))
     limits = UploadLimits(config.max_upload_bytes, kept_s=config.upload_retention_s)
     earlier = EarlierOutputs(jobs, outputs)
-    uploads = Uploads(files, earlier, limits)
+    pictures = PictureProcesses(
+        PictureLimits(config.max_input_pixels, config.max_input_frames),
+        PoolLimits(config.picture_processes),
+    )
+    uploads = Uploads(files, earlier, limits, pictures)
     return Stores(
         database=database,
         jobs=jobs,

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from graph.choices import Channel
 from graph.errors import ServiceError
+from graph.picture_formats import PICTURE_FORMATS, without_side_data
 from imaging.sizes import ImageTooLargeError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 BROKEN_FILE = (  # what Pillow's readers raise on bytes that are not as they should be
     OSError,
@@ -31,6 +31,8 @@ BROKEN_FILE = (  # what Pillow's readers raise on bytes that are not as they sho
     struct.error,
     zlib.error,
 )
+DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})  # Pillow's, grey
+DEEPEST = 65535.0
 NO_MASK = (64, 64)  # the size of the all-zero mask of a picture without transparency
 
 
@@ -70,7 +72,7 @@ def decode_image(content: bytes, limits: DecodeLimits = DEFAULT_LIMITS) -> tuple
     images: list[Tensor] = []
     masks: list[Tensor] = []
     for frame in _frames(content, limits):
-        image = _values(frame.convert("RGB"))
+        image = _colors(frame)
         if images and image.shape != images[0].shape:
             continue
         images.append(image)
@@ -88,18 +90,20 @@ def decode_mask(content: bytes, channel: Channel, limits: DecodeLimits = DEFAULT
         ImageUnreadableError: no picture, broken, or a format that is not taken.
         ImageTooLargeError: more pixels than `limits` allow.
     """
-    frame = next(_frames(content, limits)).convert("RGBA")
-    mask = _values(frame.getchannel(channel[0].upper()))
+    frame = next(_frames(content, limits))
+    if frame.mode in DEEP_MODES and channel != "alpha":
+        return _deep_values(frame)[None]
+    mask = _values(frame.convert("RGBA").getchannel(channel[0].upper()))
     return (1.0 - mask if channel == "alpha" else mask)[None]
 
 
 def _frames(content: bytes, limits: DecodeLimits) -> Iterator[Image.Image]:
-    """The frames of a file, upright, with 16 bits brought to 8."""
+    """The frames of a file, upright; 32 bits are brought to 8 as ComfyUI does."""
     left = limits.all_pixels
     # a JPEG that is cut short is taken as far as it goes; after a whole one, this is ignored
-    content = content + JPEG_END if content.startswith(JPEG_START) else content
+    content = content + JPEG_END if content.startswith(JPEG_START) else without_side_data(content)
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as file:
             for index, frame in enumerate(ImageSequence.Iterator(file)):
                 pixels = frame.width * frame.height
                 left -= pixels
@@ -117,7 +121,7 @@ def _frames(content: bytes, limits: DecodeLimits) -> Iterator[Image.Image]:
         raise ImageTooLargeError(limits.pixels + 1, "pixels or more", limits.pixels) from error
     except BROKEN_FILE as error:
         problem = str(error).partition("<")[0].strip() or type(error).__name__
-        raise ImageUnreadableError(problem, ", ".join(FORMATS)) from error
+        raise ImageUnreadableError(problem, ", ".join(PICTURE_FORMATS)) from error
 
 
 def _upright(frame: ImageFile.ImageFile) -> Image.Image:
@@ -132,12 +136,24 @@ def _upright(frame: ImageFile.ImageFile) -> Image.Image:
     return upright.point(lambda value: value * (1 / 255)) if upright.mode == "I" else upright
 
 
+def _colors(frame: Image.Image) -> Tensor:
+    """[H, W, 3]. Grey of 16 bits keeps them."""
+    if frame.mode in DEEP_MODES:
+        return _deep_values(frame)[..., None].repeat(1, 1, 3)
+    return _values(frame.convert("RGB"))
+
+
 def _transparency(frame: Image.Image) -> Tensor:
     if "A" in frame.getbands():
         return 1.0 - _values(frame.getchannel("A"))
     if frame.mode == "P" and "transparency" in frame.info:
         return 1.0 - _values(frame.convert("RGBA").getchannel("A"))
     return torch.zeros(NO_MASK)
+
+
+def _deep_values(picture: Image.Image) -> Tensor:
+    """Grey of 16 bits in 0..1: ComfyUI's own scaling waits for a mode that Pillow gave up."""
+    return torch.from_numpy(np.array(picture).astype(np.float32) / DEEPEST).clamp(0, 1)
 
 
 def _values(picture: Image.Image) -> Tensor:

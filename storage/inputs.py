@@ -9,6 +9,7 @@ from graph.values import InputFile
 from storage.fetch import Fetcher
 from storage.files import read
 from storage.jobs.earlier_outputs import EarlierOutputs
+from storage.picture_processes.pool import Looked
 from storage.uploads import Uploads
 
 
@@ -34,6 +35,16 @@ class Inputs:
         if scheme.startswith("job:"):
             return _file(*await self._earlier.read(owner, value))
         return _file(value, await self._uploads.read(owner, value))
+
+    async def picture(self, owner: str, value: str) -> tuple[InputFile, Looked]:
+        """The picture that `value` names, which is safe to decode, and what its header says.
+
+        Raises:
+            PictureTooLargeError, TooManyFramesError: 413.
+            ServiceError: which of the many other things that can be wrong.
+        """
+        file = await self.read(owner, value)
+        return file, await self._uploads.pictures.check(owner, file)
 
     async def list(self, owner: str) -> tuple[str, ...]:
         """The uploaded files, for the choices of inputs."""

@@ -54,22 +54,6 @@ def encode_picture(image: npt.NDArray[np.float32], encoding: Encoding) -> bytes:
     return buffer.getvalue()
 
 
-def repaint(picture: Image.Image, format_: str, channel: str, quality: int) -> bytes:
-    """A picture in another format, or its colours ("rgb") or alpha ("a") alone.
-
-    The alpha is that of an otherwise empty picture (ComfyUI server.py, view_image).
-    """
-    whole = picture.convert("RGBA")
-    if channel == "a":
-        painted = Image.new("RGBA", whole.size)
-        painted.putalpha(whole.getchannel("A"))
-    else:
-        painted = whole.convert("RGB") if channel == "rgb" or format_ == "jpeg" else whole
-    buffer = io.BytesIO()
-    painted.save(buffer, format=format_, quality=quality)
-    return buffer.getvalue()
-
-
 def text_chunks(text: Mapping[str, str]) -> PngInfo:
     """Text of a PNG by keyword."""
     chunks = PngInfo()

@@ -5,22 +5,17 @@ which of the three it means (ComfyUI folder_paths.py, annotated_filepath).
 """
 
 import asyncio
-import io
 import time
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-
 from graph.errors import ServiceError
-from graph.values import InputFile
 from storage.files import Files, StoredFile, read
 from storage.jobs.earlier_outputs import EarlierOutputs
 from storage.outputs import WEEK_S, MissingOutputError
 from storage.paths import UnsafePathError, owner_prefix, relative_name
-from storage.picture_limits import check_pixels
+from storage.picture_processes.pool import PictureProcesses
 
 UploadType = Literal["input", "temp", "output"]
 KIND = "uploads"  # what the keys of uploads begin with
@@ -47,17 +42,6 @@ class UploadTooLargeError(ServiceError):
     limit_bytes: int
 
 
-@dataclass(eq=False)
-class MaskSizeError(ServiceError):
-    """A mask that does not fit the picture it was drawn on."""
-
-    status = 422
-    code = "mask_size"
-    template = "The mask is {mask_px} pixels, its original {original_px}."
-    mask_px: tuple[int, int]
-    original_px: tuple[int, int]
-
-
 @dataclass(frozen=True)
 class Place:
     """A file by ComfyUI's three words for where it is."""
@@ -82,7 +66,6 @@ def annotated(value: str, default: UploadType = "input") -> tuple[str, UploadTyp
 @dataclass(frozen=True)
 class UploadLimits:
     most_bytes: int = 100 * 2**20
-    most_pixels: int = 100_000_000  # of pictures that are opened here, for masks
     kept_s: float = WEEK_S  # since a file was uploaded, the last time
 
 
@@ -90,9 +73,14 @@ class Uploads:
     """Saves, lists and finds input files. Reading falls back on what jobs have saved."""
 
     def __init__(
-        self, files: Files, earlier: EarlierOutputs, limits: UploadLimits | None = None
+        self,
+        files: Files,
+        earlier: EarlierOutputs,
+        limits: UploadLimits | None = None,
+        pictures: PictureProcesses | None = None,
     ) -> None:
         self.files = files
+        self.pictures = pictures or PictureProcesses()
         self._earlier = earlier
         self._limits = limits or UploadLimits()
 
@@ -117,11 +105,12 @@ class Uploads:
 
         Raises:
             MissingInputError: the original is not there.
-            NoPictureError, PictureTooLargeError, MaskSizeError: the two cannot be joined.
+            ServiceError: the two cannot be joined.
         """
         self._check_size(place.name, mask)
         source = await self.find(owner, original)
-        content = await asyncio.to_thread(self._with_alpha, source, mask)
+        drawn_on = await asyncio.to_thread(read, self.files, source.key)
+        content = await self.pictures.masked(owner, original.path, drawn_on, mask)
         return await self.save(owner, place, content)
 
     def list(self, owner: str) -> tuple[str, ...]:
@@ -164,15 +153,6 @@ class Uploads:
         found = await self.find(owner, Place(name, "", type_))
         return await asyncio.to_thread(read, self.files, found.key)
 
-    def open_picture(self, name: str, content: bytes) -> Image.Image:
-        """A picture that is safe to decode.
-
-        Raises:
-            NoPictureError, PictureTooLargeError: it is not.
-        """
-        check_pixels(InputFile(name, content, ""), self._limits.most_pixels)
-        return Image.open(io.BytesIO(content))
-
     def _check_size(self, name: str, content: bytes) -> None:
         if len(content) > self._limits.most_bytes:
             raise UploadTooLargeError(name[:200], self._limits.most_bytes)
@@ -188,21 +168,6 @@ class Uploads:
             key = _key(owner, candidate)
         self.files.put(key, content)
         return candidate
-
-    def _with_alpha(self, source: StoredFile, mask: bytes) -> bytes:
-        with self.open_picture(source.key, read(self.files, source.key)) as original:
-            text = PngInfo()
-            for keyword, value in getattr(original, "text", {}).items():
-                text.add_text(keyword, value)
-            picture = original.convert("RGBA")
-        with self.open_picture("mask", mask) as drawn:
-            alpha = drawn.convert("RGBA").getchannel("A")
-        if alpha.size != picture.size:
-            raise MaskSizeError(alpha.size, picture.size)
-        picture.putalpha(alpha)
-        buffer = io.BytesIO()
-        picture.save(buffer, format="PNG", compress_level=4, pnginfo=text)
-        return buffer.getvalue()
 
 
 def _folder(owner: str, type_: UploadType) -> str:

@@ -54,7 +54,7 @@ async def open_bench(request: Request, owner: str) -> Bench:
     service = context(request).service
     stores = service.stores
     catalog = Catalog(await service.runner.object_info(owner), options(request).aliases)
-    return Bench(catalog, PictureReader(stores.inputs, owner, stores.uploads.limits.most_pixels))
+    return Bench(catalog, PictureReader(stores.inputs, owner))
 
 
 def check_served(draft: Draft, catalog: Catalog) -> None:

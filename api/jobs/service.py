@@ -143,6 +143,7 @@ class Service:
         await self._worker.close()
         await self.webhooks.close()
         await self.stores.fetcher.close()
+        self.stores.uploads.pictures.close()
         await self.stores.models.close()
         await self.stores.database.close()
 

@@ -153,7 +153,6 @@ async def client(models: Path, tmp_path: Path) -> AsyncIterator[httpx.AsyncClien
         inputs=stores.inputs,
         clients=StageClients({}, {}),
         cache=ResultCache(0),
-        max_input_pixels=config.max_input_pixels,
     )
     service = Service(runner, stores, Limits())
     await service.open()

@@ -63,7 +63,6 @@ class Running:
             clients=StageClients({}, {}),
             own_embeddings=OwnEmbeddings(self.library, self.stores.models.store.models),
             cache=ResultCache(0),
-            max_input_pixels=config.max_input_pixels,
         )
         self.service = Service(self.runner, self.stores, Limits())
         self._keys = Keys(self.stores.database)

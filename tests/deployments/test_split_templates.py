@@ -115,7 +115,6 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         inputs=stores.inputs,
         clients=StageClients(dict.fromkeys((Stage.ENCODE, Stage.SAMPLE), stages), {}),
         cache=ResultCache(0),
-        max_input_pixels=config.max_input_pixels,
     )
     service = Service(runner, stores, Limits())
     await service.open()

@@ -89,6 +89,5 @@ def grey_runner(node_types: Mapping[str, NodeType], models: Path, inputs: Inputs
             inputs=inputs,
             clients=StageClients({}, {}),
             cache=ResultCache(1),
-            max_input_pixels=10**6,
         )
     )

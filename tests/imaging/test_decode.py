@@ -4,15 +4,21 @@ import io
 import pickle
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from graph.errors import ServiceError
+from graph.picture_formats import PICTURE_FORMATS
 from imaging.decode import DecodeLimits, ImageUnreadableError, decode_image, decode_mask
 from imaging.sizes import ImageTooLargeError
+from tests.picture_files import FILE_OPTIONS, chunk, grey16, png_with, small
 
 NUMBERS = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 4), dtype=np.uint8)
 
@@ -147,3 +153,69 @@ def test_a_long_animation_is_refused(limits: DecodeLimits) -> None:
 def test_errors_arrive_intact_from_another_process() -> None:
     for error in (ImageUnreadableError("no picture", "PNG"), ImageTooLargeError(9, "pixels", 8)):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize("format_", FILE_OPTIONS)
+def test_every_format_on_the_list_is_decoded(format_: str) -> None:
+    image, mask = decode_image(small(format_))
+    assert image.shape[:3] == (1, 16, 16)
+    assert torch.allclose(image[0, 3, 2] * 255, torch.tensor([200.0, 80.0, 40.0]), atol=9)
+    assert not mask.any()
+    red = decode_mask(small(format_), "red")
+    assert red[0, 3, 2].item() * 255 == pytest.approx(200, abs=9)
+
+
+def test_the_list_is_what_is_tried() -> None:
+    assert set(PICTURE_FORMATS) == FILE_OPTIONS.keys()
+
+
+@pytest.mark.parametrize("format_", ["PNG", "TIFF"])
+def test_grey_of_16_bits_keeps_its_depth(format_: str) -> None:
+    levels_ = [0, 16384 / 65535, 32768 / 65535, 1]
+    image, _ = decode_image(grey16(format_))
+    assert image[0, 0, ::2, 1].tolist() == pytest.approx(levels_, abs=1e-7)
+    for channel in ("red", "green", "blue"):
+        mask = decode_mask(grey16(format_), channel)
+        assert mask[0, 0, ::2].tolist() == pytest.approx(levels_, abs=1e-7)
+    assert not decode_mask(grey16(format_), "alpha").any()
+
+
+@pytest.mark.parametrize(
+    "side_data",
+    [
+        chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(5 * 2**20))),
+        chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(bytes(5 * 2**20))),
+        chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(5 * 2**20))),
+        b"".join(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**6))) for _ in range(100)),
+    ],
+)
+def test_what_a_png_says_beside_its_pixels_does_not_matter(side_data: bytes) -> None:
+    image, _ = decode_image(png_with(side_data))
+    assert torch.equal(image, decode_image(small("PNG"))[0])
+
+
+def test_a_png_is_turned_by_what_its_text_says() -> None:
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    content = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    wide = encoded(rgb())
+    image, _ = decode_image(wide[:33] + content + wide[33:])
+    assert torch.equal(image, levels(np.rot90(NUMBERS[:1, ..., :3], -1, (1, 2))))
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow and libtiff say what is wrong with a file
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(sorted(FILE_OPTIONS)),
+    st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=8)), max_size=6),
+    st.integers(0, 2000),
+)
+def test_a_damaged_file_is_decoded_or_refused(
+    format_: str, damage: list[tuple[int, bytes]], kept: int
+) -> None:
+    content = bytearray(small(format_))
+    for place, data in damage:
+        at = place % len(content)
+        content[at : at + len(data)] = data
+    with suppress(ServiceError):
+        image, _ = decode_image(bytes(content[: kept or None]), DecodeLimits(10**6, 50, 10**6))
+        assert image.shape[-1] == 3

@@ -1,0 +1,89 @@
+"""A process that reads callers' pictures: `python -m storage.picture_processes.child`, by pool.py.
+
+A request on stdin is a line of JSON, {"task", "how", "sizes", "memory_bytes", "cpu_s"}, and then
+files of those sizes; the answer on stdout a line of JSON with the facts and "size", and then so
+many bytes. JSON, because whoever breaks a decoder must not reach the router through a pickle. It
+ends with its stdin, when a task takes too much of the processor, and after one that took much
+memory, which so comes back.
+"""
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from storage.picture_processes.tasks import TASKS, Answer, RefusedError
+
+PAGE_BYTES = resource.getpagesize()
+NICE = 10  # those who wait for jobs go first
+MOST_KEPT_BYTES = 400 * 2**20  # of memory used at once, after which the process is replaced
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    os.nice(NICE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    while line := requests.readline():
+        request = json.loads(line)
+        contents = [requests.read(size) for size in request["sizes"]]
+        with limited(request["memory_bytes"], request["cpu_s"]):
+            facts, content = answer(request, contents)
+        last = peak_bytes() > MOST_KEPT_BYTES
+        head = json.dumps(facts | {"size": len(content), "last": last}) + "\n"
+        answers.write(head.encode() + content)
+        answers.flush()
+        if last:
+            return
+
+
+def answer(request: dict[str, Any], contents: list[bytes]) -> Answer:
+    """What a task gives, or why it refuses. A decoder may raise anything: the file is at fault."""
+    try:
+        return TASKS[request["task"]](*contents, **request["how"])
+    except RefusedError as error:
+        return {"error": error.error, "facts": error.facts}, b""
+    except MemoryError:
+        return {"error": "NoPictureError", "facts": {"problem": "it takes too much memory"}}, b""
+    except Exception as error:  # noqa: BLE001 - see above
+        problem = str(error).partition("<")[0].strip()[:200] or type(error).__name__
+        return {"error": "NoPictureError", "facts": {"problem": problem}}, b""
+
+
+def peak_bytes() -> int:
+    """The most memory that this process had; 0 where that is not known."""
+    status = Path("/proc/self/status")  # `ru_maxrss` may be that of whoever started this process
+    lines = status.read_text().splitlines() if status.exists() else []
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+@contextmanager
+def limited(memory_bytes: int, cpu_s: int) -> Iterator[None]:
+    """Bounds what may be taken of memory, beyond what is taken already, and of the processor."""
+    statm = Path("/proc/self/statm")
+    taken_bytes = int(statm.read_text().split()[0]) * PAGE_BYTES if statm.exists() else None
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    if taken_bytes is not None:  # Linux
+        _set_soft(resource.RLIMIT_AS, taken_bytes + memory_bytes)
+    _set_soft(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + cpu_s)
+    try:
+        yield
+    finally:
+        for which in (resource.RLIMIT_AS, resource.RLIMIT_CPU):
+            _set_soft(which, resource.RLIM_INFINITY)
+
+
+def _set_soft(which: int, soft: int) -> None:
+    """Set a limit, or as near to it as this process may."""
+    _, hard = resource.getrlimit(which)
+    if hard != resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft > hard):
+        soft = hard
+    resource.setrlimit(which, (soft, hard))
+
+
+if __name__ == "__main__":
+    main()
