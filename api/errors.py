@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,8 +14,11 @@ from starlette.exceptions import HTTPException
 from api.json_response import JsonResponse
 from api.methods import methods_at
 from graph.errors import ServiceError
+from graph.shown import LONGEST_MESSAGE, fitting, shown_text
 
 LOG = logging.getLogger(__name__)
+MOST_REASONS = 36_000  # characters of JSON; a whole answer stays below 64 KiB
+MOST_BESIDE = 6_000
 
 
 @dataclass(eq=False)
@@ -123,19 +126,26 @@ class SeveralReasons(Protocol):
     problems: tuple[Explained, ...]
 
 
-def reasons(error: ServiceError) -> list[dict[str, Any]]:
-    """The `errors` list: every reason where the error has several, else its own fields."""
+def reasons(error: ServiceError) -> Iterator[Mapping[str, Any]]:
+    """Every reason where the error has several, else its own facts."""
     if isinstance(error, InvalidFieldsError):
-        return [dict(one) for one in error.errors]
-    if isinstance(error, SeveralReasons):
-        return [one.body() for one in error.problems]
-    return [error.body()]
+        yield from error.errors
+    elif isinstance(error, SeveralReasons):
+        yield from (one.body() for one in error.problems)
+    else:
+        yield error.body()
 
 
 def message_body(error: ServiceError) -> dict[str, Any]:
-    """`message`, the misspelt twin that clients of the hosted API read, and `errors`."""
-    message = str(error)
-    return {"message": message, "messege": message, "errors": reasons(error)}
+    """`message`, the misspelt twin that clients of the hosted API read, and `errors`.
+
+    All of it is bounded, whatever a caller sent; `errors_left_out` counts what did not fit.
+    """
+    message = shown_text(str(error), LONGEST_MESSAGE)
+    listed, left_out = fitting(reasons(error), MOST_REASONS)
+    more = {"errors_left_out": left_out} if left_out else {}
+    beside = {name: fitting(each, MOST_BESIDE)[0] for name, each in error.beside().items()}
+    return {"message": message, "messege": message, "errors": listed, **more, **beside}
 
 
 def error_body(error: ServiceError) -> dict[str, Any]:

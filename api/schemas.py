@@ -102,6 +102,9 @@ class ExecuteRequest(BaseModel):
     base64: bool = Field(False, description="Pictures in the answer instead of URLs.")
     metadata: bool = Field(True, description="Workflow and prompt in PNG files.")
     dry_run: bool = Field(False, description="Validate and quote only.")
+    strict: bool = Field(
+        False, description="Refuse a workflow of which any output cannot run; else it is skipped."
+    )
     retain_inputs: bool = Field(
         False, description="Keep the request, encrypted, after the job's end."
     )
@@ -171,6 +174,16 @@ class Timings(BaseModel):
     nodes: list[NodeTime]
 
 
+class Skipped(BaseModel):
+    """An output node that cannot run, and was left out; the others run."""
+
+    node_id: str
+    class_type: str
+    pack: str | None = Field(description="The pack of custom nodes that has the type, if known.")
+    message: str
+    errors: list["Problem"]
+
+
 class Success(BaseModel):
     """The job is done."""
 
@@ -185,6 +198,7 @@ class Success(BaseModel):
         description="Seeds used, and the node that each override reached.",
     )
     timings: Timings
+    skipped: list[Skipped] | None = Field(None, description="Left out; absent where all run.")
 
 
 class Processing(BaseModel):
@@ -201,6 +215,7 @@ class Processing(BaseModel):
     track_id: str | None
     message: str
     messege: str
+    skipped: list[Skipped] | None = None
 
 
 class Problem(BaseModel):
@@ -227,6 +242,7 @@ class Failed(BaseModel):
     errors: list[Problem]
     output: list[str]
     outputs: list[Output]
+    skipped: list[Skipped] | None = None
 
 
 class Error(BaseModel):

@@ -13,16 +13,19 @@ from typing import Any, TypeAlias
 from api.errors import one_field
 from api.heavy_work import HeavyWork, RequestWork, is_small
 from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
+from api.schemas import ExecuteRequest
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.annotators import Annotator
 from graph.cache import ResultCache
+from graph.dependencies import needed_by, requested_outputs, sources
 from graph.embeddings import named_in
 from graph.errors import MissingModelFile, ServiceError
 from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
 from graph.expansion import expanded
 from graph.logs import about
+from graph.missing import missing_models, missing_nodes
 from graph.model_fit import misfits
 from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
@@ -30,16 +33,15 @@ from graph.overrides import apply
 from graph.own_words import OwnWords
 from graph.parameters import parameters
 from graph.plan import Folded, fold, make_plan
-from graph.problems import WorkflowInvalidError
-from graph.prompt import Source, Workflow
+from graph.problems import WorkflowIncompleteError, WorkflowInvalidError
+from graph.prompt import NoLink, Source, Workflow
 from graph.splitting import split_batches
 from graph.validation import (
     CheckedWorkflow,
     Library,
     Uploads,
-    needed_nodes,
-    requested_outputs,
     validate,
+    without,
 )
 from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow
@@ -150,7 +152,8 @@ class WorkflowRunner:
         constants = await work.run(list, self._constants(workflow))
         uploads = await self._uploads(owner, constants)
         await self._read_headers(files, constants)
-        return await work.run(self._planned, workflow, applied, files, uploads)
+        strict = ExecuteRequest.read(body).strict
+        return await work.run(self._prepared, workflow, applied, files, uploads, strict=strict)
 
     def _overridden(
         self, body: Mapping[str, Any], files: OwnersFiles
@@ -159,23 +162,64 @@ class WorkflowRunner:
         workflow = read_workflow(body.get("workflow"), known)
         return apply(workflow, body.get("inputs") or {}, known, random.Random())
 
-    def _planned(
-        self, workflow: Workflow, applied: dict[str, str], files: OwnersFiles, uploads: Uploads
+    def _prepared(
+        self,
+        workflow: Workflow,
+        applied: dict[str, str],
+        files: OwnersFiles,
+        uploads: Uploads,
+        strict: bool,
     ) -> PreparedWorkflow:
-        checked = validate(workflow, self.node_types, files, uploads)
-        folded = fold(checked, files.own_words)
-        family_of, layers_of = self.checks.family, self.checks.layers
-        if problems := misfits(checked, folded, family_of, layers_of):
-            raise WorkflowInvalidError(problems)
-        folded = expanded(folded, checked)
+        missing = self._missing(workflow, files)
+        try:
+            checked, folded = self._planned(workflow, files, uploads, strict=strict)
+        except WorkflowInvalidError as error:
+            raise WorkflowIncompleteError(error.problems, **missing) from error
         meta = {"seed": _seeds(checked), "overrides": applied}
+        warnings = [*workflow.warnings, *map(str, checked.skipped)]
         return PreparedWorkflow(
             prompt=workflow.to_api(),
             workflow=workflow.ui,
-            meta=meta | ({"warnings": list(workflow.warnings)} if workflow.warnings else {}),
-            quote=_quote(folded),
+            meta=meta | ({"warnings": warnings} if warnings else {}),
+            skipped=tuple(output.body() for output in checked.skipped),
+            quote=_quote(folded) | missing,
             folded=folded,
         )
+
+    def _planned(
+        self, workflow: Workflow, files: OwnersFiles, uploads: Uploads, *, strict: bool
+    ) -> tuple[CheckedWorkflow, Folded]:
+        """What can run of a workflow, and its steps.
+
+        Raises:
+            WorkflowInvalidError: nothing can, or with `strict` not all can.
+        """
+        checked = validate(
+            workflow,
+            self.node_types,
+            files,
+            uploads,
+            elsewhere=self.comfyui_nodes,
+            strict=strict,
+        )
+        while True:  # each time without the outputs that cannot run; there is one at least
+            try:
+                return checked, expanded(self._folded(checked, files), checked)
+            except WorkflowInvalidError as error:
+                checked = without(checked, error.problems, workflow, strict=strict)
+
+    def _folded(self, checked: CheckedWorkflow, files: OwnersFiles) -> Folded:
+        folded = fold(checked, files.own_words)
+        if problems := misfits(checked, folded, self.checks.family, self.checks.layers):
+            raise WorkflowInvalidError(problems)
+        return folded
+
+    def _missing(self, workflow: Workflow, files: OwnersFiles) -> dict[str, Any]:
+        """All that the workflow has and that is not here."""
+        return {
+            "missing_nodes": missing_nodes(workflow, self.node_types, self.comfyui_nodes),
+            "missing_models": missing_models(workflow, self.node_types, files),
+        }
 
     async def run(self, prepared: PreparedWorkflow, job: RunningJob) -> tuple[NodeTiming, ...]:
         """Run it; cancelling this cancels all that was started."""
@@ -213,10 +257,12 @@ class WorkflowRunner:
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters of a workflow as JSON Schema."""
-        known = self._known_nodes(await self._files(owner))
+        files = await self._files(owner)
+        known = self._known_nodes(files)
 
         def described() -> Mapping[str, Any]:
-            return parameters(read_workflow(body.get("workflow"), known), known)
+            workflow = _sound(read_workflow(body.get("workflow"), known))
+            return parameters(workflow, known) | self._missing(workflow, files)
 
         return await self._work(owner, body).run(described)
 
@@ -229,7 +275,7 @@ class WorkflowRunner:
         known = ours if theirs is None else theirs
 
         def converted() -> Mapping[str, Any]:
-            workflow = read_workflow(body.get("workflow"), known)
+            workflow = _sound(read_workflow(body.get("workflow"), known))
             return {"workflow": workflow.to_api(), "warnings": list(workflow.warnings)}
 
         return await self._work(owner, body).run(converted)
@@ -276,12 +322,13 @@ class WorkflowRunner:
 
     def _constants(self, workflow: Workflow) -> Iterator[Constant]:
         """What is written, not linked, in the nodes that outputs need: id, input, value."""
-        outputs = requested_outputs(workflow, self.node_types)
-        for node_id in sorted(needed_nodes(workflow, outputs)):
+        outputs = requested_outputs(workflow, self.node_types, self.comfyui_nodes)
+        links = sources(workflow, self.node_types)
+        for node_id in sorted(needed_by(outputs, links.__getitem__)):
             node_type = self.node_types.get(workflow.nodes[node_id].class_type)
             inputs = node_type.inputs if node_type else {}
             for name, value in workflow.nodes[node_id].inputs.items():
-                if name in inputs and not isinstance(value, Source):
+                if name in inputs and not isinstance(value, Source | NoLink):
                     yield node_id, inputs[name], value
 
     async def _read(self, owner: str, value: Any) -> InputFile | ServiceError:
@@ -303,6 +350,17 @@ class WorkflowRunner:
         if isinstance(event, Started):
             return node_event(event.node_id, class_type, "started")
         return node_event(event.node_id, class_type, "cached" if event.cached else "finished")
+
+
+def _sound(workflow: Workflow) -> Workflow:
+    """A workflow whose document has nothing wrong with it.
+
+    Raises:
+        WorkflowInvalidError: it has.
+    """
+    if workflow.problems:
+        raise WorkflowInvalidError(workflow.problems)
+    return workflow
 
 
 def _named(files: OwnersFiles, declared: Input, value: Any) -> Iterator[ModelFile]:
@@ -336,6 +394,4 @@ def _quote(folded: Folded) -> dict[str, Any]:
             {"stage": segment.stage, "nodes": [step.told_as for step in segment.steps]}
             for segment in plan.segments
         ],
-        "missing_nodes": [],
-        "missing_models": [],
     }

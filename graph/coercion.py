@@ -1,14 +1,13 @@
 """Constants of workflows in the types of their inputs, as ComfyUI's execution.py converts them."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from graph.node import Input
 from graph.problems import Problem
+from graph.shown import quoted
 
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0", ""}
+SAID_NO = frozenset({"false", "no", "off", "0"})
 
 
 class Refused(Exception):  # noqa: N818 - a refusal, turned into a Problem where the node is known
@@ -30,23 +29,20 @@ def coerced(kind: str, value: Any) -> Any:
     try:
         return converters[kind](value)
     except (TypeError, ValueError, OverflowError):
-        said = f"{json.dumps(value, default=str)} is not of type {kind}."
+        said = f"{quoted(value)} is not of type {kind}."
         raise Refused("invalid_input_type", said, expected=kind, received=value) from None
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, dict | list) or value is None:
+    if isinstance(value, dict | list):
         raise TypeError
     return str(value)
 
 
 def _boolean(value: Any) -> bool:
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if word in _TRUE | _FALSE:
-            return word in _TRUE
-        raise ValueError
-    return bool(value)
+    """As in ComfyUI any text is true ("enable", "disable"), except what callers send for no."""
+    no = isinstance(value, str) and value.strip().lower() in SAID_NO
+    return bool(value) and not no
 
 
 def in_range(declared: Input, value: Any) -> Any:

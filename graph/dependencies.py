@@ -1,9 +1,15 @@
 """Who needs whom, in time that is linear in the nodes and links, however many outputs there are."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, TypeAlias
+
+from graph.node import NodeType
+from graph.prompt import Node, Workflow
 
 SourcesOf: TypeAlias = Callable[[str], Iterable[str]]  # the nodes that a node is linked to
+Edges: TypeAlias = Mapping[str, tuple[str, ...]]
 
 
 def needed_by(wanted: Iterable[str], sources_of: SourcesOf) -> set[str]:
@@ -18,22 +24,103 @@ def needed_by(wanted: Iterable[str], sources_of: SourcesOf) -> set[str]:
     return found
 
 
-def dependent_outputs(
-    outputs: Sequence[str], sources_of: SourcesOf, at_most: int
-) -> dict[str, list[str]]:
-    """For each node that an output needs, the first `at_most` outputs that do, in their order.
+def reached_from(starts: Iterable[str], onward: SourcesOf, at_most: int) -> dict[str, list[str]]:
+    """For each node that `onward` leads to from `starts`, the first `at_most` of them that it does.
 
-    A node that has its share ends the walk: all that is upstream of it has its share too. So each
-    node is entered `at_most` times, not once for each output.
+    Upstream from outputs it finds those that need a node; downstream from broken nodes, those that
+    an output needs. A node that has its share ends the walk: all that is beyond it has its share
+    too. So each node is entered `at_most` times, not once for each start.
     """
     found: dict[str, list[str]] = {}
-    for output in dict.fromkeys(outputs):
-        waiting = [output]
+    for start in dict.fromkeys(starts):
+        waiting = [start]
         while waiting:
             here = waiting.pop()
             own = found.setdefault(here, [])
-            if len(own) == at_most or (own and own[-1] == output):
+            if len(own) == at_most or (own and own[-1] == start):
                 continue
-            own.append(output)
-            waiting += sources_of(here)
+            own.append(start)
+            waiting += onward(here)
+    return found
+
+
+def requested_outputs(
+    workflow: Workflow,
+    node_types: Mapping[str, NodeType],
+    elsewhere: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """The output nodes, those the author chose first; also those that cannot run here.
+
+    `elsewhere` has node types that are not here, in /object_info's format. A node that is in
+    neither is an output if nothing reads it, as far as one can tell.
+    """
+    read = {source.node_id for node in workflow.nodes.values() for _, source in node.sources()}
+
+    def is_output(node_id: str, node: Node) -> bool:
+        if node_type := node_types.get(node.class_type):
+            return node_type.output_node
+        facts = elsewhere.get(node.class_type)
+        return bool(facts.get("output_node")) if facts is not None else node_id not in read
+
+    outputs = dict.fromkeys(i for i, node in workflow.nodes.items() if is_output(i, node))
+    chosen = dict.fromkeys(node_id for node_id in workflow.output_ids if node_id in outputs)
+    return tuple(chosen | outputs)
+
+
+def sources(workflow: Workflow, node_types: Mapping[str, NodeType]) -> Edges:
+    """The nodes that each node is linked to, of those that are there.
+
+    As in ComfyUI a link into an input that the node's type does not have counts for nothing.
+    """
+    found = {}
+    for node_id, node in workflow.nodes.items():
+        node_type = node_types.get(node.class_type)
+        links = [
+            source.node_id
+            for name, source in node.sources()
+            if node_type is None or name in node_type.inputs
+        ]
+        found[node_id] = tuple(dict.fromkeys(link for link in links if link in workflow.nodes))
+    return found
+
+
+def turned(edges: Edges) -> Edges:
+    """The same edges from their other ends: the readers of each node."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for here, there in edges.items():
+        for each in there:
+            found[each].append(here)
+    return {node_id: tuple(readers) for node_id, readers in found.items()}
+
+
+def cycles(nodes: Iterable[str], of: Edges) -> list[list[str]]:
+    """Cycles among `nodes`, each as the way along its links back to its first node.
+
+    Every node that cannot be ordered is in one of them, or linked to one, maybe through others.
+    """
+    sorter = TopologicalSorter({node_id: of.get(node_id, ()) for node_id in nodes})
+    try:
+        sorter.prepare()
+    except CycleError:
+        pass
+    else:
+        return []
+    left = dict.fromkeys(nodes)
+    while ready := sorter.get_ready():
+        sorter.done(*ready)
+        for node_id in ready:
+            left.pop(node_id, None)
+    onward = {node_id: next(each for each in of[node_id] if each in left) for node_id in left}
+    found: list[list[str]] = []
+    seen: set[str] = set()
+    for node_id in left:
+        way: dict[str, None] = {}
+        here = node_id
+        while here not in seen:
+            seen.add(here)
+            way[here] = None
+            here = onward[here]
+        if here in way:
+            passed = list(way)
+            found.append([*passed[passed.index(here) :], here])
     return found

@@ -1,6 +1,6 @@
 """Errors a caller can be told about: facts as fields, one sentence as template."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
@@ -41,6 +41,10 @@ class ServiceError(Exception):
     def body(self) -> dict[str, Any]:
         """The facts, for a caller."""
         return {"code": self.code, "message": str(self), **self.place, **asdict(self)}
+
+    def beside(self) -> Mapping[str, Iterable[Any]]:
+        """Lists of more facts, that an answer has beside its list of errors."""
+        return {}
 
 
 @dataclass(eq=False)

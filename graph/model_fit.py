@@ -5,11 +5,10 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TypeAlias
 
-from graph.dependencies import dependent_outputs
 from graph.plan import Folded, Step
 from graph.presets import PresetFiles
 from graph.problems import Problem
-from graph.validation import MOST_DEPENDENTS, CheckedWorkflow
+from graph.validation import CheckedWorkflow
 from graph.values import ControlNet, IpAdapter, Model, ModelFile
 
 FamilyOf: TypeAlias = Callable[[ModelFile], str]  # "" where a file does not say
@@ -138,11 +137,6 @@ def _problems(
             files = dict(value.files).values() if isinstance(value, PresetFiles) else (value,)
             for file in (one for one in files if isinstance(one, ModelFile)):
                 places.setdefault(file, (node_id, name))
-    dependents = dependent_outputs(
-        checked.output_ids,
-        lambda it: [link.node_id for link in checked.nodes[it].links.values()],
-        MOST_DEPENDENTS,
-    )
     return tuple(
         Problem(
             "bad_model_file",
@@ -152,7 +146,6 @@ def _problems(
             name,
             expected=base,
             received=file.name,
-            dependent_outputs=tuple(dependents.get(node_id, ())),
             model={"folder": file.folder, "name": file.name},
         )
         for file, (reason, base) in found.items()

@@ -6,8 +6,9 @@ from random import Random
 from typing import Any
 
 from graph.names import InputNames, Target
-from graph.problems import Problem, WorkflowInvalidError, near_miss
+from graph.problems import Problem, near_miss
 from graph.prompt import Workflow
+from graph.shown import shown_text
 
 RANDOM = "random"
 MAX_SEED = 2**53 - 1  # what clients written in JavaScript can hold
@@ -28,12 +29,12 @@ def apply(
     named as `InputNames` says. A value replaces a link, too. "random" gives a seed a value drawn
     from `random`, below 2**53. `node_types` is in /object_info's format.
 
-    Raises:
-        WorkflowInvalidError: overrides that match no input, or more than one; all that do.
+    Overrides that match no input, or more than one, become `problems` of the workflow.
     """
     if not isinstance(inputs, Mapping):
         message = "The inputs must be an object of overrides."
-        raise WorkflowInvalidError((Problem("override_invalid", message, received=inputs),))
+        problem = Problem("override_invalid", message, expected="an object", received=inputs)
+        return replace(workflow, problems=(*workflow.problems, problem)), {}
     names = InputNames(workflow, node_types)
     changes: dict[Target, Any] = {}
     applied: dict[str, str] = {}
@@ -46,9 +47,8 @@ def apply(
         drawn = _drawn(value, meanings[0], names, random)
         changes |= dict.fromkeys(meanings[0], drawn)
         applied[key] = meanings[0][0][0]
-    if problems:
-        raise WorkflowInvalidError(tuple(problems))
-    return _changed(workflow, changes), applied
+    changed = _changed(workflow, changes)
+    return replace(changed, problems=(*workflow.problems, *problems)), applied
 
 
 Requested = tuple[str, list[tuple[Target, ...]], Any]
@@ -97,9 +97,9 @@ def _drawn(value: Any, targets: tuple[Target, ...], names: InputNames, random: R
 def _problem(key: str, meanings: list[tuple[Target, ...]], hint: str | None) -> Problem:
     if meanings:
         found = [f"{node_id}.{name}" for targets in meanings for node_id, name in targets[:1]]
-        message = f"The override {key!r} may mean {' or '.join(found[:5])}."
+        message = f"The override {shown_text(key)!r} may mean {' or '.join(found[:5])}."
         return Problem("override_ambiguous", message, expected=found[:20], received=key)
-    message = f"The override {key!r} matches no input of the workflow."
+    message = f"The override {shown_text(key)!r} matches no input of the workflow."
     return Problem("override_not_found", message, received=key, suggestion=hint)
 
 

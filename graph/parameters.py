@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graph.names import InputNames, Target
-from graph.prompt import Source, Workflow
+from graph.prompt import NoLink, Source, Workflow
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = {"INT": "integer", "FLOAT": "number", "STRING": "string", "BOOLEAN": "boolean"}
@@ -32,7 +32,7 @@ def _public(workflow: Workflow, names: InputNames) -> Iterator[tuple[str, tuple[
         return
     for node_id, node in workflow.nodes.items():
         for name, value in node.inputs.items():
-            if not isinstance(value, Source):
+            if not isinstance(value, Source | NoLink):
                 yield f"{node_id}.{name}", ((node_id, name),), f"{node.title or node_id}: {name}"
 
 
@@ -45,7 +45,7 @@ def _schema(workflow: Workflow, names: InputNames, target: Target, title: str) -
         schema |= _type_of(value)
     else:
         schema |= _declared_type(declared[1], declared[2])
-    if not isinstance(value, Source) and value is not None:
+    if not isinstance(value, Source | NoLink) and value is not None:
         schema["default"] = value
     schema |= {"x-node-id": node_id, "x-input": name}
     return _with_random(schema) if names.seed_range(target) else schema

@@ -92,14 +92,21 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
     """Run what needs no tensors, and give every other node its content key.
 
     `own_words` are the owner's own embeddings, for prompts that name them.
+
+    Raises:
+        WorkflowInvalidError: with every node that cannot be computed from what it is given.
     """
     known: dict[str, tuple[Any, ...]] = {}
     keys: dict[str, str] = {}
     first: dict[str, str] = {}  # the node that a key came with first
     twins: dict[str, str] = {}  # of nodes that say the same, only the first is a step
+    failed: dict[str, Problem | None] = {}  # None: it needs one that failed
     digests, made = Digests(), MadeValues()
     steps: dict[str, Step] = {}
     for node_id, node in checked.nodes.items():
+        if any(link.node_id in failed for link in node.links.values()):
+            failed[node_id] = None
+            continue
         constants = with_defaults(node)
         links = {
             name: Source(twins.get(link.node_id, link.node_id), link.slot)
@@ -110,7 +117,10 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
                 constants[name] = known[link.node_id][link.slot]
                 del links[name]
         if node.node_type.stage == Stage.INLINE and not links and not node.node_type.hidden:
-            known[node_id] = run_inline(node_id, node.node_type, constants, made)
+            try:
+                known[node_id] = run_inline(node_id, node.node_type, constants, made)
+            except WorkflowInvalidError as error:
+                failed[node_id] = error.problems[0]
             continue
         constants = with_own_words(constants, own_words)
         keyed = {name: [keys[link.node_id], link.slot] for name, link in links.items()}
@@ -125,6 +135,8 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
         steps[node_id] = Step(
             node_id, name, constants, links, key, node.node_type.costly, base=handed
         )
+    if failed:
+        raise WorkflowInvalidError(tuple(filter(None, failed.values())))
     stages = {node_id: checked.nodes[node_id].node_type.stage for node_id in steps}
     return Folded(steps, stages, tuple(i for i in checked.output_ids if i in steps))
 

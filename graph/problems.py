@@ -1,16 +1,21 @@
 """What is wrong with a workflow, in ComfyUI's own error types, all of it at once."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import Any
 
 from graph.errors import ServiceError
+from graph.shown import shown_text
 
+NEAR = 0.7  # of difflib's ratio: "eulr" and "euler" have 0.89, "uni" and "euler" 0.25
 MOST_HINTS = 100  # different questions for near misses, of one request
 MOST_COMPARED = 5_000  # names that one is looked for among
 LONGEST_HINT = 200  # characters of a name that is looked for, or among
+MODEL_SUFFIXES = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".gguf"})
+MOST_DEPENDENTS = 20  # outputs that a problem, and problems that an output, names
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,20 @@ class Problem:
     received: Any = None
     suggestion: str | None = None
     dependent_outputs: tuple[str, ...] = ()
-    model: dict[str, str] | None = None  # a missing file: folder, name, and url and hash if known
+    model: Mapping[str, str] | None = None  # a missing file: folder, name; url and hash if known
+    pack: str | None = None  # that has a missing node type
 
     def __str__(self) -> str:
-        place = "" if self.node_id is None else f"Node {self.node_id}"
-        place += "" if self.input is None else f", input {self.input!r}"
+        place = "" if self.node_id is None else f"Node {shown_text(self.node_id)}"
+        place += "" if self.input is None else f", input {shown_text(self.input)!r}"
         hint = f" Did you mean {self.suggestion!r}?" if self.suggestion else ""
         return (f"{place}: " if place else "") + self.message + hint
 
     def body(self) -> dict[str, Any]:
-        facts = asdict(self) | {"dependent_outputs": list(self.dependent_outputs)}
-        return facts if self.model else {k: v for k, v in facts.items() if k != "model"}
+        """The facts, for a caller."""
+        own = {"model": self.model, "pack": self.pack}  # of some problems only
+        facts = {name: value for name, value in vars(self).items() if name not in own}
+        return facts | {name: value for name, value in own.items() if value}
 
 
 @dataclass(eq=False)
@@ -52,15 +60,41 @@ class WorkflowInvalidError(ServiceError):
         return str(self.problems[0]) + (f" ({more} more below.)" if more else "")
 
 
+@dataclass(eq=False)
+class WorkflowIncompleteError(WorkflowInvalidError):
+    """As WorkflowInvalidError, with all that the workflow has and this service has not."""
+
+    missing_nodes: Sequence[Mapping[str, Any]]
+    missing_models: Sequence[Mapping[str, Any]]
+
+    def beside(self) -> Mapping[str, Iterable[Any]]:
+        return {"missing_nodes": self.missing_nodes, "missing_models": self.missing_models}
+
+
 def near_miss(received: Any, among: Iterable[Any]) -> str | None:
-    """The name somebody probably meant. Neither very long names nor very many are compared."""
-    wanted = str(received).lower()
-    if len(wanted) > LONGEST_HINT:
+    """The name somebody probably meant, if one is near enough to be worth a question.
+
+    Files are compared without what all their names end in, and without their folders where the
+    name that was received has none.
+    """
+    if not isinstance(received, str) or len(received) > LONGEST_HINT:
         return None
-    texts = (str(name) for name in islice(among, MOST_COMPARED))
-    names = {text.lower(): text for text in texts if len(text) <= LONGEST_HINT}
-    close = get_close_matches(wanted, names, n=1)
+    stem = _stem(received)
+    names: dict[str, str] = {}
+    for name in map(str, islice(among, MOST_COMPARED)):
+        its_stem = _stem(name)
+        if "/" not in stem:
+            its_stem = its_stem.rpartition("/")[2]
+        names.setdefault(its_stem, name)
+    close = get_close_matches(stem, names, n=1, cutoff=NEAR)
     return names[close[0]] if close else None
+
+
+def _stem(name: str) -> str:
+    """A name in small letters, with "/" in paths, without the ending of a model file."""
+    lower = name.lower().replace("\\", "/")
+    suffix = PurePosixPath(lower[-LONGEST_HINT:]).suffix
+    return lower.removesuffix(suffix) if suffix in MODEL_SUFFIXES else lower
 
 
 @dataclass

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graph.errors import ServiceError
+from graph.problems import Problem
 
 
 @dataclass(eq=False)
@@ -62,8 +63,15 @@ class Source:
 
 
 @dataclass(frozen=True)
+class NoLink:
+    """A list that is not a link, as the value of an input: wrong where its type has the input."""
+
+    value: list[Any]
+
+
+@dataclass(frozen=True)
 class Node:
-    """One node that may run. `inputs` holds JSON constants and `Source`s.
+    """One node that may run. `inputs` holds JSON constants, `Source`s and `NoLink`s.
 
     `pack` says where the class comes from (`comfyui-kjnodes@1.0.5`), when the file does. `names`
     are its other names: the path stored in the file, its "Node name for S&R", its path of titles.
@@ -112,7 +120,8 @@ class Workflow:
     `named_inputs` are App Mode's: the author's name -> (id of a node or handle, input);
     `output_ids` are the outputs it chose. `ui` is the UI document as it came, for PNG metadata.
     `warnings` say what was left out of account, `repairs` what was changed to make sense of the
-    file. `handles` are nodes that do not run, but whose inputs can be set.
+    file. `handles` are nodes that do not run, but whose inputs can be set. `problems` say what is
+    wrong with the document itself, or with what was asked of it: with any of them nothing runs.
     """
 
     nodes: Mapping[str, Node]
@@ -123,6 +132,7 @@ class Workflow:
     warnings: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
     handles: Mapping[str, Handle] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
     def to_api(self) -> dict[str, Any]:
         """The workflow in ComfyUI's API format, with titles and packs in `_meta`."""
@@ -143,6 +153,8 @@ def _api_node(node: Node) -> dict[str, Any]:
 def _api_value(value: Any) -> Any:
     if isinstance(value, Source):
         return [value.node_id, value.slot]
+    if isinstance(value, NoLink):
+        return value.value
     return {"__value__": value} if isinstance(value, list) else value
 
 

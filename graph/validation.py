@@ -4,27 +4,30 @@ Checks, coercions and error types are those of ComfyUI's execution.py, validate_
 ComfyUI refuses a prompt for a node nobody needs, or only notices while running, this does better.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from graph.annotators import Annotator, MissingAnnotatorError
 from graph.coercion import Refused, coerced, in_range
-from graph.dependencies import dependent_outputs, needed_by
+from graph.dependencies import cycles, needed_by, reached_from, requested_outputs, sources
 from graph.embeddings import embedding_file, named_in
 from graph.errors import NotAvailableError, ServiceError
+from graph.missing import AskedModels
 from graph.node import REQUIRED, Files, Input, NodeType
+from graph.node_packs import COMFYUI, pack_of
 from graph.object_info import FileLists, choices_of
 from graph.presets import PresetFiles, Presets
-from graph.problems import Hints, Problem, WorkflowInvalidError
-from graph.prompt import Node, RequiredModel, Source, Workflow
+from graph.problems import MOST_DEPENDENTS, Hints, Problem, WorkflowInvalidError
+from graph.prompt import Node, NoLink, Source, Workflow
+from graph.shown import quoted, shown_text
+from graph.skipped import REFUSED, Skipped, parted
 from graph.values import InputFile, ModelFile
 
+NO_OUTPUTS = "The workflow has no output node, such as SaveImage."
 LISTED = 100  # choices of a combo that an error names; ComfyUI stops at 20, below its own samplers
-MOST_DEPENDENTS = 20  # outputs that an error says depend on its node
-MOST_OF_A_CYCLE = 100  # nodes of a cycle that an error names
 
 
 class Library(FileLists, Protocol):
@@ -64,6 +67,7 @@ class CheckedWorkflow:
 
     nodes: Mapping[str, CheckedNode]
     output_ids: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()  # outputs that cannot run
 
 
 @dataclass(frozen=True)
@@ -73,93 +77,73 @@ class Uploads:
     files: Mapping[tuple[str, str], InputFile | ServiceError] = field(default_factory=dict)
 
 
-def requested_outputs(workflow: Workflow, node_types: Mapping[str, NodeType]) -> tuple[str, ...]:
-    """The output nodes, those the author chose first."""
-    outputs = [
-        node_id
-        for node_id, node in workflow.nodes.items()
-        if (known := node_types.get(node.class_type)) and known.output_node
-    ]
-    there = set(outputs)
-    chosen = (node_id for node_id in workflow.output_ids if node_id in there)
-    return tuple(dict.fromkeys((*chosen, *outputs)))
-
-
-def needed_nodes(workflow: Workflow, outputs: Iterable[str]) -> set[str]:
-    """The outputs and everything upstream of them that is there."""
-    return needed_by(outputs, lambda node_id: _sources(workflow, node_id))
-
-
-def _sources(workflow: Workflow, node_id: str) -> list[str]:
-    """The nodes that a node is linked to, of those that are there."""
-    links = (source.node_id for _, source in workflow.nodes[node_id].sources())
-    return [origin for origin in links if origin in workflow.nodes]
-
-
 def validate(
-    workflow: Workflow, node_types: Mapping[str, NodeType], library: Library, uploads: Uploads
+    workflow: Workflow,
+    node_types: Mapping[str, NodeType],
+    library: Library,
+    uploads: Uploads,
+    *,
+    elsewhere: Mapping[str, Any] = MappingProxyType({}),
+    strict: bool = False,
 ) -> CheckedWorkflow:
-    """The runnable part of a workflow.
+    """The runnable part of a workflow: the outputs that can run, and what they need.
+
+    `elsewhere` has node types that are not here, in /object_info's format: it tells which of them
+    are outputs. With `strict` every output must be able to run.
 
     Raises:
         WorkflowInvalidError: with every problem of every node that an output needs.
     """
-    outputs = requested_outputs(workflow, node_types)
-    if not outputs:
-        raise WorkflowInvalidError(_no_outputs(workflow, node_types))
-    found = needed_nodes(workflow, outputs)
-    needed = [node_id for node_id in workflow.nodes if node_id in found]
-    check = _Check(workflow, node_types, library, uploads)
-    problems: list[Problem] = []
+    outputs = requested_outputs(workflow, node_types, elsewhere)
+    links = sources(workflow, node_types)
+    dependents = reached_from(outputs, links.__getitem__, MOST_DEPENDENTS)
+    check = _Check(workflow, node_types, library, uploads, elsewhere, AskedModels(workflow.models))
+    problems = list(workflow.problems)
     nodes: dict[str, CheckedNode] = {}
-    for node_id in needed:
-        checked, refused = check.node(node_id)
-        problems += refused
+    for node_id in [node_id for node_id in workflow.nodes if node_id in dependents]:
+        checked, found = check.node(node_id)
+        problems += found
         if checked:
             nodes[node_id] = checked
-    if problems:
-        problems = _with_dependents(problems, workflow, outputs)
-    problems += _cycles(workflow, needed)
-    if problems:
-        raise WorkflowInvalidError(tuple(problems))
-    order = TopologicalSorter(
-        {name: [link.node_id for link in node.links.values()] for name, node in nodes.items()}
-    ).static_order()
-    return CheckedWorkflow({name: nodes[name] for name in order}, outputs)
+    if not outputs:
+        problems = [Problem("prompt_no_outputs", NO_OUTPUTS), *problems, *check.unknown()]
+    problems += [_cycle(workflow, way) for way in cycles(dependents, links)]
+    problems = [_with_dependents(problem, dependents) for problem in problems]
+    running, skipped = parted(workflow, outputs, links, problems, strict=strict)
+    needs = needed_by(running, links.__getitem__)
+    needs_of = {node_id: links[node_id] for node_id in workflow.nodes if node_id in needs}
+    order = TopologicalSorter(needs_of).static_order()
+    return CheckedWorkflow({node_id: nodes[node_id] for node_id in order}, running, skipped)
 
 
-def _with_dependents(
-    problems: Iterable[Problem], workflow: Workflow, outputs: Sequence[str]
-) -> list[Problem]:
-    """`problems` with the outputs that each keeps from running, the first of them."""
-    found = dependent_outputs(outputs, lambda it: _sources(workflow, it), MOST_DEPENDENTS)
-    return [
-        replace(problem, dependent_outputs=tuple(found.get(problem.node_id or "", ())))
-        for problem in problems
-    ]
+def without(
+    checked: CheckedWorkflow, problems: Sequence[Problem], workflow: Workflow, *, strict: bool
+) -> CheckedWorkflow:
+    """What is left of `checked` without the outputs that need a node of `problems`.
+
+    Raises:
+        WorkflowInvalidError: with these problems and the earlier ones, if nothing is left, or
+            `strict` wants all.
+    """
+    links = {
+        node_id: tuple(link.node_id for link in node.links.values())
+        for node_id, node in checked.nodes.items()
+    }
+    dependents = reached_from(checked.output_ids, links.__getitem__, MOST_DEPENDENTS)
+    found = [_with_dependents(problem, dependents) for problem in problems]
+    earlier = [problem for one in checked.skipped for problem in one.problems]
+    try:
+        running, skipped = parted(workflow, checked.output_ids, links, found, strict=strict)
+    except WorkflowInvalidError as error:
+        raise WorkflowInvalidError((*dict.fromkeys(earlier), *error.problems)) from error
+    needs = needed_by(running, links.__getitem__)
+    nodes = {node_id: node for node_id, node in checked.nodes.items() if node_id in needs}
+    return CheckedWorkflow(nodes, running, (*checked.skipped, *skipped))
 
 
-def _no_outputs(workflow: Workflow, node_types: Mapping[str, NodeType]) -> tuple[Problem, ...]:
-    hints = Hints()
-    unknown = [
-        _unknown(node_id, node, node_types, hints)
-        for node_id, node in workflow.nodes.items()
-        if node.class_type not in node_types
-    ]
-    none = Problem("prompt_no_outputs", "The workflow has no output node, such as SaveImage.")
-    return (none, *unknown)
-
-
-def _unknown(node_id: str, node: Node, node_types: Mapping[str, NodeType], hints: Hints) -> Problem:
-    class_type, origin = node.class_type, f" (pack {node.pack})" if node.pack else ""
-    return Problem(
-        "missing_node_type",
-        f"There is no node type {class_type!r}{origin} here.",
-        node_id,
-        class_type,
-        received=class_type,
-        suggestion=hints.near_miss(class_type, node_types),
-    )
+def _with_dependents(problem: Problem, dependents: Mapping[str, Sequence[str]]) -> Problem:
+    found = dependents.get(problem.node_id or "", ())
+    return replace(problem, dependent_outputs=tuple(found))
 
 
 def _missing(node_id: str, node_type: NodeType, declared: Input) -> Problem:
@@ -173,19 +157,11 @@ def _missing(node_id: str, node_type: NodeType, declared: Input) -> Problem:
     )
 
 
-def _cycles(workflow: Workflow, needed: Iterable[str]) -> list[Problem]:
-    links = {
-        node_id: [source.node_id for _, source in workflow.nodes[node_id].sources()]
-        for node_id in needed
-    }
-    try:
-        TopologicalSorter(links).prepare()
-    except CycleError as error:
-        cycle = list(reversed(error.args[1]))[:MOST_OF_A_CYCLE]
-        said = f"These nodes need each other: {' -> '.join(cycle)}."
-        class_type = workflow.nodes[cycle[0]].class_type
-        return [Problem("dependency_cycle", said, cycle[0], class_type, received=cycle)]
-    return []
+def _cycle(workflow: Workflow, way: Sequence[str]) -> Problem:
+    shown = [*way[:MOST_DEPENDENTS], "..."] if len(way) > MOST_DEPENDENTS else way
+    said = f"These nodes need each other: {' -> '.join(map(shown_text, shown))}."
+    class_type = workflow.nodes[way[0]].class_type
+    return Problem("dependency_cycle", said, way[0], class_type, received=list(way))
 
 
 @dataclass(frozen=True)
@@ -194,14 +170,22 @@ class _Check:
     node_types: Mapping[str, NodeType]
     library: Library
     uploads: Uploads
+    elsewhere: Mapping[str, Any]
+    asked: AskedModels
     hints: Hints = field(default_factory=Hints)
     listed: dict[Files, list[Any]] = field(default_factory=dict)
+
+    def unknown(self) -> list[Problem]:
+        """The nodes of types that are not here, whoever needs them."""
+        nodes = self.workflow.nodes.items()
+        missing = [node_id for node_id, node in nodes if node.class_type not in self.node_types]
+        return [problem for node_id in missing for problem in self.node(node_id)[1]]
 
     def node(self, node_id: str) -> tuple[CheckedNode | None, list[Problem]]:
         node = self.workflow.nodes[node_id]
         node_type = self.node_types.get(node.class_type)
-        if node_type is None:
-            return None, [_unknown(node_id, node, self.node_types, self.hints)]
+        if node_type is None:  # without a class at all it is a problem of the document
+            return None, [self.unknown_type(node_id, node)] if node.class_type else []
         constants: dict[str, Any] = {}
         links: dict[str, Source] = {}
         problems: list[Problem] = []
@@ -214,6 +198,11 @@ class _Check:
             try:
                 if isinstance(value, Source):
                     links[name] = self.link(declared, value)
+                elif isinstance(value, NoLink):
+                    said = f"A link must be [node id, output slot], got {quoted(value.value)}."
+                    raise Refused(  # noqa: TRY301 - told at its node and input, below
+                        "bad_linked_input", said, expected=declared.type, received=value.value
+                    )
                 else:
                     constants[name] = self.constant(node_id, declared, value)
             except Refused as refused:
@@ -233,11 +222,27 @@ class _Check:
         except NotAvailableError as error:
             return checked, [Problem(error.code, str(error), node_id, node_type.name)]
 
+    def unknown_type(self, node_id: str, node: Node) -> Problem:
+        pack = pack_of(node.class_type, node.pack, self.elsewhere)
+        origin = f" It is a custom node of {shown_text(pack)}." if pack else ""
+        if pack.startswith(COMFYUI):
+            origin = " It is a node of ComfyUI's own that is not served."
+        return Problem(
+            "missing_node_type",
+            f"There is no node type {shown_text(node.class_type)!r} here.{origin}",
+            node_id,
+            node.class_type,
+            received=node.class_type,
+            suggestion=None if pack else self.hints.near_miss(node.class_type, self.node_types),
+            pack=pack or None,
+        )
+
     def link(self, declared: Input, source: Source) -> Source:
         received = [source.node_id, source.slot]
         origin = self.workflow.nodes.get(source.node_id)
         if origin is None:
-            said = f"It is linked to node {source.node_id!r}, which is not in the workflow."
+            node_id = shown_text(source.node_id)
+            said = f"It is linked to node {node_id!r}, which is not in the workflow."
             raise Refused("bad_linked_input", said, expected=declared.type, received=received)
         origin_type = self.node_types.get(origin.class_type)
         if origin_type is None:  # a problem of its own, said at that node
@@ -283,8 +288,9 @@ class _Check:
         given = self.uploads.files.get((node_id, declared.name))
         if isinstance(given, InputFile):
             return given
-        said = str(given) if given else f"There is no upload {value!r}."
-        raise Refused("custom_validation_failed", said, received=value)
+        said = str(given) if given else f"There is no upload {quoted(value)}."
+        code = given.code if given and given.code in REFUSED else "custom_validation_failed"
+        raise Refused(code, said, received=value)
 
     def choice(self, declared: Input, value: Any) -> Any:
         choices = self.choices(declared)
@@ -337,23 +343,16 @@ class _Check:
         many = len(choices) > LISTED
         facts = {
             "code": "value_not_in_list",
-            "message": f"{json.dumps(value, default=str)} is not one of its choices.",
+            "message": f"{quoted(value)} is not one of its choices.",
             "expected": f"(list of length {len(choices)})" if many else choices,
             "received": value,
             "suggestion": self.hints.near_miss(value, choices),
         }
         if declared.files:
             folder = declared.files.folder
-            facts["message"] = f"There is no file {value!r} in models/{folder}."
-            facts["model"] = _where_from(self.workflow.models, folder, str(value))
+            facts["message"] = f"There is no file {quoted(value)} in models/{folder}."
+            facts["model"] = self.asked.facts(folder, shown_text(str(value)))
         return facts
-
-
-def _where_from(models: Iterable[RequiredModel], folder: str, name: str) -> dict[str, str]:
-    named = [model for model in models if model.name == name.rpartition("/")[2]]
-    known = min(named, key=lambda model: model.directory != folder, default=None)
-    said = {"url": known.url, "hash": known.hash, "hash_type": known.hash_type} if known else {}
-    return {"folder": folder, "name": name} | {key: value for key, value in said.items() if value}
 
 
 def compatible(given: str, wanted: str) -> bool:

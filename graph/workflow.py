@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from graph.problems import Problem
 from graph.prompt import (
-    BadLinkedInput,
     Node,
+    NoLink,
     Source,
     Workflow,
     WorkflowNotJson,
@@ -101,7 +102,7 @@ def _plain(value: object, depth: int, limits: ReadLimits) -> Any:
         return {_text_of(str(key)): _plain(each, depth - 1, limits) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each, depth - 1, limits) for each in value]
-    problem = f"The workflow holds {_kind(value)}, which JSON cannot say."
+    problem = "The workflow holds something that JSON cannot say."
     raise WorkflowNotJson(problem, "", "")
 
 
@@ -179,30 +180,54 @@ def _read_api(
     if len(document) > limits.max_nodes:
         problem = f"The workflow has {len(document)} nodes; at most {limits.max_nodes} are read."
         raise WorkflowTooLarge(problem, "", "")
-    return Workflow(
-        {node_id: _api_node(node_id, node) for node_id, node in document.items()}, ui=ui
-    )
+    nodes: dict[str, Node] = {}
+    problems: list[Problem] = []
+    for node_id, node in document.items():
+        nodes[node_id] = _api_node(node)
+        if wrong := _wrong_node(node_id, node):
+            problems.append(wrong)
+    return Workflow(nodes, ui=ui, problems=tuple(problems))
 
 
-def _api_node(node_id: str, node: object) -> Node:
+def _wrong_node(node_id: str, node: object) -> Problem | None:
+    """What keeps a part of the document from being a node."""
     if not isinstance(node, dict):
-        problem = f"Node {node_id!r} must be an object, got {_kind(node)}."
-        raise WorkflowUnreadable(problem, node_id, "")
-    class_type = node.get("class_type")
+        said, expected, received = (
+            f"A node must be an object, got {_kind(node)}.",
+            "an object",
+            node,
+        )
+        return Problem("invalid_prompt", said, node_id, expected=expected, received=received)
+    class_type, inputs = node.get("class_type"), node.get("inputs")
     if not isinstance(class_type, str) or not class_type:
-        problem = f"Node {node_id!r} has no class_type."
-        raise WorkflowUnreadable(problem, node_id, "")
-    inputs = node.get("inputs") or {}
-    if not isinstance(inputs, dict):
-        problem = f"Node {node_id!r}: inputs must be an object, got {_kind(inputs)}."
-        raise WorkflowUnreadable(problem, node_id, "")
-    meta = node.get("_meta")
-    meta = meta if isinstance(meta, dict) else {}
-    values = {name: _api_input(node_id, name, value) for name, value in inputs.items()}
+        title = _text(_as_object(node.get("_meta")).get("title"))
+        of = f" (titled {title!r})" if title else ""
+        said = f"It{of} has no class_type; was the file saved where its node type was missing?"
+        return Problem(
+            "invalid_prompt", said, node_id, expected="a class_type", received=class_type
+        )
+    if inputs and not isinstance(inputs, dict):
+        said = f"Its inputs must be an object, got {_kind(inputs)}."
+        return Problem(
+            "invalid_prompt", said, node_id, class_type, expected="an object", received=inputs
+        )
+    return None
+
+
+def _api_node(node: object) -> Node:
+    """A node, as far as it is one; without a class_type where it has none."""
+    facts = _as_object(node)
+    meta = _as_object(facts.get("_meta"))
+    values = {name: _api_input(value) for name, value in _as_object(facts.get("inputs")).items()}
+    class_type = _text(facts.get("class_type"))
     return Node(class_type, values, title=_text(meta.get("title")), pack=pack_name(meta))
 
 
-def _api_input(node_id: str, name: str, value: Any) -> Any:
+def _as_object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _api_input(value: Any) -> Any:
     """A constant or a `Source`; a list that is meant as a value comes as {"__value__": [...]}."""
     if isinstance(value, dict) and "__value__" in value and "__type__" not in value:
         return value["__value__"]
@@ -211,11 +236,7 @@ def _api_input(node_id: str, name: str, value: Any) -> Any:
     match value:
         case [str() | int() as origin, int() as slot] if slot >= 0 and not _has_bool(value):
             return Source(str(origin), slot)
-    problem = (
-        f"Node {node_id}, input {name!r}: a link must be [node id, output slot], "
-        f"got {json.dumps(value)[:80]}."
-    )
-    raise BadLinkedInput(problem, node_id, name)
+    return NoLink(value)
 
 
 def _has_bool(values: list[Any]) -> bool:
@@ -227,5 +248,5 @@ def _text(value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number"}
-    return "null" if value is None else names.get(type(value), f"a {type(value).__name__}")
+    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")

@@ -69,6 +69,7 @@ class Acceptance:
             base_url=base_url,
             idempotency_key=idempotency_key,
             body_hash=body_hash,
+            answer={"skipped": list(prepared.skipped)} if prepared.skipped else None,
         )
         return await self._record(record, body, prepared)
 

@@ -32,7 +32,14 @@ def ended_answer(
         "meta": dict(meta),
         "base64": inline,
         "queued_s": round((record.started_s or record.created_s) - record.created_s, 3),
+        **_skipped(record),
     }
+
+
+def _skipped(record: JobRecord) -> dict[str, Any]:
+    """The outputs that were left out, where some were."""
+    skipped = (record.answer or {}).get("skipped")
+    return {"skipped": skipped} if skipped else {}
 
 
 def timings_json(timings: tuple[NodeTiming, ...]) -> list[dict[str, Any]]:
@@ -116,6 +123,7 @@ def _success(record: JobRecord, common: Mapping[str, Any]) -> dict[str, Any]:
         "status": "success",
         "generationTime": round(ended_s - started_s, 3),
         **common,
+        **_skipped(record),
         "meta": kept.get("meta", {}),
         "timings": {"queued_s": kept.get("queued_s", 0.0), "nodes": kept.get("nodes", [])},
     }
@@ -123,7 +131,13 @@ def _success(record: JobRecord, common: Mapping[str, Any]) -> dict[str, Any]:
 
 def _failed(record: JobRecord, common: Mapping[str, Any]) -> dict[str, Any]:
     error = record.error or {"message": "The job failed.", "errors": []}
-    return {"status": "failed", **common, **error, "messege": error["message"]}
+    return {
+        "status": "failed",
+        **common,
+        **_skipped(record),
+        **error,
+        "messege": error["message"],
+    }
 
 
 def _processing(record: JobRecord, base_url: str, outlook: Outlook) -> dict[str, Any]:
@@ -136,6 +150,7 @@ def _processing(record: JobRecord, base_url: str, outlook: Outlook) -> dict[str,
         "output": [],
         "future_links": [],
         "track_id": record.track_id,
+        **_skipped(record),
         "message": PROCESSING,
         "messege": PROCESSING,
     }

@@ -44,6 +44,7 @@ class Prepared:
     prompt: Mapping[str, Any]  # API format, overrides applied; goes into PNGs
     workflow: Mapping[str, Any] | None = None  # the UI document, where one was sent; goes into PNGs
     meta: Mapping[str, Any] = field(default_factory=dict)  # {"seed": {...}, "overrides": {...}}
+    skipped: tuple[Mapping[str, Any], ...] = ()  # outputs that cannot run, and why
     eta_s: float | None = None
     quote: Mapping[str, Any] = field(default_factory=dict)  # the answer to a dry run
 
@@ -54,7 +55,7 @@ class Runner(Protocol):
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> Prepared:
         """Parse, convert, override and validate the `workflow` and `inputs` of an execute body.
 
-        With `dry_run` in the body what is missing belongs into `quote`, not into an error.
+        Outputs that cannot run are `skipped` while others can, unless `strict` is in the body.
 
         Raises:
             ServiceError: 422 with every problem.

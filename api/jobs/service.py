@@ -172,7 +172,7 @@ class Service:
                 "currency": charges.prices.currency,
             }
             meta = {"status": "success", "dry_run": True, "meta": quoted.meta}
-            return {**meta, **estimate, **quoted.quote}
+            return {**meta, **estimate, **quoted.quote, "skipped": list(quoted.skipped)}
         record = await self._acceptance.accept(caller, request, body, idempotency_key, base_url)
         if request.wait_s > 0:
             with suppress(TimeoutError):

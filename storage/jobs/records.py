@@ -99,7 +99,10 @@ class OwnerQueueFullError(ServiceError):
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One row. Times are Unix seconds; `answer` and `error` are sa.JSON, set when the job ends."""
+    """One row. Times are Unix seconds; `answer` and `error` are sa.JSON, set when the job ends.
+
+    Until then `answer` has `skipped` alone: the outputs of the workflow that are left out.
+    """
 
     owner: str
     id: int = field(default_factory=lambda: 1 + secrets.randbelow(SAFE_INTEGERS - 1))

@@ -153,6 +153,7 @@ def guided_batch(size: int) -> dict[str, Any]:
     return document
 
 
-def checked(document: dict[str, Any]) -> CheckedWorkflow:
+def checked(document: dict[str, Any], *, strict: bool = False) -> CheckedWorkflow:
     """A document, read and validated in this language."""
-    return validate(read_workflow(document, {}), node_types(), TwoFiles(), Uploads())
+    workflow = read_workflow(document, {})
+    return validate(workflow, node_types(), TwoFiles(), Uploads(), strict=strict)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.dependencies import dependent_outputs, needed_by
+from graph.dependencies import needed_by, reached_from
 
 Graph = Mapping[str, Sequence[str]]  # the sources of each node
 
@@ -42,7 +42,7 @@ def test_both_agree_with_a_walk_for_each_output(
         for node in graph
         if (named := [output for output in outputs if node in each[output]])
     }
-    assert dependent_outputs(outputs, graph.__getitem__, at_most) == expected
+    assert reached_from(outputs, graph.__getitem__, at_most) == expected
 
 
 class Counted(dict[str, list[str]]):
@@ -75,6 +75,6 @@ def test_a_node_is_looked_at_once_however_many_outputs_need_it(teeth: int) -> No
 def test_a_node_is_asked_no_more_often_than_outputs_are_listed(teeth: int) -> None:
     graph = comb(teeth)
     outputs = [node for node in graph if node.startswith("out")]
-    found = dependent_outputs(outputs, graph.sources, 3)
+    found = reached_from(outputs, graph.sources, 3)
     assert found["0"] == outputs[:3]
     assert max(graph.asked.values()) <= 3

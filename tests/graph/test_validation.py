@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from graph.coercion import coerced
 from graph.problems import Problem, WorkflowInvalidError
 from graph.validation import compatible
 from tests.graph.nodes_for_tests import checked, picture
@@ -19,6 +20,21 @@ def changed(node_id: str, **inputs: Any) -> dict[str, Any]:
     document = picture()
     document[node_id]["inputs"].update(inputs)
     return document
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def blurred(image: list[Any], **more: Any) -> dict[str, Any]:
+    return node("Blur", **{"image": image, "radius": 1.0, **more})
+
+
+def saved(image: list[Any]) -> dict[str, Any]:
+    return node("Save", image=image)
+
+
+NO_TYPE, NOT_LISTED, WRONG_TYPE = "missing_node_type", "value_not_in_list", "invalid_input_type"
 
 
 def test_a_complete_workflow_passes_in_an_order_in_which_it_can_run() -> None:
@@ -88,10 +104,97 @@ def test_a_cycle_is_an_error_that_names_it() -> None:
     assert set(problem.received) == {"4", "7"}
 
 
+@pytest.mark.parametrize("size", [2, 3, 50])
+def test_every_cycle_is_named_once(size: int) -> None:
+    document = picture()
+    for ring in ("a", "b"):
+        for k in range(size):
+            document[f"{ring}{k}"] = blurred([f"{ring}{(k + 1) % size}", 0])
+        document[f"save {ring}"] = saved([f"{ring}0", 0])
+    found = checked(document).skipped
+    assert [one.node_id for one in found] == ["save a", "save b"]
+    assert [len(one.problems[0].received) for one in found] == [size + 1, size + 1]
+    assert found[0].problems[0].dependent_outputs == ("save a",)
+
+
 def test_what_no_output_needs_may_be_wrong() -> None:
     document = picture()
-    document["9"] = {"class_type": "Nothing like it", "inputs": {"image": ["5", 0]}}
+    document["9"] = {"class_type": "Empty", "inputs": {"width": "wide"}}
     assert "9" not in checked(document).nodes
+    assert checked(document).skipped == ()
+
+
+@pytest.mark.parametrize(
+    ("added", "code", "at"),
+    [
+        ({"9": {"class_type": "Image Save", "inputs": {"image": ["5", 0]}}}, NO_TYPE, "9"),
+        ({"8": node("Upscale", image=["5", 0]), "9": node("Save", image=["8", 0])}, NO_TYPE, "8"),
+        ({"8": node("Load", name="c"), "9": node("Image Save", m=["8", 0])}, NOT_LISTED, "8"),
+        ({"9": node("Save", image=["5", 3])}, "bad_linked_input", "9"),
+        ({"9": node("Save", image=["77", 0])}, "bad_linked_input", "9"),
+        ({"9": node("Save", image=["5", "x"])}, "bad_linked_input", "9"),
+        ({"9": node("Save", image="x")}, "bad_linked_input", "9"),
+        ({"9": node("Save")}, "required_input_missing", "9"),
+        ({"8": blurred(["8", 0]), "9": node("Save", image=["8", 0])}, "dependency_cycle", "8"),
+        ({"8": blurred(["5", 0], radius="x"), "9": node("Save", image=["8", 0])}, WRONG_TYPE, "8"),
+    ],
+)
+def test_an_output_that_cannot_run_is_skipped_and_named(
+    added: dict[str, Any], code: str, at: str
+) -> None:
+    document = picture() | added
+    found = checked(document)
+    assert found.output_ids == ("6",)
+    assert set(found.nodes) == {"1", "2", "3", "4", "5", "6"}
+    (skipped,) = found.skipped
+    assert (skipped.node_id, skipped.class_type) == ("9", added["9"]["class_type"])
+    assert (code, at) in {(problem.code, problem.node_id) for problem in skipped.problems}
+    assert all(problem.dependent_outputs == ("9",) for problem in skipped.problems)
+    with pytest.raises(WorkflowInvalidError) as caught:
+        checked(document, strict=True)
+    assert code in {problem.code for problem in caught.value.problems}
+    del document["6"]
+    assert code in {problem.code for problem in problems_of(document)}
+
+
+def test_a_malformed_document_does_not_run_in_part_and_hides_nothing() -> None:
+    document = changed("4", how="eulr")
+    document["8"] = {"inputs": {"image": ["5", 0]}}
+    document["9"] = saved(["3", 0])
+    found = {(problem.node_id, problem.code) for problem in problems_of(document)}
+    assert found == {
+        ("8", "invalid_prompt"),
+        ("4", NOT_LISTED),
+        ("9", "return_type_mismatch"),
+    }
+
+
+@pytest.mark.parametrize("value", [[1, 2, 3], [], [["a"]], ["77", 0], ["6", 0], {}, "x", None])
+def test_what_is_in_an_input_that_the_type_lacks_does_not_matter(value: Any) -> None:
+    assert checked(changed("4", note=value)).skipped == ()
+
+
+def test_a_missing_node_says_its_pack_where_that_is_known() -> None:
+    document = picture()
+    document["8"] = node("Fast Groups Muter (rgthree)", image=["5", 0])
+    document["9"] = node("FancySave", image=["5", 0]) | {"_meta": {"aux_id": "me/fancy"}}
+    document["10"] = node("Sav", image=["5", 0])
+    packs = [(one.pack, one.problems[0].suggestion) for one in checked(document).skipped]
+    assert packs == [("rgthree-comfy", None), ("me/fancy", None), ("", "Save")]
+
+
+@pytest.mark.parametrize("said", ["no such thing", "x", "eulereulereuler", "e" * 1_000_000])
+def test_what_is_not_near_is_not_suggested(said: str) -> None:
+    (problem,) = problems_of(changed("4", how=said))
+    assert problem.suggestion is None
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [("enable", True), ("disable", True), ("false", False), ("no", False), ("", False), (2, True)],
+)
+def test_any_value_is_a_boolean(value: Any, *, taken: bool) -> None:
+    assert coerced("BOOLEAN", value) is taken
 
 
 def test_a_workflow_without_an_output_is_an_error() -> None:
