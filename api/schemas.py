@@ -198,7 +198,7 @@ class Success(BaseModel):
         description="Seeds used, and the node that each override reached.",
     )
     timings: Timings
-    skipped: list[Skipped] | None = Field(None, description="Left out; absent where all run.")
+    skipped: list[Skipped] = Field(description="Outputs that cannot run, while others can.")
 
 
 class Processing(BaseModel):
@@ -215,7 +215,7 @@ class Processing(BaseModel):
     track_id: str | None
     message: str
     messege: str
-    skipped: list[Skipped] | None = None
+    skipped: list[Skipped]
 
 
 class Problem(BaseModel):
@@ -242,7 +242,7 @@ class Failed(BaseModel):
     errors: list[Problem]
     output: list[str]
     outputs: list[Output]
-    skipped: list[Skipped] | None = None
+    skipped: list[Skipped]
 
 
 class Error(BaseModel):

@@ -32,14 +32,14 @@ def ended_answer(
         "meta": dict(meta),
         "base64": inline,
         "queued_s": round((record.started_s or record.created_s) - record.created_s, 3),
-        **_skipped(record),
+        "skipped": _skipped(record),
     }
 
 
-def _skipped(record: JobRecord) -> dict[str, Any]:
-    """The outputs that were left out, where some were."""
-    skipped = (record.answer or {}).get("skipped")
-    return {"skipped": skipped} if skipped else {}
+def _skipped(record: JobRecord) -> list[Mapping[str, Any]]:
+    """The outputs of the workflow that were left out."""
+    skipped: list[Mapping[str, Any]] = (record.answer or {}).get("skipped", [])
+    return skipped
 
 
 def timings_json(timings: tuple[NodeTiming, ...]) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ def _success(record: JobRecord, common: Mapping[str, Any]) -> dict[str, Any]:
         "status": "success",
         "generationTime": round(ended_s - started_s, 3),
         **common,
-        **_skipped(record),
+        "skipped": _skipped(record),
         "meta": kept.get("meta", {}),
         "timings": {"queued_s": kept.get("queued_s", 0.0), "nodes": kept.get("nodes", [])},
     }
@@ -134,7 +134,7 @@ def _failed(record: JobRecord, common: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": "failed",
         **common,
-        **_skipped(record),
+        "skipped": _skipped(record),
         **error,
         "messege": error["message"],
     }
@@ -150,7 +150,7 @@ def _processing(record: JobRecord, base_url: str, outlook: Outlook) -> dict[str,
         "output": [],
         "future_links": [],
         "track_id": record.track_id,
-        **_skipped(record),
+        "skipped": _skipped(record),
         "message": PROCESSING,
         "messege": PROCESSING,
     }
