@@ -15,11 +15,11 @@ from statistics import median
 
 import torch
 
-from diffusion.compiling import Regions
 from diffusion.device import choose
-from diffusion.room import Room
-from diffusion.sampling.stage import SampleStage
-from diffusion.sampling.warming import PX, WarmSize
+from diffusion.engine.stage import SampleStage
+from diffusion.engine.warming import PX, WarmSize
+from diffusion.memory.budget import MemoryBudget
+from diffusion.networks.compiling import Regions
 from diffusion.weights import Weights, open_weights
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Latent, Model, ModelFile
@@ -35,7 +35,11 @@ def stage_over(path: Path, regions: Regions | None) -> SampleStage:
 
     place = choose()
     return SampleStage(
-        opened, device=place.device, dtype=place.diffusion, room=Room(8 * GIB), regions=regions
+        opened,
+        device=place.device,
+        dtype=place.diffusion,
+        memory=MemoryBudget(8 * GIB),
+        regions=regions,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
-from diffusion.residency import Residency
+from diffusion.memory.cache import ModelCache
 from diffusion.weights import Weights, open_weights
 from graph.annotators import Annotator
 from graph.errors import BadModelFile, ServiceError
@@ -36,7 +36,9 @@ class LoadedDetectors:
     def __init__(self, folder: AnnotatorFolder, *, device: torch.device, budget_bytes: int) -> None:
         self._folder = folder
         self._device = device
-        self.weights: Residency[tuple[ModelFile, Build[Any]], Any] = Residency(budget_bytes, _size)
+        self.weights: ModelCache[tuple[ModelFile, Build[Any]], Any] = ModelCache(
+            budget_bytes, _size
+        )
 
     @contextmanager
     def loaded(self, annotator: Annotator, build: Build[T]) -> Iterator[T]:

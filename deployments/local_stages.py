@@ -28,13 +28,13 @@ class LocalStages:
     """One object of each stage's class, behind one deployment."""
 
     def __init__(self, site: Site, config: AppConfig) -> None:
-        from diffusion.room import Room  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.memory.budget import MemoryBudget  # noqa: PLC0415 - see deployments/site.py
 
         # One budget for all: a text encoder that is not needed makes room for a model that is.
-        room = Room(config.encoder.memory_bytes + config.sampler.memory_bytes)
-        self._sampler = Sampler(site, config.sampler, room=room)
+        memory = MemoryBudget(config.encoder.memory_bytes + config.sampler.memory_bytes)
+        self._sampler = Sampler(site, config.sampler, memory=memory)
         self._stages: Mapping[Stage, CountingStage] = {
-            Stage.ENCODE: PromptEncoder(site, config.encoder, room),
+            Stage.ENCODE: PromptEncoder(site, config.encoder, memory),
             Stage.IMAGE: Preprocessor(site, config.preprocessor),
             Stage.SAMPLE: self._sampler,
             Stage.UPSCALE: Upscaler(site, config.upscaler),

@@ -17,7 +17,7 @@ from graph.stages import Stage
 from graph.stages.encode import EncodeFunctions
 
 if TYPE_CHECKING:
-    from diffusion.room import Room
+    from diffusion.memory.budget import MemoryBudget
 
 
 class PromptEncoder:
@@ -27,12 +27,12 @@ class PromptEncoder:
         self,
         site: Site,
         config: EncoderConfig,
-        room: "Room | None" = None,
+        memory: "MemoryBudget | None" = None,
     ) -> None:
         from deployments.encode_functions import NodeEncoding  # noqa: PLC0415
-        from diffusion.lora.laying import Loras  # noqa: PLC0415
+        from diffusion.lora.applying import Loras  # noqa: PLC0415
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
-        from diffusion.room import Room  # noqa: PLC0415
+        from diffusion.memory.budget import MemoryBudget  # noqa: PLC0415
         from diffusion.text.embeddings import EmbeddingFiles  # noqa: PLC0415 - see deployments/site.py
         from diffusion.text.stage import EncodeStage  # noqa: PLC0415
         from diffusion.vision.stage import VisionStage  # noqa: PLC0415
@@ -45,7 +45,7 @@ class PromptEncoder:
             open_weights,
             dtype=place.text,
             device=place.device,
-            room=room or Room(config.memory_bytes),
+            memory=memory or MemoryBudget(config.memory_bytes),
             cache_bytes=config.cache_bytes,
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
@@ -60,7 +60,7 @@ class PromptEncoder:
             device=place.device,
             budget_bytes=config.vision_bytes,
         )
-        own = {} if room else {"text": encoders.weights}  # what is shared is told by others
+        own = {} if memory else {"text": encoders.weights}  # what is shared is told by others
         metrics.watch_weights({**own, "vision": vision.weights})
 
         def functions(node_id: str, report: Report) -> EncodeFunctions:

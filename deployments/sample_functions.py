@@ -3,18 +3,18 @@
 from dataclasses import dataclass, replace
 
 import diffusion.autoencoder.inpaint
+import diffusion.batch.conditions
+import diffusion.batch.slices
 import diffusion.control.controlled
 import diffusion.latent.batches
 import diffusion.latent.latents
 import diffusion.latent.operations
-import diffusion.sampling.batch_rows
-import diffusion.sampling.conditions
-import diffusion.sampling.schedule_tables
-import diffusion.sampling.schedules
-import diffusion.sampling.sigma_lists
+import diffusion.schedules.schedulers
+import diffusion.schedules.sigma_lists
+import diffusion.schedules.tables
 import diffusion.vision.unclip
 from diffusion.autoencoder.preview import Previews
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
 from diffusion.upscaling.tiled_redraw import redraw
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
@@ -71,8 +71,8 @@ class NodeSampling:
     ) -> Image:
         return await redraw(self, image, drawing, tiles, factor=factor, upscaled=upscaled)
 
-    join_rows = staticmethod(diffusion.sampling.batch_rows.join_rows)
-    steps_between = staticmethod(diffusion.sampling.schedules.steps_between)
+    join_rows = staticmethod(diffusion.batch.slices.join_rows)
+    steps_between = staticmethod(diffusion.schedules.schedulers.steps_between)
 
     fit_mask = staticmethod(diffusion.autoencoder.inpaint.fit_mask)
     grey_out = staticmethod(diffusion.autoencoder.inpaint.grey_out)
@@ -104,37 +104,37 @@ class NodeSampling:
     trim_latent = staticmethod(diffusion.latent.latents.trim_latent)
 
     unclip_conditioning = staticmethod(diffusion.vision.unclip.unclip_conditioning)
-    combine_conditionings = staticmethod(diffusion.sampling.conditions.combine_conditionings)
-    concat_conditionings = staticmethod(diffusion.sampling.conditions.concat_conditionings)
-    average_conditionings = staticmethod(diffusion.sampling.conditions.average_conditionings)
-    set_area = staticmethod(diffusion.sampling.conditions.set_area)
-    set_area_percentage = staticmethod(diffusion.sampling.conditions.set_area_percentage)
-    set_strength = staticmethod(diffusion.sampling.conditions.set_strength)
-    set_mask = staticmethod(diffusion.sampling.conditions.set_mask)
-    set_timestep_range = staticmethod(diffusion.sampling.conditions.set_timestep_range)
-    zero_out = staticmethod(diffusion.sampling.conditions.zero_out)
+    combine_conditionings = staticmethod(diffusion.batch.conditions.combine_conditionings)
+    concat_conditionings = staticmethod(diffusion.batch.conditions.concat_conditionings)
+    average_conditionings = staticmethod(diffusion.batch.conditions.average_conditionings)
+    set_area = staticmethod(diffusion.batch.conditions.set_area)
+    set_area_percentage = staticmethod(diffusion.batch.conditions.set_area_percentage)
+    set_strength = staticmethod(diffusion.batch.conditions.set_strength)
+    set_mask = staticmethod(diffusion.batch.conditions.set_mask)
+    set_timestep_range = staticmethod(diffusion.batch.conditions.set_timestep_range)
+    zero_out = staticmethod(diffusion.batch.conditions.zero_out)
     apply_control = staticmethod(diffusion.control.controlled.apply_control)
     apply_control_to_both = staticmethod(diffusion.control.controlled.apply_control_to_both)
-    with_extras = staticmethod(diffusion.sampling.conditions.with_extras)
-    with_reference = staticmethod(diffusion.sampling.conditions.with_reference)
+    with_extras = staticmethod(diffusion.batch.conditions.with_extras)
+    with_reference = staticmethod(diffusion.batch.conditions.with_reference)
 
-    basic = staticmethod(diffusion.sampling.schedules.basic)
-    karras = staticmethod(diffusion.sampling.schedules.karras)
-    exponential = staticmethod(diffusion.sampling.schedules.exponential)
-    polyexponential = staticmethod(diffusion.sampling.schedules.polyexponential)
-    laplace = staticmethod(diffusion.sampling.schedules.laplace)
-    vp = staticmethod(diffusion.sampling.schedules.vp)
-    beta = staticmethod(diffusion.sampling.schedules.beta)
-    sd_turbo = staticmethod(diffusion.sampling.schedules.sd_turbo)
-    align_your_steps = staticmethod(diffusion.sampling.schedule_tables.align_your_steps)
-    optimal_steps = staticmethod(diffusion.sampling.schedule_tables.optimal_steps)
-    gits = staticmethod(diffusion.sampling.schedule_tables.gits)
-    ltxv = staticmethod(diffusion.sampling.schedules.ltxv)
+    basic = staticmethod(diffusion.schedules.schedulers.basic)
+    karras = staticmethod(diffusion.schedules.schedulers.karras)
+    exponential = staticmethod(diffusion.schedules.schedulers.exponential)
+    polyexponential = staticmethod(diffusion.schedules.schedulers.polyexponential)
+    laplace = staticmethod(diffusion.schedules.schedulers.laplace)
+    vp = staticmethod(diffusion.schedules.schedulers.vp)
+    beta = staticmethod(diffusion.schedules.schedulers.beta)
+    sd_turbo = staticmethod(diffusion.schedules.schedulers.sd_turbo)
+    align_your_steps = staticmethod(diffusion.schedules.tables.align_your_steps)
+    optimal_steps = staticmethod(diffusion.schedules.tables.optimal_steps)
+    gits = staticmethod(diffusion.schedules.tables.gits)
+    ltxv = staticmethod(diffusion.schedules.schedulers.ltxv)
 
-    split = staticmethod(diffusion.sampling.sigma_lists.split)
-    split_by_denoise = staticmethod(diffusion.sampling.sigma_lists.split_by_denoise)
-    flip = staticmethod(diffusion.sampling.sigma_lists.flip)
-    set_first = staticmethod(diffusion.sampling.sigma_lists.set_first)
-    extend_intermediate = staticmethod(diffusion.sampling.sigma_lists.extend_intermediate)
-    manual = staticmethod(diffusion.sampling.sigma_lists.manual)
-    percent_to_sigma = staticmethod(diffusion.sampling.sigma_lists.percent_to_sigma)
+    split = staticmethod(diffusion.schedules.sigma_lists.split)
+    split_by_denoise = staticmethod(diffusion.schedules.sigma_lists.split_by_denoise)
+    flip = staticmethod(diffusion.schedules.sigma_lists.flip)
+    set_first = staticmethod(diffusion.schedules.sigma_lists.set_first)
+    extend_intermediate = staticmethod(diffusion.schedules.sigma_lists.extend_intermediate)
+    manual = staticmethod(diffusion.schedules.sigma_lists.manual)
+    percent_to_sigma = staticmethod(diffusion.schedules.sigma_lists.percent_to_sigma)

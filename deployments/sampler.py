@@ -21,7 +21,7 @@ from graph.stages.sample import SampleFunctions
 from graph.values import Model
 
 if TYPE_CHECKING:
-    from diffusion.room import Room
+    from diffusion.memory.budget import MemoryBudget
 
 
 class Sampler:
@@ -35,13 +35,13 @@ class Sampler:
         site: Site,
         config: SamplerConfig,
         base: str = "",
-        room: "Room | None" = None,
+        memory: "MemoryBudget | None" = None,
     ) -> None:
-        from diffusion.compiling import Regions  # noqa: PLC0415 - see deployments/site.py
-        from diffusion.lora.laying import Loras  # noqa: PLC0415
+        from diffusion.engine.stage import SampleStage  # noqa: PLC0415
+        from diffusion.lora.applying import Loras  # noqa: PLC0415
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
-        from diffusion.room import Room  # noqa: PLC0415
-        from diffusion.sampling.stage import SampleStage  # noqa: PLC0415
+        from diffusion.memory.budget import MemoryBudget  # noqa: PLC0415
+        from diffusion.networks.compiling import Regions  # noqa: PLC0415 - see deployments/site.py
 
         place = site.placement()
         open_weights = site.opener()
@@ -52,7 +52,7 @@ class Sampler:
             device=place.device,
             dtype=place.diffusion,
             vae_dtype=place.vae,
-            room=room or Room(config.memory_bytes),
+            memory=memory or MemoryBudget(config.memory_bytes),
             max_rows=config.max_rows,
             batching=config.batching,
             weight_changes=WEIGHT_CHANGES,
@@ -72,7 +72,7 @@ class Sampler:
         return NodeSampling(self._stage, node_id, report)
 
     async def _warm(self, bases: Iterable[Model], config: SamplerConfig) -> None:
-        from diffusion.sampling.warming import WarmSize  # noqa: PLC0415 - see deployments/site.py
+        from diffusion.engine.warming import WarmSize  # noqa: PLC0415 - see deployments/site.py
 
         sizes = [WarmSize(size.width, size.height, size.rows) for size in config.warm_sizes]
         for model in bases:

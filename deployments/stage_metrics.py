@@ -19,7 +19,7 @@ SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
 class Weights(Protocol):
-    """What is kept in memory (diffusion/residency.py)."""
+    """What is kept in memory (diffusion/memory/cache.py)."""
 
     def resident(self) -> tuple[Any, ...]: ...
 

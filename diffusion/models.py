@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 import torch
 
-from diffusion.compiling import Blocks
 from diffusion.dit.call import dit_blocks
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.loading import LoadedDit, find_dit, flow_of, load_dit
-from diffusion.float8 import FLOAT8
+from diffusion.networks.compiling import Blocks
+from diffusion.networks.float8 import FLOAT8
 from diffusion.unet.denoiser import Denoiser
 from diffusion.unet.loading import (
     LoadedUnet,

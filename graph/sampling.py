@@ -89,7 +89,7 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Guider:
-    """How predictions are combined. `kind` names a function of diffusion/sampling/guidance.py."""
+    """How predictions are combined. `kind` names a function of diffusion/guidance/guiders.py."""
 
     link: ClassVar = Link("GUIDER")
     kind: str

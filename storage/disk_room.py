@@ -1,4 +1,4 @@
-"""Room on the disk, of which some stays free."""
+"""MemoryBudget on the disk, of which some stays free."""
 
 import shutil
 from dataclasses import dataclass

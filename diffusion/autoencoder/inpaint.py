@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from diffusion.autoencoder.vae import cut_to_multiple
-from diffusion.sampling.conditions import PX
+from diffusion.batch.conditions import PX
 from imaging.sizes import BatchMismatchError
 
 GREY = 0.5

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.unet.layers import GROUPS, Downsampler, ResnetBlock, Upsampler
+from diffusion.networks.layers import GROUPS, Downsampler, ResnetBlock, Upsampler
 
 EPS = 1e-6
 PICTURE_CHANNELS = 3

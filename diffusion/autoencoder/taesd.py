@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.weights import Entry, Weights
 from graph.values import ModelFile
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffusion.autoencoder.network import Autoencoder, VaeShape
 from diffusion.autoencoder.taesd import DOWNSCALE, TinyAutoencoder, is_tiny, load_tiny
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.weights import Weights
 
 # Where a checkpoint keeps its autoencoder, and "" for a file that holds nothing else.

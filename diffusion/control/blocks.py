@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from diffusion.batch.frame import repeat_to
+from diffusion.batch.parts import Part
 from diffusion.dit.shapes import DitShape
-from diffusion.sampling.frame import repeat_to
-from diffusion.sampling.parts import Part
 from diffusion.unet.architecture import UnetShape
 from graph.errors import BadModelFile, ServiceError
 from graph.values import Condition, ControlNet, ControlUse, Vae
 from imaging.resize import resize, resize_image
 
 if TYPE_CHECKING:
-    from diffusion.sampling.frame import PercentSchedule
+    from diffusion.batch.frame import PercentSchedule
 
 
 PX = 8  # pixels of a picture along one pixel of its latent

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from graph.values import Conditioning, ControlNet, ControlUse, Tensor, Vae
 
 if TYPE_CHECKING:
-    from diffusion.sampling.conditioning import Prompt
+    from diffusion.batch.prompts import Prompt
 
 
 def apply_control(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from diffusion.batch.parts import Contexts, vectors
 from diffusion.control.blocks import Asked, ModelShape, Residuals, unchanged
 from diffusion.control.network import ControlNetwork
 from diffusion.control.union import UnionTypes, union_type_index
-from diffusion.convolutions import place_convolutions
-from diffusion.sampling.parts import Contexts, vectors
+from diffusion.networks.convolutions import place_convolutions
 from diffusion.unet.architecture import UnetShape, skip_widths
 from diffusion.unet.attention import AttentionCall, cross_attention_layers
 from diffusion.unet.loading import FOR_UNETS

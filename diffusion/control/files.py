@@ -14,7 +14,7 @@ from torch import Tensor
 from diffusion.control.controlnet import LoadedControlNet
 from diffusion.control.network import ControlNetwork
 from diffusion.control.union import read_union_types
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.unet.architecture import (
     DiffusersReader,
     LdmReader,

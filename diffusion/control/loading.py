@@ -21,8 +21,8 @@ from diffusion.control.files import (
 from diffusion.control.stability import MARK, load_stability_control
 from diffusion.control.t2i_adapter import load_adapter
 from diffusion.control.transformer_files import load_dit_control
+from diffusion.memory.cache import ModelCache, leased
 from diffusion.models import LoadedModel
-from diffusion.residency import Residency, leased
 from diffusion.unet.architecture import diffusers_keys
 from diffusion.unet.loading import FOR_UNETS, LoadedUnet, find_unet
 from diffusion.weights import Weights
@@ -50,7 +50,7 @@ class Controls:
     """The controls of one replica."""
 
     open_weights: OpenWeights
-    resident: Residency[Hashable, Any]
+    resident: ModelCache[Hashable, Any]
     dtype: torch.dtype
     device: torch.device
     vae_dtype: torch.dtype = torch.float32

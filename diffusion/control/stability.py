@@ -17,7 +17,7 @@ from diffusion.dit.call import Added, padded, tokens_along
 from diffusion.dit.keys import Piece, thirds
 from diffusion.dit.loading import SD3_LATENT, LoadedDit
 from diffusion.dit.shapes import HEAD, PATCH, DitShape, Sd3Shape, counted
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.unet.loading import LoadedUnet
 from diffusion.weights import Weights
 

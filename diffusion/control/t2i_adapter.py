@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from diffusion.control.blocks import Asked, ModelShape, Residuals, unchanged
 from diffusion.control.controlnet import PX, fitted_hint
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.unet.architecture import UnetShape
 from diffusion.unet.loading import FOR_UNETS
 from diffusion.weights import Weights

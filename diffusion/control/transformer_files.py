@@ -16,7 +16,7 @@ from diffusion.dit.shapes import (
     Sd3Shape,
     counted,
 )
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.weights import Weights
 
 FLUX = "controlnet_x_embedder.weight"  # diffusers' layout of Flux

@@ -14,9 +14,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
+from diffusion.networks.layers import Embedding, sinusoids
 from diffusion.text.clip_network import quick_gelu
-from diffusion.unet.layers import Embedding, sinusoids
 from diffusion.weights import Weights
 from graph.errors import ServiceError
 from graph.values import ControlNet

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.compiling import Blocks, Free
 from diffusion.dit.rotary import Grid, rotary_tables
 from diffusion.dit.shapes import PATCH
+from diffusion.networks.compiling import Blocks, Free
 
 if TYPE_CHECKING:
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.sampling.frame import Frame, fitted_to, process_in, spread_to
+from diffusion.batch.frame import Frame, fitted_to, process_in, spread_to
 from imaging.resize import resize
 
 PX = 8  # pixels of a picture along one pixel of its latent

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.sampling.frame import Frame, process_in, repeat_to
+from diffusion.batch.frame import Frame, process_in, repeat_to
 from graph.errors import ServiceError
 from graph.values import Condition, Conditioning
 

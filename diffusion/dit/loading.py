@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from diffusion.dit.keys import Piece, pieces
 from diffusion.dit.shapes import DitShape, Sd3Shape, read_dit_shape
-from diffusion.filling import copied, fill
-from diffusion.float8 import FLOAT8, SCALES, keep_narrow, linear_layers
+from diffusion.networks.filling import copied, fill
+from diffusion.networks.float8 import FLOAT8, SCALES, keep_narrow, linear_layers
 from diffusion.unet.loading import PREFIXES, LatentFormat, Parameterization
 from diffusion.weights import Weights
 

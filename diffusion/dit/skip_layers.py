@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from diffusion.sampling.rows import Asking
+from diffusion.batch.rows import Asking
 from graph.values import Change
 
 if TYPE_CHECKING:
-    from diffusion.sampling.guidance_changes import After, Predicted
+    from diffusion.guidance.changes import After, Predicted
 
 SKIP_OF_NEGATIVE = "skip_negative_layers"  # a change to how the network is run
 SKIP_BLOCKS = "skip_blocks"  # a patch of rows; options: the numbers of blocks by their kind

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from diffusion.dit.keys import pieces
 from diffusion.dit.shapes import DitShape
-from diffusion.float8 import TrueWeights
-from diffusion.lora.laying import LORA, Loras, OpenWeights, sharing_copy
+from diffusion.lora.applying import LORA, Loras, OpenWeights, sharing_copy
 from diffusion.models import LoadedModel, load_model
+from diffusion.networks.float8 import TrueWeights
 from diffusion.text.encoder import TextEncoder, load_text_encoder
 from diffusion.unet.architecture import UnetShape, module_names
 from graph.values import Change

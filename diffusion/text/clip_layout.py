@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from diffusion.filling import copied
+from diffusion.networks.filling import copied
 from diffusion.text.clip_network import ClipShape
 from diffusion.weights import Weights
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffusion.filling import fill
+from diffusion.networks.filling import fill
 from diffusion.text.clip_layout import PartName, read_shape, tensors_of
 from diffusion.text.clip_network import ClipText
 from diffusion.text.prompt import Chunk, Embeddings, chunks, empty_chunk

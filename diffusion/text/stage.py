@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import torch
 
-from diffusion.room import Room
-from diffusion.sampling.engine import Called
-from diffusion.sampling.engine import unheard as unheard_call
+from diffusion.engine.engine import Called
+from diffusion.engine.engine import unheard as unheard_call
+from diffusion.memory.budget import MemoryBudget
 from diffusion.text.clip_layout import PartName
 from diffusion.text.embeddings import FindVectors
 from diffusion.text.encoder import (
@@ -75,7 +75,7 @@ class EncodeStage:
         *,
         dtype: torch.dtype,
         device: torch.device,
-        room: Room,
+        memory: MemoryBudget,
         cache_bytes: int,
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
@@ -96,8 +96,8 @@ class EncodeStage:
         self._looked_up = looked_up
         self._tokenizers: Tokenizers | None = None
         self._opened: dict[Clip, list[Weights]] = {}  # read, and not loaded yet
-        self._room = room
-        self.weights = room.weights
+        self._memory = memory
+        self.weights = memory.weights
         self._cache = _Cache(cache_bytes)
         self._waiting: OrderedDict[Clip, list[_Waiting]] = OrderedDict()
         self._draining: asyncio.Task[None] | None = None
@@ -212,7 +212,7 @@ class EncodeStage:
         loop, began = asyncio.get_running_loop(), time.perf_counter()
         base = _without_changes(clip)
         try:
-            async with self._room.turn(base, partial(self._measured, base)) as size:
+            async with self._memory.turn(base, partial(self._measured, base)) as size:
                 work = partial(self._compute, clip, wanted, size)
                 encoded = await loop.run_in_executor(self._thread, work)
         except Exception as error:  # noqa: BLE001 - those who wait get it, the next batch goes on

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.filling import copied, fill
-from diffusion.float8 import SCALES, keep_narrow, linear_layers
+from diffusion.networks.filling import copied, fill
+from diffusion.networks.float8 import SCALES, keep_narrow, linear_layers
 from diffusion.text.clip_part import PartStates
 from diffusion.text.prompt import Chunk, Embeddings, Tokenizer, groups
 from diffusion.weights import Weights

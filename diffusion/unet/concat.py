@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffusion.batch.frame import Frame, fitted_to, process_in
 from diffusion.dit.concat import flux_channels
-from diffusion.sampling.frame import Frame, fitted_to, process_in
 
 GREY = (0.8223, -0.6876, 0.6364, 0.1380)  # a picture of zeros in SD 1's latent space
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from diffusion.batch.calls import Calls, denoised_by, times_of
+from diffusion.batch.parts import Contexts, Part, vectors
+from diffusion.batch.prompts import Prompt
+from diffusion.batch.rows import Row
 from diffusion.control.blocks import added_by_controls
-from diffusion.convolutions import place_convolutions
-from diffusion.sampling.calls import Calls, denoised_by, times_of
-from diffusion.sampling.conditioning import Prompt
-from diffusion.sampling.parts import Contexts, Part, vectors
-from diffusion.sampling.rows import Row
+from diffusion.networks.convolutions import place_convolutions
 from diffusion.unet.attention import (
     AttentionCall,
     KeysAndValues,

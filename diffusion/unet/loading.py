@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.text.clip_layout import is_slim
 from diffusion.unet.architecture import UnetShape, diffusers_keys, read_shape
 from diffusion.unet.network import Unet

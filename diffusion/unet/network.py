@@ -13,10 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.compiling import Blocks
-from diffusion.unet.architecture import UnetShape, skip_widths
-from diffusion.unet.attention import Attention, AttentionCall
-from diffusion.unet.layers import (
+from diffusion.networks.compiling import Blocks
+from diffusion.networks.layers import (
     GROUPS,
     Downsampler,
     Embedding,
@@ -24,6 +22,8 @@ from diffusion.unet.layers import (
     Upsampler,
     sinusoids,
 )
+from diffusion.unet.architecture import UnetShape, skip_widths
+from diffusion.unet.attention import Attention, AttentionCall
 
 RESNET_EPS, TRANSFORMER_EPS = 1e-5, 1e-6
 

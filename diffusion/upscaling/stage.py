@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffusion.autoencoder.tiles import Tiling
-from diffusion.residency import Residency
+from diffusion.memory.cache import ModelCache
 from diffusion.upscaling.models import LoadedUpscaler, load_upscaler
 from diffusion.weights import Weights
 from graph.errors import ServiceError
@@ -81,7 +81,7 @@ class UpscaleStage:
     ) -> None:
         self._open = open_weights
         self._device = device
-        self.weights: Residency[ModelFile, LoadedUpscaler] = Residency(
+        self.weights: ModelCache[ModelFile, LoadedUpscaler] = ModelCache(
             budget_bytes, lambda loaded: loaded.size
         )
         self._turn = Lock()

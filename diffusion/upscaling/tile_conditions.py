@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.sampling.conditions import PX
+from diffusion.batch.conditions import PX
 from graph.values import Condition, Conditioning, ControlUse
 from imaging.redraw_tiles import Box, Size, overlap
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.text.clip_layout import layer_tensors
 from diffusion.vision.clip_picture import preprocessed
 from diffusion.vision.siglip import LoadedSiglip, is_siglip, load_siglip

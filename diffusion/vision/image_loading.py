@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from diffusion.residency import Residency, leased
+from diffusion.memory.cache import ModelCache, leased
 from diffusion.vision.image_prompts import image_prompts
 from diffusion.vision.ip_adapter import ImageLayers, load_image_layers
 from diffusion.weights import Weights
@@ -22,7 +22,7 @@ class ImageAdapters:
     """The IP-Adapters of one replica."""
 
     open_weights: OpenWeights
-    resident: Residency[Hashable, Any]
+    resident: ModelCache[Hashable, Any]
     dtype: torch.dtype
     device: torch.device
 

@@ -22,9 +22,9 @@ from graph.image_prompts import ImagePrompt
 from graph.values import Change, ModelFile
 
 if TYPE_CHECKING:
+    from diffusion.batch.frame import PercentSchedule
+    from diffusion.batch.parts import Part
     from diffusion.models import LoadedModel
-    from diffusion.sampling.frame import PercentSchedule
-    from diffusion.sampling.parts import Part
 
 IP_ADAPTER = "ip_adapter"
 IMAGE_CHANGES = frozenset({IP_ADAPTER})

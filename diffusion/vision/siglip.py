@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from diffusion.filling import copied, fill
+from diffusion.networks.filling import copied, fill
 from diffusion.vision.clip_picture import preprocessed
 from diffusion.weights import Weights
 from graph.values import ClipVisionOutput

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.residency import Residency, leased
+from diffusion.memory.cache import ModelCache, leased
 from diffusion.unet.loading import find_unet
 from diffusion.vision.clip_vision import ImageEncoder, load_clip_vision
 from diffusion.vision.ip_adapter import SDXL_TEXT, ImageProjection, fitted, load_projection
@@ -72,7 +72,7 @@ class VisionStage:
     ) -> None:
         self._open = open_weights
         self._place = {"dtype": dtype, "device": device}
-        self.weights: Residency[Hashable, Any] = Residency(budget_bytes, lambda v: v.size)
+        self.weights: ModelCache[Hashable, Any] = ModelCache(budget_bytes, lambda v: v.size)
 
     async def encode_image(
         self, clip_vision: ClipVision, image: Image, *, crop: bool

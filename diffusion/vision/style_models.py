@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.filling import copied
+from diffusion.networks.filling import copied
 from diffusion.weights import Weights
 from graph.values import Condition, Conditioning
 

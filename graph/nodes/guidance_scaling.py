@@ -1,6 +1,6 @@
 """Changes to a model that scale its guidance.
 
-Nodes only describe; diffusion/sampling/guidance_scaling.py carries them out.
+Nodes only describe; diffusion/guidance/scaling.py carries them out.
 """
 
 from typing import Annotated

@@ -1,6 +1,6 @@
 """Changes to a model: how its output is read, at which noise levels, and how it is guided.
 
-Nodes only describe; diffusion/model_changes.py lists who makes which kind of change.
+Nodes only describe; diffusion/guidance/model_changes.py lists who makes which kind of change.
 """
 
 from typing import Annotated, Literal

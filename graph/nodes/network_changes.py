@@ -1,6 +1,6 @@
 """Changes to how a model's network is run: its blocks, its self-attention, its steps.
 
-Nodes only describe; diffusion/network_changes.py lists who makes which kind of change.
+Nodes only describe; diffusion/guidance/network_changes.py lists who makes which kind of change.
 """
 
 from typing import Annotated, Literal, TypeAlias

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from deployments.transport import to_arrays, to_numpy, to_tensors
-from diffusion.room import Room
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
+from diffusion.memory.budget import MemoryBudget
 from diffusion.unet.loading import load_unet
 from diffusion.vision.stage import VisionStage
 from diffusion.weights import Weights, open_weights
@@ -128,7 +128,7 @@ async def picture(folder: Path, document: dict[str, Any]) -> Any:
         return open_weights(folder / file.name, file)
 
     vision = VisionStage(opened, dtype=torch.float32, device=CPU, budget_bytes=2**30)
-    sampling = SampleStage(opened, device=CPU, dtype=torch.float32, room=Room(2**30))
+    sampling = SampleStage(opened, device=CPU, dtype=torch.float32, memory=MemoryBudget(2**30))
     stages = Apart(sampling, encoders=EncodersAndEyes(vision))
     loads = [i for i, own in document.items() if own["class_type"] == "LoadImage"]
     uploads = Uploads({(i, "image"): scene() for i in loads})

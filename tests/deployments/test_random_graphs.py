@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 
 from deployments.image_functions import NodeImaging
 from deployments.sample_functions import NodeSampling
-from diffusion.room import Room
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
+from diffusion.memory.budget import MemoryBudget
 from diffusion.weights import open_weights
 from graph.cache import Handle, ResultCache
 from graph.errors import ServiceError
@@ -144,7 +144,7 @@ def open_stages(models: Path) -> InProcess:
             lambda file: open_weights(models / file.name, file),
             device=CPU,
             dtype=torch.float32,
-            room=Room(2**30),
+            memory=MemoryBudget(2**30),
         )
     )
 

@@ -22,8 +22,8 @@ from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.stores import open_stores
 from deployments.transport import Small, load, to_arrays, to_tensors
-from diffusion.room import Room
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
+from diffusion.memory.budget import MemoryBudget
 from diffusion.text.stage import EncodeStage
 from diffusion.weights import Weights, open_weights
 from graph.cache import Handle, ResultCache
@@ -102,7 +102,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     def file_opened(file: ModelFile) -> Weights:
         return open_weights(models / file.folder / file.name, file)
 
-    room = Room(2**31)
+    room = MemoryBudget(2**31)
     where: Any = {"device": CPU, "dtype": torch.float32, "room": room}
     encoder = EncodeStage(file_opened, cache_bytes=0, **where)
     stages = Stages(SampleStage(file_opened, **where), encoder=encoder)

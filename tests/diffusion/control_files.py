@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from diffusion.batch.parts import Part
+from diffusion.batch.prompts import Embedding, Prompt, Region
+from diffusion.batch.rows import Row
 from diffusion.control.blocks import Asked, Control, LoadedControl, Residuals
-from diffusion.sampling.conditioning import Embedding, Prompt, Region
-from diffusion.sampling.model_sampling import BEFORE_ALL, discrete
-from diffusion.sampling.parts import Part
-from diffusion.sampling.rows import Row
+from diffusion.schedules.model_sampling import BEFORE_ALL, discrete
 from diffusion.weights import Weights, open_weights
 from graph.values import ControlNet, ControlUse, ModelFile
 from tests.diffusion.model_files import CPU, filled, recorded_shapes

@@ -9,7 +9,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.sampling.model_sampling import discrete
+from diffusion.schedules.model_sampling import discrete
 from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.vision.image_prompts import JobImage, prepare_images
 from diffusion.vision.ip_adapter import load_image_layers

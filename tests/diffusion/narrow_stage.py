@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.room import Room
-from diffusion.sampling.model_sampling import discrete
-from diffusion.sampling.schedules import ksampler_sigmas
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
+from diffusion.memory.budget import MemoryBudget
+from diffusion.schedules.model_sampling import discrete
+from diffusion.schedules.schedulers import ksampler_sigmas
 from diffusion.weights import Weights, open_weights
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Conditioning, Latent, Model, ModelFile
@@ -43,7 +43,7 @@ def narrow_stage(folder: Path, **options: Any) -> SampleStage:
     def opened(file: ModelFile) -> Weights:
         return open_weights(folder / file.name, file)
 
-    given = {"room": Room(2**30), **options}
+    given = {"memory": MemoryBudget(2**30), **options}
     return SampleStage(opened, device=CPU, dtype=torch.float32, **given)
 
 

@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffusion.control.controlled import apply_control_to_both
-from diffusion.lora.laying import LORA, Loras
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
+from diffusion.lora.applying import LORA, Loras
 from diffusion.vision.stage import VisionStage
 from graph.image_prompts import ImageUse, Pictures
 from graph.sampling import SampleRequest

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from diffusion.admission import Admission
+from diffusion.memory.admission import Admission
 
 
 async def use(admission: Admission, model: str, size: int, said: list[str]) -> None:

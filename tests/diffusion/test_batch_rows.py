@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion.sampling.batch_rows import join_rows, latent_rows
-from diffusion.sampling.samplers import SAMPLERS
-from diffusion.sampling.stage import SampleStage
+from diffusion.batch.slices import join_rows, latent_rows
+from diffusion.engine.stage import SampleStage
+from diffusion.samplers import SAMPLERS
 from graph.sampling import WHOLE_BATCH_SAMPLERS, Noise, Rows, SampleRequest
 from graph.splitting import SPLITTING_CHANGES, rows_of
 from graph.values import Latent, Model

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffusion.compiling import Regions
 from diffusion.dit.call import DitCall, dit_blocks, flux, sd3
-from diffusion.lora.laying import LORA, Loras
-from diffusion.sampling.engine import SamplingError
-from diffusion.sampling.stage import SampleStage
-from diffusion.sampling.warming import WarmSize
-from diffusion.unet.layers import ResnetBlock
+from diffusion.engine.engine import SamplingError
+from diffusion.engine.stage import SampleStage
+from diffusion.engine.warming import WarmSize
+from diffusion.lora.applying import LORA, Loras
+from diffusion.networks.compiling import Regions
+from diffusion.networks.layers import ResnetBlock
 from diffusion.unet.network import UNET_BLOCKS, TransformerBlock
 from diffusion.weights import Weights, open_weights
 from graph.sampling import SampleRequest

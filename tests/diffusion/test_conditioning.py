@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling.conditioning import (
+from diffusion.batch.frame import Frame, process_in, process_out, repeat_to, spread_to
+from diffusion.batch.prompts import (
     AreaOutsideError,
     PooledTextMissingError,
     Prompt,
     prepare,
 )
-from diffusion.sampling.frame import Frame, process_in, process_out, repeat_to, spread_to
-from diffusion.sampling.model_sampling import discrete
-from diffusion.unet.layers import sinusoids
+from diffusion.networks.layers import sinusoids
+from diffusion.schedules.model_sampling import discrete
 from diffusion.unet.loading import PLAYGROUND_LATENT, SD15_LATENT
 from graph.values import Condition
 from tests.diffusion.narrow_stage import drawn

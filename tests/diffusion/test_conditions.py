@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling.conditions import (
+from diffusion.batch.conditions import (
     ConditioningMismatchError,
     average_conditionings,
     combine_conditionings,

@@ -19,7 +19,7 @@ from diffusion.control.controlnet import HintChannelsError, LoadedControlNet
 from diffusion.control.files import load_control_lora, load_control_net
 from diffusion.control.t2i_adapter import LoadedAdapter, load_adapter
 from diffusion.control.union import UnionTypeError
-from diffusion.unet.layers import sinusoids
+from diffusion.networks.layers import sinusoids
 from diffusion.unet.loading import load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from diffusion.convolutions import HostConv2d, picture_layout, place_convolutions
+from diffusion.networks.convolutions import HostConv2d, picture_layout, place_convolutions
 
 CPU = torch.device("cpu")
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling.conditioning import prepare
-from diffusion.sampling.frame import Frame
-from diffusion.sampling.model_sampling import ModelSampling, Prediction, discrete
-from diffusion.sampling.rows import Row
+from diffusion.batch.frame import Frame
+from diffusion.batch.prompts import prepare
+from diffusion.batch.rows import Row
+from diffusion.schedules.model_sampling import ModelSampling, Prediction, discrete
 from diffusion.unet.denoiser import FEATURE_MAPS, Denoiser
 from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import open_weights

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.batch.prompts import Embedding, Prompt, Region
+from diffusion.batch.rows import Row
 from diffusion.dit.call import DitCall, flux, network_of
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.loading import LoadedDit, find_dit
 from diffusion.dit.shapes import DitShape
-from diffusion.float8 import CastLinear
-from diffusion.model_changes import model_sampling
+from diffusion.guidance.model_changes import model_sampling
 from diffusion.models import load_model
-from diffusion.sampling.conditioning import Embedding, Prompt, Region
-from diffusion.sampling.rows import Row
+from diffusion.networks.float8 import CastLinear
 from graph.errors import BadModelFile
 from tests.diffusion.dit_files import (
     DEV,

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from diffusion.batch.conditions import with_extras, with_reference
+from diffusion.batch.frame import Frame, process_in
+from diffusion.batch.prompts import prepare
 from diffusion.dit.conditions import GUIDANCE, TextWidthError, check_widths
 from diffusion.dit.loading import DEV_FLOW, FLUX_LATENT
-from diffusion.model_changes import model_sampling
-from diffusion.sampling.conditioning import prepare
-from diffusion.sampling.conditions import with_extras, with_reference
-from diffusion.sampling.frame import Frame, process_in
+from diffusion.guidance.model_changes import model_sampling
 from diffusion.unet.concat import concat_channels
 from graph.values import Condition, Latent
 from imaging.kontext import SIZES, scaled_for_kontext

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from diffusion.dit.loading import LoadedDit
 from diffusion.dit.shapes import DitShape
-from diffusion.lora.laying import LORA, Loras
+from diffusion.engine.stage import SampleStage
+from diffusion.lora.applying import LORA, Loras
 from diffusion.lora.merging import MERGE, WeightChanges
+from diffusion.memory.budget import MemoryBudget
 from diffusion.models import load_model
-from diffusion.room import Room
-from diffusion.sampling.stage import SampleStage
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
@@ -175,7 +175,7 @@ async def test_a_widened_model_goes_by_a_picture_as_the_whole_tool_does(tmp_path
         opened,
         device=CPU,
         dtype=torch.float32,
-        room=Room(2**30),
+        memory=MemoryBudget(2**30),
         weight_changes=(LORA,),
         apply_changes=weights.on_unet,
     )

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from diffusion.batch.frame import process_in
 from diffusion.dit.call import packed, unpacked
 from diffusion.dit.loading import FLUX_LATENT, SD3_LATENT
-from diffusion.room import Room
-from diffusion.sampling.frame import process_in
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
+from diffusion.memory.budget import MemoryBudget
 from diffusion.weights import Weights, open_weights
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Latent, Model, ModelFile
@@ -33,7 +33,7 @@ def stage(tmp_path: Path) -> SampleStage:
     def opened(file: ModelFile) -> Weights:
         return open_weights(tmp_path / file.name, file)
 
-    return SampleStage(opened, device=CPU, dtype=torch.float32, room=Room(2**30))
+    return SampleStage(opened, device=CPU, dtype=torch.float32, memory=MemoryBudget(2**30))
 
 
 def condition(seed: int, **extras: Any) -> Condition:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from diffusion.room import Room
+from diffusion.memory.budget import MemoryBudget
 from diffusion.text.prompt import PromptDepthError
 from diffusion.text.stage import EncodeStage, UnknownChangeError
 from diffusion.weights import Entry, Weights
@@ -93,7 +93,7 @@ async def make(files: Files) -> AsyncIterator[MakeStage]:
             files.open,
             dtype=torch.float32,
             device=CPU,
-            room=Room(budget_bytes),
+            memory=MemoryBudget(budget_bytes),
             cache_bytes=cache_bytes,
         )
         stages.append(stage)

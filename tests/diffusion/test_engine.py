@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling.engine import (
+from diffusion.batch.rows import Asking, Row
+from diffusion.engine.engine import (
     DeadlineError,
     Job,
     SamplingDivergedError,
@@ -19,7 +20,6 @@ from diffusion.sampling.engine import (
     StepEngine,
     Track,
 )
-from diffusion.sampling.rows import Asking, Row
 from graph.events import Progress, Warned
 
 SIZE = (4, 4)

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.sampling.conditioning import prepare
-from diffusion.sampling.frame import Frame
-from diffusion.sampling.guidance import GUIDERS, Guided
-from diffusion.sampling.guidance_changes import start_changes
-from diffusion.sampling.model_sampling import discrete
-from diffusion.sampling.rows import Asking, Row
-from diffusion.sampling.samplers.protocol import Prediction
+from diffusion.batch.frame import Frame
+from diffusion.batch.prompts import prepare
+from diffusion.batch.rows import Asking, Row
+from diffusion.guidance.changes import start_changes
+from diffusion.guidance.guiders import GUIDERS, Guided
+from diffusion.samplers.protocol import Prediction
+from diffusion.schedules.model_sampling import discrete
 from diffusion.unet.loading import SD15_LATENT
 from graph.values import Change, Condition, Conditioning
 from tests.diffusion.model_files import recorded

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling.model_sampling import discrete
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
+from diffusion.schedules.model_sampling import discrete
 from diffusion.unet.architecture import read_shape
 from diffusion.unet.denoiser import Denoiser
 from diffusion.unet.network import Unet

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from diffusion.lora.laying import LORA, Loras
-from diffusion.room import Room
-from diffusion.sampling.stage import SampleStage
+from diffusion.engine.stage import SampleStage
+from diffusion.lora.applying import LORA, Loras
+from diffusion.memory.budget import MemoryBudget
 from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
@@ -69,7 +69,7 @@ async def stage(open_file: Callable[[ModelFile], Weights]) -> AsyncIterator[Samp
         open_file,
         device=CPU,
         dtype=torch.float32,
-        room=Room(2**30),
+        memory=MemoryBudget(2**30),
         weight_changes=(LORA,),
         apply_changes=Loras(open_file, budget_bytes=2**24).on_unet,
     )
@@ -181,7 +181,7 @@ async def test_sets_that_no_longer_fit_are_made_again_from_memory(
         open_file,
         device=CPU,
         dtype=torch.float32,
-        room=Room(1),
+        memory=MemoryBudget(1),
         weight_changes=(LORA,),
         apply_changes=Loras(open_file, budget_bytes=2**24).on_unet,
     )

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.lora.laying import LORA, Loras
+from diffusion.lora.applying import LORA, Loras
 from diffusion.lora.merging import WeightChanges
-from diffusion.room import Room
+from diffusion.memory.budget import MemoryBudget
 from diffusion.text.embeddings import EmbeddingFiles
 from diffusion.text.encoder import TextEncoder, Tokenizers, load_text_encoder
 from diffusion.text.stage import EncodeStage
@@ -125,7 +125,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[EncodeStage]:
         opened,
         dtype=torch.float32,
         device=CPU,
-        room=Room(2**30),
+        memory=MemoryBudget(2**30),
         cache_bytes=2**20,
         weight_changes=(LORA,),
         apply_changes=Loras(opened, budget_bytes=2**24).on_text_encoder,

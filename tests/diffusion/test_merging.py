@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.lora.laying import Loras
+from diffusion.lora.applying import Loras
 from diffusion.lora.merging import WeightChanges, ldm_name, share_of
 from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import Weights, open_weights

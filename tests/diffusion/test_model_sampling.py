@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling.model_sampling import (
+from diffusion.schedules.model_sampling import (
     ModelSampling,
     continuous_edm,
     continuous_v,

@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling.conditioning import prepare
-from diffusion.sampling.frame import Frame
-from diffusion.sampling.guidance import Guided
-from diffusion.sampling.guidance_changes import GuidanceChanges
-from diffusion.sampling.model_sampling import discrete
-from diffusion.sampling.rows import Asking, Row
-from diffusion.sampling.samplers.protocol import Prediction
-from diffusion.sampling.step_caches import Drift, EasyCache, Span, lazily
+from diffusion.batch.frame import Frame
+from diffusion.batch.prompts import prepare
+from diffusion.batch.rows import Asking, Row
+from diffusion.guidance.changes import GuidanceChanges
+from diffusion.guidance.guiders import Guided
+from diffusion.guidance.step_caches import Drift, EasyCache, Span, lazily
+from diffusion.samplers.protocol import Prediction
+from diffusion.schedules.model_sampling import discrete
 from diffusion.unet.denoiser import Denoiser
 from diffusion.unet.loading import SD15_LATENT, LoadedUnet, load_unet
 from diffusion.unet.token_changes import Draws

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 import torch
 
+from diffusion.guidance.changes import GUIDANCE_CHANGES, start_changes
+from diffusion.guidance.guiders import GUIDERS
+from diffusion.guidance.model_changes import (
+    MASK_CHANGES,
+    check_changes,
+    mask_function,
+    model_sampling,
+)
 from diffusion.lora.merging import WEIGHT_CHANGES
-from diffusion.model_changes import MASK_CHANGES, check_changes, mask_function, model_sampling
-from diffusion.sampling.guidance import GUIDERS
-from diffusion.sampling.guidance_changes import GUIDANCE_CHANGES, start_changes
-from diffusion.sampling.model_sampling import discrete
-from diffusion.sampling.samplers import SAMPLERS
+from diffusion.samplers import SAMPLERS
+from diffusion.schedules.model_sampling import discrete
 from diffusion.unet.loading import Parameterization
 from graph.node import NodeType
 from graph.nodes import load_node_types

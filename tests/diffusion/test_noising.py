@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from diffusion.latent.noising import noised
-from diffusion.sampling.model_sampling import discrete
+from diffusion.engine.noising import noised
+from diffusion.schedules.model_sampling import discrete
 from diffusion.unet.loading import SD15_LATENT
 from graph.sampling import Noise
 from graph.values import Latent

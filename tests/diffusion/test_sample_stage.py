@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffusion.model_changes import UnknownModelChangeError
-from diffusion.room import Room
-from diffusion.sampling.frame import process_in
-from diffusion.sampling.stage import SampleStage
+from diffusion.batch.frame import process_in
+from diffusion.engine.stage import SampleStage
+from diffusion.guidance.model_changes import UnknownModelChangeError
+from diffusion.memory.budget import MemoryBudget
 from diffusion.unet.loading import PLAYGROUND_LATENT, SD15_LATENT
 from graph.events import Progress, Warned
 from graph.sampling import Noise
@@ -155,7 +155,7 @@ async def test_half_a_denoising_takes_as_many_steps_over_the_lower_half(
 
 
 async def test_weights_that_do_not_fit_together_take_turns(models: Path) -> None:
-    stage = narrow_stage(models, room=Room(1))
+    stage = narrow_stage(models, memory=MemoryBudget(1))
     requests = [request(seed, model=Model(file)) for seed, file in enumerate((NARROW, OTHER))]
     outputs = await asyncio.gather(*map(stage.sample, [*requests, request(model=Model(INPAINT))]))
     await stage.close()

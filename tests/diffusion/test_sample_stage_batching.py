@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling.samplers import SAMPLERS
+from diffusion.samplers import SAMPLERS
 from graph.sampling import SampleRequest
 from graph.values import Latent, Model
 from tests.diffusion.narrow_stage import (

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from diffusion.latent.noise import NoiseSource
-from diffusion.sampling.model_sampling import ModelSampling, discrete, flow
-from diffusion.sampling.samplers import SAMPLERS
-from diffusion.sampling.samplers.protocol import Prediction, SamplingContext
+from diffusion.samplers import SAMPLERS
+from diffusion.samplers.protocol import Prediction, SamplingContext
+from diffusion.schedules.model_sampling import ModelSampling, discrete, flow
 
 MEAN, STD = 0.3, 0.7
 MODELS = {"eps": discrete(), "flow": flow()}

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from diffusion.latent.noise import NoiseSource
-from diffusion.sampling.model_sampling import discrete, flow
-from diffusion.sampling.samplers import SAMPLERS
-from diffusion.sampling.samplers.protocol import Midway, Prediction, SamplingContext
+from diffusion.samplers import SAMPLERS
+from diffusion.samplers.protocol import Midway, Prediction, SamplingContext
+from diffusion.schedules.model_sampling import discrete, flow
 
 SEED = 1234
 LATENT = torch.linspace(-1.5, 1.5, 24).reshape(2, 3, 2, 2)

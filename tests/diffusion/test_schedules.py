@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.sampling import schedule_tables, schedules, sigma_lists
-from diffusion.sampling.model_sampling import ModelSampling, discrete
+from diffusion.schedules import schedulers, sigma_lists, tables
+from diffusion.schedules.model_sampling import ModelSampling, discrete
 from graph.choices import SigmaSpacing
 from tests.diffusion.test_model_sampling import MODELS
 from tests.recorded_sigmas import recorded
@@ -31,36 +31,36 @@ def same(ours: Tensor, name: str) -> None:
 @pytest.mark.parametrize("name", names("schedule"))
 def test_a_scheduler_gives_comfyui_s_sigmas(name: str) -> None:
     _, model, scheduler, steps = name.split("/")
-    same(schedules.schedule(scheduler, MODELS[model], int(steps)), name)
+    same(schedulers.schedule(scheduler, MODELS[model], int(steps)), name)
 
 
 @pytest.mark.parametrize("name", names("ksampler"))
 def test_ksampler_cuts_its_schedule_as_comfyui_does(name: str) -> None:
     _, sampler, denoise = name.split("/")
-    same(schedules.ksampler_sigmas(SD, sampler, "normal", 7, float(denoise)), name)
+    same(schedulers.ksampler_sigmas(SD, sampler, "normal", 7, float(denoise)), name)
 
 
 @pytest.mark.parametrize("name", names("basic"))
 def test_basic_scheduler_cuts_its_schedule_as_comfyui_does(name: str) -> None:
-    same(schedules.basic(SD, "karras", 7, float(name.split("/")[1])), name)
+    same(schedulers.basic(SD, "karras", 7, float(name.split("/")[1])), name)
 
 
 @pytest.mark.parametrize("name", names("advanced"))
 def test_ksampler_advanced_takes_the_steps_comfyui_takes(name: str) -> None:
     start, last, full = map(int, name.split("/")[1:])
-    ours = schedules.steps_between(BASE, start, last, force_full_denoise=bool(full))
+    ours = schedulers.steps_between(BASE, start, last, force_full_denoise=bool(full))
     same(ours, name)
 
 
 FORMULAS: dict[str, Callable[..., Tensor]] = {
-    "karras": lambda steps, rho: schedules.karras(steps, *RANGE, rho),
-    "exponential": lambda steps: schedules.exponential(steps, *RANGE),
-    "polyexponential": lambda steps, rho: schedules.polyexponential(steps, *RANGE, rho),
-    "laplace": lambda steps, mu, beta: schedules.laplace(steps, *RANGE, mu, beta),
-    "vp": schedules.vp,
-    "beta": lambda steps, a, b: schedules.beta(SD, steps, alpha=a, beta=b),
-    "sd_turbo": lambda steps, denoise: schedules.sd_turbo(SD, steps, denoise),
-    "ltxv": lambda steps, tokens, stretch: schedules.ltxv(
+    "karras": lambda steps, rho: schedulers.karras(steps, *RANGE, rho),
+    "exponential": lambda steps: schedulers.exponential(steps, *RANGE),
+    "polyexponential": lambda steps, rho: schedulers.polyexponential(steps, *RANGE, rho),
+    "laplace": lambda steps, mu, beta: schedulers.laplace(steps, *RANGE, mu, beta),
+    "vp": schedulers.vp,
+    "beta": lambda steps, a, b: schedulers.beta(SD, steps, alpha=a, beta=b),
+    "sd_turbo": lambda steps, denoise: schedulers.sd_turbo(SD, steps, denoise),
+    "ltxv": lambda steps, tokens, stretch: schedulers.ltxv(
         steps, tokens, terminal=0.1 if stretch else None
     ),
 }
@@ -77,10 +77,10 @@ def test_a_scheduler_node_gives_comfyui_s_sigmas(name: str) -> None:
 def test_a_table_is_read_as_comfyui_reads_it(name: str) -> None:
     table, kind, steps, denoise = name.split("/")
     if table == "gits":
-        same(schedule_tables.gits(float(kind), int(steps), float(denoise)), name)
+        same(tables.gits(float(kind), int(steps), float(denoise)), name)
         return
-    tables = {"ays": schedule_tables.align_your_steps, "oss": schedule_tables.optimal_steps}
-    same(tables[table](kind, int(steps), float(denoise)), name)
+    found = {"ays": tables.align_your_steps, "oss": tables.optimal_steps}
+    same(found[table](kind, int(steps), float(denoise)), name)
 
 
 @pytest.mark.parametrize("step", [0, 3, 8, 20])
@@ -124,8 +124,8 @@ def test_the_percents_of_the_ends_are_the_ends_when_the_actual_sigma_is_asked_fo
     assert sigma_lists.percent_to_sigma(SD, 1.0) == 0.0
 
 
-@pytest.mark.parametrize("scheduler", schedules.SCHEDULERS)
+@pytest.mark.parametrize("scheduler", schedulers.SCHEDULERS)
 def test_a_single_step_goes_from_the_top_to_zero(scheduler: str) -> None:
-    sigmas = schedules.schedule(scheduler, SD, 1)
+    sigmas = schedulers.schedule(scheduler, SD, 1)
     assert sigmas.isfinite().all()
     assert sigmas[-1] == 0

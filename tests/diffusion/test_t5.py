@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.float8 import CastLinear
+from diffusion.networks.float8 import CastLinear
 from diffusion.text.encoder import Prompt, TextEncoder, Tokenizers, load_text_encoder
 from diffusion.text.prompt import no_embeddings
 from diffusion.text.t5_part import LONGEST, PromptTooLongError, T5Part, load_t5

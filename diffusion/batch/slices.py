@@ -1,0 +1,99 @@
+"""Some rows of a batch, sampled as they would be within the whole of it, and put together again.
+
+What is prepared for a job is prepared for its whole batch first, then cut: masks, pictures and
+prompts that are fewer than the batch's pictures are repeated over all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffusion.batch.frame import Frame, repeat_to
+from diffusion.batch.prompts import Prompt
+from diffusion.control.blocks import Control
+from graph.sampling import Rows
+from graph.values import Latent
+
+
+def slice_of(rows: Rows) -> slice:
+    return slice(rows.start, rows.stop)
+
+
+def latent_rows(latent: Latent, rows: Rows) -> Latent:
+    """`rows` of a latent batch, with their noise masks and batch indices."""
+    own, mask, index = slice_of(rows), latent.noise_mask, latent.batch_index
+    return Latent(
+        latent.samples[own],
+        None if mask is None else repeat_to(mask, rows.of)[own],
+        None if index is None else index[own],
+    )
+
+
+def join_rows(parts: Sequence[Any]) -> Any:
+    """One batch of latents, or of pictures [B, H, W, C], from its parts in their order."""
+    return join_latents(parts) if isinstance(parts[0], Latent) else torch.cat(list(parts))
+
+
+def join_latents(parts: Sequence[Latent]) -> Latent:
+    """One batch of latents, with the noise masks and batch indices that all parts have."""
+    masks = [part.noise_mask for part in parts if part.noise_mask is not None]
+    indices = [part.batch_index for part in parts if part.batch_index is not None]
+    return Latent(
+        torch.cat([part.samples for part in parts]),
+        torch.cat(masks) if masks else None,
+        tuple(chain.from_iterable(indices)) if indices else None,
+    )
+
+
+def frame_rows(frame: Frame, rows: Rows) -> Frame:
+    """`rows` of a job's latents and of their denoise mask."""
+    own, mask = slice_of(rows), frame.denoise_mask
+    return replace(
+        frame, latent=frame.latent[own], denoise_mask=None if mask is None else mask[own]
+    )
+
+
+def prompt_rows(
+    prompts: Mapping[str, Sequence[Prompt]], rows: Rows
+) -> dict[str, tuple[Prompt, ...]]:
+    """Prompts that were prepared for a whole batch, for `rows` of it."""
+    controls: dict[Control, Control] = {}  # prompts that share one go on sharing what it works out
+    for prompt in chain.from_iterable(prompts.values()):
+        controls |= {c: _control(c, rows) for c in prompt.controls if c not in controls}
+    return {
+        name: tuple(_prompt(prompt, rows, controls) for prompt in own)
+        for name, own in prompts.items()
+    }
+
+
+def _prompt(prompt: Prompt, rows: Rows, controls: Mapping[Control, Control]) -> Prompt:
+    embedding, mask = prompt.embedding, prompt.region.mask
+    return replace(
+        prompt,
+        region=replace(prompt.region, mask=None if mask is None else _cut(mask, rows)),
+        embedding=replace(
+            embedding,
+            context=_cut(embedding.context, rows),
+            y=None if embedding.y is None else _cut(embedding.y, rows),
+            concat=None if embedding.concat is None else _cut(embedding.concat, rows),
+            references=tuple(_cut(reference, rows) for reference in embedding.references),
+        ),
+        shape=torch.Size((rows.stop - rows.start, *prompt.shape[1:])),
+        controls=tuple(controls[control] for control in prompt.controls),
+    )
+
+
+def _control(control: Control, rows: Rows) -> Control:
+    hint = _cut(control.use.hint[: rows.of], rows)
+    mask = control.use.mask
+    use = replace(control.use, hint=hint, mask=None if mask is None else _cut(mask, rows))
+    return replace(control, use=use, batch=rows.stop - rows.start, guides={})
+
+
+def _cut(tensor: Tensor, rows: Rows) -> Tensor:
+    """Rows of what is cycled over a batch; one for all serves any of them."""
+    return tensor if len(tensor) == 1 else repeat_to(tensor, rows.of)[slice_of(rows)]

@@ -1,0 +1,140 @@
+"""From a request, as nodes say it, to a run: noise, masks and prompts against one model."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from diffusion.batch.frame import Frame, process_in, repeat_to
+from diffusion.batch.prompts import prepare
+from diffusion.batch.slices import frame_rows, prompt_rows, slice_of
+from diffusion.control.blocks import Encode, LoadedControl, prepare_controls
+from diffusion.dit.conditions import check_widths
+from diffusion.engine.run import Inpainting, Run
+from diffusion.guidance.changes import start_changes
+from diffusion.guidance.guiders import GUIDERS, Guided
+from diffusion.guidance.model_changes import mask_function, model_sampling
+from diffusion.guidance.network_changes import start_run_changes
+from diffusion.guidance.step_caches import with_lazycache
+from diffusion.latent.noise import NoiseSource
+from diffusion.models import LoadedModel
+from diffusion.samplers import SAMPLERS
+from diffusion.samplers.protocol import SamplingContext
+from diffusion.schedules.model_sampling import ModelSampling
+from diffusion.vision.image_prompts import prepare_images
+from diffusion.vision.ip_adapter import ImageLayers
+from graph.sampling import Noise, SampleRequest
+from graph.values import ControlNet, Latent, ModelFile, Vae
+
+
+def latent_for(latent: Latent, unet: LoadedModel) -> Latent:
+    """`latent`, of which an empty one gets as many channels as the model has.
+
+    (ComfyUI comfy/sample.py, fix_empty_latent_channels)
+    """
+    samples, channels = latent.samples, unet.latent_format.channels
+    if samples.shape[1] == channels or torch.count_nonzero(samples):
+        return latent
+    return replace(latent, samples=repeat_to(samples.movedim(1, 0), channels).movedim(0, 1))
+
+
+def prepare_run(
+    request: SampleRequest,
+    latent: Latent,
+    unet: LoadedModel,
+    device: torch.device,
+    controls: Mapping[ControlNet, LoadedControl] = MappingProxyType({}),
+    *,
+    adapters: Mapping[ModelFile, ImageLayers] = MappingProxyType({}),
+    encoders: Mapping[Vae, Encode] = MappingProxyType({}),
+) -> Run:
+    """All that is done once, before the first step."""
+    guider, sampler = request.guider, SAMPLERS[request.sampler.name]
+    changes = guider.model.changes
+    check_widths(guider.conditionings, unet.shape.context_dim)
+    sampling = model_sampling(unet.parameterization, changes)
+    source = _noise_source(request, latent, device)
+    noise = _initial_noise(request.noise, source)
+    frame = replace(_frame(latent, unet, sampling, device), seed=source.seed)
+    conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
+    used = prepare_controls(
+        conditions, controls, unet.shape, sampling, frame.latent, encoders=encoders
+    )
+    images = prepare_images(changes, adapters, unet, sampling, len(frame.latent))
+    sigmas = request.sigmas.to("cpu", torch.float32)
+    prompts = prepare(dict(guider.conditionings), replace(frame, controls=used))
+    if request.rows is not None:
+        frame, prompts = frame_rows(frame, request.rows), prompt_rows(prompts, request.rows)
+    guided = Guided(
+        prompts,
+        dict(guider.scales),
+        sampling,
+        start_changes(changes),
+        start_run_changes(changes, sampling, source.after_initial, images),
+        wants_uncond=sampler.wants_uncond,
+    )
+    redrawn = source.inpaint() if sampler.redraws_inpaint_noise else noise
+    return Run(
+        sampler=sampler,
+        sigmas=sigmas,
+        latent=frame.latent,
+        noise=noise.to(device),
+        context=SamplingContext(source, sampling),
+        guider=with_lazycache(GUIDERS[guider.kind], changes, sampling),
+        guided=guided,
+        inpainting=None
+        if frame.denoise_mask is None
+        else Inpainting(
+            frame.denoise_mask,
+            frame.latent,
+            redrawn.to(device),
+            mask_function(changes, sampling, sigmas),
+        ),
+        options=dict(request.sampler.options),
+    )
+
+
+def _noise_source(request: SampleRequest, latent: Latent, device: torch.device) -> NoiseSource:
+    noise = request.noise
+    seed = noise.seed if noise.sampler_seed is None else noise.sampler_seed
+    shape = tuple(latent.samples.shape)
+    rows = None if request.rows is None else slice_of(request.rows)
+    return NoiseSource(seed or 0, shape, rows, latent.batch_index, device)
+
+
+def _initial_noise(noise: Noise, source: NoiseSource) -> Tensor:
+    if noise.seed is None:
+        return torch.zeros(source.shape)[source.rows or slice(None)]
+    return replace(source, seed=noise.seed).initial()
+
+
+def _frame(
+    latent: Latent, unet: LoadedModel, sampling: ModelSampling, device: torch.device
+) -> Frame:
+    samples = latent.samples.to(device, torch.float32)
+    if torch.count_nonzero(samples):  # an empty latent is not shifted
+        samples = process_in(unet.latent_format, samples)
+    return Frame(
+        samples,
+        _denoise_mask(latent, device),
+        sampling,
+        unet.latent_format,
+        unet.in_channels,
+        unet.y_kind,
+        unet.shape.y_dim or 0,
+        scaled_concat=unet.parameterization.kind == "v_edm",
+    )
+
+
+def _denoise_mask(latent: Latent, device: torch.device) -> Tensor | None:
+    """The noise mask in the shape of the latent. (ComfyUI comfy/utils.py, reshape_mask)"""
+    mask = latent.noise_mask
+    if mask is None:
+        return None
+    batch, channels, height, width = latent.samples.shape
+    mask = mask.to(torch.float32).reshape(-1, 1, *mask.shape[-2:])
+    mask = functional.interpolate(mask, size=(height, width), mode="bilinear")
+    return repeat_to(mask.expand(-1, channels, -1, -1), batch).to(device)

@@ -1,0 +1,317 @@
+"""The sample stage: what nodes that sample, decode and encode talk to.
+
+Nothing here knows Ray. The stage holds weights within a memory budget, turns requests into jobs
+of the step engine, and runs autoencoders on a thread of their own beside the steps.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
+from diffusion.autoencoder.vae import LoadedVae, decode, encode, expected_vae_bytes, load_vae
+from diffusion.batch.frame import process_out
+from diffusion.batch.slices import latent_rows
+from diffusion.control.loading import Controls
+from diffusion.engine.engine import Called, Job, Report, StepEngine, Track, unheard
+from diffusion.engine.noising import noised
+from diffusion.engine.request import latent_for, prepare_run
+from diffusion.engine.run import sample
+from diffusion.engine.warming import Warming, WarmSize, blank_request, warm_up
+from diffusion.guidance.model_changes import check_changes, in_latent_format, model_sampling
+from diffusion.memory.budget import MemoryBudget
+from diffusion.memory.cache import leased
+from diffusion.models import (
+    LoadedModel,
+    ModelDenoiser,
+    denoiser_of,
+    expected_bytes,
+    load_model,
+    parameterization_of,
+    repeated_blocks,
+)
+from diffusion.networks.compiling import Regions
+from diffusion.schedules.model_sampling import ModelSampling
+from diffusion.schedules.schedulers import ksampler_sigmas
+from diffusion.unet.loading import LatentFormat, Parameterization
+from diffusion.vision.image_loading import ImageAdapters
+from diffusion.weights import Weights
+from graph.events import Warned
+from graph.sampling import Noise, SampleRequest
+from graph.values import Change, Latent, Model, ModelFile, Vae
+
+OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
+Preview: TypeAlias = Callable[[LatentFormat, Tensor], bytes | None]
+ApplyChanges: TypeAlias = Callable[[LoadedModel, Sequence[Change]], LoadedModel]
+
+
+@dataclass(frozen=True, eq=False)
+class ResidentUnet:
+    """A diffusion model in memory, with what asks it."""
+
+    unet: LoadedModel
+    denoiser: ModelDenoiser
+
+    @property
+    def size(self) -> int:
+        return self.unet.size
+
+
+class SampleStage:
+    """All of one replica's diffusion models and autoencoders. For one event loop."""
+
+    def __init__(
+        self,
+        open_weights: OpenWeights,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        vae_dtype: torch.dtype | None = None,
+        memory: MemoryBudget,
+        activation_bytes: int = 4 * 2**30,
+        max_rows: int = 32,
+        batching: bool = True,
+        weight_changes: Collection[str] = (),
+        apply_changes: ApplyChanges | None = None,
+        called: Called = unheard,
+        regions: Regions | None = None,
+    ) -> None:
+        """A stage that keeps its weights in `memory`, which it may share with others.
+
+        A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
+        `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
+        kinds `weight_changes` of one without, which it leaves alone and may share memory with.
+        `called` hears of every step: how many pictures it took on, and how long it was. `regions`
+        has what is compiled for models when they are warmed; without it nothing is.
+        """
+        self._open = open_weights
+        self._device = device
+        self._dtype = dtype
+        self._vae_dtype = vae_dtype or dtype
+        self._max_rows = max_rows
+        self._activation_bytes = activation_bytes
+        self._memory = memory
+        self.weights = memory.weights
+        self._opened: dict[ModelFile, Weights] = {}  # read, and not loaded yet
+        self._controls = Controls(open_weights, self.weights, dtype, device, self._vae_dtype)
+        self._images = ImageAdapters(open_weights, self.weights, dtype, device)
+        self._weight_changes = frozenset(weight_changes)
+        self._apply = apply_changes
+        self._regions = regions
+        self._parameterizations: dict[ModelFile, Parameterization] = {}
+        self._engine = StepEngine(batching=batching, called=called)
+        self._vae_thread = ThreadPoolExecutor(1, "vae")
+
+    async def sample(
+        self,
+        request: SampleRequest,
+        report: Report | None = None,
+        *,
+        preview: Preview | None = None,
+        deadline: float | None = None,
+    ) -> tuple[Latent, Latent]:
+        """The output, and the last denoised prediction; of the request's `rows` where it has some.
+
+        Every step is told to `report`, with what `preview` makes of the denoised latent in the
+        model's scale, if anything. `deadline` is in the event loop's time.
+
+        Raises:
+            SamplingError: the model, the sampler or the deadline; see its subclasses.
+            UnknownModelChangeError, BadModelFile, MissingModelFile: the model cannot be made.
+        """
+        model = request.guider.model
+        self._check(model)
+        async with self._unet(model) as resident:
+            if report is not None:
+                for warning in resident.unet.warnings:
+                    report(Warned(request.node_id, warning))
+            unet = in_latent_format(resident.unet, model.changes)
+            latent = latent_for(request.latent, unet)
+            own = latent if request.rows is None else latent_rows(latent, request.rows)
+            if len(request.sigmas) == 0:
+                return own, own
+            of = (resident.unet, (model.file, self._laid(model)))
+            async with (
+                self._controls.leased(request.guider, *of) as controls,
+                self._controls.encoders(request.guider) as encoders,
+                self._images.leased(model) as images,
+            ):
+                run = await asyncio.to_thread(
+                    partial(prepare_run, adapters=images, encoders=encoders),
+                    request,
+                    latent,
+                    unet,
+                    self._device,
+                    controls,
+                )
+                track = Track(of=len(request.sigmas) - 1)
+                size = (run.latent.shape[-2], run.latent.shape[-1])
+                job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
+                job.report, job.deadline = report, deadline
+                if preview is not None:
+                    job.preview = partial(preview, unet.latent_format)
+                samples = await self._engine.run(job)
+        denoised = samples if track.denoised is None else track.denoised
+        return (
+            replace(own, samples=_on_link(samples, unet)),
+            replace(own, samples=_on_link(denoised, unet)),
+        )
+
+    async def warm(self, model: Model, sizes: Iterable[WarmSize] = ()) -> None:
+        """Have the weights of `model` in memory, as far as the budget allows, and used for `sizes`.
+
+        Raises:
+            SamplingError: it cannot be compiled for one of them.
+            BadModelFile, MissingModelFile: it cannot be made.
+        """
+        self._check(model)
+        async with self._unet(model) as resident:
+            asked = Warming(resident.denoiser, self._regions)
+            for size in sizes:
+                for rows in size.rows:
+                    request = blank_request(model, resident.unet, size, rows)
+                    await warm_up(self._engine, request, resident.unet, asked, self._device)
+
+    async def sigmas(
+        self, model: Model, *, sampler_name: str, scheduler: str, steps: int, denoise: float = 1.0
+    ) -> Tensor:
+        """The schedule [steps + 1] of a KSampler over `model`; empty when nothing is denoised."""
+        sampling = await self.model_sampling(model)
+        return ksampler_sigmas(sampling, sampler_name, scheduler, steps, denoise)
+
+    async def model_sampling(self, model: Model) -> ModelSampling:
+        """The noise levels of `model`, with the changes laid on it. Loads no weights."""
+        self._check(model)
+        own = self._parameterizations.get(model.file)
+        if own is None:
+            own = await asyncio.to_thread(lambda: parameterization_of(self._open(model.file)))
+            self._parameterizations[model.file] = own
+        return model_sampling(own, model.changes)
+
+    async def decode(self, vae: Vae, latent: Latent) -> Tensor:
+        """Pictures [B, H, W, 3] in 0..1."""
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(decode, loaded, latent.samples)
+
+    async def encode(self, vae: Vae, image: Tensor) -> Tensor:
+        """Latent samples [B, C, h, w] of pictures [B, H, W, C]."""
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(encode, loaded, image)
+
+    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Tensor:
+        """As `decode`, in tiles of so many picture pixels along a side."""
+        work = partial(decode_tiled, tile=tile, overlap=overlap)
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(work, loaded, latent.samples)
+
+    async def encode_tiled(self, vae: Vae, image: Tensor, *, tile: int, overlap: int) -> Tensor:
+        """As `encode`, in tiles of so many picture pixels along a side."""
+        work = partial(encode_tiled, tile=tile, overlap=overlap)
+        async with self._vae(vae) as loaded:
+            return await self._beside_steps(work, loaded, image)
+
+    async def add_noise(self, model: Model, noise: Noise, sigmas: Tensor, latent: Latent) -> Latent:
+        """`latent` with the noise that `model` would have between the ends of `sigmas`."""
+        sampling = await self.model_sampling(model)
+        async with self._unet(model) as resident:
+            own = in_latent_format(resident.unet, model.changes).latent_format
+            return await asyncio.to_thread(noised, latent, noise, sigmas, sampling, own)
+
+    async def close(self) -> None:
+        await self._engine.close()
+        self._vae_thread.shutdown()
+
+    @property
+    def jobs(self) -> int:
+        """How many runs of samplers are under way."""
+        return self._engine.jobs
+
+    @property
+    def used_bytes(self) -> int:
+        """The weights in memory."""
+        return self.weights.used_bytes()
+
+    def check_health(self) -> None:
+        """Raises what stopped the step engine, if anything did."""
+        self._engine.check_health()
+
+    async def _beside_steps(
+        self, work: Callable[[LoadedVae, Tensor], Tensor], vae: LoadedVae, tensor: Tensor
+    ) -> Tensor:
+        loop = asyncio.get_running_loop()
+        return (await loop.run_in_executor(self._vae_thread, work, vae, tensor)).clone()
+
+    def _check(self, model: Model) -> None:
+        check_changes(model.changes, self._weight_changes)
+
+    @asynccontextmanager
+    async def _unet(self, model: Model) -> AsyncIterator[ResidentUnet]:
+        """The weights of `model`, once there is room for them.
+
+        Jobs whose models differ in other ways share them.
+        """
+        laid = self._laid(model)
+        base = ("unet", model.file, model.weight_dtype)
+        load = partial(self._load_unet, model.file, model.weight_dtype)
+        async with self._memory.turn(base, partial(self._unet_bytes, model)) as size:
+            lease = self.weights.lease(base, load, expected_bytes=size)
+            if laid:
+                change = partial(self._changed, changes=laid)
+                lease = self.weights.lease_upon(
+                    base, load, (*base, laid), change, expected_bytes=size
+                )
+            async with leased(lease) as resident:
+                yield resident
+
+    def _unet_bytes(self, model: Model) -> int:
+        """What a base model will take, told by its file's header."""
+        weights = self._opened[model.file] = self._open(model.file)  # for the load that comes next
+        return expected_bytes(weights, dtype=self._dtype, weight_dtype=model.weight_dtype)
+
+    def _laid(self, model: Model) -> tuple[Change, ...]:
+        """The changes to the weights of `model`."""
+        return tuple(c for c in model.changes if c.kind in self._weight_changes)
+
+    def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
+        return self._memory.leased(
+            ("vae", vae.file),
+            partial(self._load_vae, vae.file),
+            lambda: expected_vae_bytes(self._open(vae.file), dtype=self._vae_dtype),
+        )
+
+    def _load_unet(self, file: ModelFile, weight_dtype: str) -> ResidentUnet:
+        weights = self._opened.pop(file, None) or self._open(file)
+        return self._asked(
+            load_model(weights, dtype=self._dtype, device=self._device, weight_dtype=weight_dtype)
+        )
+
+    def _changed(self, base: ResidentUnet, *, changes: tuple[Change, ...]) -> ResidentUnet:
+        assert self._apply is not None
+        return self._asked(self._apply(base.unet, changes))
+
+    def _asked(self, unet: LoadedModel) -> ResidentUnet:
+        if self._regions is not None:
+            self._regions.place(unet.module, repeated_blocks(unet))
+        denoiser = denoiser_of(
+            unet,
+            max_rows=self._max_rows,
+            activation_bytes=self._activation_bytes,
+            dtype=self._dtype,
+            device=self._device,
+        )
+        return ResidentUnet(unet, denoiser)
+
+    def _load_vae(self, file: ModelFile) -> LoadedVae:
+        return load_vae(self._open(file), dtype=self._vae_dtype, device=self._device)
+
+
+def _on_link(samples: Tensor, unet: LoadedModel) -> Tensor:
+    """A copy on the CPU in the scale of links, which others may write to."""
+    return process_out(unet.latent_format, samples.float()).cpu().clone()

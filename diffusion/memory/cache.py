@@ -1,0 +1,155 @@
+"""Thread-safe LRU cache of loaded models within a byte budget."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from threading import Condition
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(eq=False)
+class _Seat(Generic[V]):
+    """A place for one value: being loaded (no value yet), in use (leases), or idle."""
+
+    bytes: int
+    value: V | None = None
+    loaded: bool = False
+    leases: int = 0
+    upon: "_Seat[V] | None" = None  # leased for as long as this seat is there
+
+
+class ModelCache(Generic[K, V]):
+    """Loaded values, shared by everybody who leases them. Every method is thread-safe.
+
+    Nothing that is leased is ever thrown out, and nothing waits for room: who may load when is for
+    others to say (diffusion/memory/budget.py). `size` measures a loaded value, in bytes.
+    """
+
+    def __init__(self, budget_bytes: int, size: Callable[[V], int]) -> None:
+        self._budget = budget_bytes
+        self._size = size
+        self._seats: OrderedDict[K, _Seat[V]] = OrderedDict()  # least recently used first
+        self._changed = Condition()
+
+    @contextmanager
+    def lease(self, key: K, load: Callable[[], V], *, expected_bytes: int = 0) -> Iterator[V]:
+        """The value of `key`, kept in memory until the block ends; loaded first if it is not there.
+
+        One load per key runs at a time, and others wait for it; different keys load at once. Idle
+        values make room for `expected_bytes` before the load, where that is known, and it counts
+        as so large until it has been measured. What `load` raises leaves nothing behind.
+        """
+        seat = self._take(key, load, expected_bytes)
+        try:
+            yield seat.value  # type: ignore[misc]
+        finally:
+            with self._changed:
+                seat.leases -= 1
+                self._evict()
+
+    @contextmanager
+    def lease_upon(
+        self,
+        base: K,
+        load_base: Callable[[], V],
+        key: K,
+        lay: Callable[[V], V],
+        *,
+        expected_bytes: int = 0,
+    ) -> Iterator[V]:
+        """As `lease`, for a value that `lay` makes of the value of `base` and that shares memory
+        with it: the base, of `expected_bytes`, stays for as long as what was made of it.
+        """
+
+        def load() -> V:
+            below = self._take(base, load_base, expected_bytes)
+            with self._changed:
+                self._seats[key].upon = below
+            assert below.value is not None
+            return lay(below.value)
+
+        with self.lease(key, load) as value:
+            yield value
+
+    def resident(self) -> tuple[K, ...]:
+        """The keys in memory, least recently used first."""
+        with self._changed:
+            return tuple(key for key, seat in self._seats.items() if seat.loaded)
+
+    def used_bytes(self) -> int:
+        """What is in memory or being loaded."""
+        with self._changed:
+            return self._used()
+
+    def forget(self, select: Callable[[K], bool]) -> None:
+        """Drop idle values whose key `select` picks; those in use stay."""
+        with self._changed:
+            for key in [k for k, seat in self._seats.items() if _idle(seat) and select(k)]:
+                self._drop(key)
+
+    def _take(self, key: K, load: Callable[[], V], expected_bytes: int) -> _Seat[V]:
+        with self._changed:
+            while (seat := self._seats.get(key)) is not None:
+                if seat.loaded:
+                    seat.leases += 1
+                    self._seats.move_to_end(key)
+                    return seat
+                self._changed.wait()
+            self._evict(self._budget - expected_bytes)
+            seat = self._seats[key] = _Seat(expected_bytes)
+        return self._load(key, seat, load)
+
+    def _load(self, key: K, seat: _Seat[V], load: Callable[[], V]) -> _Seat[V]:
+        try:
+            value = load()
+            size = self._size(value)
+        except BaseException:
+            with self._changed:
+                self._drop(key)
+                self._changed.notify_all()
+            raise
+        with self._changed:
+            seat.value, seat.bytes, seat.loaded, seat.leases = value, size, True, 1
+            self._seats.move_to_end(key)
+            self._evict()
+            self._changed.notify_all()
+        return seat
+
+    def _evict(self, down_to: int | None = None) -> None:
+        limit = self._budget if down_to is None else down_to
+        while self._used() > limit:
+            idle = next((key for key, seat in self._seats.items() if _idle(seat)), None)
+            if idle is None:
+                return
+            self._drop(idle)
+
+    def _drop(self, key: K) -> None:
+        below = self._seats.pop(key).upon
+        if below is not None:
+            below.leases -= 1
+
+    def _used(self) -> int:
+        return sum(seat.bytes for seat in self._seats.values())
+
+
+@asynccontextmanager
+async def leased(lease: AbstractContextManager[Any]) -> AsyncIterator[Any]:
+    """A lease that may have to load, or to wait for another to load, off the event loop."""
+    stack = ExitStack()
+    entering = asyncio.ensure_future(asyncio.to_thread(stack.enter_context, lease))
+    try:
+        value = await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        entering.add_done_callback(lambda _: stack.close())
+        raise
+    with stack:
+        yield value
+
+
+def _idle(seat: _Seat[Any]) -> bool:
+    return seat.loaded and seat.leases == 0
