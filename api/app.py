@@ -9,6 +9,9 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
 from api import files, nodes, workflows
+from api.comfyui import models as comfyui_models
+from api.comfyui import server, settings, user_data
+from api.comfyui.editor import Editor
 from api.context import Context
 from api.errors import add_error_handlers
 from api.figures import health
@@ -56,11 +59,14 @@ def _routes() -> tuple[BaseRoute, ...]:
         health,
         account,
     )
+    comfyui = (settings, user_data, comfyui_models, server)
     hosted = (fetching, routes, site_routes, unserved)
-    for module in own + hosted:
+    for module in own + comfyui:
         router.include_router(module.router)
-    for module in (nodes, files):  # ComfyUI serves each of its routes under /api too
+    for module in (nodes, files, *comfyui):  # ComfyUI serves each of its routes under /api too
         router.include_router(module.router, prefix="/api", include_in_schema=False)
+    for module in hosted:
+        router.include_router(module.router)
     return tuple(router.routes)
 
 
@@ -91,6 +97,7 @@ def create_app(
         routes=list(_routes()),
     )
     app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
+    app.state.editor = Editor.installed()
     app.state.hosted = hosted or HostedOptions()
     add_error_handlers(app)
     app.add_middleware(HttpMetrics, answered=service.metrics.answered)

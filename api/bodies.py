@@ -36,6 +36,28 @@ async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
     return body
 
 
+async def read_value(request: Request, limit_bytes: int) -> Any:
+    """The JSON value in the body, of any type; whatever Content-Type the request has.
+
+    Raises:
+        BodyTooLargeError, BodyError: 413, 400.
+    """
+    raw = await read_bytes(request, limit_bytes)
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BodyError(str(error)) from error
+
+
+async def read_bytes(request: Request, limit_bytes: int) -> bytes:
+    """The body as it is.
+
+    Raises:
+        BodyTooLargeError: 413.
+    """
+    return await _limited(request, limit_bytes).body()
+
+
 class JsonBody:
     """The JSON object in a request's body, read when it is first asked for, and once."""
 

@@ -30,6 +30,8 @@ from storage.picture_processes.pool import PictureProcesses, PoolLimits
 from storage.sealing import Sealer
 from storage.signing import UrlSigner, load_key
 from storage.uploads import UploadLimits, Uploads
+from storage.user_data import UserData
+from storage.user_settings import UserSettings
 
 
 def open_stores(settings: Settings, config: RouterConfig) -> Stores:
@@ -63,6 +65,8 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
         webhook_signer=webhook_signer(settings, root),
         models=open_models(settings, config.models, database),
         charges=charges,
+        user_settings=UserSettings(database),
+        user_data=UserData(files),
     )
 
 

@@ -41,6 +41,8 @@ from storage.jobs.outbox import Outbox, WebhookEvent
 from storage.jobs.records import JobFilter, JobRecord, JobRecords, QueueLimits
 from storage.outputs import OutputStore
 from storage.uploads import Uploads
+from storage.user_data import UserData
+from storage.user_settings import UserSettings
 
 LOG = logging.getLogger(__name__)
 SWEEP_EVERY_S = 600.0
@@ -79,6 +81,8 @@ class Stores:
     webhook_signer: Signer
     models: ModelIntake
     charges: JobCharges
+    user_settings: UserSettings
+    user_data: UserData
 
 
 class Service:

@@ -40,7 +40,7 @@ class Forgotten(BaseModel):
 async def forget(
     owner: Annotated[str, Path(pattern=OWNER_PATTERN)], known: InContext
 ) -> JsonResponse:
-    """Ends its keys, stops its jobs, and removes its jobs, files, models, uploads and charges."""
+    """Ends its keys, stops its jobs, and removes its jobs, files, settings, models and charges."""
     service = known.service
     stores = service.stores
     keys = await Keys(stores.database).remove_all(owner)
@@ -52,6 +52,8 @@ async def forget(
         await stores.models.store.remove(owner, model.id)
     await asyncio.to_thread(stores.uploads.remove_all, owner)
     await asyncio.to_thread(stores.outputs.remove_all, owner)
+    await asyncio.to_thread(stores.user_data.remove_all, owner)
+    await stores.user_settings.remove_all(owner)
     await forget_charges(stores.database, owner)
     there_was = {"api_keys": keys, "jobs": jobs, "models": len(models)}
     return JsonResponse({"status": "success", "owner": owner, **there_was})

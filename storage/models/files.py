@@ -21,6 +21,13 @@ SEVERAL: Mapping[str, tuple[str, ...]] = {
     "diffusion_models": ("unet", "diffusion_models"),
     "controlnet": ("controlnet", "t2i_adapter"),
 }
+# The folders that ComfyUI tells of, in its order (folder_paths.py).
+FOLDERS = (
+    "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision",
+    "style_models", "embeddings", "diffusers", "vae_approx", "controlnet", "gligen",
+    "upscale_models", "hypernetworks", "photomaker", "classifiers", "model_patches",
+    "audio_encoders", "ipadapter",
+)  # fmt: skip
 # Models of two files, which ComfyUI offers in the list of another folder (nodes.py, VAELoader).
 PAIRS: Mapping[str, tuple[str, ...]] = {"vae": ("taesd", "taesdxl", "taesd3", "taef1")}
 PAIRS_LIE_IN = "vae_approx"
@@ -123,6 +130,10 @@ class ModelFolders:
 
     def _allowed(self, path: Path) -> bool:
         return self._follow_links or path.resolve().is_relative_to(self._root.resolve())
+
+    def places(self, folder: str) -> tuple[Path, ...]:
+        """The directories that the list of `folder` comes from."""
+        return self._directories(OTHER_NAMES.get(folder, folder))
 
     def _directories(self, folder: str) -> tuple[Path, ...]:
         if "/" in folder or folder in {"", ".", ".."}:

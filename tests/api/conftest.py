@@ -29,6 +29,8 @@ from storage.jobs.records import JobRecords
 from storage.outputs import OutputStore
 from storage.signing import UrlSigner
 from storage.uploads import UploadLimits, Uploads
+from storage.user_data import UserData
+from storage.user_settings import UserSettings
 from tests.api.models import model_intake
 from tests.fakes_runner import FakeRunner
 
@@ -147,6 +149,8 @@ async def _site(
         webhook_signer=Signer(KEY),
         models=model_intake(folder, database, fetcher),
         charges=charges,
+        user_settings=UserSettings(database),
+        user_data=UserData(files),
     )
     service = Service(make_runner(inputs) if make_runner else runner, stores, limits)
     app = create_app(service, **options)

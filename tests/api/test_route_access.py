@@ -27,6 +27,31 @@ Route: TypeAlias = tuple[str, str]
 WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
 ADMIN = "/api/v7/admin/keys"
 MODELS = "/api/v7/models"
+COMFYUI_READS = (
+    "/settings",
+    "/settings/{name:path}",
+    "/userdata",
+    "/v2/userdata",
+    "/userdata/{file:path}",
+    "/models",
+    "/models/{folder}",
+    "/embeddings",
+    "/experiment/models",
+    "/experiment/models/{folder}",
+    "/experiment/models/preview/{folder}/{index}/{name:path}",
+    "/users",
+    "/features",
+    "/system_stats",
+    "/extensions",
+    "/i18n",
+    "/global_subgraphs",
+    "/node_replacements",
+    "/user.css",
+    "/internal/logs",
+    "/internal/logs/raw",
+    "/internal/files/{kind}",
+    "/internal/folder_paths",
+)
 SCOPE_OF: Mapping[Route, Scope] = {
     **{("POST", path): "execute" for path in translated_paths()},
     **{(method, path): "read" for method in ("GET", "POST") for path in hosted_fetch_paths()},
@@ -55,6 +80,13 @@ SCOPE_OF: Mapping[Route, Scope] = {
     ("GET", "/view"): "read",
     ("POST", "/upload/image"): "execute",
     ("POST", "/upload/mask"): "execute",
+    **{("GET", path): "read" for path in COMFYUI_READS},
+    ("POST", "/settings"): "execute",
+    ("POST", "/settings/{name:path}"): "execute",
+    ("POST", "/userdata/{file:path}"): "execute",
+    ("DELETE", "/userdata/{file:path}"): "execute",
+    ("POST", "/free"): "execute",
+    ("PATCH", "/internal/logs/subscribe"): "execute",
     ("GET", "/metrics"): "metrics",
     ("GET", "/api/v7/account"): "read",
     ("GET", MODELS): "read",
@@ -74,6 +106,15 @@ SCOPE_OF: Mapping[Route, Scope] = {
     ("PATCH", f"{ADMIN}/{{key_id}}"): "admin",
     ("DELETE", f"{ADMIN}/{{key_id}}"): "admin",
 }
+
+
+def _as_routed(path: str) -> str:
+    """A path of the document as routes spell it: some parameters take slashes."""
+    for name in ("path", "file"):
+        path = path.replace(f"{{{name}}}", f"{{{name}:path}}")
+    return path.replace("/settings/{name}", "/settings/{name:path}").replace(
+        "{index}/{name}", "{index}/{name:path}"
+    )
 
 
 def scope_of(route: Route) -> Scope:
@@ -134,7 +175,7 @@ async def test_every_route_takes_a_key_of_its_scope_and_no_other(keyed: KeyedSit
 async def test_the_documentation_says_which_routes_take_a_key(keyed: KeyedSite) -> None:
     document = (await (await keyed.client()).get("/openapi.json")).json()
     said = {
-        (method.upper(), path.replace("{path}", "{path:path}")): "security" in operation
+        (method.upper(), _as_routed(path)): "security" in operation
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     }

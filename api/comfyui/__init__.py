@@ -1,0 +1,1 @@
+"""ComfyUI's own HTTP API, so that its editor and the clients written for it work here."""
