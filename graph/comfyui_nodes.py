@@ -1,7 +1,9 @@
-"""Facts about the node types of ComfyUI core (0.3.64), in /object_info's format.
+"""Facts about the node types of ComfyUI core, in /object_info's format.
 
 They let a UI file be read although it uses nodes that this service does not run: the names and the
-order of their widgets, nothing of their code. File lists in it are empty.
+order of their widgets, nothing of their code. Types that it does run are as in ComfyUI 0.3.64,
+which it follows; the others as in 0.33.0, and as in 0.3.64 where that has no more of them. File
+lists in it are empty.
 """
 
 import gzip

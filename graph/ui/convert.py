@@ -8,7 +8,7 @@ from typing import Any
 from graph.prompt import Node, Source, Workflow, WorkflowUnreadable, pack_name
 from graph.ui.app_mode import app_mode
 from graph.ui.document import UiDocument, as_dict, as_list, id_text, read_document
-from graph.ui.drafts import Draft, Notes, drafts_of
+from graph.ui.drafts import Draft, Notes, OwnValues, drafts_of
 from graph.ui.frames import lay_out
 from graph.ui.group_nodes import ungroup
 from graph.ui.handles import handles_of
@@ -16,6 +16,7 @@ from graph.ui.inputs import complete_inputs
 from graph.ui.links import Resolver
 from graph.ui.models import required_models
 from graph.ui.numbering import renumber
+from graph.ui.promotion import PromotedValues, ShownWidgets
 from graph.ui.replacements import choose, fill_in
 
 REPLACED_INPUT = "filename_prefix"
@@ -42,9 +43,12 @@ def convert_ui(
     node_types = _used(file, node_types)
     file = ungroup(file, node_types, max_nodes=max_nodes)
     file = complete_inputs(file, node_types)
-    frames = list(lay_out(file, max_nodes=max_nodes, max_depth=max_depth))
-    notes, resolver = Notes(), Resolver()
-    drafts = [draft for frame in frames for draft in drafts_of(frame, node_types, resolver, notes)]
+    shown = ShownWidgets(file.subgraphs, max_depth=max_depth)
+    frames = list(lay_out(file, shown, max_nodes=max_nodes, max_depth=max_depth))
+    notes = Notes()
+    own = OwnValues(node_types, notes)
+    resolver = Resolver(PromotedValues(shown, lambda node: own.of(node).values))
+    drafts = [draft for frame in frames for draft in drafts_of(frame, node_types, own, resolver)]
     _change_texts(drafts, seed, now or datetime.now().astimezone())
     nodes = _nodes(drafts)
     handles = handles_of(frames, drafts)
@@ -81,7 +85,7 @@ def _change_texts(drafts: list[Draft], seed: int, now: datetime) -> None:
         return None if isinstance(value, Source) else value
 
     for draft in drafts:
-        options = {widget.name: widget.options for widget in draft.widgets}
+        options = {widget.name: widget.options for widget in draft.slots}
         for name in draft.typed:
             text = draft.inputs.get(name)
             if not isinstance(text, str):

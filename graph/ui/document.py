@@ -11,6 +11,7 @@ from typing import Any
 
 from graph.prompt import WorkflowUnreadable
 
+OWN_INPUT = "-1"  # in place of an inner node's id: the subgraph's own input
 INPUT_NODE = "-10"  # a subgraph's own inputs, as the origin of links inside it
 OUTPUT_NODE = "-20"  # its outputs, as their target
 
@@ -24,12 +25,16 @@ MAX_NUMBER = 10**15
 
 @dataclass(frozen=True)
 class Slot:
-    """An input or output of a node or a subgraph. `widget` is the widget an input stands for."""
+    """An input or output of a node or a subgraph. `widget` is the widget an input stands for.
+
+    `links` are those that a slot of a subgraph has inside, in the order that the file gives them.
+    """
 
     name: str
     type: str = "*"
     link: str | None = None
     widget: str = ""
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Link:
     target_slot: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UiNode:
     """A node as saved. `stored_id` stays when the node gets another id."""
 
@@ -76,7 +81,7 @@ class UiNode:
         return {slot.name: slot for slot in reversed(self.inputs or ())}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UiGraph:
     """The root, or the definition of a subgraph with the slots it shows outside."""
 
@@ -88,8 +93,48 @@ class UiGraph:
 
     @cached_property
     def links_into(self) -> Mapping[str, Mapping[int, str]]:
-        """Links by the node and the slot they end at; of two to one slot the last counts."""
-        return links_by_target(self.links)
+        """Links by the node and the slot they end at.
+
+        Of two to one input the last counts, of two to an output of the subgraph the first.
+        """
+        into = links_by_target(self.links)
+        if OUTPUT_NODE in into:
+            backwards = dict(reversed([*self.links.items()]))
+            into[OUTPUT_NODE] = links_by_target(backwards)[OUTPUT_NODE]
+        return into
+
+    @cached_property
+    def input_names(self) -> frozenset[str]:
+        """The names of the subgraph's inputs."""
+        return frozenset(slot.name for slot in self.inputs)
+
+    @cached_property
+    def inner_links(self) -> Mapping[str, tuple[Link, ...]]:
+        """The links of each of the subgraph's inputs by its name, in the order they count in."""
+        found: dict[int, dict[str, Link]] = {}
+        for key, link in self.links.items():
+            if link.origin == INPUT_NODE:
+                found.setdefault(link.origin_slot, {})[key] = link
+        return {
+            slot.name: tuple(
+                found[index][key]
+                for key in dict.fromkeys((*slot.links, *found[index]))
+                if key in found[index]
+            )
+            for index, slot in reversed([*enumerate(self.inputs)])
+            if index in found
+        }
+
+    @cached_property
+    def fed_from_outside(self) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """The subgraph's inputs, as ("-1", name), by (node id, slot name) that they lead to."""
+        fed = {}
+        for name, links in self.inner_links.items():
+            for link in links:
+                slots = self.nodes[link.target].inputs if link.target in self.nodes else ()
+                if slots and 0 <= link.target_slot < len(slots):
+                    fed[link.target, slots[link.target_slot].name] = (OWN_INPUT, name)
+        return fed
 
     @cached_property
     def output_indices(self) -> Mapping[str, int]:
@@ -192,6 +237,7 @@ def _slot(item: Mapping[str, Any]) -> Slot:
         type=kind.strip() if isinstance(kind, str) and kind.strip() else "*",
         link=None if link is None else id_text(link),
         widget=_widget_name(widget, name),
+        links=tuple(id_text(key) for key in as_list(item.get("linkIds"))),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from graph.prompt import Handle
 from graph.ui.document import UiNode
 from graph.ui.drafts import Draft
-from graph.ui.frames import OWN_INPUT, Frame
+from graph.ui.frames import Frame
 from graph.ui.links import PRIMITIVE
 
 
@@ -17,12 +17,12 @@ def handles_of(frames: Sequence[Frame], drafts: Sequence[Draft]) -> dict[str, Ha
         for name, trail in draft.trails.items():
             for handle in trail:
                 reached[handle][draft.id, name] = None
-        for widget in _promoted(draft.frame, draft.node.id):
+        for widget in draft.frame.promoted_by_node.get(draft.node.id, ()):
             if widget in draft.inputs:
                 reached[":".join(draft.frame.path), widget][draft.id, widget] = None
     for frame in reversed(frames):  # what an instance shows of one inside it, innermost first
         if frame.parent is not None and frame.instance is not None:
-            for name in _promoted(frame.parent, frame.instance.id):
+            for name in frame.parent.promoted_by_node.get(frame.instance.id, ()):
                 shown = reached[":".join(frame.parent.path), name]
                 shown |= reached[":".join(frame.path), name]
     inputs: dict[str, dict[str, tuple[tuple[str, str], ...]]] = defaultdict(dict)
@@ -32,11 +32,6 @@ def handles_of(frames: Sequence[Frame], drafts: Sequence[Draft]) -> dict[str, Ha
         handle_id: Handle(inputs.get(handle_id, {}), title, names)
         for handle_id, title, names in _named(frames)
     }
-
-
-def _promoted(frame: Frame, node_id: str) -> Iterator[str]:
-    """The widgets of a node that the instance around it shows without an input of the subgraph."""
-    return (widget for owner, widget in frame.promoted if owner == node_id != OWN_INPUT)
 
 
 def _named(frames: Sequence[Frame]) -> Iterator[tuple[str, str, tuple[str, ...]]]:

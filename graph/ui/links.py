@@ -1,9 +1,16 @@
 """What an input is fed with in the end: through reroutes, bypasses, subgraphs and primitives."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from graph.prompt import BadLinkedInput, DependencyCycle, Source, WorkflowTooLarge
+from graph.prompt import (
+    BadLinkedInput,
+    DependencyCycle,
+    Source,
+    WorkflowTooLarge,
+    WorkflowUnreadable,
+)
 from graph.ui.document import (
     BYPASSED,
     INPUT_NODE,
@@ -14,7 +21,8 @@ from graph.ui.document import (
     Slot,
     UiNode,
 )
-from graph.ui.frames import OWN_INPUT, Frame
+from graph.ui.frames import Frame
+from graph.ui.promotion import PromotedValues
 from graph.ui.widget_values import label
 
 PRIMITIVE = "PrimitiveNode"
@@ -41,6 +49,20 @@ VIRTUAL = ONLY_SHOWN | REROUTES | {PRIMITIVE, GET_NODE, SET_NODE}
 
 
 @dataclass(frozen=True)
+class Trail:
+    """The (handle, input)s on a way, nearest first; ways that meet share what follows."""
+
+    handle: tuple[str, str]
+    rest: "Trail | None" = None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        trail: Trail | None = self
+        while trail is not None:
+            yield trail.handle
+            trail = trail.rest
+
+
+@dataclass(frozen=True)
 class Resolved:
     """Where an input leads: a Source or a constant; None means nowhere, its own widget counts.
 
@@ -48,25 +70,39 @@ class Resolved:
     """
 
     value: Any
-    trail: tuple[tuple[str, str], ...] = ()
+    trail: Trail | None = None
     primitive: UiNode | None = None
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A link on the way (None or "": the way ends), and the input (node id, name) it leads into."""
+    """A link on the way (None or "": the way ends), and the type of the input it leads into.
+
+    Where it leads into a reroute, that is the type of what the reroute leads into. `passed` is the
+    (handle, input) that the way passed last.
+    """
 
     frame: Frame
     link_id: str | None
-    consumer: tuple[str, str]
+    wanted: str
+    passed: tuple[str, str] | None = None
+
+
+@dataclass
+class _Lost(Exception):  # noqa: N818
+    """A way that cannot be followed, before it is known whose it is."""
+
+    kind: type[WorkflowUnreadable]
+    problem: str
 
 
 class Resolver:
-    """Follows the links of one document, in all no more than `max_links`."""
+    """Follows the links of one document, each way once, in all no more than `max_steps`."""
 
-    def __init__(self, max_links: int = 100_000) -> None:
-        self._max_links = max_links
-        self._followed = 0
+    def __init__(self, promoted: PromotedValues, max_steps: int = 1_000_000) -> None:
+        self._promoted = promoted
+        self._steps_left = max_steps
+        self._found: dict[tuple[Frame, str, str], Resolved] = {}
 
     def resolve(self, frame: Frame, node: UiNode, slot: Slot) -> Resolved:
         """What input `slot` of `node` gets.
@@ -74,116 +110,116 @@ class Resolver:
         Raises:
             BadLinkedInput: a link on the way, or the node it starts from, is not there.
             DependencyCycle: the way leads back to itself.
-            WorkflowTooLarge: with this one, the ways are longer than `max_links`.
+            WorkflowTooLarge: with this one, the ways are longer than `max_steps`.
         """
-        walk = _Walk(frame, node, slot)
-        found = walk.resolved(self._max_links - self._followed)
-        self._followed += walk.length
-        return found
+        try:
+            return _of_primitive(frame, slot) or self._follow(_Place(frame, slot.link, slot.type))
+        except _Lost as lost:
+            sentence = f"{label(node)}, input {slot.name!r}: {lost.problem}."
+            raise lost.kind(sentence, frame.node_path(node.id), slot.name) from None
 
-
-class _Walk:
-    """One way upstream, from an input to what feeds it."""
-
-    def __init__(self, frame: Frame, node: UiNode, slot: Slot) -> None:
-        self._start = frame, node, slot
-        self._trail: list[tuple[str, str]] = []
-        self._host_value: Any = None  # of the outermost instance on the way that sets one
-        self._seen: set[tuple[Frame, str]] = set()
-
-    @property
-    def length(self) -> int:
-        """Links followed."""
-        return len(self._seen)
-
-    def resolved(self, max_links: int) -> Resolved:
-        frame, node, slot = self._start
-        place = _Place(frame, slot.link, (node.id, slot.name))
-        while place.link_id:
-            if (place.frame, place.link_id) in self._seen:
-                raise DependencyCycle(*self._complaint("its link leads back to itself"))
-            self._seen.add((place.frame, place.link_id))
-            if self.length > max_links:
-                raise WorkflowTooLarge(*self._complaint("too many links lead up to it"))
-            step = self._step(place)
-            if not isinstance(step, _Place):
-                return step
-            place = step
-        return Resolved(self._host_value, tuple(self._trail))
+    def _follow(self, place: _Place) -> Resolved:
+        """Where a way ends; the answer is kept for every place on it."""
+        way: dict[tuple[Frame, str, str], tuple[str, str] | None] = {}
+        end: Resolved | None = None
+        while end is None:
+            key = place.frame, place.link_id or "", place.wanted
+            if key in way:
+                raise _Lost(DependencyCycle, "its link leads back to itself")
+            end = self._found.get(key) if place.link_id else Resolved(None)
+            if end is None:
+                step = self._step(place)
+                way[key] = step.passed if isinstance(step, _Place) else None
+                place, end = (step, None) if isinstance(step, _Place) else (place, step)
+        for key, passed in reversed(way.items()):
+            if passed is not None:
+                end = Resolved(end.value, Trail(passed, end.trail), end.primitive)
+            self._found[key] = end
+        return end
 
     def _step(self, place: _Place) -> _Place | Resolved:
-        link = place.frame.graph.links.get(place.link_id or "")
+        self._steps_left -= 1
+        if self._steps_left < 0:
+            raise _Lost(WorkflowTooLarge, "too many links lead up to it")
+        frame = place.frame
+        link = frame.graph.links.get(place.link_id or "")
         if link is None:
-            raise BadLinkedInput(*self._complaint(f"link {place.link_id} is not in the file"))
-        if link.origin == INPUT_NODE and place.frame.parent is not None:
-            return self._outside(place, link, place.frame.parent)
-        origin = place.frame.graph.nodes.get(link.origin)
+            raise _Lost(BadLinkedInput, f"link {place.link_id} is not in the file")
+        if link.origin == INPUT_NODE and frame.parent is not None:
+            return self._outside(frame, link, frame.parent)
+        origin = frame.graph.nodes.get(link.origin)
         if origin is None:
             problem = f"it is linked to node {link.origin}, which is not in the file"
-            raise BadLinkedInput(*self._complaint(problem))
-        return self._through(place.frame, origin, link.origin_slot)
+            raise _Lost(BadLinkedInput, problem)
+        return _through(frame, origin, link.origin_slot, place.wanted)
 
-    def _through(self, frame: Frame, node: UiNode, output: int) -> _Place | Resolved:
-        """On from an output of `node`, by what kind of node it is."""
-        if node.type == PRIMITIVE:
-            return self._primitive(frame, node)
-        if node.mode == BYPASSED:
-            return _entered(frame, node, _bypass_input(node, output, self._start[2].type))
-        if node.mode == MUTED or node.type in ONLY_SHOWN | REROUTES:
-            passes = node.mode != MUTED and node.type in REROUTES
-            return _entered(frame, node, 0 if passes else None)
-        if node.type == GET_NODE:
-            return _entered(frame, frame.graph.set_nodes.get(str(node.first_value)), 0)
-        if node.id in frame.children:
-            return _inside(frame.children[node.id], node, output)
-        return Resolved(Source(frame.node_path(node.id), output), tuple(self._trail))
-
-    def _primitive(self, frame: Frame, node: UiNode) -> Resolved:
-        self._trail.append((frame.node_path(node.id), "value"))
-        value = frame.values.get((node.id, "value"), node.first_value)
-        found = self._host_value if value is None else value
-        return Resolved(found, tuple(self._trail), node)
-
-    def _outside(self, place: _Place, link: Link, parent: Frame) -> _Place:
-        """From an input of a subgraph to what its instance has there."""
-        frame, instance = place.frame, place.frame.instance
+    def _outside(self, frame: Frame, link: Link, parent: Frame) -> _Place | Resolved:
+        """From an input of a subgraph to what its instance has there: a link, else a value."""
+        instance, own = frame.instance, frame.graph.inputs
         assert instance is not None
-        slots, own = instance.inputs or (), frame.graph.inputs
-        name = own[link.origin_slot].name if 0 <= link.origin_slot < len(own) else ""
-        self._trail.append((":".join(frame.path), name))
-        for values, key in (
-            (frame.values, place.consumer),
-            (frame.values, (OWN_INPUT, name)),
-            (parent.values, (instance.id, name)),
-        ):
-            self._host_value = values.get(key, self._host_value)
-        slot = instance.inputs_by_name.get(name)
-        if slot is None and 0 <= link.origin_slot < len(slots) and len(slots) == len(own):
-            slot = slots[link.origin_slot]
-        return _Place(parent, slot.link if slot else None, (instance.id, name))
-
-    def _complaint(self, problem: str) -> tuple[str, str, str]:
-        frame, node, slot = self._start
-        sentence = f"{label(node)}, input {slot.name!r}: {problem}."
-        return sentence, frame.node_path(node.id), slot.name
+        shown = own[link.origin_slot] if 0 <= link.origin_slot < len(own) else Slot("")
+        passed = (":".join(frame.path), shown.name)
+        slot = _shown_slot(frame, instance, link.origin_slot, shown)
+        cut = shown.name in parent.promoted_by_node.get(instance.id, ())
+        if slot.link and not cut:
+            return _Place(parent, slot.link, slot.type, passed)
+        return Resolved(self._promoted.value(frame, shown.name), Trail(passed))
 
 
-def _entered(frame: Frame, node: UiNode | None, index: int | None) -> _Place:
+def _shown_slot(child: Frame, instance: UiNode, index: int, shown: Slot) -> Slot:
+    """The slot of an instance for input `shown` of its subgraph: by name, else by place."""
+    slots = instance.inputs or ()
+    if found := instance.inputs_by_name.get(shown.name):
+        return found
+    if 0 <= index < len(slots) and slots[index].name not in child.graph.input_names:
+        return slots[index]
+    into = child.parent.graph.links_into if child.parent and not slots else {}
+    return Slot(shown.name, shown.type, into.get(instance.id, {}).get(index))
+
+
+def _of_primitive(frame: Frame, slot: Slot) -> Resolved | None:
+    """What a PrimitiveNode at the other end of a link sets; it reaches no further than one link."""
+    link = frame.graph.links.get(slot.link or "")
+    node = frame.graph.nodes.get(link.origin) if link else None
+    if node is None or node.type != PRIMITIVE:
+        return None
+    value = frame.values.get((node.id, "value"), node.first_value)
+    return Resolved(value, Trail((frame.node_path(node.id), "value")), node)
+
+
+def _through(frame: Frame, node: UiNode, output: int, wanted: str) -> _Place | Resolved:
+    """On from an output of `node`, by what kind of node it is."""
+    if node.mode == MUTED or node.type in ONLY_SHOWN or node.type == PRIMITIVE:
+        return Resolved(None)
+    if node.mode == BYPASSED:
+        return _entered(frame, node, _bypass_input(node, output, wanted))
+    if node.type in REROUTES:
+        return _entered(frame, node, 0, wanted)
+    if node.type == GET_NODE:
+        return _entered(frame, frame.graph.set_nodes.get(str(node.first_value)), 0, wanted)
+    if node.id in frame.children:
+        return _inside(frame.children[node.id], node, output, wanted)
+    return Resolved(Source(frame.node_path(node.id), output))
+
+
+def _entered(
+    frame: Frame, node: UiNode | None, index: int | None, wanted: str = ""
+) -> _Place | Resolved:
     """On to the link of an input; the end of the way where there is none."""
     slots = node.inputs or () if node else ()
     if node is None or index is None or not 0 <= index < len(slots):
-        return _Place(frame, None, ("", ""))
-    return _Place(frame, slots[index].link, (node.id, slots[index].name))
+        return Resolved(None)
+    return _Place(frame, slots[index].link, wanted or slots[index].type)
 
 
-def _inside(child: Frame, instance: UiNode, output: int) -> _Place:
+def _inside(child: Frame, instance: UiNode, output: int, wanted: str) -> _Place:
     """The link that feeds an output of a subgraph; outputs go by name, as they can be reordered."""
     own = child.graph.outputs
     shown = instance.outputs[output].name if 0 <= output < len(instance.outputs) else ""
     same = 0 <= output < len(own) and own[output].name == shown
     index = output if same else child.graph.output_indices.get(shown, output)
     feeding = child.graph.links_into.get(OUTPUT_NODE, {}).get(index)
-    return _Place(child, feeding, (OUTPUT_NODE, shown))
+    return _Place(child, feeding, wanted)
 
 
 def _bypass_input(node: UiNode, output: int, wanted: str) -> int | None:

@@ -1,50 +1,71 @@
 """Which saved value belongs to which widget, and what a value is to become."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 from graph.ui.document import UiNode
-from graph.ui.widgets import CONTROL, CONTROL_FILTER, CONTROL_VALUES, UPLOAD, Widget
+from graph.ui.widgets import (
+    CONTROL,
+    CONTROL_FILTER,
+    CONTROL_VALUES,
+    CUSTOM_COMBO,
+    Widget,
+    folded,
+)
 
 TYPES: Mapping[str, tuple[type, ...]] = {
     "INT": (int,),
     "FLOAT": (int, float),
     "STRING": (str,),
     "BOOLEAN": (bool,),
+    "BOUNDING_BOX": (dict,),
+    "BOUNDING_BOXES": (list,),
+    "COLORS": (list,),
+    "CURVE": (dict,),
     CONTROL: (str, bool),
     CONTROL_FILTER: (str,),
 }
+BUTTONS = frozenset({"upload3dmodel", "uploadExtraResources", "clear"})  # saved before a LOAD_3D
 MAX_HIDDEN = 6  # of these, every subset is tried as missing
 MAX_INSERTED = 100  # a control is tried after each of these
+MISSING: Final = object()
+
+Dealt = Sequence[tuple[Widget, Any]]
 
 
 @dataclass(frozen=True)
 class WidgetValues:
-    """Values by widget name, and sentences on what had to be guessed or was left out."""
+    """Values by widget name, and sentences on what had to be guessed or was left out.
+
+    `slots` are the widgets and sockets that the node has with these values.
+    """
 
     values: Mapping[str, Any]
+    slots: tuple[Widget, ...] = ()
     repairs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def widget_values(node: UiNode, widgets: Sequence[Widget], *, by_name: bool) -> WidgetValues:
+def widget_values(node: UiNode, slots: Sequence[Widget], *, by_name: bool) -> WidgetValues:
     """The node's values by widget name, defaults where the file has none.
 
     `by_name`: whether an object in `widgets_values` is read. The editor reads it for custom nodes
     that say so, and gives all others their defaults.
     """
-    found = _saved_values(node, widgets, by_name=by_name)
-    values, repairs = {}, list(found.repairs)
-    for widget in widgets:
+    if node.type == CUSTOM_COMBO:
+        slots = (*slots, *_options(node.values))
+    dealt, repairs, warnings = _dealt(node, slots, by_name=by_name)
+    values = {}
+    for widget, saved in dealt:
         if not widget.sent:
             continue
-        value = found.values.get(widget.name, widget.default)
+        value = widget.default if saved is MISSING or widget.kind == "IMAGECOMPARE" else saved
         values[widget.name] = mended = mend(widget, value)
         if mended != value and value is not None:
             repairs.append(f"{label(node)}: {widget.name} {value!r:.60} was read as {mended!r}.")
-    return WidgetValues(values, tuple(repairs), found.warnings)
+    return WidgetValues(values, tuple(slot for slot, _ in dealt), tuple(repairs), warnings)
 
 
 def label(node: UiNode) -> str:
@@ -52,57 +73,100 @@ def label(node: UiNode) -> str:
     return f"Node {node.stored_id} ({node.type})"
 
 
-def _saved_values(node: UiNode, widgets: Sequence[Widget], *, by_name: bool) -> WidgetValues:
-    names = {widget.name for widget in widgets}
-    if node.named_values and names.issuperset(node.named_values):
-        return WidgetValues(node.named_values)
-    if isinstance(node.values, dict):
-        if by_name:
-            return WidgetValues(node.values)
-        warning = f"{label(node)}: widgets_values is an object, which this node does not read."
-        return WidgetValues({}, warnings=(warning,) if node.values else ())
-    return _positional(node, widgets)
+def _options(values: object) -> Iterator[Widget]:
+    """The widgets that the editor gives a CustomCombo: an index, its options, an empty one."""
+    yield Widget("index", "INT")
+    options = values[2:] if isinstance(values, list) else []
+    filled = next((i for i, option in enumerate(options) if not option), len(options))
+    yield from (Widget(f"option{i}", "STRING") for i in range(1, filled + 2))
 
 
-def _positional(node: UiNode, widgets: Sequence[Widget]) -> WidgetValues:
+def _dealt(
+    node: UiNode, slots: Sequence[Widget], *, by_name: bool
+) -> tuple[Dealt, list[str], tuple[str, ...]]:
+    """The slots with their saved values, repairs and warnings.
+
+    Positions come first: names are in newer files as well, where now and then they are stale.
+    """
+    if isinstance(node.values, list) and node.values:
+        return *_positional(node, slots, node.values), ()
+    named: Mapping[str, Any] = node.named_values
+    warnings: tuple[str, ...] = ()
+    if isinstance(node.values, dict) and by_name:
+        named = node.values
+    elif isinstance(node.values, dict) and node.values and not named:
+        sentence = f"{label(node)}: widgets_values is an object, which this node does not read."
+        warnings = (sentence,)
+    return _deal(slots, lambda slot: named.get(slot.name, MISSING)), [], warnings
+
+
+def _positional(
+    node: UiNode, slots: Sequence[Widget], values: Sequence[Any]
+) -> tuple[Dealt, list[str]]:
     """Values by position, with controls left out or put in if that fits better."""
-    values = node.values if isinstance(node.values, list) else []
-    best, fewest = widgets, _misfits(widgets, values)
+    best = first = _deal_in_order(slots, values)
+    fewest = _misfits(first)
     if fewest:
-        for layout in _layouts(widgets):
-            if (misfits := _misfits(layout, values)) < fewest:
-                best, fewest = layout, misfits
-    repairs: tuple[str, ...] = ()
-    if best is not widgets:
-        order = ", ".join(widget.name for widget in best)
-        repairs = (f"{label(node)}: widgets_values were read as {order}.",)
-    return WidgetValues({w.name: v for w, v in zip(best, values, strict=False)}, repairs)
+        for layout in _layouts(slots):
+            dealt = _deal_in_order(layout, values)
+            if (misfits := _misfits(dealt)) < fewest:
+                best, fewest = dealt, misfits
+    if best is first:
+        return best, []
+    order = ", ".join(slot.name for slot, value in best if slot.saved and value is not MISSING)
+    return best, [f"{label(node)}: widgets_values were read as {order}."]
 
 
-def _layouts(widgets: Sequence[Widget]) -> Iterator[Sequence[Widget]]:
+def _deal_in_order(slots: Sequence[Widget], values: Sequence[Any]) -> Dealt:
+    left = iter(values)
+
+    def next_value(slot: Widget) -> Any:
+        value = next(left, MISSING)
+        while slot.kind == "LOAD_3D" and isinstance(value, str) and value in BUTTONS:
+            value = next(left, MISSING)
+        return value
+
+    return _deal(slots, next_value)
+
+
+def _deal(slots: Sequence[Widget], value_of: Callable[[Widget], Any]) -> Dealt:
+    """Each slot with its saved value; what the choice of a dynamic combo brings follows it."""
+    dealt, waiting = [], list(reversed(slots))
+    while waiting:
+        slot = waiting.pop()
+        value = value_of(slot) if slot.saved else MISSING
+        dealt.append((slot, value))
+        if slot.branches:
+            choice = mend(slot, slot.default if value is MISSING else value)
+            brought = slot.branches.get(choice, ()) if isinstance(choice, str) else ()
+            waiting.extend(reversed(brought))
+    return dealt
+
+
+def _layouts(slots: Sequence[Widget]) -> Iterator[Sequence[Widget]]:
     """Orders of slots that other versions of the editor, or of the node, may have saved."""
-    hidden = [i for i, widget in enumerate(widgets) if not widget.sent][:MAX_HIDDEN]
+    hidden = [i for i, slot in enumerate(slots) if slot.saved and not slot.sent][:MAX_HIDDEN]
     for count in range(1, len(hidden) + 1):
         for left_out in combinations(hidden, count):
-            yield [widget for i, widget in enumerate(widgets) if i not in left_out]
-    for i, widget in enumerate(widgets[:MAX_INSERTED], start=1):
-        if widget.kind in ("INT", "COMBO") and (i == len(widgets) or widgets[i].sent):
-            yield [*widgets[:i], Widget("control_after_generate", CONTROL), *widgets[i:]]
+            yield [slot for i, slot in enumerate(slots) if i not in left_out]
+    for i, slot in enumerate(slots[:MAX_INSERTED], start=1):
+        if slot.kind in ("INT", "COMBO") and (i == len(slots) or slots[i].kind != CONTROL):
+            yield [*slots[:i], Widget("control_after_generate", CONTROL), *slots[i:]]
 
 
-def _misfits(widgets: Sequence[Widget], values: Sequence[Any]) -> int:
-    return sum(_misfit(w, v) for w, v in zip(widgets, values, strict=False))
+def _misfits(dealt: Dealt) -> int:
+    return sum(_misfit(slot, value) for slot, value in dealt if value is not MISSING)
 
 
 def _misfit(widget: Widget, value: Any) -> int:
     """0 if `value` may be this widget's, 1 if it is unlikely, 2 if it is of another type."""
-    if value is None or widget.kind == UPLOAD:
+    if value is None:
         return 0
     if widget.kind == CONTROL:
         return 0 if isinstance(value, bool) or value in CONTROL_VALUES else 2
     if widget.choices is not None:
-        return _choice_misfit(widget.choices, value)
-    if isinstance(value, bool) and widget.kind != "BOOLEAN":
+        return _choice_misfit(widget, value)
+    if isinstance(value, bool) and widget.kind in TYPES and widget.kind != "BOOLEAN":
         return 2
     if widget.kind == "INT" and isinstance(value, float):
         return 0 if value.is_integer() else 2
@@ -110,8 +174,9 @@ def _misfit(widget: Widget, value: Any) -> int:
     return 0 if types is None or isinstance(value, types) else 2
 
 
-def _choice_misfit(choices: Sequence[Any], value: Any) -> int:
-    if value in choices:
+def _choice_misfit(widget: Widget, value: Any) -> int:
+    choices = widget.choices or ()
+    if widget.offers(value):
         return 0
     if not isinstance(value, str | int | float):
         return 2
@@ -126,17 +191,12 @@ def mend(widget: Widget, value: Any) -> Any:
         return _boolean(value) if widget.kind == "BOOLEAN" else value
     if value is None:
         return widget.default
-    if value in widget.choices:
+    if widget.offers(value):
         return value
-    if isinstance(value, str) and value.removeprefix("sample_") in widget.choices:
+    if isinstance(value, str) and widget.offers(value.removeprefix("sample_")):
         return value.removeprefix("sample_")
-    alike = [choice for choice in widget.choices if _folded(choice) == _folded(value)]
-    return alike[0] if len(alike) == 1 else value
-
-
-def _folded(value: Any) -> str:
-    return str(value).casefold().replace("\\", "/")
+    return widget.spelled(value)
 
 
 def _boolean(value: Any) -> Any:
-    return {"true": True, "false": False}.get(_folded(value), value)
+    return {"true": True, "false": False}.get(folded(value), value)

@@ -1,9 +1,11 @@
-"""Thirty files of the editor's, and what editor 1.58.1 (headless Chromium) exported for each.
+"""Files of the editor's, and what editor 1.58.1 (headless Chromium) exported for each.
 
-The node types are those of the ComfyUI 0.3.64 it ran against. The files were drawn up by hand, one
-rule of the format each; `_meta` is not compared.
+Thirty were drawn up by hand, one rule of the format each, and exported over the node types of
+ComfyUI 0.3.64; thirty in `today` are official templates of October 2026, over those of 0.33.0.
+`_meta` is not compared.
 """
 
+import gzip
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,14 +18,29 @@ from graph.comfyui_nodes import load_comfyui_nodes
 from graph.workflow import read_workflow
 
 GOLDENS = Path(__file__).parents[1] / "data" / "ui_to_api"
-NAMES = sorted(path.name.removesuffix(".ui.json") for path in GOLDENS.glob("*.ui.json"))
+TODAY = GOLDENS / "today"
 EXPORTED = datetime(2026, 1, 1, tzinfo=UTC)  # 16 has the year in a file name
 UNKNOWN = ("15_unknown_node", "8", "TotallyUnknownNode")  # the editor exports it without a class
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name.removesuffix(".ui.json") for path in folder.glob("*.ui.json"))
+
+
+NAMES, TEMPLATES = names_in(GOLDENS), names_in(TODAY)
 
 
 @pytest.fixture(scope="module")
 def node_types() -> Mapping[str, Any]:
     return load_comfyui_nodes()
+
+
+@pytest.fixture(scope="module")
+def todays_types() -> Mapping[str, Any]:
+    facts: Mapping[str, Any] = json.loads(
+        gzip.decompress((TODAY / "object_info.json.gz").read_bytes())
+    )
+    return facts
 
 
 def without_meta(prompt: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,5 +71,14 @@ def test_a_file_converts_to_what_the_editor_exports(
     assert converted(name, node_types) == expected
 
 
-def test_all_thirty_files_are_there() -> None:
-    assert len(NAMES) == 30
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_converts_to_what_the_editor_exports(
+    name: str, todays_types: Mapping[str, Any]
+) -> None:
+    expected = json.loads((TODAY / f"{name}.fe1.58.1.api.json").read_text())
+    text = (TODAY / f"{name}.ui.json").read_text()
+    assert without_meta(read_workflow(text, todays_types).to_api()) == without_meta(expected)
+
+
+def test_all_files_are_there() -> None:
+    assert (len(NAMES), len(TEMPLATES)) == (30, 30)

@@ -60,12 +60,12 @@ def test_too_many_values_are_ignored_and_missing_ones_are_defaults() -> None:
     assert dict(inputs_of(node(1, "EmptyLatentImage", [64])))["height"] == 512
 
 
-def test_values_by_name_are_preferred_when_all_names_are_known() -> None:
+def test_values_by_name_are_read_only_where_there_are_no_positions() -> None:
     named = {"seed": 1, "control_after_generate": "fixed", "steps": 2}
     inputs = inputs_of(node(1, "KSampler", SAMPLER, widgets_values_named=named))
+    assert (inputs["seed"], inputs["steps"], inputs["cfg"]) == (42, 20, 8)
+    inputs = inputs_of(node(1, "KSampler", widgets_values_named=named))
     assert (inputs["seed"], inputs["steps"], inputs["cfg"]) == (1, 2, 8)
-    named["other"] = 5
-    assert inputs_of(node(1, "KSampler", SAMPLER, widgets_values_named=named))["seed"] == 42
 
 
 def test_an_object_of_values_is_read_for_custom_nodes_only() -> None:
@@ -319,12 +319,23 @@ def test_replacements_in_file_names(text: str, filled: str) -> None:
     assert fill_in(text, now, lambda *key: values.get(key)) == filled
 
 
-def test_links_that_take_too_long_to_follow_are_refused() -> None:
+def chain(texts: list[dict[str, Any]]) -> dict[str, Any]:
+    """400 reroutes in a row, and after them texts that take link 1."""
     reroutes = [node(k, "Reroute", inputs=[("", "*", k)], outputs=["*"]) for k in range(2, 400)]
-    texts = [node(k, "Text", inputs=[("clip", "CLIP", 1)]) for k in range(1_000, 1_400)]
     links = [[k, k + 1, 0, k, 0, "*"] for k in range(1, 400)]
+    return document([*reroutes, *texts, node(400, "Clip")], links)
+
+
+def test_a_way_that_many_inputs_share_is_followed_once() -> None:
+    texts = [node(k, "Text", inputs=[("clip", "CLIP", 1)]) for k in range(1_000, 4_500)]
+    nodes = convert_ui(chain(texts), KNOWN).nodes
+    assert {nodes[str(k)].inputs["clip"] for k in range(1_000, 4_500)} == {Source("400", 0)}
+
+
+def test_links_that_take_too_long_to_follow_are_refused() -> None:
+    texts = [node(k, "Text", inputs=[("clip", f"C{k}", 1)]) for k in range(1_000, 4_500)]
     with pytest.raises(WorkflowTooLarge):
-        convert_ui(document([*reroutes, *texts, node(400, "Clip")], links), KNOWN)
+        convert_ui(chain(texts), KNOWN)
 
 
 def test_replacements_cannot_blow_up_a_text() -> None:

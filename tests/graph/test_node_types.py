@@ -1,4 +1,4 @@
-"""Declared node types against what ComfyUI 0.3.64 says of them."""
+"""Declared node types against what ComfyUI says of them."""
 
 from typing import Annotated, Any
 
