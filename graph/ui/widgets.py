@@ -27,6 +27,7 @@ DEFAULTS: Mapping[str, Any] = {  # kinds of widgets, and what a new one holds
     "AUDIO_RECORD": "",
     "LOAD_3D": "",
     "PREVIEW_3D": "",
+    "BUTTON": "refresh",
     "LOAD_3D_ANIMATION": "",
     "WEBCAM": None,
 }
@@ -219,5 +220,9 @@ def _added(widget: Widget, *, inner: bool) -> Iterator[Widget]:
         yield Widget("control_after_generate", CONTROL)
         if widget.kind == "COMBO":
             yield Widget("control_filter_list", CONTROL_FILTER)
+    if remote := as_dict(widget.options.get("remote")):
+        yield Widget("auto_refresh", PART)
+        if remote.get("refresh_button"):
+            yield Widget("refresh", "BUTTON")
     if any(widget.options.get(upload) for upload in UPLOADS):
         yield Widget("upload", UPLOAD)

@@ -121,6 +121,11 @@ def test_inputs_that_grow_as_widgets_are_there_from_the_start() -> None:
     [
         ("ImageCompare", ["x", "y"], {"compare_view": ["", ""]}),
         ("LoadImageMask", ["a.png", "red", "image"], {"image": "a.png", "channel": "red"}),
+        (
+            "LoadImageOutput",
+            ["a.png [output]", False, "refresh", "image"],
+            {"image": "a.png [output]", "refresh": "refresh"},
+        ),
         ("SaveGLB", ["p"], {"filename_prefix": "p", "image": ""}),
         (
             "ImageCropV2",
