@@ -31,6 +31,7 @@ def build(config: AppConfig) -> Application:
         hub=settings.hub == "on",
         log=settings.log,
         otlp_endpoint=settings.otlp_endpoint,
+        header_limits=config.router.models.header_limits,
     )
     has_gpu = wants_gpu(config)
 

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from api.jobs.webhook_delays import DELAYS_S
+from graph.model_files.limits import HeaderLimits
 
 GIB = 2**30
 NO_SIZES = "compile needs warm_sizes: nothing is compiled for others"
@@ -93,11 +94,20 @@ class ModelsConfig(Part):
     min_free_bytes: int = Field(default=2 * GIB, ge=0, description="Of the disk, left free.")
     max_uploads: PositiveInt = Field(default=8, description="Of one owner at once.")
     upload_kept_s: PositiveFloat = 24 * 3600
+    max_tensors: PositiveInt = Field(default=20_000, description="Of one model file.")
+    max_header_bytes: PositiveInt = Field(
+        default=8 * 2**20, description="Of a model file's header, or of the pickle in it."
+    )
     fetch_timeout_s: PositiveFloat = 3600
     allowed_hosts: tuple[str, ...] = Field(
         default=("huggingface.co", "civitai.com"),
         description="From whose URLs models are fetched, over https; sub-domains too.",
     )
+
+    @property
+    def header_limits(self) -> HeaderLimits:
+        """How much of a model file's header is read."""
+        return HeaderLimits(self.max_tensors, self.max_header_bytes)
 
 
 class RouterConfig(Size):

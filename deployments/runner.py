@@ -80,9 +80,12 @@ class OwnersFiles(Library):
     checks: ModelChecks
     annotators: AnnotatorFolder
     own_words: OwnWords
+    listed: dict[str, list[str]] = field(default_factory=dict)  # a request sees one state of it
 
     def models(self, folder: str) -> list[str]:
-        return list(self.folders.list_for(self.owner, folder))
+        if folder not in self.listed:
+            self.listed[folder] = list(self.folders.list_for(self.owner, folder))
+        return self.listed[folder]
 
     def uploads(self, kind: str) -> list[str]:
         return [name for name in self.names if media_type(name).startswith(f"{kind}/")]
@@ -317,8 +320,7 @@ class WorkflowRunner:
         """Get to know the model files that are named for the first time, off the event loop."""
         for _, declared, value in constants:
             for file in _named(files, declared, value):
-                if not self.checks.is_known(file):
-                    await asyncio.to_thread(self.checks.facts, file)
+                await self.checks.learn(file)
 
     def _constants(self, workflow: Workflow) -> Iterator[Constant]:
         """What is written, not linked, in the nodes that outputs need: id, input, value."""
@@ -368,6 +370,11 @@ def _named(files: OwnersFiles, declared: Input, value: Any) -> Iterator[ModelFil
     if declared.files and value not in declared.files.also:
         with suppress(MissingModelFile):  # a problem that validation tells
             yield files.find(declared.files.folder, str(value).replace("\\", "/"))
+    elif declared.presets and value in declared.presets.names:
+        for wanted in declared.presets.wanted(value):
+            if (found := wanted.among(files.models(wanted.folder))) is not None:
+                with suppress(MissingModelFile):
+                    yield files.find(wanted.folder, found)
     elif declared.widget.dynamicPrompts:
         yield from filter(None, map(files.word, named_in(str(value))))
 

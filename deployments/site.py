@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from deployments.watches import SegmentWatch, no_segment_watch
 from graph.errors import MissingModelFile
 from graph.logs import LogFormat, set_up_logs
+from graph.model_files.header import DEFAULT
+from graph.model_files.limits import HeaderLimits
 from graph.values import ModelFile
 from storage.models.annotators import AnnotatorFolder
 from storage.models.library import ModelLibrary
@@ -31,6 +33,7 @@ class Site:
     hub: bool = False
     log: LogFormat = "text"
     otlp_endpoint: str | None = None
+    header_limits: HeaderLimits = DEFAULT
 
     def placement(self) -> "Placement":
         """The device and dtypes of this replica; also sets its number of threads, and its logs.
@@ -54,10 +57,10 @@ class Site:
         from diffusion.autoencoder.taesd import joined  # noqa: PLC0415
         from diffusion.weights import open_weights  # noqa: PLC0415
 
-        folders = self.library()
+        folders, limits = self.library(), self.header_limits
 
         def opened(file: ModelFile) -> "Weights":
-            parts = {p: open_weights(path, file) for p, path in folders.parts(file).items()}
+            parts = {p: open_weights(path, file, limits) for p, path in folders.parts(file).items()}
             return parts[""] if "" in parts else joined(file, parts)
 
         return opened

@@ -20,6 +20,7 @@ from storage.jobs.outbox import Outbox
 from storage.jobs.records import JobRecords
 from storage.local_files import LocalFiles
 from storage.models.checks import ModelChecks
+from storage.models.header_reader import HeaderReader
 from storage.models.library import ModelLibrary
 from storage.models.owned import OwnedModels, Quota
 from storage.models.store import ModelStore
@@ -32,6 +33,8 @@ from storage.signing import UrlSigner, load_key
 from storage.uploads import UploadLimits, Uploads
 from storage.user_data import UserData
 from storage.user_settings import UserSettings
+
+HEADERS_AT_ONCE = 1  # by one router; two would share its interpreter, and answers would wait
 
 
 def open_stores(settings: Settings, config: RouterConfig) -> Stores:
@@ -78,10 +81,11 @@ def open_models(settings: Settings, config: ModelsConfig, database: Database) ->
     terms = UploadTerms(config.max_bytes, config.max_uploads, config.upload_kept_s)
     room = DiskRoom(private, config.min_free_bytes)
     limits = FetchLimits(most_bytes=config.max_bytes, total_s=config.fetch_timeout_s)
+    reader = HeaderReader(config.header_limits, at_once=HEADERS_AT_ONCE)
     return ModelIntake(
         library,
-        ModelChecks(library),
-        ModelStore(private, OwnedModels(database, quota)),
+        ModelChecks(library, reader),
+        ModelStore(private, OwnedModels(database, quota), reader),
         ModelUploads(private / ".uploads", database, terms, room),
         Source(Fetcher(limits), config.allowed_hosts),
     )

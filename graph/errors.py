@@ -5,6 +5,13 @@ from copy import copy
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
+PROBLEM_CHARS = 200
+
+
+def shortened(text: str, most: int = PROBLEM_CHARS) -> str:
+    """The text, cut to so many characters: what a file says may be of any length."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
 
 @dataclass(eq=False)
 class ServiceError(Exception):
@@ -69,6 +76,9 @@ class BadModelFile(ServiceError):
     folder: str
     name: str
     problem: str
+
+    def __post_init__(self) -> None:
+        self.problem = shortened(self.problem)
 
 
 @dataclass(eq=False)

@@ -135,7 +135,7 @@ def _shared(models: ModelIntake, folder: str) -> Iterator[Model]:
                 size = sum(path.stat().st_size for path in models.library.parts(file).values())
             except (MissingModelFile, OSError):  # gone meanwhile
                 continue
-            facts = models.checks.facts(file) if models.checks.is_known(file) else None
+            facts = models.checks.known(file)
             yield Model(
                 id=name,
                 name=name,

@@ -4,10 +4,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
 
-from graph.errors import BadModelFile, MissingModelFile
+from graph.errors import BadModelFile, MissingModelFile, shortened
+from graph.model_files.header import Entry, Header
 from graph.values import ModelFile
 from storage.models.files import ModelFolders
-from storage.models.headers import Entry, Header, read_header
+from storage.models.header_reader import HeaderReader
 from storage.models.kinds import UNKNOWN, family_of, kind_of, misplaced, misshapen
 from storage.models.layers import Layers, layers_of
 
@@ -30,14 +31,20 @@ class Facts:
 class ModelChecks:
     """Facts of the files of a models folder. Safe to use from several threads."""
 
-    def __init__(self, folders: ModelFolders) -> None:
+    def __init__(self, folders: ModelFolders, reader: HeaderReader | None = None) -> None:
         self._folders = folders
+        self._reader = reader or HeaderReader()
         self._known: OrderedDict[ModelFile, Facts] = OrderedDict()  # a stamp is part of a file
         self._lock = Lock()
 
-    def is_known(self, file: ModelFile) -> bool:
-        """Whether the facts of a file can be had without reading it."""
-        return file in self._known
+    def known(self, file: ModelFile) -> Facts | None:
+        """The facts of a file, if its header has been read."""
+        return self._known.get(file)
+
+    async def learn(self, file: ModelFile) -> None:
+        """Read the header of a file that is not known yet, beside the event loop."""
+        if file not in self._known:
+            await self._reader.beside(lambda: self.facts(file))
 
     def facts(self, file: ModelFile) -> Facts:
         """What the header of a file says."""
@@ -63,7 +70,7 @@ class ModelChecks:
         tensors: dict[str, Entry] = {}
         try:
             for prefix, path in self._folders.parts(file).items():
-                header = read_header(path, file)
+                header = self._reader.read(path, file)
                 tensors |= {prefix + name: entry for name, entry in header.tensors.items()}
         except BadModelFile as error:
             return Facts(problem=error.problem)
@@ -76,4 +83,5 @@ def facts_of(header: Header, folder: str) -> Facts:
     """What a file with this header is, in `folder` of the models folder."""
     kind = kind_of(header)
     problem = misplaced(header, folder, kind) or misshapen(header, kind)
-    return Facts(kind, family_of(header, kind), problem, layers_of(header.tensors, kind))
+    shown = problem and shortened(problem)
+    return Facts(kind, family_of(header, kind), shown, layers_of(header.tensors, kind))

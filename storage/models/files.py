@@ -34,13 +34,26 @@ PAIRS_LIE_IN = "vae_approx"
 HALVES = ("encoder", "decoder")
 
 
+SAME_TIME_NS = 2 * 10**9  # two changes so close may leave a directory the same time
+
+
 @dataclass(frozen=True)
 class _Listing:
     """What a folder held, and the times its directories had then."""
 
     names: tuple[str, ...]
     directories: Mapping[Path, int]  # mtime in ns, 0 for one that is not there
-    checked_s: float
+    read_ns: int
+
+    def holds(self) -> bool:
+        """Whether the folder is as it was, which its directories' times tell.
+
+        A directory that had changed just before it was read may have changed again since.
+        """
+        return all(
+            _mtime_ns(path) == time_ns and abs(self.read_ns - time_ns) > SAME_TIME_NS
+            for path, time_ns in self.directories.items()
+        )
 
 
 class ModelFolders:
@@ -50,30 +63,22 @@ class ModelFolders:
     in the models folder. Safe to use from several threads.
     """
 
-    def __init__(self, root: Path, *, staleness_s: float = 1.0, follow_links: bool = True) -> None:
+    def __init__(self, root: Path, *, follow_links: bool = True) -> None:
         self._root = root
-        self._staleness_s = staleness_s
         self._follow_links = follow_links
         self._listings: dict[str, _Listing] = {}
 
     def list(self, folder: str) -> tuple[str, ...]:
-        """The model files of `folder`, sorted, then pairs; new ones show within `staleness_s`."""
+        """The model files of `folder`, sorted, then pairs. It is walked only when it changed."""
         folder = OTHER_NAMES.get(folder, folder)
         pairs = (name for name in PAIRS.get(folder, ()) if len(self._halves(name)) == len(HALVES))
         return (*self._files(folder), *pairs)
 
     def _files(self, folder: str) -> tuple[str, ...]:
         listing = self._listings.get(folder)
-        now = time.monotonic()
-        if listing and now - listing.checked_s < self._staleness_s:
-            return listing.names
-        if listing and all(
-            _mtime_ns(path) == time_ns for path, time_ns in listing.directories.items()
-        ):
-            listing = _Listing(listing.names, listing.directories, now)
-        else:
-            listing = self._read(folder, now)
-        self._listings[folder] = listing
+        if listing is None or not listing.holds():
+            listing = self._read(folder)
+            self._listings[folder] = listing
         return listing.names
 
     def find(self, folder: str, name: str) -> ModelFile:
@@ -83,7 +88,10 @@ class ModelFolders:
             MissingModelFile: there is no such model file.
         """
         folder = OTHER_NAMES.get(folder, folder)
-        stats = [path.stat() for path in self.parts(ModelFile(folder, name)).values()]
+        try:
+            stats = [path.stat() for path in self.parts(ModelFile(folder, name)).values()]
+        except OSError as error:  # deleted just now
+            raise MissingModelFile(folder, name) from error
         stamp = "-".join(f"{stat.st_size}-{stat.st_mtime_ns}" for stat in stats)
         return ModelFile(folder, name, stamp)
 
@@ -140,7 +148,8 @@ class ModelFolders:
             return ()
         return tuple(self._root / name for name in SEVERAL.get(folder, (folder,)))
 
-    def _read(self, folder: str, now: float) -> _Listing:
+    def _read(self, folder: str) -> _Listing:
+        read_ns = time.time_ns()
         names: set[str] = set()
         times: dict[Path, int] = {}
         for directory in self._directories(folder):
@@ -153,7 +162,7 @@ class ModelFolders:
                     for file in found
                     if file.suffix.lower() in EXTENSIONS and self._allowed(file)
                 )
-        return _Listing(tuple(sorted(names)), times, now)
+        return _Listing(tuple(sorted(names)), times, read_ns)
 
 
 def _walk(directory: Path) -> Iterator[tuple[Path, list[str]]]:

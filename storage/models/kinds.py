@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from storage.models.headers import Entry, Header
+from graph.model_files.header import Entry, Header
 from storage.models.layers import pairs
 
 UNKNOWN = "unknown"

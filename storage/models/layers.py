@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from storage.models.headers import Entry
+from graph.model_files.header import Entry
 
 Shape: TypeAlias = tuple[int, int]  # out, into
 Layers: TypeAlias = Mapping[str, frozenset[Shape]]

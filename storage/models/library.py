@@ -21,8 +21,8 @@ OWNERS_KEPT = 256  # listings of so many owners are remembered
 class ModelLibrary(ModelFolders):
     """The shared models folder, and the owners' private ones. Safe to use from several threads."""
 
-    def __init__(self, shared: Path, private: Path, *, staleness_s: float = 1.0) -> None:
-        super().__init__(shared, staleness_s=staleness_s)
+    def __init__(self, shared: Path, private: Path) -> None:
+        super().__init__(shared)
         self._private = private
         self._of: dict[str, ModelFolders] = {}
 
@@ -65,7 +65,7 @@ class ModelLibrary(ModelFolders):
         folders = self._of.get(owner)
         if folders is None:
             root = owner_folder(self._private, owner)
-            folders = ModelFolders(root, staleness_s=0.0, follow_links=False)
+            folders = ModelFolders(root, follow_links=False)
             while len(self._of) >= OWNERS_KEPT:
                 self._of.pop(next(iter(self._of)), None)
             self._of[owner] = folders

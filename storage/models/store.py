@@ -9,15 +9,16 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from graph.errors import BadModelFile, ServiceError
+from graph.model_files.header import SAFETENSORS, Header
 from graph.values import ModelFile
-from storage.models.checks import facts_of
+from storage.models.checks import Facts, facts_of
 from storage.models.files import OTHER_NAMES
-from storage.models.headers import PICKLED, read_header
+from storage.models.header_reader import HeaderReader
 from storage.models.kinds import PLACES, UNKNOWN
 from storage.models.owned import OwnedModel, OwnedModels
 from storage.paths import owner_folder
 
-ENDINGS = frozenset({".safetensors", ".sft"}) | PICKLED
+ENDINGS = SAFETENSORS | {".ckpt", ".pt", ".pth", ".bin"}
 FOLDER_OF: Mapping[str, str] = MappingProxyType(
     {
         "checkpoint": "checkpoints",
@@ -113,9 +114,10 @@ def checked_folder(folder: str | None, filename: str) -> str | None:
 class ModelStore:
     """ROOT/<owner>/<folder>/<id>.<ending>, and the table of what is there."""
 
-    def __init__(self, root: Path, models: OwnedModels) -> None:
+    def __init__(self, root: Path, models: OwnedModels, reader: HeaderReader | None = None) -> None:
         self.models = models
         self._root = root
+        self._reader = reader or HeaderReader()
 
     async def keep(self, owner: str, arrived: Arrived) -> OwnedModel:
         """Check a file and make it one of the owner's models; it is moved, not copied.
@@ -124,7 +126,11 @@ class ModelStore:
             BadModelFile, ModelFolderError, ModelContentError: 422, and the file stays where it is.
             ModelQuotaError: 403.
         """
-        model = await asyncio.to_thread(_described, owner, arrived)
+        shown = ModelFile(arrived.folder or "upload", arrived.filename)
+        folder, facts = await self._reader.beside(
+            lambda: _told(arrived, self._reader.read(arrived.path, shown))
+        )
+        model = await asyncio.to_thread(_described, owner, arrived, folder, facts)
         path = self._path(model)
         if (earlier := await self.models.same(model)) is not None:
             await asyncio.to_thread(arrived.path.unlink)
@@ -171,10 +177,8 @@ class ModelStore:
         return owner_folder(self._root, model.owner) / model.folder / f"{model.id}{ending}"
 
 
-def _described(owner: str, arrived: Arrived) -> OwnedModel:
-    """What a file is, by its header and content."""
-    shown = ModelFile(arrived.folder or "upload", arrived.filename)
-    header = read_header(arrived.path, shown)
+def _told(arrived: Arrived, header: Header) -> tuple[str, Facts]:
+    """The folder of a file, and what it is, by its header."""
     kind = facts_of(header, "").kind
     folder = arrived.folder or FOLDER_OF.get(kind)
     if folder is None or (kind == UNKNOWN and not arrived.folder):
@@ -182,6 +186,11 @@ def _described(owner: str, arrived: Arrived) -> OwnedModel:
     facts = facts_of(header, folder)
     if facts.problem:
         raise BadModelFile(folder, arrived.filename, facts.problem)
+    return folder, facts
+
+
+def _described(owner: str, arrived: Arrived, folder: str, facts: Facts) -> OwnedModel:
+    """The record of a file, whose content is as its sender said."""
     with arrived.path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     if arrived.sha256 and arrived.sha256.lower() != sha256:

@@ -16,6 +16,17 @@ from api.app import create_app
 from storage.fetch import Fetcher
 from tests.api.conftest import Site
 from tests.api.models import MOST_BYTES, MOST_MODELS, lora, model_intake
+from tests.hostile_files import (
+    ONE,
+    doubled,
+    listed,
+    pickled_file,
+    program,
+    safetensors_file,
+    storage,
+    tensor,
+    text,
+)
 
 MODELS = "/api/v7/models"
 UPLOADS = f"{MODELS}/uploads"
@@ -134,6 +145,52 @@ async def test_what_is_no_model_is_refused_and_leaves_nothing(
     assert reason(await sent(site, content, name, **fields)) == (422, code)
     assert nothing_left(tmp_path)
     assert (await site.client.get(MODELS)).json()["models"] == []
+
+
+LAYER = "lora_unet_conv_out.lora_up.weight"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "problem"),
+    [
+        (
+            pickled_file(program(text(LAYER) + tensor(of=storage(key=doubled(24))))),
+            "x.pt",
+            "a storage in it has a name that torch does not write",
+        ),
+        (
+            pickled_file(program(text(LAYER) + tensor(listed((4, 10**9)), listed((0, 0))))),
+            "x.pt",
+            "needs 4000000000 elements up to number 1, and its storage has 16",
+        ),
+        (lora() + bytes(16), "x.safetensors", "16 bytes follow its last tensor"),
+        (safetensors_file({LAYER: ONE, "b": ONE}), "x.safetensors", "overlaps the one before it"),
+        (
+            safetensors_file({LAYER: ONE | {"dtype": "F4_E9"}}),
+            "x.safetensors",
+            "the unknown dtype 'F4_E9'",
+        ),
+        (
+            safetensors_file({LAYER: ONE | {"shape": ["1"]}}),
+            "x.safetensors",
+            "is not described by a shape",
+        ),
+        (
+            safetensors_file({"__metadata__": [1], LAYER: ONE}),
+            "x.safetensors",
+            "is not an object of strings",
+        ),
+    ],
+    ids=["key", "strides", "stray", "overlap", "dtype", "shape", "metadata"],
+)
+async def test_a_header_that_no_loader_takes_is_refused_in_few_words(
+    site: Site, tmp_path: Path, content: bytes, name: str, problem: str
+) -> None:
+    answer = await sent(site, content, name, folder="loras")
+    assert reason(answer) == (422, "bad_model_file")
+    assert problem in answer.json()["message"]
+    assert len(answer.content) < 2000
+    assert nothing_left(tmp_path)
 
 
 async def test_forms_that_are_none_are_said(site: Site) -> None:

@@ -143,7 +143,7 @@ async def client(models: Path, tmp_path: Path) -> AsyncIterator[httpx.AsyncClien
     """The service over the folder, with the real runner and nothing behind it."""
     config = RouterConfig()
     stores = open_stores(Settings(models_dir=models, data_dir=tmp_path / "data"), config)
-    folders = ModelLibrary(models, tmp_path / "private", staleness_s=0)
+    folders = ModelLibrary(models, tmp_path / "private")
     runner = WorkflowRunner(
         node_types=load_node_types(),
         comfyui_nodes={},
@@ -227,6 +227,28 @@ async def test_a_file_that_is_cut_short_is_a_422_and_the_next_request_works(
     assert "cut short" in await refused(client, folder)
     path.write_bytes(sound)
     assert (await execute(client)).status_code == 200
+
+
+@pytest.mark.parametrize("folder", SOUND)
+async def test_bytes_after_the_last_tensor_are_a_422_that_names_the_node(
+    client: httpx.AsyncClient, models: Path, folder: str
+) -> None:
+    path = models / folder / "sound.safetensors"
+    path.write_bytes(path.read_bytes() + bytes(16))
+    assert "16 bytes follow its last tensor" in await refused(client, folder)
+
+
+async def test_a_file_is_there_and_gone_as_soon_as_it_is(
+    client: httpx.AsyncClient, models: Path
+) -> None:
+    for name in ("one.safetensors", "two.safetensors"):
+        save_file(dict(lora()), models / "loras" / name)
+        assert (await execute(client, {**NAMES, "loras": name})).status_code == 200
+    (models / "loras" / "two.safetensors").unlink()
+    answer = await execute(client, {**NAMES, "loras": "two.safetensors"})
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["code"]) == (422, "value_not_in_list")
+    assert "two.safetensors" not in (*error["expected"], error.get("suggestion"))
 
 
 @pytest.mark.parametrize("folder", SOUND)

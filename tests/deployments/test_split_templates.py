@@ -97,7 +97,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     config, models = RouterConfig(), tmp_path / "models"
     models.mkdir()
     stores = open_stores(Settings(models_dir=models, data_dir=tmp_path / "data"), config)
-    folders = ModelLibrary(models, tmp_path / "private", staleness_s=0)
+    folders = ModelLibrary(models, tmp_path / "private")
 
     def file_opened(file: ModelFile) -> Weights:
         return open_weights(models / file.folder / file.name, file)

@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from diffusion.weights import MAX_HEADER_BYTES, Weights, open_weights
+from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
+from graph.model_files.header import DEFAULT
 from graph.values import ModelFile
 
 
@@ -163,7 +164,7 @@ def test_a_truncated_checkpoint_is_refused(zipped: bool, tmp_path: Path) -> None
             json.dumps({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 8]}}).encode(),
             bytes(8),
         ),
-        (MAX_HEADER_BYTES + 1).to_bytes(8, "little") + b"{}",
+        (DEFAULT.header_bytes + 1).to_bytes(8, "little") + b"{}",
     ],
     ids=["empty", "html", "list", "cut", "deep", "no offsets", "wrong size", "long header"],
 )

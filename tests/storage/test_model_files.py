@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,7 @@ def test_both_names_of_a_folder_describe_one_file(tmp_path: Path) -> None:
 
 
 def test_a_new_file_is_seen_and_a_removed_one_forgotten(tmp_path: Path) -> None:
-    folders = ModelFolders(tmp_path, staleness_s=0)
+    folders = ModelFolders(tmp_path)
     assert folders.list("vae") == ()
     _put(tmp_path, "vae/a.pt")
     assert folders.list("vae") == ("a.pt",)
@@ -55,11 +57,44 @@ def test_a_new_file_is_seen_and_a_removed_one_forgotten(tmp_path: Path) -> None:
     assert folders.list("vae") == ("sub/b.pt", "sub/c.pt")
 
 
-def test_a_listing_is_not_read_again_while_fresh(tmp_path: Path) -> None:
-    folders = ModelFolders(tmp_path, staleness_s=60)
-    folders.list("vae")
+def _aged(directory: Path, seconds: float) -> int:
+    """Give a directory the time that it would have after so many seconds of quiet."""
+    time_ns = time.time_ns() - int(seconds * 10**9)
+    os.utime(directory, ns=(time_ns, time_ns))
+    return time_ns
+
+
+def test_files_that_come_and_go_within_one_tick_of_the_clock_are_seen(tmp_path: Path) -> None:
+    folders, vae = ModelFolders(tmp_path), tmp_path / "vae"
     _put(tmp_path, "vae/a.pt")
-    assert folders.list("vae") == ()
+    time_ns = _aged(vae, 0)
+    assert folders.list("vae") == ("a.pt",)
+    _put(tmp_path, "vae/b.pt")
+    os.utime(vae, ns=(time_ns, time_ns))  # as coarse clocks leave it
+    assert folders.list("vae") == ("a.pt", "b.pt")
+    (vae / "a.pt").unlink()
+    os.utime(vae, ns=(time_ns, time_ns))
+    assert folders.list("vae") == ("b.pt",)
+
+
+@pytest.mark.parametrize("seconds", [60, -3600])
+def test_a_folder_that_did_not_change_is_not_walked_again(tmp_path: Path, seconds: float) -> None:
+    folders, vae = ModelFolders(tmp_path), tmp_path / "vae"
+    _put(tmp_path, "vae/a.pt")
+    time_ns = _aged(vae, seconds)
+    folders.list("vae")
+    _put(tmp_path, "vae/b.pt")
+    os.utime(vae, ns=(time_ns, time_ns))  # only a walk would find it
+    assert folders.list("vae") == ("a.pt",)
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "a.pt").symlink_to(tmp_path / "gone.pt")
+    folders = ModelFolders(tmp_path)
+    assert folders.list("vae") == ("a.pt",)
+    with pytest.raises(MissingModelFile):
+        folders.find("vae", "a.pt")
 
 
 def test_a_stamp_changes_with_the_content(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from graph.model_files.header import Entry, Header
 from storage.models.checks import Facts, facts_of
-from storage.models.headers import Entry, Header
 
 CONTRACT = Path(__file__).parent.parent / "contract"
 Shapes = Mapping[str, tuple[int, ...]]

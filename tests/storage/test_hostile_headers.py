@@ -1,0 +1,399 @@
+"""Headers that were made to hurt their reader: refused, in little time, memory and few words."""
+
+import io
+import json
+import pickletools
+import struct
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from safetensors import SafetensorError, deserialize
+from safetensors.torch import save
+
+from diffusion.weights import Weights, open_weights
+from graph.errors import PROBLEM_CHARS, BadModelFile
+from graph.model_files.header import DEFAULT, read_header
+from graph.model_files.limits import HeaderLimits
+from graph.values import ModelFile
+from tests.hostile_files import (
+    ONE,
+    doubled,
+    listed,
+    name,
+    number,
+    pickled_file,
+    program,
+    safetensors_file,
+    storage,
+    tensor,
+    text,
+)
+
+MEMORY_BYTES = 32 * 2**20
+FEW = HeaderLimits(tensors=10)
+FOREIGN_WORDS = ("torch.load", "weights_only", "Traceback", "Expecting", "line 1", "NoneType")
+
+
+def refused(path: Path, content: bytes, limits: HeaderLimits = DEFAULT) -> str:
+    """Why the reader refuses a file, and that loading refuses it for the same reason."""
+    path.write_bytes(content)
+    file = ModelFile("loras", path.name)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadModelFile) as checked:
+            read_header(path, file, limits)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(BadModelFile) as loaded:
+        open_weights(path, file, limits)
+    assert peak < MEMORY_BYTES
+    assert checked.value.problem == loaded.value.problem
+    assert len(checked.value.problem) <= PROBLEM_CHARS
+    assert not any(word in checked.value.problem for word in FOREIGN_WORDS)
+    return checked.value.problem
+
+
+@pytest.mark.parametrize(
+    ("described", "reason"),
+    [
+        ({"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}, "is not described"),
+        ({"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}, "is not described"),
+        ({"dtype": "F32", "shape": ["1"], "data_offsets": [0, 4]}, "is not described"),
+        ({"dtype": "F32", "shape": "1", "data_offsets": [0, 4]}, "is not described"),
+        ({"dtype": "F32", "shape": None, "data_offsets": [0, 4]}, "is not described"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 4]}, "is not described"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": [False, 4]}, "is not described"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": {"0": 4}}, "is not described"),
+        ({"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}, "is not described"),
+        ({"dtype": "F33", "shape": [1], "data_offsets": [0, 4]}, "the unknown dtype 'F33'"),
+        ({"dtype": "x" * 10**5, "shape": [1], "data_offsets": [0, 4]}, "the unknown dtype"),
+        ({"dtype": "F32", "shape": [2**63], "data_offsets": [0, 4]}, "no tensor can have"),
+        ({"dtype": "F32", "shape": [0, 2**47, 4], "data_offsets": [0, 0]}, "no tensor can have"),
+        ({"dtype": "F32", "shape": [1] * 9, "data_offsets": [0, 4]}, "has 9 dimensions"),
+        ({"dtype": "F32", "shape": [1] * 10**5, "data_offsets": [0, 4]}, "100000 dimensions"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}, "has -4 bytes"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}, "from byte -4"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": [0, 2**64]}, "cut short"),
+        ([{"dtype": "F32"}], "is not described"),
+        (None, "is not described"),
+    ],
+)
+def test_a_tensor_that_is_described_wrongly_is_refused(
+    described: Any, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    assert reason in refused(path, safetensors_file({"a": described}))
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "reason"),
+    [
+        ({"a": ONE}, bytes(20), "16 bytes follow its last tensor"),
+        ({"a": ONE, "b": ONE}, bytes(4), "overlaps the one before it"),
+        ({"a": ONE, "b": ONE | {"data_offsets": [2, 6]}}, bytes(6), "overlaps"),
+        ({"a": ONE, "b": ONE | {"data_offsets": [8, 12]}}, bytes(12), "leaves a gap"),
+        ({"a": ONE | {"data_offsets": [4, 8]}}, bytes(8), "leaves a gap"),
+        ({"__metadata__": [1], "a": ONE}, bytes(4), "not an object of strings"),
+        ({"__metadata__": "x", "a": ONE}, bytes(4), "not an object of strings"),
+        ({"__metadata__": {"a": 1}, "a": ONE}, bytes(4), "not an object of strings"),
+        ({"__metadata__": {"a": {}}, "a": ONE}, bytes(4), "not an object of strings"),
+        ({"__metadata__": {"a": "\ud800"}, "a": ONE}, bytes(4), "not text"),
+        ({"a" * 10**6: ONE}, bytes(4), "has 1000000 characters"),
+        ({"a\n": ONE}, bytes(4), "cannot be shown"),
+        ({"\udcff": ONE}, bytes(4), "cannot be shown"),
+        (b'{"a": {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 4]}}', bytes(4), "is not"),
+        (b'{"a": {"dtype": "F32", "shape": [Infinity]}}', bytes(4), "it has Infinity"),
+        (b'{"a": {"dtype": "F32", "shape": [NaN]}}', bytes(4), "it has NaN"),
+        (b'{"a": {"dtype": "F32", "shape": [%s]}}' % (b"9" * 10**5), bytes(4), "no file needs"),
+        (b'{"a": {"dtype": "F32", "shape": [-0], "data_offsets": [0, 0]}}', b"", "no file needs"),
+        (b'{"a": %s, "a": %s}' % ((json.dumps(ONE).encode(),) * 2), bytes(4), "a name twice"),
+        (b'{"a":' * 10**5, b"", "is not JSON"),
+        (b'{"a":' + b"[" * 10**5, b"", "is not JSON"),
+        (b"\xff\xfe{\x00}\x00", b"", "is not JSON"),
+        (b"{}" + b"\0" * 8, b"", "is not JSON"),
+    ],
+    ids=range(23),
+)
+def test_a_header_that_the_safetensors_library_refuses_or_nobody_writes_is_refused(
+    header: Any, data: bytes, reason: str, tmp_path: Path
+) -> None:
+    assert reason in refused(tmp_path / "m.safetensors", safetensors_file(header, data))
+
+
+def test_more_tensors_than_the_limit_are_refused_before_they_are_parsed(tmp_path: Path) -> None:
+    many = {f"a{k}": ONE | {"data_offsets": [4 * k, 4 * k + 4]} for k in range(11)}
+    path = tmp_path / "m.safetensors"
+    reason = refused(path, safetensors_file(many, bytes(44)), FEW)
+    assert reason == "not a safetensors file: it has 11 tensors; the limit is 10"
+    empty: dict[str, Any] = {f"a{k}": {} for k in range(12)}
+    assert "more than 10 tensors" in refused(path, safetensors_file(empty), FEW)
+
+
+def test_more_pickled_tensors_than_the_limit_are_refused(tmp_path: Path) -> None:
+    pairs = [text(f"a{k}") + tensor() for k in range(11)]
+    assert "11 tensors" in refused(tmp_path / "m.pt", pickled_file(program(*pairs)), FEW)
+
+
+def test_a_header_over_the_limit_is_not_read(tmp_path: Path) -> None:
+    long = safetensors_file(json.dumps({"a": ONE}).encode() + b" " * 100)
+    limits = HeaderLimits(header_bytes=100)
+    assert "the limit is 100" in refused(tmp_path / "m.safetensors", long, limits)
+    pickle = program(text("a" * 100) + tensor())
+    assert "the limit is 100" in refused(tmp_path / "m.pt", pickled_file(pickle), limits)
+
+
+NAMES = [text(f"w{k}") for k in range(3)]
+WIDE = b"(" + number(1) * 50_000 + b"tq\x01"  # a tuple of many numbers, kept under 1
+GLOBAL_OF_STACK = b"\x93"
+
+
+@pytest.mark.parametrize(
+    ("pickle", "reason"),
+    [
+        (program(text("w") + tensor(of=storage(key=doubled(200)))), "a name that torch does not"),
+        (program(text("w") + tensor(of=storage(key=text("0" * 41)))), "a name that torch does not"),
+        (program(text("w") + tensor(of=storage(count=doubled(200)))), "not described"),
+        (program(text("w") + tensor(of=storage(kind="QInt8Storage"))), "which is not served"),
+        (program(text("w") + tensor(of=storage(count=b"\x8a\xff" + b"\x7f" * 255))), "a number"),
+        (program(text("w") + tensor(shape=b"(" + b"L" + b"9" * 4300 + b"L\nt")), "a number"),
+        (program(text("w") + tensor(shape=b"(" + b"L" + b"9" * 7000 + b"L\nt")), "damaged"),
+        (program(text("w") + tensor(shape=doubled(200))), "no shape"),
+        (program(text("w") + tensor(shape=listed((1,) * 9), strides=listed((1,) * 9))), "than 8"),
+        (program(text("w") + tensor(shape=listed((-4, 4)))), "no shape"),
+        (program(text("w") + tensor(strides=listed((-4, 1)))), "no shape"),
+        (program(text("w") + tensor(strides=listed((4,)))), "no shape"),
+        (program(text("w") + tensor(offset=number(-1))), "no shape"),
+        (program(text("w") + tensor(shape=listed((10**6, 4)), strides=listed((0, 0)))), "storage"),
+        (program(text("w") + tensor(shape=listed((10**6, 4)))), "its storage has 16"),
+        (program(text("w") + tensor(strides=listed((5, 1)))), "up to number 19"),
+        (program(text("w") + tensor(offset=number(1))), "up to number 17"),
+        (program(text("w") + tensor(of=storage(count=number(17)))), "cut short"),
+        (program(*(n + tensor(of=storage(count=number(4 * k))) for k, n in enumerate(NAMES))),
+         "described twice"),
+        (program(text("w" * 10**6) + tensor()), "has 1000000 characters"),
+        (program(text("w\n") + tensor()), "cannot be shown"),
+        (program(doubled(200) + tensor(), text("x") + tensor(strides=listed((5, 1)))), "number 19"),
+        (b"\x80\x04" + doubled(200) + text("x") + GLOBAL_OF_STACK + b".", "what is no name"),
+        (b"\x80\x04" + text("os") + text("x" * 10**6) + GLOBAL_OF_STACK + b".", "what is no name"),
+        (b"cos\n" + b"x" * 190 + b"\n.", "it holds os.xxx"),
+        (b"\x80\x02" + WIDE + program(*(
+            text(f"w{k}") + tensor(shape=b"h\x01", strides=b"h\x01") for k in range(100)))[2:],
+         "no shape"),
+        (b"\x80\x02" + b"\x85" * 10**5 + b".", "damaged"),
+        (b"\x80\x02" + b")" + b"\x85" * 10**5 + b"R.", "damaged"),
+        (b"(" * 10**5 + b".", "damaged"),
+        (b"\x80\x02" + b"0" * 10**5, "POP"),
+    ],
+    ids=range(30),
+)  # fmt: skip
+def test_a_pickle_that_was_made_to_hurt_is_refused(
+    pickle: bytes, reason: str, tmp_path: Path
+) -> None:
+    assert reason in refused(tmp_path / "m.pt", pickled_file(pickle))
+
+
+def test_a_storage_that_is_the_data_of_very_many_tensors_is_refused(tmp_path: Path) -> None:
+    square = tensor(listed((100, 100)), listed((100, 1)), of=storage(count=number(10_000)))
+    pickle = program(*(text(f"w{k}") + square for k in range(30)))
+    reason = refused(tmp_path / "m.pt", pickled_file(pickle, bytes(40_000)))
+    assert "its tensors would take 1200000 bytes" in reason
+
+
+def part(times: int, tensors: int) -> bytes:
+    """A dict that holds one dict of tensors under many names."""
+    inner = b"}(" + b"".join(text(f"w{k}") + tensor() for k in range(tensors)) + b"uq\x02"
+    pairs = text("p0") + inner + b"".join(text(f"p{k}") + b"h\x02" for k in range(1, times))
+    return b"\x80\x02}(" + pairs + b"u."
+
+
+def test_a_part_that_is_there_many_times_is_counted_each_time(tmp_path: Path) -> None:
+    reason = refused(tmp_path / "m.pt", pickled_file(part(1000, 5)), HeaderLimits(tensors=500))
+    assert "it has 501 tensors" in reason
+
+
+def test_parameters_that_are_set_again_and_again_are_counted_each_time(tmp_path: Path) -> None:
+    """2,000 instructions that each set 2,000 parameters would be 4,000,000 steps."""
+    many = b"".join(text(f"w{k}") + number(k) for k in range(2000))
+    state = b"}" + text("_parameters") + b"}(" + many + b"usq\x03"
+    built = name("torch.nn.modules.container", "ParameterDict") + b")R"
+    pickle = b"\x80\x02" + state + built + b"h\x03b" * 2000 + b"."
+    limits = HeaderLimits(tensors=10)
+    assert "more in it than tensors" in refused(tmp_path / "m.pt", pickled_file(pickle), limits)
+
+
+def test_the_keys_of_the_older_layout_are_not_hashed(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(4)}, tmp_path / "m.pt", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "m.pt").read_bytes()
+    stream, ends = io.BytesIO(content), []
+    for _ in range(5):
+        list(pickletools.genops(stream))
+        ends.append(stream.tell())
+    bomb = b"\x80\x02](" + doubled(200) + b"e."
+    reason = refused(tmp_path / "m.pt", content[: ends[3]] + bomb + content[ends[4] :])
+    assert "damaged" in reason
+
+
+def legacy(tensors: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()
+
+
+def test_a_storage_of_the_older_layout_is_as_long_as_it_says(tmp_path: Path) -> None:
+    content = legacy({"w": torch.zeros(4)})
+    assert content[-24:-16] == struct.pack("<q", 4)
+    changed = content[:-24] + struct.pack("<q", 3) + content[-16:]
+    assert "not as long as described" in refused(tmp_path / "m.pt", changed)
+
+
+def test_views_are_loaded_as_torch_loads_them(tmp_path: Path) -> None:
+    whole = torch.arange(24.0).reshape(4, 6)
+    tensors = {
+        "whole": whole,
+        "turned": whole.t(),
+        "row": whole[2],
+        "column": whole[:, 1],
+        "number": whole[3, 5],
+        "empty": whole[:0],
+        "one": torch.ones(1).expand(1, 1),
+        "narrow": torch.arange(5).to(torch.float8_e4m3fn),
+        "bits": torch.tensor([True, False]),
+        "complex": torch.ones(2, dtype=torch.complex64),
+    }
+    for kind in (True, False):
+        path = tmp_path / f"{kind}.pt"
+        if not kind:
+            del tensors["narrow"]  # which torch writes there, and cannot read
+        torch.save(tensors, path, _use_new_zipfile_serialization=kind)
+        weights = open_weights(path, ModelFile("loras", path.name))
+        theirs = torch.load(path, weights_only=True)
+        assert list(weights) == list(theirs)
+        for key, tensor_there in theirs.items():
+            assert weights[key].dtype == tensor_there.dtype == weights.dtype(key)
+            assert weights[key].shape == tensor_there.shape == weights.shape(key)
+            assert bytes(weights[key].contiguous().view(-1).view(torch.uint8)) == bytes(
+                tensor_there.contiguous().view(-1).view(torch.uint8)
+            )
+
+
+# Fuzzing. What comes of any bytes is a header or BadModelFile, from the reader and from loading.
+
+SHORT = settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+STATE = {"a.lora_up.weight": torch.ones(4, 2), "a.lora_down.weight": torch.ones(2, 3)}
+
+
+def zipped(protocol: int = 2) -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"state_dict": STATE}, buffer, pickle_protocol=protocol)
+    return buffer.getvalue()
+
+
+REAL: dict[str, Callable[[], bytes]] = {
+    "m.safetensors": lambda: save(STATE, {"author": "somebody"}),
+    "zip.pt": zipped,
+    "zip4.pt": lambda: zipped(4),
+    "older.pt": lambda: legacy(STATE),
+}
+numbers = st.one_of(st.integers(-(2**70), 2**70), st.floats(), st.booleans(), st.text(max_size=3))
+anything = st.recursive(
+    st.one_of(st.none(), numbers),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=5,
+)
+described = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "F16", "BOOL", "F8_E4M3", "F4", "F6_E2M3", "C64", "X"]),
+        "shape": st.lists(st.integers(0, 4), max_size=3) | anything,
+        "data_offsets": st.tuples(st.integers(0, 16), st.integers(0, 16)) | anything,
+    }
+)
+headers = st.dictionaries(st.text(max_size=5) | st.just("__metadata__"), described | anything)
+
+
+def read_both(path: Path, content: bytes) -> Weights | None:
+    """What loading makes of a file, of which it and the reader are of one mind; None: refused."""
+    path.write_bytes(content)
+    file = ModelFile("loras", path.name)
+    header = None
+    with suppress(BadModelFile):
+        header = read_header(path, file)
+    if header is None:
+        refused(path, content)
+        return None
+    weights = open_weights(path, file)
+    assert {key: weights.shape(key) for key in weights} == {
+        key: entry.shape for key, entry in header.tensors.items()
+    }
+    return weights
+
+
+@pytest.mark.parametrize("kind", REAL)
+@SHORT
+@given(data=st.data())
+def test_a_real_file_with_some_bytes_changed_is_read_or_refused(
+    kind: str, tmp_path: Path, data: st.DataObject
+) -> None:
+    content = bytearray(REAL[kind]())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        change = data.draw(st.sampled_from(["set", "cut", "insert", "repeat"]))
+        if change == "set":
+            content[at] = data.draw(st.integers(0, 255))
+        elif change == "cut":
+            del content[at : at + data.draw(st.integers(1, 40))]
+        elif change == "insert":
+            content[at:at] = data.draw(st.binary(max_size=8))
+        else:
+            content[at:at] = content[at : at + data.draw(st.integers(1, 40))]
+        if not content:
+            break
+    weights = read_both(tmp_path / kind, bytes(content))
+    for key in weights or ():
+        assert weights is not None
+        assert weights[key].shape == weights.shape(key)
+
+
+@SHORT
+@given(header=headers, data=st.binary(max_size=16))
+def test_what_is_accepted_of_any_header_the_safetensors_library_accepts(
+    header: Any, data: bytes, tmp_path: Path
+) -> None:
+    content = safetensors_file(header, data)
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(content)
+    try:
+        ours = read_header(path, ModelFile("loras", path.name)).tensors
+    except BadModelFile:
+        return
+    try:
+        theirs = dict(deserialize(content))  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        pytest.fail(f"{error}: {header}")
+    assert {key: list(entry.shape) for key, entry in ours.items()} == {
+        key: entry["shape"] for key, entry in theirs.items()
+    }
+
+
+@SHORT
+@given(pieces=st.lists(st.sampled_from([
+    tensor(), storage(), doubled(30), text("w"), number(1), listed((1, 2)), b"}", b"]", b"(", b"t",
+    b"u", b"s", b"e", b"a", b"R", b"b", b"Q", b"q\x00", b"h\x00", b"\x86", b"l", b"d", b"\x93",
+    name("collections", "OrderedDict"), name("torch._utils", "_rebuild_parameter"),
+    name("torch._tensor", "_rebuild_from_type_v2"), b"N", b"\x88", b".", b"\x94", b"(1", b")",
+]), max_size=40))  # fmt: skip
+def test_any_program_of_torchs_instructions_is_read_or_refused(
+    pieces: list[bytes], tmp_path: Path
+) -> None:
+    read_both(tmp_path / "m.pt", pickled_file(b"\x80\x02" + b"".join(pieces) + b"."))
