@@ -6,7 +6,6 @@ import random
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,12 +14,11 @@ from api.heavy_work import HeavyWork, RequestWork, is_small
 from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
 from api.schemas import ExecuteRequest
 from deployments.clients import JobStages, JobWork, StageClients
+from deployments.owners_files import OwnersFiles
 from deployments.watches import JobWatch, SegmentWatch, no_watch
-from graph.annotators import Annotator
 from graph.cache import ResultCache
 from graph.dependencies import needed_by, requested_outputs, sources
-from graph.embeddings import named_in
-from graph.errors import MissingModelFile, ServiceError
+from graph.errors import ServiceError
 from graph.events import Progress, Started, Warned
 from graph.execution import Execution, NodeTiming
 from graph.expansion import expanded
@@ -30,7 +28,6 @@ from graph.model_fit import misfits
 from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
 from graph.overrides import apply
-from graph.own_words import OwnWords
 from graph.parameters import parameters
 from graph.plan import Folded, fold, make_plan
 from graph.problems import WorkflowIncompleteError, WorkflowInvalidError
@@ -38,16 +35,14 @@ from graph.prompt import NoLink, Source, Workflow
 from graph.splitting import split_batches
 from graph.validation import (
     CheckedWorkflow,
-    Library,
     Uploads,
     validate,
     without,
 )
-from graph.values import InputFile, ModelFile
+from graph.values import InputFile
 from graph.workflow import read_workflow
 from storage.animations import Animation
 from storage.inputs import Inputs
-from storage.media_types import media_type
 from storage.models.annotators import AnnotatorFolder
 from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
@@ -68,40 +63,6 @@ NOT_THE_WORKFLOWS_FAULT = (
     PictureQueueError,
     PicturesBusyError,
 )
-
-
-@dataclass(frozen=True)
-class OwnersFiles(Library):
-    """The models folder, and one owner's models and uploads, as lists for combos."""
-
-    folders: ModelLibrary
-    owner: str
-    names: tuple[str, ...]  # of the uploads
-    checks: ModelChecks
-    annotators: AnnotatorFolder
-    own_words: OwnWords
-    listed: dict[str, list[str]] = field(default_factory=dict)  # a request sees one state of it
-
-    def models(self, folder: str) -> list[str]:
-        if folder not in self.listed:
-            self.listed[folder] = list(self.folders.list_for(self.owner, folder))
-        return self.listed[folder]
-
-    def uploads(self, kind: str) -> list[str]:
-        return [name for name in self.names if media_type(name).startswith(f"{kind}/")]
-
-    def find(self, folder: str, name: str) -> ModelFile:
-        return self.folders.find_for(self.owner, folder, name)
-
-    def word(self, name: str) -> ModelFile | None:
-        """The owner's own embedding of that name, which goes before a shared one."""
-        return self.own_words.get(name) or super().word(name)
-
-    def problem(self, file: ModelFile) -> str | None:
-        return self.checks.facts(file).problem
-
-    def annotator(self, annotator: Annotator) -> ModelFile:
-        return self.annotators.find(annotator)
 
 
 @dataclass(frozen=True)
@@ -319,7 +280,7 @@ class WorkflowRunner:
     async def _read_headers(self, files: OwnersFiles, constants: Sequence[Constant]) -> None:
         """Get to know the model files that are named for the first time, off the event loop."""
         for _, declared, value in constants:
-            for file in _named(files, declared, value):
+            for file in files.named(declared, value):
                 await self.checks.learn(file)
 
     def _constants(self, workflow: Workflow) -> Iterator[Constant]:
@@ -363,20 +324,6 @@ def _sound(workflow: Workflow) -> Workflow:
     if workflow.problems:
         raise WorkflowInvalidError(workflow.problems)
     return workflow
-
-
-def _named(files: OwnersFiles, declared: Input, value: Any) -> Iterator[ModelFile]:
-    """The model files that a constant names, of those that there are."""
-    if declared.files and value not in declared.files.also:
-        with suppress(MissingModelFile):  # a problem that validation tells
-            yield files.find(declared.files.folder, str(value).replace("\\", "/"))
-    elif declared.presets and value in declared.presets.names:
-        for wanted in declared.presets.wanted(value):
-            if (found := wanted.among(files.models(wanted.folder))) is not None:
-                with suppress(MissingModelFile):
-                    yield files.find(wanted.folder, found)
-    elif declared.widget.dynamicPrompts:
-        yield from filter(None, map(files.word, named_in(str(value))))
 
 
 def data_uri(jpeg: bytes) -> str:
