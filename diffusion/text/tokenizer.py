@@ -1,16 +1,16 @@
 """CLIP's tokenizer, from the vocabulary that open_clip ships, without the network.
 
-Splits text as transformers' Python CLIPTokenizer does where ftfy is not installed, which is what
-ComfyUI runs on, down to its handling of control characters, CJK and letter case.
+Splits text as the CLIPTokenizer of transformers 5 does, which is what a new ComfyUI runs on: one
+pipeline of the tokenizers library, the same for English as the older Python tokenizer, and not for
+CJK, zero-width characters and special tokens in capitals.
 """
 
 import gzip
-import unicodedata
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
-import regex  # type: ignore[import-untyped]
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 START = 49406
@@ -19,20 +19,8 @@ SPECIAL = {"<|startoftext|>": START, "<|endoftext|>": END}
 VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
 MERGES = 49152 - 256 - 2  # how many of the file's merges CLIP was trained with
 
-WORDS = regex.compile(
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
-    regex.IGNORECASE,
-)
-SPECIAL_EXACT = regex.compile(r"(<\|startoftext\|>|<\|endoftext\|>)")
-CJK = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
+WORDS = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
 
 
@@ -54,45 +42,36 @@ class ClipTokenizer:
         path = vocabulary or vocabulary_path()
         lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
         merges = [(left, right) for left, right in map(str.split, lines[1 : MERGES + 1])]
-        self._bytes = _printable_bytes()
-        letters = list(self._bytes.values())
+        letters = _byte_letters()
         words = chain(letters, (c + "</w>" for c in letters), map("".join, merges), SPECIAL)
-        ids = {word: i for i, word in enumerate(words)}
-        self._bpe = BPE(ids, merges, end_of_word_suffix="</w>")
+        self._tokenizer = Tokenizer(
+            BPE(
+                {word: i for i, word in enumerate(words)},
+                merges,
+                end_of_word_suffix="</w>",
+                unk_token="<|endoftext|>",
+            )
+        )
+        self._tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+        )
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
+        )
+        self._tokenizer.add_special_tokens(
+            [AddedToken("<|startoftext|>", normalized=True), AddedToken("<|endoftext|>")]
+        )
 
     def __call__(self, text: str) -> list[int]:
-        ids: list[int] = []
-        for part in SPECIAL_EXACT.split(text):
-            words = [part] if part in SPECIAL else WORDS.findall(_normalized(part))
-            for word in words:
-                ids.extend(self._word(word))
+        whole = text.encode("utf-8", "ignore").decode()  # without halves of surrogate pairs
+        ids: list[int] = self._tokenizer.encode(whole, add_special_tokens=False).ids
         return ids
 
-    def _word(self, word: str) -> list[int]:
-        if word in SPECIAL:
-            return [SPECIAL[word]]
-        letters = "".join(self._bytes[byte] for byte in word.encode())
-        return [token.id for token in self._bpe.tokenize(letters)]
 
-
-def _printable_bytes() -> dict[int, str]:
-    """GPT-2's letter for every byte, in the order of their token ids."""
+def _byte_letters() -> list[str]:
+    """GPT-2's letters for the bytes, in the order of their token ids."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    letters = [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(rest))]
-    return dict(zip([*printable, *rest], letters, strict=True))
-
-
-def _normalized(text: str) -> str:
-    """Lower case, single spaces, CJK characters as words of their own, no control characters."""
-    spaced = unicodedata.normalize("NFC", "".join(map(_cleaned, text)))
-    return " ".join(" ".join(word.lower() for word in spaced.split()).split())
-
-
-def _cleaned(character: str) -> str:
-    if character in " \t\n\r" or (category := unicodedata.category(character)) == "Zs":
-        return " "
-    if character == "\ufffd" or category.startswith("C"):
-        return ""
-    code = ord(character)
-    return f" {character} " if any(low <= code <= high for low, high in CJK) else character
+    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(256 - len(printable))]
