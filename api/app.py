@@ -76,10 +76,12 @@ def create_app(
     *,
     most_body_bytes: int = MOST_BODY_BYTES,
     hosted: HostedOptions | None = None,
+    public_url: str = "",
     manage_service: bool = True,
 ) -> FastAPI:
     """The application over a service.
 
+    URLs in answers begin with `public_url`, or with what a request says was called.
     `manage_service` opens the service with the application and closes it with it; switch it off
     where somebody else does.
     """
@@ -96,7 +98,7 @@ def create_app(
         lifespan=lifespan if manage_service else None,
         routes=list(_routes()),
     )
-    app.state.context = Context(service, access or LocalAccess(), most_body_bytes)
+    app.state.context = Context(service, access or LocalAccess(), most_body_bytes, public_url)
     app.state.editor = Editor.installed()
     app.state.hosted = hosted or HostedOptions()
     add_error_handlers(app)

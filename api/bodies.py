@@ -7,13 +7,19 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.types import Message
 
-from api.errors import BodyError, BodyTooLargeError, MediaTypeError
+from api.errors import BodyError, BodyTooLargeError, FormError, MediaTypeError
 
 INLINE_BYTES = 256 * 1024  # a larger body is parsed in a thread
 JSON_TYPE = "application/json"
+MOST_NESTED = 200  # levels of arrays and objects, twice what a workflow may have
+FORM_TYPE = "multipart/form-data"
+UTF8_FORM = f"{FORM_TYPE} in UTF-8"
+CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1"})
 
 
 async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
@@ -28,7 +34,7 @@ async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
     raw = await _limited(request, limit_bytes).body()
     try:
         big = len(raw) > INLINE_BYTES
-        body = await asyncio.to_thread(json.loads, raw) if big else json.loads(raw)
+        body = await asyncio.to_thread(_parsed, raw) if big else _parsed(raw)
     except (ValueError, RecursionError) as error:
         raise BodyError(str(error)) from error
     if not isinstance(body, dict):
@@ -88,10 +94,20 @@ async def read_form(request: Request, limit_bytes: int) -> AsyncIterator[FormDat
         MediaTypeError, BodyTooLargeError, HTTPException: 415, 413, 400.
     """
     kind = media_type(request)
-    if kind != "multipart/form-data":
-        raise MediaTypeError("multipart/form-data", kind)
-    async with _limited(request, limit_bytes).form(max_files=8, max_fields=64) as form:
+    if kind != FORM_TYPE:
+        raise MediaTypeError(FORM_TYPE, kind)
+    _, options = parse_options_header(request.headers["content-type"])
+    charset = options.get(b"charset", b"").decode("latin-1").lower()
+    if charset not in CHARSETS:  # Python has codecs that are none, and that raise anything
+        raise MediaTypeError(UTF8_FORM, charset[:80])
+    try:
+        form = await _limited(request, limit_bytes).form(max_files=8, max_fields=64)
+    except (FormParserError, ValueError, LookupError) as error:
+        raise FormError(str(error)[:200]) from error
+    try:
         yield form
+    finally:
+        await form.close()
 
 
 def text_field(form: Mapping[str, Any], name: str) -> str | None:
@@ -105,10 +121,22 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def _parsed(raw: bytes) -> Any:
+    """The JSON in a body, which is nested no deeper than what reads it may recurse."""
+    body = json.loads(raw)
+    level = [body]
+    for _ in range(MOST_NESTED):
+        within = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [value for values in within for value in values if isinstance(value, dict | list)]
+        if not level:
+            return body
+    raise ValueError(f"it is nested more than {MOST_NESTED} levels deep")  # noqa: TRY003
+
+
 def _limited(request: Request, limit_bytes: int) -> Request:
     """The same request, whose body ends in an error when it goes over the limit."""
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit_bytes:
+    if declared.isdecimal() and int(declared[:20]) > limit_bytes:
         raise BodyTooLargeError(limit_bytes)
     received_bytes = 0
 

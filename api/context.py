@@ -27,6 +27,7 @@ class Context:
     service: Service
     access: Access
     most_body_bytes: int
+    public_url: str = ""
 
 
 def context(request: Request) -> Context:
@@ -97,8 +98,8 @@ class OwnerWith:
 
 
 def base_url(request: Request) -> str:
-    """ "http://host:port" as the caller wrote it."""
-    return str(request.base_url).rstrip("/")
+    """What this service's URLs begin with: the setting, or "http://host:port" as it was called."""
+    return context(request).public_url or str(request.base_url).rstrip("/")
 
 
 def read_job_id(text: str) -> int:

@@ -32,6 +32,16 @@ class BodyError(ServiceError):
 
 
 @dataclass(eq=False)
+class FormError(ServiceError):
+    """A body that is no multipart form."""
+
+    status = 400
+    code = "bad_form"
+    template = "The request body must be a multipart form: {problem}."
+    problem: str
+
+
+@dataclass(eq=False)
 class BodyTooLargeError(ServiceError):
     """A body over the limit; the rest of it was not read."""
 

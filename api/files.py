@@ -1,13 +1,13 @@
 """Files in and out: ComfyUI's /upload/image, /upload/mask and /view, and signed output URLs."""
 
 import asyncio
-import json
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, cast, get_args
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData, UploadFile
 
 from api.bodies import read_form, text_field
@@ -128,6 +128,16 @@ async def output(
     return await file_response(outputs.files, file, request.headers)
 
 
+class OriginalReference(BaseModel):
+    """The file that a mask was drawn on, as ComfyUI's editor names it."""
+
+    model_config = ConfigDict(strict=True)
+
+    filename: str = Field(min_length=1)
+    subfolder: str | None = None
+    type: UploadType = "output"
+
+
 async def _file(form: FormData) -> tuple[Place, bytes]:
     """The uploaded file and where it is to go."""
     image = form.get("image")
@@ -150,11 +160,11 @@ def _original(text: str | None) -> Place:
     """The picture that a mask was drawn on."""
     expected = 'JSON like {"filename": "x.png", "subfolder": "", "type": "input"}'
     try:
-        reference = json.loads(text or "")
-        name, type_ = annotated(reference["filename"], reference.get("type", "output"))
-        return _place(name, reference.get("subfolder"), type_)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise one_field("original_ref", expected, text) from error
+        reference = OriginalReference.model_validate_json(text or "")
+    except ValueError as error:  # ValidationError is one
+        raise one_field("original_ref", expected, (text or "")[:200]) from error
+    name, type_ = annotated(reference.filename, reference.type)
+    return _place(name, reference.subfolder, type_)
 
 
 def _placed(place: Place) -> JsonResponse:

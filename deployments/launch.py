@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 
 from deployments.settings import Settings
+from storage.private_folder import private_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_CHECKPOINT = Path("checkpoints", "comfyray-demo.safetensors")
@@ -76,20 +77,23 @@ def check_address(host: str, port: int, auth: str) -> None:
 def ray_token(folder: Path) -> Path:
     """The file of the token that lets a process into this Ray; only its owner can read it."""
     path = folder / "ray_token"
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
     return path.resolve()
 
 
-def ray_environment(inherited: Mapping[str, str], token: Path) -> dict[str, str]:
+def ray_environment(
+    inherited: Mapping[str, str], token: Path, trusted_proxies: str = "127.0.0.1"
+) -> dict[str, str]:
     """What Ray reads when it is imported. Set here because a runtime_env costs five seconds."""
     path = [str(ROOT), *filter(None, [inherited.get("PYTHONPATH")])]
     return {
         **inherited,
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUNBUFFERED": "1",
+        "FORWARDED_ALLOW_IPS": trusted_proxies,  # uvicorn's, which Serve's proxy is
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_agent_register_timeout_ms": "240000",  # half a minute is short on a busy machine
@@ -259,7 +263,7 @@ def main() -> int:
         url = f"http://{host}:{given.port}"
         return serve(
             [sys.executable, "-m", "deployments.local_ray", *options],
-            ray_environment(os.environ, ray_token(settings.data_dir)),
+            ray_environment(os.environ, ray_token(settings.data_dir), settings.trusted_proxies),
             url,
             first_request(url, first_workflow(settings.models_dir), settings.auth),
         )

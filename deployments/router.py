@@ -31,6 +31,7 @@ from storage.jobs.records import QueueLimits
 from storage.keys import Keys
 from storage.models.annotators import AnnotatorFolder
 from storage.models.own_embeddings import OwnEmbeddings
+from storage.private_folder import write_privately
 
 
 class Router:
@@ -46,6 +47,7 @@ class Router:
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
         set_up_logs(settings.log)
+        write_privately()
         stores = open_stores(settings, config)
         metrics = ServiceMetrics()
         clients = StageClients(
@@ -87,6 +89,7 @@ class Router:
         self._service = Service(runner, stores, limits, metrics)
         self._access = access(settings, config, stores.database)
         self._most_body_bytes = config.max_body_bytes
+        self._public_url = settings.public_url.rstrip("/")
         self._hosted = HostedOptions(**config.hosted.model_dump())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -95,6 +98,7 @@ class Router:
             self._access,
             most_body_bytes=self._most_body_bytes,
             hosted=self._hosted,
+            public_url=self._public_url,
         )
 
     def check_health(self) -> None:

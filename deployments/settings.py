@@ -44,6 +44,17 @@ class Settings(BaseSettings):
         description="host or host:port, parted by commas: URLs of inputs and webhooks may lead "
         "there although the address is not public.",
     )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?)?$",
+        description="What URLs in answers and webhooks begin with, https://pictures.example; "
+        "unset: what the caller's Host header says.",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="Addresses or networks, parted by commas, of proxies whose X-Forwarded-For "
+        "and X-Forwarded-Proto are believed; empty: nobody's.",
+    )
     s3_bucket: str | None = Field(
         default=None, description="Outputs and uploads go here; unset: into the data folder."
     )

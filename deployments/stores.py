@@ -28,6 +28,7 @@ from storage.models.uploads import ModelUploads, UploadTerms
 from storage.outputs import OutputStore
 from storage.picture_limits import PictureLimits
 from storage.picture_processes.pool import PictureProcesses, PoolLimits
+from storage.private_folder import private_folder
 from storage.sealing import Sealer
 from storage.signing import UrlSigner, load_key
 from storage.uploads import UploadLimits, Uploads
@@ -38,9 +39,8 @@ HEADERS_AT_ONCE = 1  # by one router; two would share its interpreter, and answe
 
 
 def open_stores(settings: Settings, config: RouterConfig) -> Stores:
-    """The stores of a data folder, which is made where it is missing."""
-    root = settings.data_dir.resolve()
-    root.mkdir(parents=True, exist_ok=True)
+    """The stores of a data folder, which is made where it is missing, and nobody else's to read."""
+    root = private_folder(settings.data_dir.resolve())
     signer = UrlSigner(load_key(root / "url_key"))
     files = open_files(settings, root)
     outputs = OutputStore(files, signer, retention_s=config.retention_s)

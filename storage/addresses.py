@@ -36,7 +36,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:  # UnicodeError is one
         raise AddressError(host, "its name does not resolve") from error
     return [str(entry[4][0]) for entry in found]
 

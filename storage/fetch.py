@@ -116,8 +116,8 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._limits.total_s), self._follow(url) as response:
                 self._check(response, url, accept)
-                size = response.headers.get("content-length", "")
-                yield int(size) if size.isdigit() else None, response.aiter_bytes()
+                size = _declared(response.headers.get("content-length", ""))
+                yield size, response.aiter_bytes()
         except TimeoutError as error:
             raise FetchError(shown(url), f"it took over {self._limits.total_s:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -151,7 +151,10 @@ class Fetcher:
             raise FetchError(shown(uri), "it has no comma before its content")
         if len(payload) > self._limits.most_bytes * 4 // 3 + 4:
             raise FetchTooLargeError(shown(uri), self._limits.most_bytes)
-        raw = unquote_to_bytes(payload)
+        try:
+            raw = unquote_to_bytes(payload)
+        except UnicodeEncodeError as error:  # half a surrogate pair
+            raise FetchError(shown(uri), "its content is no text") from error
         if not head.lower().endswith(";base64"):
             return raw
         text = b"".join(raw.split()).translate(bytes.maketrans(b"-_", b"+/"))
@@ -172,7 +175,7 @@ class Fetcher:
                 if response.status_code not in REDIRECTS or not location:
                     yield response
                     return
-                target = checked_url(str(target.join(location)))
+                target = _joined(target, location)
             finally:
                 await response.aclose()
         raise FetchError(shown(url), f"it redirects over {self._limits.most_redirects} times")
@@ -217,8 +220,8 @@ class Fetcher:
             raise FetchError(shown(url), f"it is {kind.partition(';')[0]}, not {accept[0]}*")
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise FetchError(shown(url), "it is compressed, which was not asked for")
-        size = response.headers.get("content-length", "0")
-        if size.isdigit() and int(size) > self._limits.most_bytes:
+        size = _declared(response.headers.get("content-length", ""))
+        if size is not None and size > self._limits.most_bytes:
             raise FetchTooLargeError(shown(url), self._limits.most_bytes)
 
     async def _body(self, response: httpx.Response, url: str) -> bytes:
@@ -238,13 +241,32 @@ def checked_url(url: str) -> httpx.URL:
     """
     try:
         parsed = httpx.URL(url.strip())
-    except (httpx.InvalidURL, UnicodeError) as error:
+        host = parsed.host  # decoded here, which may fail too
+    except (httpx.InvalidURL, ValueError) as error:  # UnicodeError is one
         raise FetchError(shown(url), "it is not a URL") from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    if parsed.scheme not in {"http", "https"} or not host:
         raise FetchError(shown(url), "it is not an http or https URL")
     if parsed.userinfo:
         raise FetchError(shown(url), "URLs with a user name or password are not taken")
     return parsed
+
+
+def _joined(base: httpx.URL, location: str) -> httpx.URL:
+    """Where a redirect leads.
+
+    Raises:
+        FetchError: nowhere.
+    """
+    try:
+        target = str(base.join(location))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise FetchError(shown(location), "it is not a URL") from error
+    return checked_url(target)
+
+
+def _declared(size: str) -> int | None:
+    """The bytes that a Content-Length says; None where it says none."""
+    return int(size) if size.isascii() and size.isdecimal() and len(size) < 20 else None
 
 
 def shown(url: str) -> str:

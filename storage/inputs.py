@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from graph.values import InputFile
-from storage.fetch import Fetcher
+from storage.fetch import Fetcher, checked_url
 from storage.files import read
 from storage.jobs.earlier_outputs import EarlierOutputs
 from storage.picture_processes.pool import Looked
@@ -52,7 +52,9 @@ class Inputs:
 
     async def _at_url(self, owner: str, url: str) -> InputFile:
         """What this service gave out itself need not be fetched."""
-        name = PurePosixPath(urlsplit(url).path).name or "download"
+        whole = not url.startswith("/")
+        path = checked_url(url).path if whole else urlsplit(url).path
+        name = PurePosixPath(path).name or "download"
         outputs = self._earlier.outputs
         if own := await asyncio.to_thread(outputs.given_out, owner, url):
             return _file(name, await asyncio.to_thread(read, outputs.files, own.key))

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from storage.encryption import UndecryptableError
 from storage.files import PIECE_BYTES, FileStoreError, ListedFile, MissingFileError, StoredFile
 from storage.paths import UnsafePathError, inside
-from storage.sealing import MAGIC, Chunks, Sealer, is_sealed
+from storage.sealing import MAGIC, PLAIN, Chunks, Sealer, is_sealed
 
 
 class LocalFiles:
@@ -23,7 +23,7 @@ class LocalFiles:
         """Write beside the place, then move there."""
         path = inside(self._root, key)
         partial = path.with_name(f".{os.getpid()}-{os.urandom(6).hex()}.part")
-        pieces = self._sealer.seal(content, key) if self._sealer else (content,)
+        pieces = self._sealer.seal(content, key) if self._sealer else _plain(content)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
@@ -44,10 +44,11 @@ class LocalFiles:
         try:
             with self._open(key) as file:
                 stored = os.fstat(file.fileno())
-                sealed = is_sealed(file.read(len(MAGIC)))
+                head = file.read(len(MAGIC))
         except MissingFileError:
             return None
-        size = Chunks.of(stored.st_size).plain_bytes if sealed else stored.st_size
+        sealed = is_sealed(head)
+        size = Chunks.of(stored.st_size).plain_bytes if sealed else stored.st_size - _skipped(head)
         return StoredFile(key, size, f"{stored.st_mtime_ns:x}-{size:x}")
 
     def stream(self, key: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
@@ -57,11 +58,13 @@ class LocalFiles:
             UndecryptableError: it is encrypted with another key.
         """
         file = self._open(key)
-        sealed = is_sealed(file.read(len(MAGIC)))
+        head = file.read(len(MAGIC))
         size = os.fstat(file.fileno()).st_size
         file.seek(0)
-        if not sealed:
-            return _pieces(file, start, size if stop is None else min(stop, size))
+        if not is_sealed(head):
+            skipped = _skipped(head)
+            end = size if stop is None else min(stop + skipped, size)
+            return _pieces(file, start + skipped, end)
         if self._sealer is None:
             file.close()
             raise UndecryptableError(key)
@@ -112,6 +115,16 @@ class LocalFiles:
             raise MissingFileError(key[:200]) from error
         except OSError as error:
             raise FileStoreError(error.strerror or "the disk failed") from error
+
+
+def _plain(content: bytes) -> tuple[bytes, ...]:
+    """A file that is not encrypted; marked where it looks as if it were."""
+    return (PLAIN, content) if content.startswith((MAGIC, PLAIN)) else (content,)
+
+
+def _skipped(head: bytes) -> int:
+    """The bytes of the mark that a file begins with."""
+    return len(PLAIN) if head.startswith(PLAIN) else 0
 
 
 def _pieces(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -273,7 +273,7 @@ class OutputStore:
         key = self.files.key_of(url)
         if key is not None and key.startswith(owner_prefix(KIND, owner)):
             return self._found(key, key)
-        parts = urlsplit(url) if f"/{KIND}/" in url[:300] else None
+        parts = _parts(url) if f"/{KIND}/" in url[:300] else None
         if parts is None or not parts.path.startswith(f"/{KIND}/"):
             return None
         query = dict(parse_qsl(parts.query))
@@ -304,6 +304,13 @@ class OutputStore:
         if (found := self.files.find(key)) is None:
             raise MissingOutputError(name[:200])
         return found
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:  # it is none
+        return None
 
 
 def _natural(node_id: str) -> tuple[tuple[int, str], ...]:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from storage.encryption import KEY_BYTES, UndecryptableError
 
 MAGIC = b"comfyray sealed\x01"
+PLAIN = b"comfyray plain\x01"  # before a file that is not sealed and begins like one that is
 KEY_ID_BYTES = 8
 SALT_BYTES = 16
 HEADER_BYTES = len(MAGIC) + KEY_ID_BYTES + SALT_BYTES

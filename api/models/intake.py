@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from api.errors import known, message_body
 from api.models.multipart_file import MultipartFile
@@ -188,5 +188,9 @@ class ModelIntake:
 
 
 def name_in(url: str) -> str:
-    """The file name that a URL ends in."""
-    return PurePosixPath(unquote(urlsplit(url).path)).name
+    """The file name that a URL ends in.
+
+    Raises:
+        FetchError: it is no URL that is fetched.
+    """
+    return PurePosixPath(unquote(checked_url(url).path)).name

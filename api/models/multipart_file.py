@@ -4,7 +4,6 @@ Starlette's own reader writes a file to the temporary folder first, which a mode
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastapi import Request
@@ -13,24 +12,13 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from api.bodies import media_type
-from api.errors import MediaTypeError, one_field
-from graph.errors import ServiceError
+from api.errors import FormError, MediaTypeError, one_field
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 FORM = "multipart/form-data"
 MOST_FIELD_BYTES = 64 * 1024  # of everything but the file
-
-
-@dataclass(eq=False)
-class FormError(ServiceError):
-    """A body that is no multipart form."""
-
-    status = 400
-    code = "bad_form"
-    template = "The request body must be a multipart form: {problem}."
-    problem: str
 
 
 class MultipartFile:
@@ -41,7 +29,10 @@ class MultipartFile:
         self._stream = request.stream()
         self.filename = ""
         self.fields: dict[str, str] = {}
-        self._parser = MultipartParser(_boundary(request), _callbacks(self))
+        try:
+            self._parser = MultipartParser(_boundary(request), _callbacks(self))
+        except FormParserError as error:
+            raise FormError(str(error)[:200]) from error
         self._headers: dict[bytes, bytes] = {}
         self._name = b""
         self._value = b""

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.api.conftest import API, Site
+from tests.api.conftest import API, OpenSite, Site
 
 
 def _png(value: int = 10, *, size: tuple[int, int] = (4, 3), alpha: int = 255) -> bytes:
@@ -218,3 +218,17 @@ async def test_an_earlier_output_is_read_as_an_input(site: Site) -> None:
     await site.execute({"image": f"job:{job['id']}/9/1"})
     assert site.runner.read[0].sha256 == job["outputs"][2]["sha256"]
     assert (await site.client.get(f"{API}/jobs")).json()["jobs"][0]["status"] == "success"
+
+
+async def test_urls_in_answers_begin_with_the_public_url(open_site: OpenSite) -> None:
+    site: Site = await open_site(public_url="https://pictures.example/base")
+    odd = {"Host": "evil.example", "X-Forwarded-Proto": "gopher"}
+    answer = await site.client.post(f"{API}/execute", json={"workflow": {}, "wait": 0}, headers=odd)
+    assert answer.json()["fetch_result"].startswith("https://pictures.example/base/api/v7/")
+
+
+@pytest.mark.parametrize("host", ["[x", "a b", "x:99999", "\xff", "a/b", "", "[::1]:x"])
+async def test_an_odd_host_header_is_no_fault_of_ours(site: Site, host: str) -> None:
+    headers = {b"host": host.encode("latin-1"), b"content-type": b"application/json"}
+    answer = await site.client.post(f"{API}/execute", content=b'{"workflow": {}}', headers=headers)
+    assert answer.status_code < 500

@@ -273,3 +273,15 @@ def test_the_server_is_asked_to_encrypt(recorder: tuple[str, list[dict[str, str]
     assert first["content-disposition"].startswith("attachment")
     assert second["x-amz-server-side-encryption"] == "aws:kms"
     assert second["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/ours"
+
+
+@pytest.mark.parametrize("start", [b"comfyray sealed\x01", b"comfyray plain\x01"])
+def test_a_file_that_looks_encrypted_is_read_as_it_is(any_files: Files, start: bytes) -> None:
+    content = start + b"and more"
+    any_files.put("a/x", content)
+    found = any_files.find("a/x")
+    assert found is not None
+    assert found.size == len(content)
+    assert read(any_files, "a/x") == content
+    assert b"".join(any_files.stream("a/x", 3, 20)) == content[3:20]
+    assert b"".join(any_files.stream("a/x", 4)) == content[4:]
