@@ -89,6 +89,11 @@ class Weights(Mapping[str, Tensor]):
     def __contains__(self, key: object) -> bool:  # Mapping's own would read the tensor
         return key in self._entries
 
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What is known of each tensor without reading it."""
+        return self._entries
+
     def shape(self, key: str) -> tuple[int, ...]:
         return self._entries[key].shape
 

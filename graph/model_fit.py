@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import chain
-from types import MappingProxyType
 from typing import TypeAlias
 
+from graph.families import title_of
 from graph.plan import Folded, Step
 from graph.presets import PresetFiles
 from graph.problems import Problem
@@ -15,16 +15,6 @@ FamilyOf: TypeAlias = Callable[[ModelFile], str]  # "" where a file does not say
 # The shapes of a file's layers, or of its changes to these, by what the layers are called.
 LayersOf: TypeAlias = Callable[[ModelFile], Mapping[str, Set[tuple[int, int]]]]
 CARRIES_CONTROL = frozenset({"CONDITIONING", "GUIDER"})
-NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "sd15": "Stable Diffusion 1.x",
-        "sd20": "Stable Diffusion 2.x",
-        "sdxl": "SDXL",
-        "refiner": "the SDXL refiner",
-        "sd3": "Stable Diffusion 3",
-        "flux": "Flux",
-    }
-)
 
 
 def misfits(
@@ -93,7 +83,7 @@ def _of_another_family(model: ModelFile, file: ModelFile, family_of: FamilyOf) -
     base, family = family_of(model), family_of(file)
     if not base or not family or base == family:
         return None
-    made_for, is_for = NAMES.get(family, family), NAMES.get(base, base)
+    made_for, is_for = title_of(family), title_of(base)
     return f"it is made for {made_for}, and {model.folder}/{model.name} is {is_for}"
 
 

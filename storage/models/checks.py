@@ -9,7 +9,7 @@ from graph.model_files.header import Entry, Header
 from graph.values import ModelFile
 from storage.models.files import ModelFolders
 from storage.models.header_reader import HeaderReader
-from storage.models.kinds import UNKNOWN, family_of, kind_of, misplaced, misshapen
+from storage.models.kinds import UNKNOWN, misplaced, misshapen, nature_of
 from storage.models.layers import Layers, layers_of
 
 REMEMBERED = 4096  # files
@@ -81,7 +81,8 @@ class ModelChecks:
 
 def facts_of(header: Header, folder: str) -> Facts:
     """What a file with this header is, in `folder` of the models folder."""
-    kind = kind_of(header)
-    problem = misplaced(header, folder, kind) or misshapen(header, kind)
+    nature = nature_of(header)
+    kind = nature.kind
+    problem = nature.problem or misplaced(header, folder, kind) or misshapen(header, kind)
     shown = problem and shortened(problem)
-    return Facts(kind, family_of(header, kind), shown, layers_of(header.tensors, kind))
+    return Facts(kind, nature.family, shown, layers_of(header.tensors, kind))

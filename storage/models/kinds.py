@@ -6,22 +6,31 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from graph.model_files.header import Entry, Header
+from graph.recognition import LORA, TO_TEXT, is_unet, of_text_width, recognised, text_width
 from storage.models.layers import pairs
 
 UNKNOWN = "unknown"
 DIFFUSION = ("checkpoint", "diffusion_model")
+THINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "diffusion_model": "diffusion model",
+        "lora": "LoRA",
+        "controlnet": "ControlNet",
+        "vae": "autoencoder",
+        "text_encoder": "text encoder",
+    }
+)
+# Kinds whose tensors may be named as those of a diffusion model are.
+OF_ANY_FAMILY = frozenset(
+    {"ip_adapter", "control_lora", "t2i_adapter", "style_model", "clip_vision", "embedding"}
+)
 # The first that is found in any name says what a file is.
 MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
         ("ip_adapter", r"^(ip_adapter|image_proj|adapter_modules)\."),
         ("control_lora", r"^lora_controlnet$"),
-        (
-            "lora",
-            r"[._]lora[._](up|down|mid|A|B|linear_layer)|hada_w[12]_|lokr_w[12]|\.oft_blocks$|"
-            r"\.dora_scale$|\.diff(_b)?$|\.(set_weight|w_norm|b_norm)$|"
-            r"^(lora|lycoris)_.+\.[ab][12]\.weight$",
-        ),
+        ("lora", LORA.pattern),
         ("controlnet", r"zero_convs\.0\.0\.weight$|controlnet_cond_embedding\.conv_in\."),
         ("controlnet", r"(^|\.)(controlnet_blocks|controlnet_down_blocks)\.0\."),
         ("t2i_adapter", r"^(adapter\.)?(body\.0\.(resnets|block[12]|in_conv|out_conv)\.)"),
@@ -75,10 +84,7 @@ PLACES: Mapping[str, Place] = MappingProxyType(
         "embeddings": Place("embedding", frozenset({"embedding"}), strict=False, dims=1),
     }
 )
-# Width of the text that cross attention reads -> family; where two share it, the vector tells.
-FAMILIES: Mapping[int, str] = MappingProxyType(
-    {768: "sd15", 1024: "sd20", 2048: "sdxl", 1280: "refiner"}
-)
+# Where a file says how wide the text is that its base model reads.
 READS_TEXT: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
         "lora": re.compile(
@@ -87,11 +93,6 @@ READS_TEXT: Mapping[str, re.Pattern[str]] = MappingProxyType(
         "control_lora": re.compile(r"attn2\.to_k\.down$"),
         "ip_adapter": re.compile(r"to_k_ip\.weight$"),
     }
-)
-TO_TEXT = re.compile(r"attn2\.to_k\.weight$")
-TRANSFORMERS = (
-    (re.compile(r"joint_blocks\.0\."), "sd3"),
-    (re.compile(r"double_blocks\.0\."), "flux"),
 )
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 LISTED = 3
@@ -103,21 +104,42 @@ VISION = tuple(
 )
 
 
-def kind_of(header: Header) -> str:
-    """One of MARKS' kinds, "checkpoint" for a diffusion model with what belongs to it, UNKNOWN."""
-    found = next((k for k, mark in MARKS if any(map(mark.search, header.tensors))), UNKNOWN)
-    whole = found == "diffusion_model" and any(map(BESIDE_THE_NETWORK.search, header.tensors))
-    return "checkpoint" if whole else found
+@dataclass(frozen=True)
+class Nature:
+    """What a file is: its kind, and its family, "" where it does not say.
+
+    `kind` is one of MARKS' kinds, "checkpoint" for a diffusion model with what belongs to it, or
+    UNKNOWN. `problem` says why no file of this family is served, if so.
+    """
+
+    kind: str
+    family: str = ""
+    problem: str | None = None
 
 
-def family_of(header: Header, kind: str) -> str:
-    """The family of diffusion models that a file is, or is for; "" where it does not say."""
-    for mark, family in TRANSFORMERS:
-        if any(map(mark.search, header.tensors)):
-            return family
-    pattern = READS_TEXT.get(kind, TO_TEXT)
-    entries = (entry for name, entry in header.tensors.items() if pattern.search(name))
-    return next((FAMILIES.get(e.shape[1], "") for e in entries if len(e.shape) > 1), "")
+def nature_of(header: Header) -> Nature:
+    """What a file with this header is."""
+    kind = next((k for k, mark in MARKS if any(map(mark.search, header.tensors))), UNKNOWN)
+    found = recognised(header.tensors) if kind not in OF_ANY_FAMILY else None
+    if found is not None and (found.kind == "lora") == (kind == "lora"):
+        kind, family = found.kind, found.family.name
+    else:
+        width = text_width(header.tensors, READS_TEXT.get(kind, TO_TEXT))
+        of_width = of_text_width(width)
+        found, family = None, of_width.name if of_width else ""
+    if kind == "diffusion_model" and any(map(BESIDE_THE_NETWORK.search, header.tensors)):
+        kind = "checkpoint"
+    if found is not None and not found.family.served:
+        thing = _one(THINGS.get(kind, kind))
+        return Nature(kind, family, f"it is {thing} of {found.of}, which is not served here")
+    if found is None and kind in DIFFUSION and not is_unet(header.tensors):
+        return Nature(kind, "", f"it is a diffusion model of an unknown family; {_found(header)}")
+    return Nature(kind, family)
+
+
+def _found(header: Header) -> str:
+    examples = ", ".join(sorted(header.tensors)[:LISTED])
+    return f"found {len(header.tensors)} tensors such as {examples}"
 
 
 def misplaced(header: Header, folder: str, kind: str) -> str | None:
@@ -129,8 +151,7 @@ def misplaced(header: Header, folder: str, kind: str) -> str | None:
         return f"it is {_one(kind.replace('_', ' '))}, not {_one(place.holds)}"
     if not place.strict and any(len(e.shape) >= place.dims for e in header.tensors.values()):
         return None
-    examples = ", ".join(sorted(header.tensors)[:LISTED])
-    return f"no {place.holds} in it; found {len(header.tensors)} tensors such as {examples}"
+    return f"no {place.holds} in it; {_found(header)}"
 
 
 def _one(thing: str) -> str:

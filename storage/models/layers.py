@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from graph.model_files.header import Entry
+from graph.recognition import lora_pairs
 
 Shape: TypeAlias = tuple[int, int]  # out, into
 Layers: TypeAlias = Mapping[str, frozenset[Shape]]
@@ -20,13 +21,6 @@ LAYER = re.compile(
     r"(?P<layer>to_[qkv]|to_out([._]0)?|net[._]0[._]proj|net[._]2)(_lora)?[._]"
 )
 PICTURE = re.compile(r"(?P<layer>to_[kv])_ip\.weight$")
-# The halves of a low-rank change, each pair's up first.
-LORA_PAIRS = (
-    (".lora_up.weight", ".lora_down.weight"),
-    (".lora_B.weight", ".lora_A.weight"),
-    (".lora.up.weight", ".lora.down.weight"),
-    ("_lora.up.weight", "_lora.down.weight"),
-)
 
 
 def layers_of(tensors: Mapping[str, Entry], kind: str) -> Layers:
@@ -41,11 +35,8 @@ def layers_of(tensors: Mapping[str, Entry], kind: str) -> Layers:
 
 def pairs(tensors: Mapping[str, Entry]) -> Iterator[tuple[str, Entry, Entry]]:
     """The low-rank changes of a LoRA: the name of one half, it and the other."""
-    for name, up in tensors.items():
-        for end, other in LORA_PAIRS:
-            down = tensors.get(name.removesuffix(end) + other) if name.endswith(end) else None
-            if down is not None:
-                yield name, up, down
+    for up, down in lora_pairs(tensors):
+        yield up, tensors[up], tensors[down]
 
 
 def _own(tensors: Mapping[str, Entry]) -> Iterator[tuple[str, Shape]]:

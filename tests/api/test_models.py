@@ -16,6 +16,7 @@ from api.app import create_app
 from storage.fetch import Fetcher
 from tests.api.conftest import Site
 from tests.api.models import MOST_BYTES, MOST_MODELS, lora, model_intake
+from tests.family_layouts import CHECKPOINTS, NETWORKS, OTHERS, shapes_of
 from tests.hostile_files import (
     ONE,
     doubled,
@@ -190,6 +191,30 @@ async def test_a_header_that_no_loader_takes_is_refused_in_few_words(
     assert reason(answer) == (422, "bad_model_file")
     assert problem in answer.json()["message"]
     assert len(answer.content) < 2000
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "problem"),
+    [
+        (NETWORKS["lens"], "it is a diffusion model of Lens"),
+        (NETWORKS["hidream"], "it is a diffusion model of HiDream"),
+        (NETWORKS["ace_step"], "it is a diffusion model of ACE-Step"),
+        (NETWORKS["stable_audio"], "it is a diffusion model of Stable Audio"),
+        (CHECKPOINTS["zero123"], "it is a diffusion model of Stable Zero123"),
+        (OTHERS["cogvideox", "vae"], "it is an autoencoder of CogVideoX"),
+        (OTHERS["ltx2", "text_encoder"], "it is a text encoder of LTX-2 (Gemma 3)"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "checkpoints", "vae", "text_encoders"])
+async def test_a_family_that_is_not_served_is_refused_by_its_name(
+    site: Site, tmp_path: Path, layout: tuple[str, ...], problem: str, folder: str
+) -> None:
+    tensors = {name: np.zeros(shape, np.uint8) for name, shape in shapes_of(layout[0]).items()}
+    answer = await sent(site, save(tensors), folder=folder)
+    assert reason(answer) == (422, "bad_model_file")
+    assert problem in answer.json()["message"]
+    assert "which is not served here" in answer.json()["message"]
     assert nothing_left(tmp_path)
 
 

@@ -18,10 +18,12 @@ from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.stores import open_stores
 from graph.cache import ResultCache
+from graph.families import title_of
 from graph.nodes import load_node_types
 from storage.models.annotators import AnnotatorFolder
 from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
+from tests.family_layouts import NETWORKS, OTHERS, Shapes, lora_shapes, shapes_of
 from tests.graph.test_ip_adapter_nodes import node
 from tests.storage.test_model_headers import Bomb
 
@@ -46,6 +48,11 @@ def control_net(width: int = 768, out: int = 8) -> Tensors:
         "control_model.zero_convs.0.0.weight": torch.zeros(8, 8, 1, 1),
         f"control_model.{ATTENTION}": torch.zeros(out, width),
     }
+
+
+def zeros(shapes: Shapes) -> Tensors:
+    """Tensors of these shapes, in a byte each."""
+    return {name: torch.zeros(shape, dtype=torch.uint8) for name, shape in shapes.items()}
 
 
 def ip_adapter(width: int = 768, out: int = 8) -> Tensors:
@@ -202,6 +209,19 @@ MISFITS = [
     ("upscale_models", {**UPSCALER, "conv_first.bias": torch.zeros(4)}, "has 4 numbers"),
     ("upscale_models", {"weight": torch.zeros(4, 4)}, "no upscaling model in it"),
     ("upscale_models", CHECKPOINT, "it is a checkpoint, not an upscaling model"),
+    ("loras", zeros(lora_shapes("lora_unet_double_blocks_0_img_attn_qkv", 3072, 9216)),
+     "it is made for Flux, and checkpoints/sound.safetensors is Stable Diffusion 1.x"),
+    ("loras", zeros(lora_shapes("diffusion_model.blocks.0.self_attn.q", 64, 64)),
+     "it is a LoRA of Wan 2.1/2.2, which is not served here"),
+    ("controlnet", zeros(shapes_of(OTHERS["qwen_image", "controlnet"][0])),
+     "it is a ControlNet of Qwen-Image, which is not served here"),
+    ("controlnet", zeros(shapes_of(OTHERS["sd3", "controlnet"][0])),
+     "it is made for Stable Diffusion 3, and checkpoints/sound.safetensors is Stable Diffusion"),
+    ("vae", zeros(shapes_of(OTHERS["mochi", "vae"][0])),
+     "it is an autoencoder of Mochi, which is not served here"),
+    *(("checkpoints", zeros(shapes_of(f"model.diffusion_model.{NETWORKS[family][0]}")),
+       f"it is a diffusion model of {title_of(family)}, which is not served here")
+      for family in ("flux2", "hunyuan_video", "ltx2", "hidream", "stable_cascade", "krea2")),
 ]  # fmt: skip
 
 

@@ -1,0 +1,57 @@
+"""Every model family that is known: its name, its title, and the marks of its files.
+
+Marks are data (`graph.family_marks`); `graph.recognition` compares a file's header with them.
+Uploads, validation and loaders all call it, so they name a family alike. To serve a family, move
+its entry here.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from graph.family_marks import Family, LoraMark, has
+from graph.unserved_families import FLUX_BLOCK, IMAGE, OTHER, VIDEO
+
+ADDED = "transformer_blocks.0.attn.add_q_proj"
+
+SERVED = (
+    Family("sd15", "Stable Diffusion 1.x", text_width=768, served=True),
+    Family("sd20", "Stable Diffusion 2.x", text_width=1024, served=True),
+    Family("sdxl", "SDXL", text_width=2048, served=True),
+    Family("refiner", "the SDXL refiner", text_width=1280, served=True),
+    Family(
+        "flux",
+        "Flux",
+        networks=(has(FLUX_BLOCK), has(ADDED, "single_transformer_blocks.0.attn.to_q")),
+        loras=(
+            LoraMark(r"(double_blocks_\d+_(img|txt)|single_blocks_\d+_(linear|modulation))"),
+            LoraMark(r"single_transformer_blocks_\d+_(attn_to|proj_|norm_)"),
+            LoraMark(r"transformer_blocks_\d+_attn_(to_|add_)", width=3072),
+        ),
+        controls=(
+            has("controlnet_blocks.0", "controlnet_x_embedder"),
+            has("controlnet_blocks.0", FLUX_BLOCK),
+        ),
+        served=True,
+    ),
+    Family(
+        "sd3",
+        "Stable Diffusion 3",
+        networks=(has("joint_blocks.0"), has(ADDED, "pos_embed.proj")),
+        loras=(
+            LoraMark(r"joint_blocks_\d+_"),
+            LoraMark(r"transformer_blocks_\d+_attn_(to_|add_)", width=1536),
+            LoraMark(r"transformer_blocks_\d+_attn_(to_|add_)", width=2432),
+        ),
+        controls=(has("controlnet_blocks.0", "pos_embed_input.proj"),),
+        served=True,
+    ),
+)
+
+# In the order in which they are tried: what shares a mark with others comes before these.
+FAMILIES: tuple[Family, ...] = (*OTHER, *VIDEO, *IMAGE, *SERVED)
+BY_NAME: Mapping[str, Family] = MappingProxyType({family.name: family for family in FAMILIES})
+
+
+def title_of(name: str) -> str:
+    """What people call a family; the name itself where it is none of these."""
+    return BY_NAME[name].title if name in BY_NAME else name

@@ -1,0 +1,53 @@
+"""What tells the files of a model family: marks, which are data, and the family that has them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What tells a file: modules that it has, modules that it lacks, and a tensor's size.
+
+    `side`: tensor, axis, size. `of`: whom the file belongs to, where several families share it.
+    """
+
+    has: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
+    side: tuple[str, int, int] | None = None
+    of: str = ""
+
+
+@dataclass(frozen=True)
+class LoraMark:
+    """What tells a LoRA: a layer that it changes, by a pattern of its name with underscores.
+
+    `width`: channels that the layer reads. `ratio`: channels that it gives, as a multiple of those.
+    """
+
+    layer: str
+    width: int = 0
+    ratio: int = 0
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that share an architecture. `text_width` tells a U-Net: the text that it reads."""
+
+    name: str
+    title: str
+    networks: tuple[Mark, ...] = ()
+    loras: tuple[LoraMark, ...] = ()
+    controls: tuple[Mark, ...] = ()
+    vaes: tuple[Mark, ...] = ()
+    encoders: tuple[Mark, ...] = ()
+    text_width: int = 0
+    served: bool = False
+
+
+def has(*modules: str, lacks: tuple[str, ...] = (), of: str = "") -> Mark:
+    """A file with these modules, and without those that it `lacks`."""
+    return Mark(modules, lacks, of=of)
+
+
+def sized(tensor: str, axis: int, size: int, *modules: str, of: str = "") -> Mark:
+    """A file with a tensor of that size along one axis."""
+    return Mark(modules, side=(tensor, axis, size), of=of)
