@@ -9,7 +9,9 @@ from graph.ui.document import BYPASSED, MUTED, Slot, UiNode
 from graph.ui.frames import Frame
 from graph.ui.links import VIRTUAL, Resolver
 from graph.ui.widget_values import WidgetValues, widget_values
-from graph.ui.widgets import CURVE, CUSTOM_COMBO, Widget, slots_of
+from graph.ui.widgets import CURVE, CUSTOM_COMBO, UPLOAD, Widget, slots_of
+
+UPLOAD_VALUE = "image"  # of an upload button; sent only where a subgraph shows the button
 
 
 @dataclass
@@ -111,6 +113,9 @@ def _link(draft: Draft, resolver: Resolver) -> None:
         draft.inputs[widget] = frame.values.get((node.id, widget), draft.inputs[widget])
         draft.typed.discard(widget)
     slots = {slot.name: slot for slot in draft.slots}
+    for button in promoted & slots.keys():
+        if slots[button].kind == UPLOAD:
+            draft.inputs[button] = UPLOAD_VALUE
     for slot in node.inputs or ():
         if not slot.link or not slot.name or slot.name in promoted:
             continue

@@ -2,12 +2,13 @@
 
 Editor 1.58.1 turns each into a subgraph when it opens a file: the inner nodes get the next free
 ids, in order, and the instance the one after. So does this, and all else need not know of them.
+What the editor loses on the way is lost here too: whether the group was muted or bypassed, links
+through reroutes at its edge, and what PrimitiveNodes in it set.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graph.prompt import WorkflowTooLarge
@@ -20,38 +21,17 @@ from graph.ui.document import (
     UiGraph,
     UiNode,
     as_dict,
-    as_list,
-    id_text,
     links_by_target,
-    number,
-    read_node,
 )
-from graph.ui.links import PRIMITIVE
-from graph.ui.widgets import CONTROL, Widget, widgets_of
+from graph.ui.group_layout import Group, Layout, Member, layout_of, read_group
+from graph.ui.links import PRIMITIVE, compatible
+from graph.ui.widget_values import MISSING, deal, own_values
+from graph.ui.widgets import Widget
 
 PREFIXES = ("workflow>", "workflow/")
 MAX_DEGREE = 20  # links a node, on average
-
-
-@dataclass(frozen=True)
-class _Group:
-    """A group node's definition: its nodes by index, the links among them, what it hides."""
-
-    name: str
-    nodes: tuple[UiNode, ...]
-    links: tuple[tuple[int, int, int, int], ...]  # origin index, slot, target index, slot
-    external: frozenset[tuple[int, int]]  # outputs shown although linked inside
-    config: Mapping[str, Any]
-
-    def hides(self, index: int, side: str, name: str) -> bool:
-        """Whether its author switched a slot or widget off."""
-        of_node = as_dict(as_dict(self.config.get(str(index))).get(side))
-        return as_dict(of_node.get(name)).get("visible") is False
-
-    @cached_property
-    def inside(self) -> frozenset[tuple[int, int]]:
-        """The inputs, as (node index, slot), that are fed inside the group."""
-        return frozenset((target, slot) for _, _, target, slot in self.links)
+ALWAYS_PROMOTED = frozenset({"CLIPTextEncode", "LoadImage", "SaveImage", "PreviewImage"})
+PROMOTED_WIDGET = "seed"
 
 
 def ungroup(document: UiDocument, node_types: Mapping[str, Any], *, max_nodes: int) -> UiDocument:
@@ -62,10 +42,11 @@ def ungroup(document: UiDocument, node_types: Mapping[str, Any], *, max_nodes: i
     """
     groups = _groups(document, node_types)
     used = Counter(node.type for node in document.root.nodes.values() if node.type in groups)
-    sizes = [(len(groups[t].nodes) * n, len(groups[t].links) * n) for t, n in used.items()]
+    sizes = [(len(groups[t].members) * n, len(groups[t].links) * n) for t, n in used.items()]
     if sum(n for n, _ in sizes) > max_nodes or sum(n for _, n in sizes) > max_nodes * MAX_DEGREE:
         problem = f"The workflow's group nodes hold more than {max_nodes} nodes."
         raise WorkflowTooLarge(problem, "", "")
+    layouts = {kind: layout_of(group) for kind, group in groups.items()}
     last, nodes, subgraphs = document.last_node_id, {}, dict(document.subgraphs)
     new_ids: dict[str, str] = {}
     for node in document.root.nodes.values():
@@ -73,44 +54,25 @@ def ungroup(document: UiDocument, node_types: Mapping[str, Any], *, max_nodes: i
         if group is None:
             nodes[node.id] = node
             continue
-        ids = [str(last + 1 + index) for index in range(len(group.nodes))]
+        ids = [str(last + 1 + index) for index in range(len(group.members))]
         last += len(ids) + 1
         new_ids[node.id] = str(last)
-        nodes[str(last)] = _instance(node, str(last))
-        subgraphs[f"group node {last}"] = _as_graph(group, node, ids, node_types)
+        graph, nodes[str(last)] = _as_subgraph(group, layouts[node.type], node, ids, str(last))
+        subgraphs[nodes[str(last)].type] = graph
     links = {key: _moved(link, new_ids) for key, link in document.root.links.items()}
     root = replace(document.root, nodes=nodes, links=links)
     return replace(document, root=root, subgraphs=subgraphs, last_node_id=last)
 
 
-def _groups(document: UiDocument, node_types: Mapping[str, Any]) -> dict[str, _Group]:
+def _groups(document: UiDocument, node_types: Mapping[str, Any]) -> dict[str, Group]:
     """The definitions of group nodes that the root uses, by type."""
     definitions = as_dict(document.extra.get("groupNodes"))
     groups = {}
     for kind in {node.type for node in document.root.nodes.values()} - node_types.keys():
         name = next((kind.removeprefix(p) for p in PREFIXES if kind.startswith(p)), None)
         if name is not None and name in definitions:
-            groups[kind] = _read_group(name, as_dict(definitions[name]))
+            groups[kind] = read_group(name, as_dict(definitions[name]), node_types)
     return groups
-
-
-def _instance(node: UiNode, node_id: str) -> UiNode:
-    """A group node as the instance of a subgraph."""
-    kind, inputs = f"group node {node_id}", node.inputs or ()
-    return replace(node, id=node_id, type=kind, inputs=inputs, values=None, named_values={})
-
-
-def _read_group(name: str, definition: Mapping[str, Any]) -> _Group:
-    items = [item for item in as_list(definition.get("nodes")) if isinstance(item, dict)]
-    nodes = tuple(read_node({**item, "id": index}) for index, item in enumerate(items))
-    links = []
-    for item in as_list(definition.get("links")):
-        match item:
-            case [int() as origin, int() as slot, int() as target, int() as target_slot, *_]:
-                links.append((origin, slot, target, target_slot))
-    external = as_list(definition.get("external"))
-    shown = {(number(e[0]), number(e[1])) for e in external if isinstance(e, list) and len(e) > 1}
-    return _Group(name, nodes, tuple(links), frozenset(shown), as_dict(definition.get("config")))
 
 
 def _moved(link: Link, ids: Mapping[str, str]) -> Link:
@@ -118,104 +80,110 @@ def _moved(link: Link, ids: Mapping[str, str]) -> Link:
     return replace(link, origin=origin, target=target)
 
 
-def _as_graph(
-    group: _Group, instance: UiNode, ids: list[str], node_types: Mapping[str, Any]
-) -> UiGraph:
-    """The group as the definition of a subgraph whose inputs go by the instance's names."""
-    links = {
-        f"inside {i}": Link(ids[origin], slot, ids[target], target_slot)
-        for i, (origin, slot, target, target_slot) in enumerate(group.links)
-        if 0 <= origin < len(ids) and 0 <= target < len(ids)
-    }
-    shown = instance.inputs or ()
-    open_inputs = _in_order(list(_open_inputs(group)), [slot.name for slot in shown])
-    for k, (index, slot, _) in enumerate(open_inputs):
-        links[f"in {k}"] = Link(INPUT_NODE, k, ids[index], slot)
-    outputs = list(_open_outputs(group))
-    for k, (index, slot) in enumerate(outputs):
-        links[f"out {k}"] = Link(ids[index], slot, OUTPUT_NODE, k)
-    inner = _dealt(group, instance, node_types)
+def _as_subgraph(
+    group: Group, layout: Layout, instance: UiNode, ids: Sequence[str], new_id: str
+) -> tuple[UiGraph, UiNode]:
+    """The group as the definition of a subgraph, and its instance in place of the group node."""
+    links = _inner_links(group, ids)
+    shown: list[Slot] = []
+    for link_id, index, place in _links_from_outside(group, layout, instance):
+        kind = group.members[index].inputs[place].type
+        links[f"in {len(shown)}"] = Link(INPUT_NODE, len(shown), ids[index], place)
+        shown.append(Slot(f"input {len(shown)}", kind, link_id))
     into = links_by_target(links)
+    for k, (index, slot) in enumerate(layout.outputs):
+        links[f"out {k}"] = Link(ids[index], slot, OUTPUT_NODE, k)
+    values = _values(group, layout, instance)
     nodes = {
-        key: _linked(replace(node, id=key, stored_id=str(i)), into.get(key, {}))
-        for i, (key, node) in enumerate(zip(ids, inner, strict=True))
+        key: _inner_node(member, key, index, into.get(key, {}), values[index])
+        for index, (key, member) in enumerate(zip(ids, group.members, strict=True))
     }
-    names = tuple(Slot(name) for _, _, name in open_inputs)
-    kinds = tuple(Slot(f"output {k}") for k in range(len(outputs)))
-    return UiGraph(nodes, links, group.name, names, kinds)
+    outputs = tuple(Slot(f"output {k}") for k in range(len(layout.outputs)))
+    promoted = [[key, name] for key, node in nodes.items() for name in _promoted(node)]
+    return UiGraph(nodes, links, group.name, tuple(shown), outputs), replace(
+        instance,
+        id=new_id,
+        type=f"group node {new_id}",
+        mode=0,
+        inputs=tuple(shown),
+        outputs=(),
+        properties={**instance.properties, "proxyWidgets": promoted},
+        values=None,
+        named_values={},
+    )
 
 
-def _linked(node: UiNode, into: Mapping[int, str]) -> UiNode:
-    if node.inputs is None:
-        return node
-    slots = enumerate(node.inputs)
-    return replace(node, inputs=tuple(replace(slot, link=into.get(i)) for i, slot in slots))
+def _links_from_outside(
+    group: Group, layout: Layout, instance: UiNode
+) -> Iterator[tuple[str, int, int]]:
+    """Link id, node index and place of the input, of every link into the group."""
+    places = [
+        {slot.name: place for place, slot in reversed([*enumerate(member.inputs)])}
+        for member in group.members
+    ]
+    for link_id, index, name in layout.linked_inputs(instance):
+        if name in places[index]:
+            yield link_id, index, places[index][name]
 
 
-def _open_inputs(group: _Group) -> Iterator[tuple[int, int, str]]:
-    """Inputs that can be linked from outside: node index, slot, the name the group gives it."""
-    taken: dict[str, int] = {}
-    for index, node in enumerate(group.nodes):
-        for slot, item in enumerate(node.inputs or ()):
-            if (index, slot) in group.inside or group.hides(index, "input", item.name):
-                continue
-            yield index, slot, _unique_name(group, index, item.name, taken)
+def _inner_node(
+    member: Member, node_id: str, index: int, links: Mapping[int, str], values: list[Any] | None
+) -> UiNode:
+    slots = (replace(slot, link=links.get(i)) for i, slot in enumerate(member.inputs))
+    return replace(
+        member.node,
+        id=node_id,
+        stored_id=str(index),
+        inputs=tuple(slots),
+        values=values,
+        named_values={},
+    )
 
 
-def _unique_name(group: _Group, index: int, name: str, taken: dict[str, int]) -> str:
-    """The editor's names: the input's own, with the node's title before it where that is taken."""
-    config = as_dict(as_dict(as_dict(group.config.get(str(index))).get("input")).get(name))
-    shown = id_text(config.get("name")) or name
-    if shown in taken:
-        prefix = group.nodes[index].title or group.nodes[index].type
-        shown = f"{prefix} {name}"
-        if shown in taken:
-            shown = f"{prefix} {taken[shown]} {name}"
-    taken[shown] = taken.get(shown, 1) + 1
-    return shown
+def _inner_links(group: Group, ids: Sequence[str]) -> dict[str, Link]:
+    """The links inside; the editor makes none between types that do not fit."""
+    links = {}
+    for i, link in enumerate(group.links):
+        outputs, inputs = group.members[link.origin].outputs, group.members[link.target].inputs
+        kind = outputs[link.origin_slot] if 0 <= link.origin_slot < len(outputs) else "*"
+        wanted = inputs[link.target_slot].type if 0 <= link.target_slot < len(inputs) else "*"
+        if compatible(kind, wanted):
+            target = ids[link.target]
+            links[f"inside {i}"] = Link(
+                ids[link.origin], link.origin_slot, target, link.target_slot
+            )
+    return links
 
 
-def _in_order(inputs: list[tuple[int, int, str]], shown: list[str]) -> list[tuple[int, int, str]]:
-    """`inputs` under the names the instance shows them by: equal names, else the same place."""
-    free = [name for name in shown if name not in {name for _, _, name in inputs}]
-    known = set(shown)
-    named = []
-    for index, slot, name in inputs:
-        named.append((index, slot, name if name in known or not free else free.pop(0)))
-    return named
+def _promoted(node: UiNode) -> list[str]:
+    """The widgets of an inner node that the editor shows on a subgraph it has just made."""
+    slots = [slot for slot in node.inputs or () if slot.widget and not slot.link]
+    return [s.name for s in slots if node.type in ALWAYS_PROMOTED or s.name == PROMOTED_WIDGET]
 
 
-def _open_outputs(group: _Group) -> Iterator[tuple[int, int]]:
-    """The group's outputs in order: those not used up inside, or shown all the same."""
-    inside = {(origin, slot) for origin, slot, _, _ in group.links}
-    for index, node in enumerate(group.nodes):
-        for slot in range(len(node.outputs)):
-            if (index, slot) in inside and (index, slot) not in group.external:
-                continue
-            if not group.hides(index, "output", str(slot)) and node.type != PRIMITIVE:
-                yield index, slot
+def _values(group: Group, layout: Layout, instance: UiNode) -> list[list[Any] | None]:
+    """The values of the inner nodes: those of the group's widgets, laid end to end, else theirs."""
+    left = iter(instance.values if isinstance(instance.values, list) else [])
+
+    def next_value(_: Widget) -> Any:
+        return next(left, MISSING)
+
+    given: list[dict[str, Any]] = [{} for _ in group.members]
+    for _, index, run in (*layout.plain, *layout.converted):
+        for slot, value in deal(run, next_value):
+            given[index][slot.name] = slot.default if value is MISSING else value
+    return [_own(member, given[index]) for index, member in enumerate(group.members)]
 
 
-def _dealt(group: _Group, instance: UiNode, node_types: Mapping[str, Any]) -> tuple[UiNode, ...]:
-    """The inner nodes with the values that the instance's widgets, laid end to end, give them."""
-    values = iter(instance.values if isinstance(instance.values, list) else [])
-    nodes = []
-    for index, node in enumerate(group.nodes):
-        own = list(node.values) if isinstance(node.values, list) else []
-        names = {slot.name for slot in node.inputs or () if slot.widget}
-        for k, widget in enumerate(_widgets(node, node_types)):
-            shown = not group.hides(index, "input", widget.name) and widget.name not in names
-            value = next(values, None) if shown else None
-            own[k : k + 1] = [own[k] if value is None and k < len(own) else value]
-        nodes.append(replace(node, values=own))
-    return tuple(nodes)
+def _own(member: Member, given: Mapping[str, Any]) -> list[Any] | None:
+    """An inner node's saved values with those that the group sets."""
+    if member.node.type == PRIMITIVE:
+        return None
+    own = own_values(member.node, member.slots)
 
+    def value_of(slot: Widget) -> Any:
+        value = given.get(slot.name)
+        value = own.get(slot.name, MISSING) if value is None else value
+        return slot.default if value is MISSING else value
 
-def _widgets(node: UiNode, node_types: Mapping[str, Any]) -> tuple[Widget, ...]:
-    facts = node_types.get(node.type)
-    if isinstance(facts, Mapping):
-        return widgets_of(facts)
-    own = node.values if isinstance(node.values, list) else []
-    if node.type == PRIMITIVE:
-        return (Widget("value", "ANY"), Widget("control_after_generate", CONTROL))[: len(own)]
-    return tuple(Widget(f"UNKNOWN_{k}", "ANY") for k in range(len(own)))
+    return [value for slot, value in deal(member.slots, value_of) if slot.saved]

@@ -228,14 +228,15 @@ def _bypass_input(node: UiNode, output: int, wanted: str) -> int | None:
     if wanted == "*":
         return output if output < len(slots) else 0
     kind = node.outputs[output].type if 0 <= output < len(node.outputs) else "*"
-    fits = [_compatible(s.type, kind) and _compatible(s.type, wanted) for s in slots]
+    fits = [compatible(s.type, kind) and compatible(s.type, wanted) for s in slots]
     if 0 <= output < len(slots) and fits[output]:
         return output
     exact = [i for i, slot in enumerate(slots) if slot.type == wanted]
     return next(iter([*exact, *(i for i, fit in enumerate(fits) if fit)]), None)
 
 
-def _compatible(one: str, other: str) -> bool:
+def compatible(one: str, other: str) -> bool:
+    """Whether the editor links an output of one type to an input of another."""
     if "*" in (one, other):
         return True
     return not _members(one).isdisjoint(_members(other))

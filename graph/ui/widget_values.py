@@ -97,7 +97,7 @@ def _dealt(
     elif isinstance(node.values, dict) and node.values and not named:
         sentence = f"{label(node)}: widgets_values is an object, which this node does not read."
         warnings = (sentence,)
-    return _deal(slots, lambda slot: named.get(slot.name, MISSING)), [], warnings
+    return deal(slots, lambda slot: named.get(slot.name, MISSING)), [], warnings
 
 
 def _positional(
@@ -126,10 +126,18 @@ def _deal_in_order(slots: Sequence[Widget], values: Sequence[Any]) -> Dealt:
             value = next(left, MISSING)
         return value
 
-    return _deal(slots, next_value)
+    return deal(slots, next_value)
 
 
-def _deal(slots: Sequence[Widget], value_of: Callable[[Widget], Any]) -> Dealt:
+def own_values(node: UiNode, slots: Sequence[Widget]) -> dict[str, Any]:
+    """The values that the file has for a node, by name; what it does not say is not there."""
+    if not isinstance(node.values, list):
+        return {}
+    dealt, _ = _positional(node, slots, node.values)
+    return {slot.name: value for slot, value in dealt if value is not MISSING}
+
+
+def deal(slots: Sequence[Widget], value_of: Callable[[Widget], Any]) -> Dealt:
     """Each slot with its saved value; what the choice of a dynamic combo brings follows it."""
     dealt, waiting = [], list(reversed(slots))
     while waiting:
@@ -188,6 +196,8 @@ def _choice_misfit(widget: Widget, value: Any) -> int:
 def mend(widget: Widget, value: Any) -> Any:
     """`value`, in the spelling the widget's list has if only that differs; null is the default."""
     if widget.choices is None:
+        if value is None and widget.kind == "STRING":
+            return ""
         return _boolean(value) if widget.kind == "BOOLEAN" else value
     if value is None:
         return widget.default

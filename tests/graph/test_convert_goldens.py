@@ -1,7 +1,8 @@
 """Files of the editor's, and what editor 1.58.1 (headless Chromium) exported for each.
 
 Thirty were drawn up by hand, one rule of the format each, and exported over the node types of
-ComfyUI 0.3.64; thirty in `today` are official templates of October 2026, over those of 0.33.0.
+ComfyUI 0.3.64; thirty in `today` are official templates of October 2026, over those of 0.33.0, as
+are the small ones of `small.jsonl`: group nodes, promoted widgets, reroutes, primitives.
 `_meta` is not compared.
 """
 
@@ -28,6 +29,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 NAMES, TEMPLATES = names_in(GOLDENS), names_in(TODAY)
+SMALL = [json.loads(line) for line in (GOLDENS / "small.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,14 @@ def test_a_template_converts_to_what_the_editor_exports(
     expected = json.loads((TODAY / f"{name}.fe1.58.1.api.json").read_text())
     text = (TODAY / f"{name}.ui.json").read_text()
     assert without_meta(read_workflow(text, todays_types).to_api()) == without_meta(expected)
+
+
+@pytest.mark.parametrize("small", SMALL, ids=[small["name"] for small in SMALL])
+def test_a_small_file_converts_to_what_the_editor_exports(
+    small: Mapping[str, Any], todays_types: Mapping[str, Any]
+) -> None:
+    found = read_workflow(small["ui"], todays_types, now=EXPORTED).to_api()
+    assert without_meta(found) == without_meta(small["api"])
 
 
 def test_all_files_are_there() -> None:
