@@ -1,13 +1,32 @@
 """The names a workflow's inputs go by, for whoever wants to set one."""
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from graph.prompt import Handle, Node, Workflow
 from graph.ui.widgets import SEED_NAMES, node_inputs
 
 Target = tuple[str, str]  # id of a node, input
+_Meanings = dict[str, dict[tuple[Target, ...], None]]  # by the name of an input
+
+
+class _Endings:
+    """Texts by how they end: read backwards and sorted, those of one ending stand together."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._sorted = sorted((text[::-1], place) for place, text in enumerate(texts))
+
+    def ending(self, ending: str) -> Iterator[int]:
+        """The places of the texts that end so."""
+        backwards = ending[::-1]
+        for k in range(bisect_left(self._sorted, (backwards,)), len(self._sorted)):
+            text, place = self._sorted[k]
+            if not text.startswith(backwards):
+                return
+            yield place
 
 
 class InputNames:
@@ -19,6 +38,10 @@ class InputNames:
 
     def __init__(self, workflow: Workflow, node_types: Mapping[str, Any]) -> None:
         self._workflow = workflow
+        self._levels: dict[str, list[list[str]]] = {}
+        self._meanings: dict[tuple[str, int], _Meanings] = {}
+        self._inputs: dict[str, dict[str, None]] = {}
+        self._declared: dict[str, list[tuple[str, Any, Mapping[str, Any]]]] = {}  # by node type
         kinds = {node.class_type for node in workflow.nodes.values()}
         self._facts = {kind: node_types[kind] for kind in kinds if kind in node_types}
         self._by_title: dict[str, list[str]] = defaultdict(list)
@@ -29,9 +52,15 @@ class InputNames:
             kind = (entry.class_type,) if isinstance(entry, Node) else ()
             for name in (key, *entry.names, *kind):
                 self._by_name[name].append(key)
+        self._paths = list(self._by_name)
 
     def nodes(self, name: str) -> list[list[str]]:
         """Ids of the nodes and handles called `name`, by rising leniency."""
+        if name not in self._levels:
+            self._levels[name] = self._find(name)
+        return self._levels[name]
+
+    def _find(self, name: str) -> list[list[str]]:
         known = name in self._workflow.nodes or name in self._workflow.handles
         titled, named = self._by_title.get(name, []), self._by_name.get(name, [])
         exact = [[name] if known else [], titled, named]
@@ -40,9 +69,15 @@ class InputNames:
 
     def _by_tail(self, name: str) -> list[str]:
         """Ids of what a path ending in `name` leads to: "3" and "9:3" end "4:9:3"."""
-        tails = (f":{name}", f"/{name}")
-        paths = (keys for path, keys in self._by_name.items() if path.endswith(tails))
-        return list(dict.fromkeys(key for keys in paths for key in keys))
+        places = sorted(
+            place for mark in (":", "/") for place in self._backwards.ending(f"{mark}{name}")
+        )
+        keys = (key for place in places for key in self._by_name[self._paths[place]])
+        return list(dict.fromkeys(keys))
+
+    @cached_property
+    def _backwards(self) -> "_Endings":
+        return _Endings(self._paths)
 
     def known(self, name: str) -> bool:
         """Whether any node or handle is called `name`."""
@@ -50,11 +85,24 @@ class InputNames:
 
     def targets(self, node: str, name: str) -> list[tuple[Target, ...]]:
         """What setting `name` of the node called `node` may mean; two entries are two meanings."""
-        for level in self.nodes(node):
-            meanings = dict.fromkeys(filter(None, (self.inputs(key, name) for key in level)))
-            if meanings:
-                return list(meanings)
+        for place, level in enumerate(self.nodes(node)):
+            if len(level) == 1:
+                found = [self.inputs(level[0], name)]
+            else:
+                found = list(self._meanings_of(node, place).get(name, ()))
+            if found := [targets for targets in found if targets]:
+                return found
         return []
+
+    def _meanings_of(self, node: str, place: int) -> "_Meanings":
+        """What each input means to one level of nodes; made once for all overrides of theirs."""
+        if (node, place) not in self._meanings:
+            meanings: _Meanings = defaultdict(dict)
+            for key in self.nodes(node)[place]:
+                for name in self.input_names(key):
+                    meanings[name][self.inputs(key, name)] = None
+            self._meanings[node, place] = meanings
+        return self._meanings[node, place]
 
     def inputs(self, key: str, name: str) -> tuple[Target, ...]:
         """The inputs that take a value given to `name` of a node or handle; none if it has none."""
@@ -63,18 +111,22 @@ class InputNames:
             return handle.inputs.get(name, ())
         return ((key, name),) if name in self.input_names(key) else ()
 
-    def input_names(self, key: str) -> list[str]:
+    def input_names(self, key: str) -> Collection[str]:
         """The inputs that a node or handle has in the workflow, or may have by its type."""
         if key in self._workflow.handles:
-            return list(self._workflow.handles[key].inputs)
-        node = self._workflow.nodes[key]
-        declared = (name for name, _, _ in self.facts(key))
-        return list(dict.fromkeys([*node.inputs, *declared]))
+            return self._workflow.handles[key].inputs.keys()
+        if key not in self._inputs:
+            declared = (name for name, _, _ in self.facts(key))
+            self._inputs[key] = dict.fromkeys([*self._workflow.nodes[key].inputs, *declared])
+        return self._inputs[key].keys()
 
     def facts(self, key: str) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
         """Name, type and options of each input of a node's type."""
-        facts = self._facts.get(self._workflow.nodes[key].class_type)
-        return node_inputs(facts) if isinstance(facts, Mapping) else iter(())
+        kind = self._workflow.nodes[key].class_type
+        if kind not in self._declared:
+            facts = self._facts.get(kind)
+            self._declared[kind] = list(node_inputs(facts)) if isinstance(facts, Mapping) else []
+        return iter(self._declared[kind])
 
     def all_nodes(self) -> list[str]:
         """Every name of every node."""

@@ -1,7 +1,9 @@
 """Overrides: inputs of a workflow set by name, for one request."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -15,6 +17,7 @@ MAX_SEED = 2**53 - 1  # what clients written in JavaScript can hold
 MAX_DOTS = 20
 MAX_HINT_LENGTH = 200
 MAX_HINTS = 20  # problems that get a suggestion; looking for one is slow
+MAX_HINT_NAMES = 1000  # names of nodes that one is looked for among
 
 
 def apply(
@@ -113,15 +116,18 @@ def _suggestion(key: str, workflow: Workflow, names: InputNames) -> str | None:
             if close := near_miss(name, names.input_names(node_id)):
                 return f"{node}.{close}"
     others = (other for other in names.all_nodes() if node and len(other) <= MAX_HINT_LENGTH)
-    having = [other for other in others if names.targets(other, name)]
+    having = [other for other in islice(others, MAX_HINT_NAMES) if names.targets(other, name)]
     if close := near_miss(node, having):
         return f"{close}.{name}"
     return near_miss(key, list(workflow.named_inputs))
 
 
 def _changed(workflow: Workflow, changes: Mapping[Target, Any]) -> Workflow:
-    nodes = dict(workflow.nodes)
+    of_node: dict[str, dict[str, Any]] = defaultdict(dict)
     for (node_id, name), value in changes.items():
-        node = nodes[node_id]
-        nodes[node_id] = replace(node, inputs={**node.inputs, name: value})
-    return replace(workflow, nodes=nodes)
+        of_node[node_id][name] = value
+    changed = {
+        node_id: replace(workflow.nodes[node_id], inputs={**workflow.nodes[node_id].inputs, **own})
+        for node_id, own in of_node.items()
+    }
+    return replace(workflow, nodes={**workflow.nodes, **changed})
