@@ -50,7 +50,6 @@ def runner(models: Path) -> WorkflowRunner:
         inputs=cast(Any, NoInputs()),
         clients=cast(Any, None),
         cache=ResultCache(0),
-        max_input_pixels=1,
     )
 
 
