@@ -16,18 +16,19 @@ from api.context import Context
 from api.errors import add_error_handlers
 from api.figures import health
 from api.figures.http_metrics import HttpMetrics
+from api.heavy_work import HeavyWork
 from api.hosted import fetching, routes, site_routes, unserved
 from api.hosted.options import HostedOptions
 from api.jobs import deliveries, execute
 from api.jobs import routes as jobs
 from api.jobs.service import Service
+from api.json_reading import BodyLimits
 from api.keys import account, admin, owners
 from api.keys.access import Access, LocalAccess
 from api.models import routes as models
 from api.models import uploads as model_uploads
 from api.openapi import completed
 
-MOST_BODY_BYTES = 64 * 2**20
 DESCRIPTION = "ComfyUI workflows over REST. Post a workflow, get ComfyUI's pictures."
 
 
@@ -74,7 +75,8 @@ def create_app(
     service: Service,
     access: Access | None = None,
     *,
-    most_body_bytes: int = MOST_BODY_BYTES,
+    body_limits: BodyLimits | None = None,
+    heavy: HeavyWork | None = None,
     hosted: HostedOptions | None = None,
     public_url: str = "",
     manage_service: bool = True,
@@ -98,7 +100,13 @@ def create_app(
         lifespan=lifespan if manage_service else None,
         routes=list(_routes()),
     )
-    app.state.context = Context(service, access or LocalAccess(), most_body_bytes, public_url)
+    app.state.context = Context(
+        service,
+        access or LocalAccess(),
+        body_limits or BodyLimits(),
+        heavy or HeavyWork(),
+        public_url,
+    )
     app.state.editor = Editor.installed()
     app.state.hosted = hosted or HostedOptions()
     add_error_handlers(app)

@@ -1,7 +1,6 @@
 """Request bodies, read up to a limit."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -10,31 +9,80 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from api.errors import BodyError, BodyTooLargeError, FormError, MediaTypeError
+from api.heavy_work import HeavyWork
+from api.json_reading import QUICK_BYTES, BodyLimits, read_json_text, text_in_head
 
-INLINE_BYTES = 256 * 1024  # a larger body is parsed in a thread
+HEAD_BYTES = 64 * 1024  # read of a request while nobody knows whose it is
 JSON_TYPE = "application/json"
-MOST_NESTED = 200  # levels of arrays and objects, twice what a workflow may have
 FORM_TYPE = "multipart/form-data"
 UTF8_FORM = f"{FORM_TYPE} in UTF-8"
 CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1"})
 
 
-async def read_json(request: Request, limit_bytes: int) -> dict[str, Any]:
-    """The JSON object in the body.
+class JsonBody:
+    """The JSON object in a request's body, read once.
 
-    Raises:
-        MediaTypeError, BodyTooLargeError, BodyError: 415, 413, 400.
+    Before it is known whose request it is no more than the beginning is read: `head`.
     """
-    kind = media_type(request)
-    if kind and kind != JSON_TYPE and not kind.endswith("+json"):
-        raise MediaTypeError(JSON_TYPE, kind)
-    raw = await _limited(request, limit_bytes).body()
+
+    def __init__(self, request: Request, heavy: HeavyWork, limits: BodyLimits) -> None:
+        self._request = request
+        self._heavy = heavy
+        self._limits = limits
+
+    async def head(self) -> Mapping[str, Any]:
+        """The object, if the body is short; else the key, if that is at its beginning.
+
+        Raises:
+            MediaTypeError, BodyError: 415, 400.
+        """
+        self._check_type()
+        body = _body_of(self._request)
+        beginning = await body.head(HEAD_BYTES)
+        if body.complete and len(beginning) <= HEAD_BYTES:
+            return await self._value(beginning)
+        key = text_in_head(beginning[:HEAD_BYTES], "key")
+        return {} if key is None else {"key": key}
+
+    async def __call__(self, owner: str = "") -> dict[str, Any]:
+        """The object; a large one is read in `owner`'s turn.
+
+        Raises:
+            MediaTypeError, BodyTooLargeError, BodyError: 415, 413, 400.
+        """
+        self._check_type()
+        return await self._value(await read_bytes(self._request, self._limits.most_bytes), owner)
+
+    def _check_type(self) -> None:
+        kind = media_type(self._request)
+        if kind and kind != JSON_TYPE and not kind.endswith("+json"):
+            raise MediaTypeError(JSON_TYPE, kind)
+
+    async def _value(self, raw: bytes, owner: str = "") -> dict[str, Any]:
+        state = self._request.state
+        if not hasattr(state, "json_body"):
+            if len(raw) > self._limits.most_bytes:
+                raise BodyTooLargeError(self._limits.most_bytes)
+            work = self._heavy.for_request(owner, small=len(raw) <= QUICK_BYTES)
+            state.json_body = await work.run(_object, raw, self._limits)
+        return cast(dict[str, Any], state.json_body)
+
+
+class KeyBody(JsonBody):
+    """The body of a request that needs none but may hold a key: what is no JSON is empty."""
+
+    async def head(self) -> Mapping[str, Any]:
+        """As JsonBody."""
+        return await super().head() if media_type(self._request) == JSON_TYPE else {}
+
+
+def _object(raw: bytes, limits: BodyLimits) -> dict[str, Any]:
     try:
-        big = len(raw) > INLINE_BYTES
-        body = await asyncio.to_thread(_parsed, raw) if big else _parsed(raw)
+        body = read_json_text(raw, limits)
     except (ValueError, RecursionError) as error:
         raise BodyError(str(error)) from error
     if not isinstance(body, dict):
@@ -50,7 +98,9 @@ async def read_value(request: Request, limit_bytes: int) -> Any:
     """
     raw = await read_bytes(request, limit_bytes)
     try:
-        return json.loads(raw)
+        if len(raw) <= QUICK_BYTES:
+            return read_json_text(raw, BodyLimits())
+        return await asyncio.to_thread(read_json_text, raw, BodyLimits())
     except (ValueError, RecursionError) as error:
         raise BodyError(str(error)) from error
 
@@ -61,29 +111,50 @@ async def read_bytes(request: Request, limit_bytes: int) -> bytes:
     Raises:
         BodyTooLargeError: 413.
     """
-    return await _limited(request, limit_bytes).body()
+    _check_length(request, limit_bytes)
+    return await _body_of(request).whole(limit_bytes)
 
 
-class JsonBody:
-    """The JSON object in a request's body, read when it is first asked for, and once."""
+class _Body:
+    """A request's body as far as it has come."""
 
-    def __init__(self, request: Request, limit_bytes: int) -> None:
-        self._request = request
-        self._limit_bytes = limit_bytes
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._parts: list[bytes] = []
+        self._length = 0
+        self.complete = False
 
-    async def __call__(self) -> dict[str, Any]:
-        """As read_json."""
-        state = self._request.state
-        if not hasattr(state, "json_body"):
-            state.json_body = await read_json(self._request, self._limit_bytes)
-        return cast(dict[str, Any], state.json_body)
+    async def head(self, most: int) -> bytes:
+        """Its beginning: no more is asked for once `most` bytes have come."""
+        while not self.complete and self._length < most:
+            await self._next()
+        return b"".join(self._parts)
+
+    async def whole(self, limit_bytes: int) -> bytes:
+        """All of it. Raises: BodyTooLargeError."""
+        while not self.complete:
+            await self._next()
+            if self._length > limit_bytes:
+                raise BodyTooLargeError(limit_bytes)
+        whole = b"".join(self._parts)
+        self._parts = [whole]
+        return whole
+
+    async def _next(self) -> None:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self._parts.append(message.get("body", b""))
+        self._length += len(self._parts[-1])
+        self.complete = not message.get("more_body", False)
 
 
-class KeyBody(JsonBody):
-    """The body of a request that needs none but may hold a key: what is no JSON is empty."""
-
-    async def __call__(self) -> dict[str, Any]:
-        return await super().__call__() if media_type(self._request) == JSON_TYPE else {}
+def _body_of(request: Request) -> _Body:
+    """The one of a request, whoever asks."""
+    state = request.state
+    if not hasattr(state, "body_read"):
+        state.body_read = _Body(request)
+    return cast(_Body, state.body_read)
 
 
 @asynccontextmanager
@@ -121,23 +192,9 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _parsed(raw: bytes) -> Any:
-    """The JSON in a body, which is nested no deeper than what reads it may recurse."""
-    body = json.loads(raw)
-    level = [body]
-    for _ in range(MOST_NESTED):
-        within = [one.values() if isinstance(one, dict) else one for one in level]
-        level = [value for values in within for value in values if isinstance(value, dict | list)]
-        if not level:
-            return body
-    raise ValueError(f"it is nested more than {MOST_NESTED} levels deep")  # noqa: TRY003
-
-
 def _limited(request: Request, limit_bytes: int) -> Request:
     """The same request, whose body ends in an error when it goes over the limit."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > limit_bytes:
-        raise BodyTooLargeError(limit_bytes)
+    _check_length(request, limit_bytes)
     received_bytes = 0
 
     async def receive() -> Message:
@@ -149,3 +206,10 @@ def _limited(request: Request, limit_bytes: int) -> Request:
         return message
 
     return Request(request.scope, receive)
+
+
+def _check_length(request: Request, limit_bytes: int) -> None:
+    """Raises: BodyTooLargeError for a body that says that it is over the limit."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limit_bytes:
+        raise BodyTooLargeError(limit_bytes)

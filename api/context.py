@@ -5,19 +5,20 @@ request is let in before anything of it is looked at. Dependencies are coroutine
 a thread for each that is not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
 from api.bodies import JsonBody, KeyBody
+from api.heavy_work import HeavyWork
 from api.jobs.service import Service
+from api.json_reading import BodyLimits
 from api.keys.access import Access, Caller, Scope
 from storage.jobs.records import MissingJobError
 
 LONGEST_ID = 16  # digits of 2**53
-MOST_KEY_BODY_BYTES = 64 * 1024  # where a body is read for nothing but the key in it
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,13 @@ class Context:
 
     service: Service
     access: Access
-    most_body_bytes: int
+    body_limits: BodyLimits = field(default_factory=BodyLimits)
+    heavy: HeavyWork = field(default_factory=HeavyWork)
     public_url: str = ""
+
+    def body_of(self, request: Request) -> JsonBody:
+        """The JSON body of a request."""
+        return JsonBody(request, self.heavy, self.body_limits)
 
 
 def context(request: Request) -> Context:
@@ -70,9 +76,9 @@ class CallWith:
 
     async def __call__(self, request: Request, _: KeyPlaces) -> Call:
         known = context(request)
-        read = JsonBody(request, known.most_body_bytes)
-        caller = await known.access.caller(request, self.scope, read)
-        body = await read()
+        read = known.body_of(request)
+        caller = await known.access.caller(request, self.scope, read.head)
+        body = await read(caller.owner)
         return Call(caller, {name: value for name, value in body.items() if name != "key"})
 
 
@@ -83,8 +89,9 @@ class CallerWith:
     scope: Scope
 
     async def __call__(self, request: Request, _: KeyPlaces) -> Caller:
-        body = KeyBody(request, MOST_KEY_BODY_BYTES)
-        return await context(request).access.caller(request, self.scope, body)
+        known = context(request)
+        body = KeyBody(request, known.heavy, known.body_limits)
+        return await known.access.caller(request, self.scope, body.head)
 
 
 @dataclass(frozen=True)

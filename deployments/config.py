@@ -128,6 +128,10 @@ class RouterConfig(Size):
     )
     job_timeout_s: PositiveFloat = 3600
     max_body_bytes: PositiveInt = 64 * 2**20
+    max_body_values: PositiveInt = Field(
+        default=1_000_000, description="Of JSON: texts, numbers, lists and objects together."
+    )
+    max_body_nesting: PositiveInt = Field(default=200, description="Of lists and objects.")
     max_upload_bytes: PositiveInt = 100 * 2**20
     max_input_pixels: PositiveInt = Field(
         default=64 * 2**20, description="Of a picture that is read, all its frames together."
@@ -144,6 +148,10 @@ class RouterConfig(Size):
     )
     reading_rate: str = Field(
         default="3000/minute", description="How often a key may ask for what it has."
+    )
+    stranger_rate: str = Field(
+        default="300/minute",
+        description="How often requests without a valid key may come from one address.",
     )
     hosted: HostedConfig = HostedConfig()
     models: ModelsConfig = ModelsConfig()

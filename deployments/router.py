@@ -9,8 +9,10 @@ from ray.serve.handle import DeploymentHandle
 from api.app import create_app
 from api.errors import error_body, known, unexpected
 from api.figures.metrics import ServiceMetrics
+from api.heavy_work import HeavyWork
 from api.hosted.options import HostedOptions
 from api.jobs.service import Limits, Service
+from api.json_reading import BodyLimits
 from api.keys.access import LOCAL, Access, Caller, LocalAccess
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
@@ -65,7 +67,9 @@ class Router:
         cache = ResultCache(config.result_cache_bytes)
         metrics.watch_cache(cache)
         metrics.ask(clients.figures)
+        heavy = HeavyWork()
         runner = WorkflowRunner(
+            heavy=heavy,
             node_types=load_node_types(),
             comfyui_nodes=load_comfyui_nodes(),
             folders=stores.models.library,
@@ -88,7 +92,10 @@ class Router:
         )
         self._service = Service(runner, stores, limits, metrics)
         self._access = access(settings, config, stores.database)
-        self._most_body_bytes = config.max_body_bytes
+        self._body_limits = BodyLimits(
+            config.max_body_bytes, config.max_body_values, config.max_body_nesting
+        )
+        self._heavy = heavy
         self._public_url = settings.public_url.rstrip("/")
         self._hosted = HostedOptions(**config.hosted.model_dump())
 
@@ -96,7 +103,8 @@ class Router:
         return create_app(
             self._service,
             self._access,
-            most_body_bytes=self._most_body_bytes,
+            body_limits=self._body_limits,
+            heavy=self._heavy,
             hosted=self._hosted,
             public_url=self._public_url,
         )
@@ -130,4 +138,9 @@ def access(settings: Settings, config: RouterConfig, database: Database) -> Acce
     if settings.auth == "off":
         return LocalAccess()
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    return KeyAccess(Keys(database), Rates(redis_url), reading_rate=config.reading_rate)
+    return KeyAccess(
+        Keys(database),
+        Rates(redis_url),
+        reading_rate=config.reading_rate,
+        stranger_rate=config.stranger_rate,
+    )

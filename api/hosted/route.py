@@ -1,6 +1,6 @@
 """How the hosted API's routes read bodies and say what went wrong."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
@@ -30,13 +30,18 @@ class HostedBody(JsonBody):
     """The body of a request; clients send none where all that they say is in the path."""
 
     def __init__(self, request: Request) -> None:
-        super().__init__(request, context(request).most_body_bytes)
+        known = context(request)
+        super().__init__(request, known.heavy, known.body_limits)
         length = request.headers.get("content-length", "0")
         self._empty = length == "0" and "transfer-encoding" not in request.headers
 
-    async def __call__(self) -> dict[str, Any]:
+    async def head(self) -> Mapping[str, Any]:
         """As JsonBody."""
-        return {} if self._empty else await super().__call__()
+        return {} if self._empty else await super().head()
+
+    async def __call__(self, owner: str = "") -> dict[str, Any]:
+        """As JsonBody."""
+        return {} if self._empty else await super().__call__(owner)
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,8 @@ class HostedCallWith:
 
     async def __call__(self, request: Request, _: KeyPlaces) -> Call:
         read = HostedBody(request)
-        caller = await context(request).access.caller(request, self.scope, read)
-        return Call(caller, {**request.query_params, **await read()})
+        caller = await context(request).access.caller(request, self.scope, read.head)
+        return Call(caller, {**request.query_params, **await read(caller.owner)})
 
 
 class HostedRoute(APIRoute):

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 
 from fastapi import Request
 
 from api.keys.access import Caller, ReadBody, Scope
-from api.keys.rates import Rates
+from api.keys.rates import RateLimitError, Rates
 from graph.errors import ServiceError
-from storage.keys import Keys
+from storage.keys import InvalidKeyError, Keys
 
 BEARER = "bearer "
 
@@ -19,7 +20,10 @@ class NoKeyError(ServiceError):
 
     status = 401
     code = "missing_key"
-    template = "This needs an API key: `key` in the JSON body, Authorization: Bearer, or X-API-Key."
+    template = (
+        "This needs an API key: Authorization: Bearer, X-API-Key, or `key` in the JSON body "
+        "(in its first 64 KiB where it is larger)."
+    )
 
 
 @dataclass(eq=False)
@@ -33,12 +37,32 @@ class MissingScopeError(ServiceError):
     granted: str
 
 
+@dataclass(eq=False)
+class StrangersError(ServiceError):
+    """Too many requests of one address without a valid key."""
+
+    status = 429
+    code = "rate_limit"
+    template = (
+        "Too many requests without a valid key came from your address; "
+        "try again in {retry_after_s} s."
+    )
+    retry_after_s: int
+
+
 class KeyAccess:
     """A key names the owner and what may be done. A header counts before the query and body."""
 
-    def __init__(self, keys: Keys, rates: Rates, *, reading_rate: str) -> None:
-        """`reading_rate` bounds what a key of any rate of its own may read."""
+    def __init__(
+        self, keys: Keys, rates: Rates, *, reading_rate: str, stranger_rate: str = ""
+    ) -> None:
+        """`reading_rate` bounds what a key of any rate of its own may read.
+
+        `stranger_rate` bounds how often an address may come without a valid key. Valid keys are
+        let in from there all the same: many may share an address with whoever tries.
+        """
         self._keys = keys
+        self._stranger_rate = stranger_rate
         self._rates = rates
         self._reading_rate = reading_rate
 
@@ -48,14 +72,27 @@ class KeyAccess:
         Raises:
             NoKeyError, InvalidKeyError: 401.
             MissingScopeError, RateLimitError: 403, 429.
+            StrangersError: 429.
         """
-        record = await self._keys.holder(await self._key(request, body))
+        try:
+            record = await self._keys.holder(await self._key(request, body))
+        except (NoKeyError, InvalidKeyError):
+            await self._count_stranger(request)
+            raise
         if scope not in record.scopes:
             raise MissingScopeError(scope, ", ".join(record.scopes))
         reading = scope in {"read", "metrics"}
         if rate := self._reading_rate if reading else record.rate:
             await self._rates.count(record.id, "read" if reading else "change", rate)
         return Caller(record.owner, record.id)
+
+    async def _count_stranger(self, request: Request) -> None:
+        if not self._stranger_rate:
+            return
+        try:
+            await self._rates.count(_network_of(request), "stranger", self._stranger_rate)
+        except RateLimitError as error:
+            raise StrangersError(error.retry_after_s) from error
 
     async def _key(self, request: Request, body: ReadBody) -> str:
         for outside in _outside_the_body(request):
@@ -64,6 +101,16 @@ class KeyAccess:
         if not isinstance(inside, str) or not inside:
             raise NoKeyError
         return inside
+
+
+def _network_of(request: Request) -> str:
+    """The address a request came from; of IPv6, of which one caller has many, the /64."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else host
 
 
 def _outside_the_body(request: Request) -> Iterator[str]:

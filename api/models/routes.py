@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from api.bodies import JSON_TYPE, JsonBody, media_type
+from api.bodies import JSON_TYPE, media_type
 from api.context import InContext, Owner, OwnerWith
 from api.documentation import errors
 from api.json_response import JsonResponse
@@ -94,7 +94,7 @@ async def add(
     """
     if media_type(request) != JSON_TYPE:
         return JsonResponse(model_json(await models.receive(owner, MultipartFile(request))), 201)
-    body = await JsonBody(request, known.most_body_bytes)()
+    body = await known.body_of(request)(owner)
     wanted = FromUrl.read({name: value for name, value in body.items() if name != "key"})
     upload = await models.fetch(owner, wanted.url, wanted.announced())
     upload = await models.fetched(upload, min(wanted.wait, LONGEST_WAIT_S))

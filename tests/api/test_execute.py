@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from api.jobs.service import Limits
+from api.json_reading import BodyLimits
 from api.keys.access import Caller
 from storage.jobs.records import QueueLimits
 from tests.api.conftest import API, OpenSite, Site
@@ -186,14 +187,14 @@ async def test_another_media_type_is_415(site: Site) -> None:
 
 
 async def test_a_body_over_the_limit_is_413(open_site: OpenSite) -> None:
-    site: Site = await open_site(most_body_bytes=1000)
+    site: Site = await open_site(body_limits=BodyLimits(1000))
     response = await site.execute({"text": "x" * 1000})
     assert response.status_code == 413
     assert response.json()["errors"][0]["limit_bytes"] == 1000
 
 
 async def test_a_body_over_the_limit_is_413_without_a_declared_length(open_site: OpenSite) -> None:
-    site: Site = await open_site(most_body_bytes=1000)
+    site: Site = await open_site(body_limits=BodyLimits(1000))
     sent = 0
 
     async def endless() -> Any:

@@ -1,0 +1,107 @@
+"""JSON bodies as values: bounded in count and nesting, and read so that others need not wait."""
+
+import json
+import re
+from dataclasses import dataclass
+from json import JSONDecoder, detect_encoding
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]
+from typing import Any
+
+from graph.errors import ServiceError
+
+QUICK_BYTES = 64 * 1024  # read in a few milliseconds
+TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}:,]', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """How large a request's body may be: its bytes, the values in it, how deep they are nested."""
+
+    most_bytes: int = 64 * 2**20
+    most_values: int = 1_000_000
+    most_nested: int = 200
+
+
+@dataclass(eq=False)
+class TooManyValuesError(ServiceError):
+    """A body of very many small values, which take long to read and much memory."""
+
+    status = 413
+    code = "too_many_values"
+    template = "The request body holds more than {limit} values."
+    limit: int
+
+
+@dataclass(eq=False)
+class TooDeepError(ServiceError):
+    """A body whose values are nested very deep."""
+
+    status = 400
+    code = "too_deep"
+    template = "The request body is nested more than {limit} levels deep."
+    limit: int
+
+
+def read_json_text(raw: bytes, limits: BodyLimits) -> Any:
+    """The value that JSON says, as json.loads reads it.
+
+    The fast reader keeps the interpreter to itself until it is done. A large text is read by the
+    slow one of the same library, which lets other threads go on.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON.
+        TooManyValuesError, TooDeepError: it is over a limit.
+    """
+    openings = raw.count(b"[") + raw.count(b"{")
+    if raw.count(b",") + openings > limits.most_values:
+        raise TooManyValuesError(limits.most_values)
+    if len(raw) <= QUICK_BYTES:
+        value = json.loads(raw)
+    else:
+        decoder = JSONDecoder()
+        setattr(decoder, "scan_once", py_make_scanner(decoder))  # noqa: B010 - no type tells of it
+        value = decoder.decode(raw.decode(detect_encoding(raw), "surrogatepass"))
+    if openings > limits.most_nested and _nested(value) > limits.most_nested:
+        raise TooDeepError(limits.most_nested)
+    return value
+
+
+def _nested(value: Any) -> int:
+    """How many lists and objects are within each other, at most."""
+    deep, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        deep += 1
+        level = [
+            inside
+            for item in level
+            for inside in (item.values() if isinstance(item, dict) else item)
+        ]
+    return deep
+
+
+def text_in_head(head: bytes, name: str) -> str | None:
+    """What `name` is in an object of which only the beginning is there; None if that is no text."""
+    wanted, found, depth = json.dumps(name).encode(), None, 0
+    named = False  # the name has come, and its colon: its value is next
+    before = b""
+    for match in TOKEN.finditer(head):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+        elif token in b"]}":
+            depth -= 1
+        elif token == b":":
+            named = depth == 1 and before == wanted
+            before = token
+            continue
+        elif named and token[:1] == b'"' and len(token) > 1 and token.endswith(b'"'):
+            found = _text(token) or found
+        named, before = False, token
+    return found
+
+
+def _text(token: bytes) -> str | None:
+    try:
+        return str(json.loads(token))
+    except ValueError:
+        return None

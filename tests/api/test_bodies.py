@@ -1,0 +1,160 @@
+"""Request bodies: how much is read of whom, and what JSON they may be."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.json_reading import (
+    QUICK_BYTES,
+    BodyLimits,
+    TooDeepError,
+    TooManyValuesError,
+    read_json_text,
+    text_in_head,
+)
+from api.keys.key_access import KeyAccess
+from api.keys.rates import Rates
+from storage.keys import Keys
+from tests.api.conftest import API, Site
+from tests.api.keyed import KeyedSite, keyed_routes, keyed_site
+
+HEAD = 64 * 1024
+CHUNK = 16 * 1024
+JSON = {"Content-Type": "application/json"}
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
+)
+
+
+class Counted:
+    """A body in chunks that counts how much of it was asked for."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.read_bytes = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self._content), CHUNK):
+            self.read_bytes = min(len(self._content), at + CHUNK)
+            yield self._content[at : at + CHUNK]
+
+
+@pytest.fixture
+async def keyed(site: Site) -> AsyncIterator[KeyedSite]:
+    async with keyed_site(site) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted({path for method, path in keyed_routes() if method == "POST" and "{" not in path}),
+)
+async def test_without_a_key_no_more_than_the_beginning_is_read(
+    path: str, keyed: KeyedSite
+) -> None:
+    body = Counted(b'{"a":[' + b"[]," * 10**6 + b"[]]}")
+    client = await keyed.client()
+    response = await client.post(path, content=body.__aiter__(), headers=JSON)
+    assert response.status_code == 401
+    assert body.read_bytes <= HEAD + CHUNK
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "crk_" + "0" * 16 + "_" + "A" * 43])
+async def test_with_a_wrong_key_nothing_is_read(key: str, keyed: KeyedSite) -> None:
+    body = Counted(b" " * 10**6 + b"{}")
+    headers = {**JSON, "X-API-Key": key or "x"}
+    client = await keyed.client()
+    response = await client.post(f"{API}/execute", content=body.__aiter__(), headers=headers)
+    assert (response.status_code, body.read_bytes <= CHUNK) == (401, True)
+
+
+@pytest.mark.parametrize(("before", "status"), [(0, 422), (HEAD - 1000, 422), (HEAD + 1000, 401)])
+async def test_a_key_in_a_large_body_counts_where_it_is_at_the_beginning(
+    before: int, status: int, keyed: KeyedSite
+) -> None:
+    key = await keyed.key("acme")
+    body = json.dumps({"image": "x" * before, "key": key, "more": "y" * 200_000})
+    client = await keyed.client()
+    response = await client.post(f"{API}/execute", content=body, headers=JSON)
+    assert response.status_code == status  # 422: let in, and there is no workflow
+
+
+async def test_who_has_no_valid_key_may_not_try_for_ever(site: Site) -> None:
+    keys = Keys(site.service.stores.database)
+    async with keyed_site(site) as keyed:
+        access = KeyAccess(keys, Rates(), reading_rate="", stranger_rate="3/minute")
+        keyed.app.state.context = type(keyed.app.state.context)(site.service, access)
+        stranger, known = await keyed.client("wrong"), await keyed.client(await keyed.key("acme"))
+        statuses = [(await stranger.get(f"{API}/jobs")).status_code for _ in range(4)]
+        assert statuses == [401, 401, 401, 429]
+        refused = await (await keyed.client()).post(f"{API}/execute", json={"key": "no"})
+        assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
+        assert (await known.get(f"{API}/jobs")).status_code == 200
+
+
+@given(ANY_JSON, st.booleans())
+def test_a_large_body_is_read_as_a_small_one(value: Any, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    limits = BodyLimits(most_nested=10_000)
+    assert read_json_text(text + b" " * QUICK_BYTES, limits) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a": 1, "a": 2}', b"[NaN]", b"[1e999]", b'["\\ud800"]', b"[1" + b"0" * 4000 + b"]"]
+)
+def test_what_json_leaves_open_is_read_alike(text: bytes) -> None:
+    limits = BodyLimits()
+    large = read_json_text(text + b" " * QUICK_BYTES, limits)
+    assert repr(large) == repr(read_json_text(text, limits)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[1,]", b"nul", b"\xff\xfe\xfd", b"[" * 100_000, b"[1" + b"0" * 5000 + b"]"],
+)
+def test_what_is_no_json_is_told_alike(text: bytes) -> None:
+    for raw in (text, b" " * QUICK_BYTES + text):
+        with pytest.raises((ValueError, RecursionError)):
+            read_json_text(raw, BodyLimits())
+
+
+@pytest.mark.parametrize("padding", [b"", b" " * QUICK_BYTES])
+def test_values_and_nesting_are_bounded(padding: bytes) -> None:
+    limits = BodyLimits(most_values=1000, most_nested=50)
+    assert read_json_text(padding + b"[" * 50 + b"]" * 50, limits)
+    with pytest.raises(TooDeepError):
+        read_json_text(padding + b'{"a":' + b"[" * 50 + b"]" * 50 + b"}", limits)
+    with pytest.raises(TooManyValuesError):
+        read_json_text(padding + b"[" + b"1," * 1000 + b"1]", limits)
+
+
+@given(st.dictionaries(st.text(), ANY_JSON, max_size=4), st.text(min_size=1), st.integers(0, 400))
+def test_a_key_is_found_in_any_beginning_that_holds_it(
+    others: dict[str, Any], key: str, cut: int
+) -> None:
+    others.pop("key", None)
+    text = json.dumps({**others, "key": key}).encode()
+    assert text_in_head(text, "key") == key
+    assert text_in_head(text[: len(text) - 2 - cut], "key") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a": {"key": "inner"}}',
+        b'[{"key": "inner"}]',
+        b'{"a": "\\"key\\": \\"quoted\\"',
+        b'{"a": "key", "b": "c"}',
+        b'{"key": 5}',
+        b'{"key": ["a"]}',
+        b'{"key": "cut',
+        b'{"key": "cut\\',
+    ],
+)
+def test_what_only_looks_like_a_key_is_none(text: bytes) -> None:
+    assert text_in_head(text, "key") is None
