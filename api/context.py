@@ -16,6 +16,7 @@ from api.heavy_work import HeavyWork
 from api.jobs.service import Service
 from api.json_reading import BodyLimits
 from api.keys.access import Access, Caller, Scope
+from graph.digits import whole_number
 from storage.jobs.records import MissingJobError
 
 LONGEST_ID = 16  # digits of 2**53
@@ -111,9 +112,9 @@ def base_url(request: Request) -> str:
 
 def read_job_id(text: str) -> int:
     """The id in a path; what cannot be one is a job that does not exist."""
-    if not text.isascii() or not text.isdecimal() or len(text) > LONGEST_ID:
+    if (job_id := whole_number(text, LONGEST_ID)) is None:
         raise MissingJobError(text[:40])
-    return int(text)
+    return job_id
 
 
 async def in_context(request: Request) -> Context:

@@ -93,6 +93,15 @@ class JobCancelledError(ServiceError):
 
 
 @dataclass(eq=False)
+class JobOverError(ServiceError):
+    """Work that goes on after its job's end; it may save nothing more."""
+
+    status = 409
+    code = "job_over"
+    template = "The job is over."
+
+
+@dataclass(eq=False)
 class DeadlineError(ServiceError):
     """A job that ran too long."""
 

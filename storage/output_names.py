@@ -37,7 +37,8 @@ def temporary_mark(node: str) -> str:
 
     They are drawn for the node of a job: run again, it saves under the same names.
     """
-    return "_temp_" + "".join(random.Random(node).choices(LETTERS, k=5))
+    seed = node.encode(errors="surrogatepass")  # an id may be half a surrogate pair
+    return "_temp_" + "".join(random.Random(seed).choices(LETTERS, k=5))
 
 
 class NameCounter:

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from graph.digits import whole_number
 from graph.errors import ServiceError
 from storage.animations import Animation, encode_animation
 from storage.files import Files, StoredFile, read
@@ -91,11 +93,16 @@ class JobFolder:
     retention_s: float
 
 
+async def all_admitted(_outputs: int) -> None:
+    """Nothing stands against it."""
+
+
 class JobOutputs:
     """What an output node talks to: saves files of one job and keeps the list of them.
 
-    Belongs to one event loop; encoding and writing happen in worker threads. `stored` hears of
-    each file once it can be read.
+    Belongs to one event loop; encoding and writing happen in worker threads. `admit` is asked
+    before each file, with how many there will be then, and raises where it may not be; `stored`
+    hears of each file once it can be read.
     """
 
     def __init__(
@@ -103,12 +110,20 @@ class JobOutputs:
         folder: JobFolder,
         encoding: Encoding | None = None,
         stored: Callable[[StoredOutput], None] = lambda _: None,
+        admit: Callable[[int], Awaitable[None]] = all_admitted,
     ) -> None:
         self._folder = folder
         self._encoding = encoding or Encoding()
         self._stored = stored
+        self._admit = admit
+        self._begun = 0  # files, of which the last may still be on its way
         self._counter = NameCounter()
         self._outputs: list[StoredOutput] = []
+
+    @property
+    def saved(self) -> tuple[StoredOutput, ...]:
+        """In the order in which they were saved."""
+        return tuple(self._outputs)
 
     @property
     def outputs(self) -> tuple[StoredOutput, ...]:
@@ -135,12 +150,12 @@ class JobOutputs:
         encoding = replace(self._encoding, compress_level=1) if temporary else self._encoding
         kind = OutputKind(node_id, "image", MIME_TYPES[encoding.format], width, height, temporary)
 
-        def save(name: str, image: npt.NDArray[np.float32]) -> StoredOutput:
-            return self._write(kind, name, encode_picture(image, encoding))
+        def encode(image: npt.NDArray[np.float32]) -> bytes:
+            return encode_picture(image, encoding)
 
         return tuple(
             [
-                self._record(await asyncio.to_thread(save, name, image))
+                await self._save(kind, name, partial(encode, image))
                 for name, image in zip(names, images, strict=True)
             ]
         )
@@ -162,12 +177,8 @@ class JobOutputs:
         (name,) = self._names(filename_prefix, EXTENSIONS[animation.format], (1, height, width))
         mime_type = MIME_TYPES[animation.format]
         kind = OutputKind(node_id, "image", mime_type, width, height, temporary=False)
-        text = self._encoding.text
-
-        def save() -> StoredOutput:
-            return self._write(kind, name, encode_animation(images, animation, text))
-
-        return self._record(await asyncio.to_thread(save))
+        encode = partial(encode_animation, images, animation, self._encoding.text)
+        return await self._save(kind, name, encode)
 
     async def save_file(
         self, content: bytes, filename_prefix: str, extension: str, *, node_id: str
@@ -178,7 +189,7 @@ class JobOutputs:
         family = mime_type.partition("/")[0]
         medium = family if family in {"image", "video", "audio"} else "file"
         kind = OutputKind(node_id, medium, mime_type, None, None, temporary=False)
-        return self._record(await asyncio.to_thread(self._write, kind, name, content))
+        return await self._save(kind, name, lambda: content)
 
     def _names(self, prefix: str, extension: str, shape: tuple[int, int, int]) -> list[str]:
         """Paths under the job's folder for `shape[0]` pictures of height and width `shape[1:]`."""
@@ -188,6 +199,18 @@ class JobOutputs:
         subfolder, _ = split_prefix(expanded)
         names = self._counter.take(str(PurePosixPath(expanded)), count, extension)
         return [str(PurePosixPath(subfolder, PurePosixPath(name).name)) for name in names]
+
+    async def _save(self, kind: OutputKind, name: str, encode: Callable[[], bytes]) -> StoredOutput:
+        self._begun += 1
+        try:
+            await self._admit(self._begun)
+            output = await asyncio.to_thread(lambda: self._write(kind, name, encode()))
+        except BaseException:
+            self._begun -= 1
+            raise
+        self._outputs.append(output)
+        self._stored(output)
+        return output
 
     def _write(self, kind: OutputKind, name: str, content: bytes) -> StoredOutput:
         folder, _, filename = name.rpartition("/")
@@ -202,11 +225,6 @@ class JobOutputs:
         )
         key = self._folder.prefix + relative_name(output.location)
         self._folder.files.put(key, content)
-        return output
-
-    def _record(self, output: StoredOutput) -> StoredOutput:
-        self._outputs.append(output)
-        self._stored(output)
         return output
 
 
@@ -313,8 +331,7 @@ def _parts(url: str) -> SplitResult | None:
         return None
 
 
-def _natural(node_id: str) -> tuple[tuple[int, str], ...]:
+def _natural(node_id: str) -> tuple[tuple[bool, int, str], ...]:
     """Node ids in the order of their numbers: 9 before 10, 4:3 before 4:12; names after numbers."""
-    return tuple(
-        (int(part), "") if part.isdigit() else (2**63, part) for part in node_id.split(":")
-    )
+    parts = [(part, whole_number(part)) for part in node_id.split(":")]
+    return tuple((number is None, number or 0, part) for part, number in parts)

@@ -53,8 +53,9 @@ class Acceptance:
             if earlier is not None:
                 return earlier
         prepared = await self.runner.prepare(caller.owner, body)
-        begins = self.worker.take_place()
+        estimate_s = self.times.estimate_s(prepared.prompt)
         now_s = time.time()
+        begins = self.worker.take_place()
         record = JobRecord(
             caller.owner,
             created_s=now_s,
@@ -62,7 +63,8 @@ class Acceptance:
             status="running" if begins else "queued",
             epoch=1 if begins else 0,
             started_s=now_s if begins else None,
-            estimate_s=self.times.estimate_s(prepared.prompt),
+            estimate_s=estimate_s,
+            expected_outputs=prepared.outputs,
             priority=request.priority,
             track_id=request.track_id,
             webhook=request.callback,

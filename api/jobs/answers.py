@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +40,11 @@ def _skipped(record: JobRecord) -> list[Mapping[str, Any]]:
     """The outputs of the workflow that were left out."""
     skipped: list[Mapping[str, Any]] = (record.answer or {}).get("skipped", [])
     return skipped
+
+
+def bare_answer(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is kept of a job of which nothing but its outputs can be told."""
+    return {"outputs": list(outputs), "meta": {}, "base64": False, "queued_s": 0.0}
 
 
 def timings_json(timings: tuple[NodeTiming, ...]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 from graph.execution import NodeTiming
 
 WEIGHT = 0.2  # of the newest measurement
+MOST_STEPS = 10_000  # that a sampler takes
 UNKNOWN_S = 5.0  # where nothing was measured yet
 
 
@@ -39,5 +40,6 @@ def _class(node: Mapping[str, Any]) -> str:
 
 
 def _steps(node: Mapping[str, Any]) -> int:
-    steps = node.get("inputs", {}).get("steps")
-    return steps if isinstance(steps, int) and steps > 0 else 1
+    inputs = node.get("inputs")
+    steps = inputs.get("steps") if isinstance(inputs, Mapping) else None
+    return min(steps, MOST_STEPS) if isinstance(steps, int) and steps > 0 else 1

@@ -14,6 +14,7 @@ from api.jobs.events import JobEvent
 from api.jobs.timeline import timeline_svg
 from api.json_response import JsonResponse
 from api.schemas import Answer, Deleted, JobPage
+from graph.digits import whole_number
 from storage.jobs.records import JobFilter, JobStatus
 
 SVG = "image/svg+xml"
@@ -122,7 +123,7 @@ async def events(
     preview: Annotated[bool, Query(description="With previews, as data URIs.")] = False,
 ) -> Response:
     """`queued`, `node`, `progress`, `output`, then one `success`, `failed` or `cancelled`."""
-    after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 17 else 0
+    after = whole_number(last_event_id) or 0
     final = await known.service.following.last_event_id(owner, job_id)
     if final is not None and after >= final:
         return Response(status_code=204)  # tells an EventSource not to come back

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from api.errors import DeadlineError, JobCancelledError, known, message_body
-from api.jobs.answers import ended_answer, timings_json
+from api.errors import DeadlineError, JobCancelledError, JobOverError, known, message_body
+from api.jobs.allowance import Allowance
+from api.jobs.answers import bare_answer, ended_answer, timings_json
+from api.jobs.ending import failed_end, write_end
 from api.jobs.events import EventLog
 from api.jobs.runner import Event, Prepared, Runner, RunningJob
 from api.schemas import ExecuteRequest
@@ -24,19 +24,23 @@ from storage.pictures import Encoding
 
 LOG = logging.getLogger(__name__)
 EVENTS_PER_EPOCH = 10**6  # so that event ids rise when a job is begun again
-RETRY_PAUSES_S = (0.2, 1.0, 3.0, 5.0)  # between tries to write a job's end
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What every run shares. `learn` hears how long the nodes of a prompt took."""
+    """What every run shares. `learn` hears how long the nodes of a prompt took.
+
+    `stop_s`: how long a run that was told to stop may take before it is ended without.
+    """
 
     runner: Runner
     jobs: JobRecords
     outputs: OutputStore
     deadline_s: float
+    stop_s: float
     events_kept: int
     learn: Callable[[Mapping[str, Any], tuple[NodeTiming, ...]], None]
+    allowance: Callable[[JobRecord], Allowance]
 
 
 class JobRun:
@@ -55,111 +59,144 @@ class JobRun:
     ) -> None:
         self.record = record
         self.log = EventLog(place.events_kept, last_id=EVENTS_PER_EPOCH * (record.epoch - 1))
+        self._body = body
         self._place = place
         self.abandoned = False
-        self._asked_to_end: ServiceError | None = None
+        self._over = False  # nothing that the work still does counts any more
         self._warnings: list[str] = []
         self._files: JobOutputs | None = None
         self._meta: dict[str, Any] = {}
+        self._allowance = place.allowance(record)
         self.log.add("queued", {"queue_position": 0})
         loop = asyncio.get_running_loop()
         empty = contextvars.Context()
-        self._work = loop.create_task(self._do(body, prepared), context=empty)
-        self.ended = loop.create_task(self._whole(ExecuteRequest.read(body)), context=empty)
+        self._stopped_by: asyncio.Future[ServiceError] = loop.create_future()
+        self._work = loop.create_task(self._do(prepared), context=empty)
+        self.ended = loop.create_task(self._whole(), context=empty)
 
     @property
     def ending(self) -> bool:
         """Whether there is nothing left to stop: it has ended, or is just being written so."""
-        return self._work.done()
+        return self._over or self._work.done()
 
     def cancel(self) -> None:
         """Ask it to end now. Harmless afterwards."""
-        if self._work.cancel():
-            self._asked_to_end = JobCancelledError()
+        self._stop(JobCancelledError())
 
     def abandon(self) -> None:
         """Stop, and say nothing: the job is another's now, or will be."""
         self.abandoned = True
-        self._work.cancel()
+        self._stop(JobCancelledError())
 
-    async def _whole(self, request: ExecuteRequest) -> None:
+    def _stop(self, why: ServiceError) -> None:
+        if not (self.ending or self._stopped_by.done()):
+            self._stopped_by.set_result(why)
+            self._work.cancel()
+
+    async def _whole(self) -> None:
         """Wait for the work, however it ends, and record it."""
-        await asyncio.wait([self._work])
         try:
+            await self._until_over()
+            self._over = True
             if not self.abandoned:
-                record = replace(self.record, **self._outcome(request), ended_s=time.time())
-                if await self._saved(record, keep_request=request.retain_inputs):
-                    self.record = record
-                    self.log.add(record.status, {})
+                await self._end()
         finally:
+            self._over = True
             self.log.close()
 
-    async def _saved(self, record: JobRecord, *, keep_request: bool) -> bool:
-        """Whether the end was written; a database that is away for a moment is waited for."""
-        for pause_s in RETRY_PAUSES_S:
-            try:
-                return await self._place.jobs.end(record, keep_request=keep_request)
-            except (SQLAlchemyError, OSError):
-                LOG.exception("job %d: its end could not be written yet", record.id)
-                await asyncio.sleep(pause_s)
-        return await self._place.jobs.end(record, keep_request=keep_request)
-
-    async def _do(
-        self, body: Mapping[str, Any], prepared: Prepared | None
-    ) -> tuple[NodeTiming, ...]:
-        place, record = self._place, self.record
-        scope = asyncio.timeout(place.deadline_s)
+    async def _until_over(self) -> None:
+        """Until the work has ended, or has not though it was told to stop."""
+        spending = asyncio.create_task(self._allowance.keep_up())
+        ends: list[asyncio.Future[Any]] = [self._work, self._stopped_by, spending]
         try:
-            async with scope:
-                if record.epoch > 1:  # what an earlier run of it left is not listed twice
-                    await asyncio.to_thread(place.outputs.remove, record.owner, record.id)
-                prepared = prepared or await place.runner.prepare(record.owner, body)
-                self._meta = dict(prepared.meta)
-                folder = place.outputs.job_folder(record.owner, record.id)
-                encoding = _encoding(ExecuteRequest.read(body), prepared)
-                self._files = JobOutputs(folder, encoding, self._on_stored)
-                warn = self._warnings.append
-                job = RunningJob(record.owner, record.id, self._files, self._on_event, warn)
-                timings = await place.runner.run(prepared, job)
-        except Exception as error:
-            if scope.expired():  # whatever the runner makes of being cancelled
-                raise DeadlineError(place.deadline_s) from error
-            raise
+            over, _ = await asyncio.wait(
+                ends,
+                timeout=self._place.deadline_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            spending.cancel()
+        if not over:
+            self._stop(DeadlineError(self._place.deadline_s))
+        elif spending in over:
+            self._stop(spending.result())
+        await asyncio.wait([self._work], timeout=self._place.stop_s)
+        if not self._work.done():
+            LOG.error("job %d does not stop, and is ended without", self.record.id)
+
+    async def _end(self) -> None:
+        ended = replace(self.record, ended_s=time.time(), last_event=self.log.last_id + 1)
+        try:
+            ended = replace(ended, **self._outcome())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job ends
+            ended = failed_end(replace(ended, answer=bare_answer(self._saved())), error)
+        keep_request = self._body.get("retain_inputs") is True
+        written = await write_end(
+            self._place.jobs, ended, self._place.stop_s, keep_request=keep_request
+        )
+        if written:
+            self.record = written
+            self.log.add(written.status, {})
+
+    async def _do(self, prepared: Prepared | None) -> tuple[NodeTiming, ...]:
+        place, record = self._place, self.record
+        if record.epoch > 1:  # what an earlier run of it left is not listed twice
+            await asyncio.to_thread(place.outputs.remove, record.owner, record.id)
+        prepared = prepared or await place.runner.prepare(record.owner, self._body)
+        self._meta = dict(prepared.meta)
+        folder = place.outputs.job_folder(record.owner, record.id)
+        encoding = _encoding(ExecuteRequest.read(self._body), prepared)
+        self._files = JobOutputs(folder, encoding, self._on_stored, self._admit)
+        warn = self._warnings.append
+        job = RunningJob(record.owner, record.id, self._files, self._on_event, warn)
+        timings = await place.runner.run(prepared, job)
         place.learn(prepared.prompt, timings)
         return timings
 
-    def _outcome(self, request: ExecuteRequest) -> dict[str, Any]:
+    def _outcome(self) -> dict[str, Any]:
         """How the work ended, as columns of the record."""
         meta = self._meta
         if self._warnings:
             meta["warnings"] = [*meta.get("warnings", ()), *self._warnings]
         outputs = self._files.outputs if self._files else ()
-        answer = ended_answer(self.record, outputs, meta, inline=request.base64)
+        inline = ExecuteRequest.read(self._body).base64
+        answer = ended_answer(self.record, outputs, meta, inline=inline)
         error = self._error()
         status: JobStatus = "success" if error is None else "failed"
         if isinstance(error, JobCancelledError):
             status = "cancelled"
         if error is None:
             answer["nodes"] = timings_json(self._work.result())
-        return {
-            "status": status,
-            "answer": answer,
-            "error": None if error is None else message_body(error),
-            "last_event": self.log.last_id + 1,
-        }
+        shown = None if error is None else message_body(error)
+        return {"status": status, "answer": answer, "error": shown}
 
     def _error(self) -> ServiceError | None:
         """Why there is no result. A runner may turn its cancellation into an error of its own."""
-        leaked = self._work.cancelled()
-        error = asyncio.CancelledError() if leaked else self._work.exception()
-        return None if error is None else self._asked_to_end or known(error)
+        if self._work.done() and not self._work.cancelled():
+            error = self._work.exception()
+        else:
+            error = asyncio.CancelledError()
+        if error is None:
+            return None
+        return self._stopped_by.result() if self._stopped_by.done() else known(error)
+
+    def _saved(self) -> list[dict[str, Any]]:
+        """The outputs that were handed out, as they came."""
+        return [output.as_json() for output in self._files.saved] if self._files else []
+
+    async def _admit(self, outputs: int) -> None:
+        """Let the work save its next output, where it may and the budget has the price of it."""
+        if self._over:
+            raise JobOverError
+        await self._allowance.cover(outputs)
 
     def _on_event(self, event: Event) -> None:
-        if not self._work.done():  # nothing may follow the final event
+        if not self.ending:  # nothing may follow the final event
             self.log.add(event.type, event.data)
 
     def _on_stored(self, output: StoredOutput) -> None:
-        self.log.add("output", output.as_json())
+        if not self._over:
+            self.log.add("output", output.as_json())
 
 
 def _encoding(request: ExecuteRequest, prepared: Prepared) -> Encoding:

@@ -46,6 +46,7 @@ class Prepared:
     meta: Mapping[str, Any] = field(default_factory=dict)  # {"seed": {...}, "overrides": {...}}
     skipped: tuple[Mapping[str, Any], ...] = ()  # outputs that cannot run, and why
     eta_s: float | None = None
+    outputs: int = 1  # how many files it will save at most, as far as that is known before
     quote: Mapping[str, Any] = field(default_factory=dict)  # the answer to a dry run
 
 

@@ -7,14 +7,14 @@ import secrets
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from api.errors import JobCancelledError, message_body
+from api.errors import JobCancelledError
 from api.figures.metrics import ServiceMetrics
 from api.jobs.acceptance import Acceptance
+from api.jobs.allowance import Allowance
 from api.jobs.answers import Answers, Outlook
 from api.jobs.estimates import RunTimes
 from api.jobs.following import Following
@@ -25,11 +25,10 @@ from api.jobs.run import Workplace
 from api.jobs.runner import Runner
 from api.jobs.webhook_delays import DELAYS_S
 from api.jobs.webhooks import Signer, Webhooks
-from api.jobs.worker import STOP_WAIT_S, Worker, WorkerLimits
+from api.jobs.worker import Worker, WorkerLimits
 from api.keys.access import Caller
 from api.models.intake import ModelIntake
 from api.schemas import ExecuteRequest
-from graph.errors import ServiceError
 from storage.database import Database
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
@@ -38,7 +37,7 @@ from storage.jobs.job_charges import JobCharges
 from storage.jobs.leases import JobLeases
 from storage.jobs.money import amount
 from storage.jobs.outbox import Outbox, WebhookEvent
-from storage.jobs.records import JobFilter, JobRecord, JobRecords, QueueLimits
+from storage.jobs.records import JobFilter, JobRecord, JobRecords, MissingJobError, QueueLimits
 from storage.outputs import OutputStore
 from storage.uploads import Uploads
 from storage.user_data import UserData
@@ -46,6 +45,7 @@ from storage.user_settings import UserSettings
 
 LOG = logging.getLogger(__name__)
 SWEEP_EVERY_S = 600.0
+ENDING_S = 2.0  # how long a cancel waits for an end to be written, after the job has stopped
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Limits:
     running: int = 4
     queue: QueueLimits = field(default_factory=QueueLimits)
     deadline_s: float = 3600.0
+    stop_s: float = 10.0  # how long a job may take to stop, and a try to write its end
     events_kept: int = 2000  # per job
     events_kept_s: float = 300.0  # after its end
     beat_s: float = 15.0  # a silent event stream gives a sign of life this often
@@ -172,7 +173,7 @@ class Service:
             charges = self.stores.charges
             estimate = {
                 "estimated_s": round(estimate_s, 2),
-                "estimated_price": amount(charges.quote(estimate_s)),
+                "estimated_price": amount(charges.quote(estimate_s, quoted.outputs)),
                 "currency": charges.prices.currency,
             }
             meta = {"status": "success", "dry_run": True, "meta": quoted.meta}
@@ -200,14 +201,7 @@ class Service:
         Raises:
             MissingJobError: the owner has no such job.
         """
-        run, record = await self.following.find(owner, job_id)
-        if run:
-            run.cancel()
-        elif not record.ended and not await self._cancelled_in_line(record):
-            await self.stores.jobs.ask_to_cancel(record)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_WAIT_S):
-                await self.following.until_ended(record)
+        await self._stop(owner, job_id)
         return await self.answer(owner, job_id, base_url=base_url)
 
     async def delete(self, owner: str, job_id: int) -> None:
@@ -216,14 +210,11 @@ class Service:
         Raises:
             MissingJobError: the owner has no such job.
         """
-        run, record = await self.following.find(owner, job_id)
-        if run:
-            run.cancel()
-            await asyncio.wait([run.ended], timeout=STOP_WAIT_S)
+        await self._stop(owner, job_id)
         await self.stores.jobs.delete(owner, job_id)
         self._worker.forget(job_id)
         self.runner.forget({job_id})
-        await asyncio.to_thread(self.stores.outputs.remove, owner, record.id)
+        await asyncio.to_thread(self.stores.outputs.remove, owner, job_id)
 
     async def ended(self, owner: str, job_id: int) -> None:
         """Until the job has ended, whichever replica runs it.
@@ -240,12 +231,28 @@ class Service:
         """A page of the owner's jobs, newest first."""
         return await job_page(self.stores.jobs, owner, which, cursor, base_url)
 
-    async def _cancelled_in_line(self, record: JobRecord) -> bool:
-        """End a job that waits; False where it does not wait any more."""
-        if record.status != "queued":
-            return False
-        cancelled = replace(record, status="cancelled")
-        return await self._worker.end_unrun(cancelled, message_body(JobCancelledError()))
+    async def _stop(self, owner: str, job_id: int) -> None:
+        """Have a job end, whatever its state, and wait for it for a while.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        run, record = await self.following.find(owner, job_id)
+        if run:
+            run.cancel()
+        while not (run or record.ended):
+            if record.status == "queued":
+                told = await self._worker.end_unrun(record, JobCancelledError())
+            else:
+                told = await self.stores.jobs.ask_to_cancel(record)
+            if told:
+                break
+            run, record = await self.following.find(owner, job_id)  # it has just moved on
+            if run:
+                run.cancel()
+        with suppress(TimeoutError, MissingJobError):
+            async with asyncio.timeout(self._limits.stop_s + ENDING_S):
+                await self.following.until_ended(record)
 
     async def _payload(self, event: WebhookEvent) -> dict[str, Any]:
         record = await self.stores.jobs.get(event.owner, event.job_id)
@@ -262,13 +269,17 @@ class Service:
 
     async def _sweep(self) -> None:
         while True:
-            try:
-                await self.stores.jobs.sweep(time.time() - self._limits.retention_s)
-                await asyncio.to_thread(self.stores.outputs.sweep)
-                await asyncio.to_thread(self.stores.uploads.sweep)
-                await self.stores.models.sweep()
-            except (ServiceError, SQLAlchemyError, OSError):
-                LOG.exception("what is over its time could not be removed; trying on")
+            for sweep in (
+                self.stores.jobs.catch_up,
+                partial(self.stores.jobs.sweep, time.time() - self._limits.retention_s),
+                partial(asyncio.to_thread, self.stores.outputs.sweep),
+                partial(asyncio.to_thread, self.stores.uploads.sweep),
+                self.stores.models.sweep,
+            ):
+                try:
+                    await sweep()
+                except Exception:
+                    LOG.exception("a sweep failed; it is tried again in %g s", SWEEP_EVERY_S)
             await asyncio.sleep(SWEEP_EVERY_S)
 
     def _make_worker(self, requests: JobRequests) -> Worker:
@@ -278,8 +289,10 @@ class Service:
             self.stores.jobs,
             self.stores.outputs,
             limits.deadline_s,
+            limits.stop_s,
             limits.events_kept,
             self._times.learn,
+            partial(Allowance, self.stores.database, self.stores.charges),
         )
         kept = WorkerLimits(limits.running, limits.look_s, limits.events_kept_s)
         return Worker(place, self._leases, requests, kept, self._moved)

@@ -9,18 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from api.errors import AbandonedError, JobCancelledError, message_body
+from api.errors import AbandonedError, JobCancelledError, known, message_body
+from api.jobs.ending import write_end
 from api.jobs.requests import JobRequests
 from api.jobs.run import EVENTS_PER_EPOCH, JobRun, Workplace
 from api.jobs.runner import Prepared
-from storage.encryption import UndecryptableError
-from storage.jobs.leases import JobLeases
+from graph.errors import ServiceError
+from storage.jobs.leases import Claim, JobLeases
 from storage.jobs.records import JobRecord, JobStatus
 
 LOG = logging.getLogger(__name__)
-STOP_WAIT_S = 10.0  # how long a cancel, or the service's end, waits for a job to stop
+LOOK_STOPS = 3  # one look around may take so often the time to stop; then it is tried anew
 RENEWALS = 4  # in the time of a lease
 MOST_KEPT = 200  # jobs whose events are kept after their end
 
@@ -87,7 +86,7 @@ class Worker:
         """Run a job whose place was taken."""
         run = self._runs[record.id] = JobRun(record, body, self._place, prepared)
         run.ended.add_done_callback(lambda _: self._after(run))
-        self._moved(record)
+        self._tell(record)
         return run
 
     def queued(self) -> None:
@@ -109,12 +108,13 @@ class Worker:
         while True:
             self._wake.clear()
             try:
-                if time.monotonic() >= look_at_s:
-                    await self._look()
-                    look_at_s = time.monotonic() + self._limits.look_s
-                await self._begin()
-            except (SQLAlchemyError, OSError):
-                LOG.exception("the database does not answer; trying on")
+                async with asyncio.timeout(LOOK_STOPS * self._place.stop_s):
+                    if time.monotonic() >= look_at_s:
+                        await self._look()
+                        look_at_s = time.monotonic() + self._limits.look_s
+                    await self._begin()
+            except Exception:  # most often a database that does not answer
+                LOG.exception("looking for jobs failed; trying on")
                 await asyncio.sleep(self._limits.look_s)
                 self._mind_time()
             with suppress(TimeoutError):
@@ -128,7 +128,7 @@ class Worker:
         for run in runs:
             run.abandon()
         if runs:
-            await asyncio.wait([run.ended for run in runs], timeout=STOP_WAIT_S)
+            await asyncio.wait([run.ended for run in runs], timeout=self._place.stop_s)
         await self._leases.release()
 
     async def _look(self) -> None:
@@ -149,10 +149,11 @@ class Worker:
         """Jobs that are this replica's and do not run here, seen twice so that none just begins."""
         running = {job_id for job_id, run in self._runs.items() if not run.ended.done()}
         orphans = held.keys() - running
-        if again := orphans & self._orphans:
-            LOG.warning("%d jobs that nobody runs are back in line", len(again))
-            await self._leases.release(again)
+        again = orphans & self._orphans
         self._orphans = orphans - again
+        if again:
+            LOG.warning("%d jobs are this replica's, and it does not run them", len(again))
+            await self._end_hopeless((await self._leases.put_back(again)).hopeless)
 
     def _mind(self, runs: Sequence[JobRun], held: Mapping[int, tuple[int, bool]]) -> None:
         for run in runs:
@@ -174,19 +175,33 @@ class Worker:
         expired = await self._leases.take_up_expired()
         if expired.requeued:
             LOG.warning("%d jobs whose replica is gone are back in line", expired.requeued)
-        for record in expired.hopeless:
-            error = JobCancelledError() if record.cancel_asked else AbandonedError(record.epoch)
-            status: JobStatus = "cancelled" if record.cancel_asked else "failed"
-            await self.end_unrun(replace(record, status=status), message_body(error))
+        await self._end_hopeless(expired.hopeless)
 
-    async def end_unrun(self, record: JobRecord, error: Mapping[str, Any]) -> bool:
+    async def _end_hopeless(self, records: Sequence[JobRecord]) -> None:
+        for record in records:
+            await self._end_alone(record, _hopeless(record))
+
+    async def _end_alone(self, record: JobRecord, error: ServiceError) -> None:
+        """End a job, or meet it again later; the others go on."""
+        try:
+            await self.end_unrun(record, error)
+        except Exception:
+            LOG.exception("job %d could not be ended", record.id)
+
+    async def end_unrun(self, record: JobRecord, error: ServiceError) -> bool:
         """End a job that nobody runs; False where somebody does."""
+        status: JobStatus = "cancelled" if isinstance(error, JobCancelledError) else "failed"
         ended = replace(
-            record, error=error, ended_s=time.time(), last_event=2 + EVENTS_PER_EPOCH * record.epoch
+            record,
+            status=status,
+            error=message_body(error),
+            ended_s=time.time(),
+            last_event=2 + EVENTS_PER_EPOCH * record.epoch,
         )
-        if not await self._place.jobs.end(ended):
+        written = await write_end(self._place.jobs, ended, self._place.stop_s, pauses_s=())
+        if written is None:
             return False
-        self._moved(ended)
+        self._tell(written)
         return True
 
     async def _begin(self) -> None:
@@ -194,26 +209,32 @@ class Worker:
         if self._closing or free <= 0 or self.waiting == 0:
             return
         self._taken += free
-        claimed = 0
+        claims: Sequence[Claim] = ()
+        started = 0
         try:
-            for claim in await self._leases.claim(free, time.time()):
-                claimed += 1
-                await self._start_claimed(claim.record, claim.request)
+            claims = await self._leases.claim(free, time.time())
+            for claim in claims:
+                started += await self._started(claim.record, claim.request)
         finally:
-            self._taken -= free - claimed
-        self.waiting = max(0, self.waiting - claimed) if claimed == free else 0
+            self._taken -= free - started
+        self.waiting = max(0, self.waiting - len(claims)) if len(claims) == free else 0
 
-    async def _start_claimed(self, record: JobRecord, request: bytes) -> None:
+    async def _started(self, record: JobRecord, request: bytes) -> bool:
+        """Whether the job runs now; one that cannot be run is ended."""
+        if record.cancel_asked or record.epoch > self._leases.most_epochs:
+            attempted = replace(record, epoch=record.epoch - 1)  # not this time
+            await self._end_alone(record, _hopeless(attempted))
+            return False
         try:
             body = await self._requests.opened(record.id, request)
-        except UndecryptableError as error:
-            await self.end_unrun(replace(record, status="failed"), message_body(error))
-            self.give_place_back()
-            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this job's alone
+            await self._end_alone(record, known(error))
+            return False
         if (old := self._runs.get(record.id)) and not old.ended.done():
             old.abandon()
             await asyncio.wait([old.ended])
         self.start(record, body)
+        return True
 
     def _after(self, run: JobRun) -> None:
         """What follows a job's end here."""
@@ -224,7 +245,14 @@ class Worker:
             self._kept.append(run)
         elif self._runs.get(run.record.id) is run:
             del self._runs[run.record.id]
-        self._moved(run.record)
+        self._tell(run.record)
+
+    def _tell(self, record: JobRecord) -> None:
+        """A job has moved. Who hears of it does not change what becomes of it."""
+        try:
+            self._moved(record)
+        except Exception:
+            LOG.exception("job %d has moved, and not all have heard of it", record.id)
 
     def _forget_old(self) -> None:
         oldest_s = time.time() - self._limits.events_kept_s
@@ -234,3 +262,8 @@ class Worker:
             run = self._kept.popleft()
             if self._runs.get(run.record.id) is run:
                 del self._runs[run.record.id]
+
+
+def _hopeless(record: JobRecord) -> ServiceError:
+    """Why a job is not attempted again."""
+    return JobCancelledError() if record.cancel_asked else AbandonedError(record.epoch)

@@ -1,9 +1,11 @@
 """What only transformers take: texts for T5, guidance as an input, pictures to go by."""
 
 import asyncio
+import re
 from typing import Annotated, Literal
 
 from graph.choices import TextEncoderName
+from graph.digits import whole_number
 from graph.node import Widget, node
 from graph.stages import Stage
 from graph.stages.encode import TextEncoding
@@ -11,6 +13,7 @@ from graph.stages.image import Pictures
 from graph.stages.sample import Conditionings
 from graph.values import Clip, Conditioning, Image, Latent, Model
 
+NUMBER = re.compile(r"\d+")
 FLUX = "advanced/conditioning/flux"
 Prompt = Annotated[str, Widget(multiline=True, dynamicPrompts=True)]
 Guidance = Annotated[float, Widget(min=0.0, max=100.0, step=0.1)]
@@ -168,5 +171,5 @@ def weaken_negative_by_skipped_blocks(
 
 def _numbers(layers: str) -> tuple[int, ...]:
     """Every whole number in a text. (ComfyUI takes them from any text as well.)"""
-    words = "".join(letter if letter.isdigit() else " " for letter in layers).split()
-    return tuple(int(word) for word in words)
+    numbers = (whole_number(word) for word in NUMBER.findall(layers))
+    return tuple(number for number in numbers if number is not None)

@@ -124,23 +124,52 @@ async def reserve(connection: AsyncConnection, charge: Charge) -> None:
     await connection.execute(sa.insert(CHARGES), asdict(charge))
 
 
-async def settle(connection: AsyncConnection, job_ids: Sequence[int], taken: Taken) -> None:
-    """Settle those of the jobs' charges that are not settled yet."""
+async def reserve_more(connection: AsyncConnection, job_id: int, needed: int) -> None:
+    """Raise what is reserved for an unfinished job to `needed`, and take that from its key.
+
+    Raises:
+        BudgetSpentError: the key's budget has not that much left.
+    """
+    charge, key = CHARGES.c, API_KEYS.c
+    this = sa.and_(charge.job_id == job_id, charge.settled_s.is_(None), charge.reserved < needed)
+    query = sa.select(charge.key_id, charge.reserved).where(this).with_for_update()
+    if (row := (await connection.execute(query)).first()) is None:
+        return
+    await connection.execute(sa.update(CHARGES).where(this).values(reserved=needed))
+    more = needed - row.reserved
+    left = sa.or_(key.budget.is_(None), key.spent + key.reserved + more <= key.budget)
+    mine = sa.update(API_KEYS).where(key.id == row.key_id)
+    taken = await connection.execute(mine.where(left).values(reserved=key.reserved + more))
+    if row.key_id is not None and taken.rowcount == 0:
+        found = (await connection.execute(sa.select(API_KEYS).where(key.id == row.key_id))).first()
+        raise _refusal(found, more)
+
+
+async def settle(connection: AsyncConnection, job_ids: Sequence[int], taken: Taken | None) -> None:
+    """Settle those of the jobs' charges that are not settled yet.
+
+    None: what they took is not known, and they cost what was reserved for them.
+    """
     charge, key = CHARGES.c, API_KEYS.c
     settled = await connection.execute(
         sa.update(CHARGES)
         .where(charge.job_id.in_(job_ids), charge.settled_s.is_(None))
-        .returning(charge.key_id, charge.reserved),
-        {"settled_s": time.time(), **asdict(taken)},
+        .values(_settled(taken))
+        .returning(charge.key_id, charge.reserved)
     )
     for row in settled.all():
         if row.key_id is not None:
             left = {
                 "unfinished": key.unfinished - 1,
                 "reserved": key.reserved - row.reserved,
-                "spent": key.spent + taken.amount,
+                "spent": key.spent + (taken.amount if taken else row.reserved),
             }
             await connection.execute(sa.update(API_KEYS).where(key.id == row.key_id).values(**left))
+
+
+def _settled(taken: Taken | None) -> dict[str, Any]:
+    unknown = {"outputs": 0, "seconds": 0.0, "amount": CHARGES.c.reserved}
+    return {"settled_s": time.time(), **(asdict(taken) if taken else unknown)}
 
 
 async def usage(database: Database, owner: str) -> Usage:

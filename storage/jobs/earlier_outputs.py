@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from graph.digits import whole_number
 from graph.errors import ServiceError
 from storage.files import StoredFile
 from storage.jobs.records import SAFE_INTEGERS, JobFilter, JobRecord, JobRecords, MissingJobError
 from storage.outputs import MissingOutputError, OutputStore, StoredOutput
 
 PAGE = 50
+LONGEST_ID = 16  # digits
 MOST_SEARCHED = 500  # of an owner's newest jobs, for a file name
 
 
@@ -37,19 +40,18 @@ class EarlierOutputs:
         Raises:
             EarlierOutputError: there is none.
         """
-        job_id, _, rest = reference.partition(":")[2].partition("/")
-        node_id, _, k = rest.rpartition("/")
-        if not (job_id.isdecimal() and k.isdecimal() and node_id and len(job_id + k) < 32):
+        job_id, k, node_id = _parts(reference)
+        if job_id is None or k is None or not node_id:
             raise EarlierOutputError(reference[:200], "expected job:<id>/<node_id>/<k>")
         try:
-            record = await self.jobs.get(owner, min(int(job_id), SAFE_INTEGERS))
+            record = await self.jobs.get(owner, min(job_id, SAFE_INTEGERS))
         except MissingJobError as error:
             raise EarlierOutputError(reference[:200], str(error)) from error
         of_node = [output for output in _saved(record) if output.node_id == node_id]
-        if int(k) >= len(of_node):
+        if k >= len(of_node):
             problem = f"the job is {record.status}, its node {node_id} has {len(of_node)} outputs"
             raise EarlierOutputError(reference[:200], problem)
-        output = of_node[int(k)]
+        output = of_node[k]
         try:
             content = await asyncio.to_thread(self.outputs.read, owner, record.id, output.location)
         except MissingOutputError as error:
@@ -59,22 +61,28 @@ class EarlierOutputs:
     async def find(self, owner: str, location: str) -> StoredFile:
         """The file "output/x_00001_.png" of the newest job that saved one.
 
-        "output/<job>/x_00001_.png" names the job itself.
+        "output/<job>/x_00001_.png" names the job itself. Files that no job lists are not found.
 
         Raises:
             MissingOutputError: no job has it, or it has expired.
         """
         kind, _, name = location.partition("/")
         first, _, rest = name.partition("/")
-        if first.isdecimal() and rest:
-            return await self._find(owner, int(first), f"{kind}/{rest}")
+        job_id = whole_number(first, LONGEST_ID)
+        if job_id is not None and rest:
+            name = f"{kind}/{rest}"
+            with suppress(MissingJobError):
+                return await self._find(await self.jobs.get(owner, job_id), name)
+            raise MissingOutputError(location[:200])
         async for record in self._newest(owner):
             if any(output.location == location for output in _saved(record)):
-                return await self._find(owner, record.id, location)
+                return await self._find(record, location)
         raise MissingOutputError(location[:200])
 
-    async def _find(self, owner: str, job_id: int, location: str) -> StoredFile:
-        return await asyncio.to_thread(self.outputs.find, owner, job_id, location)
+    async def _find(self, record: JobRecord, location: str) -> StoredFile:
+        if all(output.location != location for output in _saved(record)):
+            raise MissingOutputError(location[:200])
+        return await asyncio.to_thread(self.outputs.find, record.owner, record.id, location)
 
     async def _newest(self, owner: str) -> AsyncIterator[JobRecord]:
         """The newest jobs of an owner, page by page as they are asked for."""
@@ -86,6 +94,13 @@ class EarlierOutputs:
             if len(records) < PAGE:
                 return
             page = JobFilter(before=(records[-1].created_s, records[-1].id), limit=PAGE)
+
+
+def _parts(reference: str) -> tuple[int | None, int | None, str]:
+    """Job, place and node of `job:<id>/<node_id>/<k>`."""
+    job_id, _, rest = reference.partition(":")[2].partition("/")
+    node_id, _, k = rest.rpartition("/")
+    return whole_number(job_id, LONGEST_ID), whole_number(k), node_id
 
 
 def _saved(record: JobRecord) -> list[StoredOutput]:

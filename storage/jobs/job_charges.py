@@ -1,7 +1,6 @@
 """Jobs and their charges, written together."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,12 +14,12 @@ class JobCharges(Ledger):
     def __init__(self, prices: Prices) -> None:
         self.prices = prices
 
-    def quote(self, estimate_s: float) -> int:
-        """What a job may cost, in millionths: its estimated seconds, and one output.
+    def quote(self, estimate_s: float, outputs: int = 1) -> int:
+        """What a job may cost, in millionths: its estimated seconds, and the outputs it may save.
 
         Where there are prices it is never nothing, so that a spent budget lets no job through.
         """
-        price = self.prices.of(outputs=1, seconds=estimate_s)
+        price = self.prices.of(outputs=outputs, seconds=estimate_s)
         return price if self.prices.free else max(price, 1)
 
     async def accepted(self, connection: AsyncConnection, record: JobRecord) -> None:
@@ -29,25 +28,23 @@ class JobCharges(Ledger):
         Raises:
             BudgetSpentError, ConcurrencyLimitError: 402, 429.
         """
-        quoted = self.quote(record.estimate_s)
+        quoted = self.quote(record.estimate_s, record.expected_outputs)
         charge = Charge(record.id, record.owner, record.key_id, quoted, record.created_s)
         await reserve(connection, charge)
 
     async def ended(self, connection: AsyncConnection, record: JobRecord) -> None:
-        """Settle: a job that failed costs nothing, one that was cancelled what it took."""
-        outputs = sum(not one["temporary"] for one in _outputs(record))
+        """Settle: a job costs what it took, however it ended; one that failed with nothing is free.
+
+        Previews are outputs too: they are the whole pictures.
+        """
+        outputs = len((record.answer or {}).get("outputs", ()))
         seconds = 0.0
         if record.started_s is not None and record.ended_s is not None:
             seconds = max(record.ended_s - record.started_s, 0.0)
         price = self.prices.of(outputs=outputs, seconds=seconds)
-        amount = 0 if record.status == "failed" else price
+        amount = 0 if record.status == "failed" and not outputs else price
         await settle(connection, [record.id], Taken(outputs, seconds, amount))
 
     async def deleted(self, connection: AsyncConnection, job_ids: Sequence[int]) -> None:
-        """Release what jobs that will not end had reserved. What others cost stays known."""
-        await settle(connection, job_ids, Taken())
-
-
-def _outputs(record: JobRecord) -> Sequence[dict[str, Any]]:
-    kept: Sequence[dict[str, Any]] = (record.answer or {}).get("outputs", ())
-    return kept
+        """Charge jobs that went before their end was written: what they took is not known."""
+        await settle(connection, job_ids, None)

@@ -26,10 +26,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Expired:
-    """What was done about leases that ran out: jobs put back in line, and those to be ended."""
+    """What was done about jobs that nobody runs: put back in line, or still to be ended."""
 
     requeued: int
-    hopeless: tuple[JobRecord, ...]  # begun too often, or to be cancelled
+    hopeless: tuple[JobRecord, ...]  # attempted too often, or to be cancelled
 
 
 class JobLeases:
@@ -41,7 +41,7 @@ class JobLeases:
         self.lease_s = lease_s
         self._database = database
         self._worker = worker
-        self._most_epochs = most_epochs
+        self.most_epochs = most_epochs
 
     def columns(self) -> dict[str, Any]:
         """What a row says of a job that this replica runs from now on."""
@@ -82,30 +82,35 @@ class JobLeases:
         async with self._database.writing() as connection:
             await connection.execute(sa.update(JOBS).where(self._mine()).values(self.columns()))
 
-    async def release(self, job_ids: Collection[int] | None = None) -> None:
-        """Put jobs of this replica back in line, for others: these, or all."""
-        these = self._mine()
-        if job_ids is not None:
-            these = sa.and_(these, JOBS.c.id.in_(job_ids))
+    async def release(self) -> None:
+        """Put all jobs of this replica back in line, for others."""
         async with self._database.writing() as connection:
-            await connection.execute(sa.update(JOBS).where(these).values(_IN_LINE))
+            await connection.execute(sa.update(JOBS).where(self._mine()).values(_IN_LINE))
+
+    async def put_back(self, job_ids: Collection[int]) -> Expired:
+        """Put jobs of this replica that it does not run back in line."""
+        return await self._again(sa.and_(self._mine(), JOBS.c.id.in_(job_ids)))
 
     async def take_up_expired(self) -> Expired:
         """Put jobs back in line whose replica is gone."""
-        over = sa.and_(
-            JOBS.c.status == "running",
-            JOBS.c.lease_until < self._database.now(),
-            JOBS.c.worker != self._worker,  # a database that stalls does not end its own user
+        return await self._again(
+            sa.and_(
+                JOBS.c.status == "running",
+                JOBS.c.lease_until < self._database.now(),
+                JOBS.c.worker != self._worker,  # a database that stalls does not end its own user
+            )
         )
-        query = sa.select(*COLUMNS).where(over).with_for_update(skip_locked=True)
+
+    async def _again(self, these: sa.ColumnElement[bool]) -> Expired:
+        query = sa.select(*COLUMNS).where(these).with_for_update(skip_locked=True)
         async with self._database.writing() as connection:
             records = [JobRecord.from_row(row) for row in await connection.execute(query)]
             hopeless = tuple(
-                one for one in records if one.cancel_asked or one.epoch >= self._most_epochs
+                one for one in records if one.cancel_asked or one.epoch >= self.most_epochs
             )
             again = [one.id for one in records if one not in hopeless]
             if again:
-                which = sa.and_(JOBS.c.id.in_(again), over)
+                which = sa.and_(JOBS.c.id.in_(again), these)
                 await connection.execute(sa.update(JOBS).where(which).values(_IN_LINE))
         return Expired(len(again), hopeless)
 

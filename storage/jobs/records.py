@@ -47,6 +47,8 @@ JOBS = sa.Table(
     sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Column("lease_until", sa.Float),  # by the database's clock
     sa.Column("cancel_asked", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("expected_outputs", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("ledgers_due", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("owner", "idempotency_key"),
     sa.Index("jobs_by_owner", "owner", "created_s", "id"),
     sa.Index("jobs_in_line", "status", "owner", "priority", "created_s", "id"),
@@ -113,6 +115,7 @@ class JobRecord:
     started_s: float | None = None
     ended_s: float | None = None
     estimate_s: float = 0.0  # how long it is expected to run
+    expected_outputs: int = 1  # how many files it is expected to save at most
     track_id: str | None = None
     webhook: str | None = None
     base_url: str = ""  # what URLs in its webhook begin with
@@ -254,14 +257,16 @@ class JobRecords:
             rows = await connection.execute(query)
             return {row.id: (row.status, row.epoch) for row in rows}
 
-    async def end(self, record: JobRecord, *, keep_request: bool = False) -> bool:
+    async def end(
+        self, record: JobRecord, *, keep_request: bool = False, alone: bool = False
+    ) -> bool:
         """Write how the job ended, and all that follows from it; its request is erased.
 
-        False: the job is not the record's any more (it ended, was deleted, or runs elsewhere),
-        and nothing was written.
+        `alone` leaves what follows from it to `catch_up`. False: the job is not the record's any
+        more (it ended, was deleted, or runs elsewhere), and nothing was written.
         """
         values = {name: getattr(record, name) for name in OUTCOME}
-        values |= {"worker": None, "lease_until": None}
+        values |= {"worker": None, "lease_until": None, "ledgers_due": alone}
         if not keep_request:
             values["request"] = None
         ours = sa.and_(
@@ -271,15 +276,34 @@ class JobRecords:
             changed = await connection.execute(sa.update(JOBS).where(ours), values)
             if changed.rowcount == 0:
                 return False
-            for ledger in self._ledgers:
+            for ledger in () if alone else self._ledgers:
                 await ledger.ended(connection, record)
         return True
 
-    async def ask_to_cancel(self, record: JobRecord) -> None:
-        """Tell whichever replica runs the job."""
-        ours = sa.and_(JOBS.c.id == record.id, JOBS.c.status.in_(UNFINISHED))
+    async def catch_up(self) -> None:
+        """Write what follows from ends that had to be written alone.
+
+        Raises:
+            Exception: what stands against it still; the others are written.
+        """
+        due = sa.select(*COLUMNS).where(JOBS.c.ledgers_due, JOBS.c.status.not_in(UNFINISHED))
+        async with self._database.reading() as connection:
+            records = [JobRecord.from_row(row) for row in await connection.execute(due)]
+        problems: list[Exception] = []
+        for record in records:
+            try:
+                await self._catch_up(record)
+            except Exception as error:  # noqa: BLE001 - raised below, with the others
+                problems.append(error)
+        if problems:
+            raise ExceptionGroup("ends without charge or webhook", problems)  # noqa: TRY003
+
+    async def ask_to_cancel(self, record: JobRecord) -> bool:
+        """Tell whichever replica runs the job; False where none does."""
+        runs = sa.and_(JOBS.c.id == record.id, JOBS.c.status == "running")
         async with self._database.writing() as connection:
-            await connection.execute(sa.update(JOBS).where(ours).values(cancel_asked=True))
+            told = await connection.execute(sa.update(JOBS).where(runs).values(cancel_asked=True))
+        return bool(told.rowcount)
 
     async def delete(self, owner: str, job_id: int) -> bool:
         """Remove a job whatever its state; whoever runs it finds that it has lost it."""
@@ -293,6 +317,13 @@ class JobRecords:
         while removed := await self._remove(old):
             total += removed
         return total
+
+    async def _catch_up(self, record: JobRecord) -> None:
+        this = sa.and_(JOBS.c.id == record.id, JOBS.c.ledgers_due)
+        async with self._database.writing() as connection:
+            changed = await connection.execute(sa.update(JOBS).where(this), {"ledgers_due": False})
+            for ledger in self._ledgers if changed.rowcount else ():
+                await ledger.ended(connection, record)
 
     async def _remove(self, which: Select[Any]) -> int:
         async with self._database.writing() as connection:

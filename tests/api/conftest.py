@@ -84,7 +84,8 @@ async def open_site(database_url: str, files: Files, tmp_path: Path) -> AsyncIte
     """Opens a site with some limits; several over the same folder are like restarts.
 
     `make_runner` makes another runner than the small one, of the site's inputs; `fetcher` reads
-    from elsewhere than from a small internet where all is well.
+    from elsewhere than from a small internet where all is well; `change` is given the stores and
+    returns those to use, `make_database` opens another kind of database.
     """
     async with AsyncExitStack() as stack:
 
@@ -92,10 +93,12 @@ async def open_site(database_url: str, files: Files, tmp_path: Path) -> AsyncIte
             limits: Limits | None = None,
             make_runner: MakeRunner | None = None,
             fetcher: Fetcher | None = None,
+            change: Callable[[Stores], Stores] = lambda stores: stores,
+            make_database: Callable[[str], Database] = Database,
             **options: Any,
         ) -> Site:
-            places = (database_url, files, tmp_path)
-            site = _site(*places, limits or Limits(), make_runner, fetcher, **options)
+            places = (make_database(database_url), files, tmp_path)
+            site = _site(*places, limits or Limits(), make_runner, fetcher, change, **options)
             return await stack.enter_async_context(site)
 
         yield open_
@@ -109,12 +112,13 @@ async def site(open_site: OpenSite) -> Site:
 
 @asynccontextmanager
 async def _site(
-    database_url: str,
+    database: Database,
     files: Files,
     folder: Path,
     limits: Limits,
     make_runner: MakeRunner | None,
     fetcher: Fetcher | None,
+    change: Callable[[Stores], Stores],
     **options: Any,
 ) -> AsyncIterator[Site]:
     received: asyncio.Queue[httpx.Request] = asyncio.Queue()
@@ -127,7 +131,6 @@ async def _site(
     async def public(host: str, port: int) -> list[str]:
         return ["10.0.0.1" if host == "inside.example" else "93.184.216.34"]
 
-    database = Database(database_url)
     outbox = Outbox(database)
     charges = JobCharges(PRICES)
     jobs = JobRecords(database, [outbox, charges])
@@ -152,7 +155,7 @@ async def _site(
         user_settings=UserSettings(database),
         user_data=UserData(files),
     )
-    service = Service(make_runner(inputs) if make_runner else runner, stores, limits)
+    service = Service(make_runner(inputs) if make_runner else runner, change(stores), limits)
     app = create_app(service, **options)
     await service.open()
     transport = httpx.ASGITransport(app)

@@ -10,7 +10,7 @@ from storage.jobs.money import micros
 from tests.api.conftest import API, PRICES, Site
 from tests.api.keyed import KeyedSite, keyed_site
 
-OUTPUTS = 3  # that the runner of these tests saves, one temporary beside
+OUTPUTS = 4  # that the runner of these tests saves, one of them a preview
 PRICE = OUTPUTS * PRICES.per_output
 
 

@@ -238,4 +238,4 @@ def _checked(response: httpx.Response) -> httpx.Response:
 
 
 def _seconds(text: str) -> float:
-    return float(text) if text.replace(".", "", 1).isdigit() else 0.0
+    return float(text) if text.isascii() and text.replace(".", "", 1).isdecimal() else 0.0
