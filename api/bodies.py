@@ -15,6 +15,7 @@ from starlette.types import Message
 from api.errors import BodyError, BodyTooLargeError, FormError, MediaTypeError
 from api.heavy_work import HeavyWork
 from api.json_reading import QUICK_BYTES, BodyLimits, read_json_text, text_in_head
+from graph.shown import json_kind
 
 HEAD_BYTES = 64 * 1024  # read of a request while nobody knows whose it is
 JSON_TYPE = "application/json"
@@ -86,7 +87,7 @@ def _object(raw: bytes, limits: BodyLimits) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BodyError(str(error)) from error
     if not isinstance(body, dict):
-        raise BodyError(type(body).__name__)
+        raise BodyError(json_kind(body))
     return body
 
 

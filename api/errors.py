@@ -2,7 +2,15 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from api.field_errors import field_facts
 from api.json_response import JsonResponse
 from api.methods import methods_at
 from graph.errors import ServiceError
@@ -183,17 +192,23 @@ def error_headers(error: ServiceError) -> dict[str, str]:
     return headers | ({"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
 
 
-def invalid_fields(error: ValidationError | RequestValidationError) -> InvalidFieldsError:
-    """What pydantic found, in the contract's words."""
-    found = tuple(_invalid_field(one) for one in error.errors())
-    first = found[0]
-    return InvalidFieldsError(f"Field {first['input']!r}: {first['expected']}", found)
+def invalid_fields(
+    error: ValidationError | RequestValidationError, unknown: Iterable[Mapping[str, Any]] = ()
+) -> InvalidFieldsError:
+    """What pydantic found, in the contract's words, after the fields that were `unknown`."""
+    return refused_fields([*unknown, *field_facts(error.errors())])
+
+
+def refused_fields(facts: Sequence[Mapping[str, Any]]) -> InvalidFieldsError:
+    """Every wrong field."""
+    return InvalidFieldsError(str(facts[0]["message"]).removesuffix("."), tuple(facts))
 
 
 def one_field(name: str, expected: str, received: Any) -> InvalidFieldsError:
     """A single wrong field."""
-    fact = {"code": "invalid_field", "input": name, "expected": expected, "received": received}
-    return InvalidFieldsError(f"Field {name!r}: {expected}", (fact,))
+    said = f"Field {name!r}: {expected}"
+    fact = {"code": "invalid_field", "input": name, "message": f"{said}.", "expected": expected}
+    return InvalidFieldsError(said, ({**fact, "received": received},))
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -250,16 +265,3 @@ async def _on_http_exception(request: Request, error: Exception) -> JsonResponse
     errors = [{"code": f"http_{error.status_code}", "message": message}]
     body = {"status": "error", "message": message, "messege": message, "errors": errors}
     return JsonResponse(body, error.status_code, headers)
-
-
-def _invalid_field(error: Mapping[str, Any]) -> dict[str, Any]:
-    place = [str(part) for part in error["loc"] if part not in {"body", "query", "path"}]
-    received = error.get("input")
-    if isinstance(received, dict | list):
-        received = type(received).__name__
-    return {
-        "code": "missing_field" if error["type"] == "missing" else "invalid_field",
-        "input": ".".join(place),
-        "expected": str(error["msg"]),
-        "received": None if error["type"] == "missing" else received,
-    }

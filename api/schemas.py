@@ -14,8 +14,10 @@ from pydantic import (
     model_validator,
 )
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
-from api.errors import invalid_fields
+from api.errors import invalid_fields, refused_fields
+from api.field_errors import unknown_fields
 from storage.pictures import ImageFormat
 
 LONGEST_WAIT_S = 60.0
@@ -50,6 +52,12 @@ def _spelling(value: object) -> object:
     return "jpeg" if lower == "jpg" else lower
 
 
+def _document(value: object) -> object:
+    if not isinstance(value, Mapping | str):
+        raise PydanticCustomError("workflow", "must be an object, or JSON text of one")
+    return value
+
+
 def _text(value: object) -> object:
     return str(value) if isinstance(value, int) else value
 
@@ -79,7 +87,7 @@ class ExecuteRequest(BaseModel):
         },
     )
 
-    workflow: dict[str, Any] | str = Field(
+    workflow: Annotated[dict[str, Any] | str, BeforeValidator(_document)] = Field(
         description="ComfyUI's API format or UI format, as an object or as JSON text."
     )
     inputs: dict[str, Any] = Field(
@@ -129,6 +137,22 @@ class ExecuteRequest(BaseModel):
         except ValidationError as error:
             raise invalid_fields(error) from error
 
+    @classmethod
+    def accept(cls, body: Mapping[str, Any]) -> Self:
+        """As `read`, of a body that comes from a caller: it may have no other fields.
+
+        Raises:
+            InvalidFieldsError: 422 with every wrong field and every unknown one.
+        """
+        unknown = unknown_fields(body, cls.model_fields)
+        try:
+            request = cls.model_validate(body)
+        except ValidationError as error:
+            raise invalid_fields(error, unknown) from error
+        if unknown:
+            raise refused_fields(unknown)
+        return request
+
     @property
     def wait_s(self) -> float:
         return min(max(self.wait, 0.0), LONGEST_WAIT_S)
@@ -136,6 +160,11 @@ class ExecuteRequest(BaseModel):
     @property
     def callback(self) -> str | None:
         return self.webhook or self.webhook_url or None
+
+    @property
+    def callback_field(self) -> str:
+        """The field that `callback` came in."""
+        return "webhook" if self.webhook else "webhook_url"
 
 
 class Output(BaseModel):

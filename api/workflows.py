@@ -9,6 +9,7 @@ from api.documentation import errors, json_body
 from api.jobs.answers import API
 from api.json_response import JsonResponse
 from api.schemas import EXAMPLE_WORKFLOW
+from api.workflow_bodies import known_only
 
 WORKFLOW = {
     "type": ["object", "string"],
@@ -39,7 +40,8 @@ router = APIRouter(prefix=API, tags=["workflows"])
 )
 async def schema(call: ReadingCall, known: InContext) -> JsonResponse:
     """Name, type, default, range and choices of all that can be overridden."""
-    return JsonResponse(dict(await known.service.runner.schema(call.owner, call.body)))
+    body = known_only(call.body, "workflow")
+    return JsonResponse(dict(await known.service.runner.schema(call.owner, body)))
 
 
 @router.post(
@@ -51,4 +53,5 @@ async def schema(call: ReadingCall, known: InContext) -> JsonResponse:
 )
 async def convert(call: ReadingCall, known: InContext) -> JsonResponse:
     """With `object_info` it converts for any ComfyUI."""
-    return JsonResponse(dict(await known.service.runner.convert(call.owner, call.body)))
+    body = known_only(call.body, "workflow", "object_info")
+    return JsonResponse(dict(await known.service.runner.convert(call.owner, body)))

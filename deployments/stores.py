@@ -80,7 +80,11 @@ def open_models(settings: Settings, config: ModelsConfig, database: Database) ->
     quota = Quota(config.max_models, config.max_total_bytes)
     terms = UploadTerms(config.max_bytes, config.max_uploads, config.upload_kept_s)
     room = DiskRoom(private, config.min_free_bytes)
-    limits = FetchLimits(most_bytes=config.max_bytes, total_s=config.fetch_timeout_s)
+    limits = FetchLimits(
+        most_bytes=config.max_bytes,
+        total_s=config.fetch_timeout_s,
+        allowed_hosts=allowed_hosts(settings),
+    )
     reader = HeaderReader(config.header_limits, at_once=HEADERS_AT_ONCE)
     return ModelIntake(
         library,

@@ -35,8 +35,10 @@ class Problem:
     pack: str | None = None  # that has a missing node type
 
     def __str__(self) -> str:
-        place = "" if self.node_id is None else f"Node {shown_text(self.node_id)}"
-        place += "" if self.input is None else f", input {shown_text(self.input)!r}"
+        named = "" if self.input is None else f"input {shown_text(self.input)!r}"
+        node = "" if self.node_id is None else f"Node {shown_text(self.node_id)}"
+        place = ", ".join(filter(None, (node, named)))
+        place = place[:1].upper() + place[1:]
         hint = f" Did you mean {self.suggestion!r}?" if self.suggestion else ""
         return (f"{place}: " if place else "") + self.message + hint
 

@@ -41,6 +41,12 @@ def quoted(value: Any) -> str:
     return shown_text(json.dumps(shown_value(value), default=str, ensure_ascii=False))
 
 
+def json_kind(value: object) -> str:
+    """What JSON calls a value."""
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "a boolean"}
+    return "null" if value is None else kinds.get(type(value), "a number")
+
+
 def fitting(values: Iterable[Any], most_chars: int) -> tuple[list[Any], int]:
     """The first `values` that fit into so much JSON, cut as shown_value does, and how many do not.
 

@@ -18,6 +18,7 @@ from graph.prompt import (
     WorkflowUnreadable,
     pack_name,
 )
+from graph.shown import json_kind
 from graph.ui import convert_ui
 
 WRAPPERS = ("prompt", "workflow", "output")  # API format first: it is what was really run
@@ -69,7 +70,7 @@ def read_workflow(
 def _json_object(body: object, limits: ReadLimits) -> dict[str, Any]:
     value = _parsed(body, limits) if isinstance(body, str | bytes | bytearray) else body
     if not isinstance(value, Mapping):
-        problem = f"The workflow must be a JSON object, got {_kind(value)}."
+        problem = f"The workflow must be a JSON object, got {json_kind(value)}."
         raise WorkflowNotJson(problem, "", "")
     plain = _plain(value, limits.max_json_depth, limits)
     assert isinstance(plain, dict)
@@ -193,7 +194,7 @@ def _wrong_node(node_id: str, node: object) -> Problem | None:
     """What keeps a part of the document from being a node."""
     if not isinstance(node, dict):
         said, expected, received = (
-            f"A node must be an object, got {_kind(node)}.",
+            f"A node must be an object, got {json_kind(node)}.",
             "an object",
             node,
         )
@@ -207,7 +208,7 @@ def _wrong_node(node_id: str, node: object) -> Problem | None:
             "invalid_prompt", said, node_id, expected="a class_type", received=class_type
         )
     if inputs and not isinstance(inputs, dict):
-        said = f"Its inputs must be an object, got {_kind(inputs)}."
+        said = f"Its inputs must be an object, got {json_kind(inputs)}."
         return Problem(
             "invalid_prompt", said, node_id, class_type, expected="an object", received=inputs
         )
@@ -245,8 +246,3 @@ def _has_bool(values: list[Any]) -> bool:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean"}
-    return "null" if value is None else names.get(type(value), "a number")

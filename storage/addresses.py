@@ -10,6 +10,8 @@ from graph.errors import ServiceError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+UNRESOLVED = "its name does not resolve"
+PRIVATE = "it is not a public address, and not among the hosts of COMFYRAY_ALLOWED_HOSTS"
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all others are for some network's own use
 REFUSED = (  # what `is_global` lets pass
@@ -31,13 +33,20 @@ class AddressError(ServiceError):
     problem: str
 
 
+@dataclass(eq=False)
+class UnresolvedError(AddressError):
+    """A URL whose host has no address."""
+
+    code = "url_unreadable"
+
+
 async def resolve(host: str, port: int) -> Sequence[str]:
     """The addresses of `host` by the system's resolver, which also reads 2130706433 and 0x7f.1."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:  # UnicodeError is one
-        raise AddressError(host, "its name does not resolve") from error
+        raise UnresolvedError(host, UNRESOLVED) from error
     return [str(entry[4][0]) for entry in found]
 
 
@@ -49,9 +58,9 @@ async def public_address(host: str, port: int, resolve: Resolve = resolve) -> st
     """
     addresses = await resolve(host, port)
     if not addresses:
-        raise AddressError(host, "its name does not resolve")
+        raise UnresolvedError(host, UNRESOLVED)
     if not all(is_public(address) for address in addresses):
-        raise AddressError(host, "it is not a public address")
+        raise AddressError(host, PRIVATE)
     return addresses[0]
 
 

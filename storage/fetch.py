@@ -10,20 +10,21 @@ import binascii
 import ssl
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 import httpx
 
 from graph.errors import ServiceError
-from storage.addresses import Resolve, public_address, resolve
+from storage.addresses import Resolve, UnresolvedError, public_address, resolve
 
 PICTURES = ("image/", "application/octet-stream", "binary/octet-stream")
 FILES = ("application/", "binary/")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 USER_AGENT = "comfyray"
 CONNECT_S = 10.0
+CHECK_S = 3.0  # for a name to resolve while somebody waits
 
 
 @dataclass(eq=False)
@@ -180,6 +181,25 @@ class Fetcher:
                 await response.aclose()
         raise FetchError(shown(url), f"it redirects over {self._limits.most_redirects} times")
 
+    async def check(self, url: str) -> None:
+        """See that a URL may be asked later on. A name that does not resolve now may then.
+
+        Raises:
+            FetchError: it is no http(s) URL.
+            AddressError: it leads to an address that is not public.
+        """
+        with suppress(TimeoutError, UnresolvedError):
+            async with asyncio.timeout(CHECK_S):
+                await self._address(checked_url(url))
+
+    async def _address(self, url: httpx.URL) -> str:
+        """The address to connect to. Raises: AddressError."""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        host = url.host.lower()
+        if self._limits.allow_private or {host, f"{host}:{port}"} & self._limits.allowed_hosts:
+            return (await self._resolve(url.host, port))[0]
+        return await public_address(url.host, port, self._resolve)
+
     async def _pinned(
         self,
         method: str,
@@ -188,12 +208,7 @@ class Fetcher:
         more_headers: Mapping[str, str] | None = None,
     ) -> httpx.Request:
         """A request to the checked address of the URL's host, under the host's own name."""
-        port = url.port or (443 if url.scheme == "https" else 80)
-        host = url.host.lower()
-        if self._limits.allow_private or {host, f"{host}:{port}"} & self._limits.allowed_hosts:
-            address = (await self._resolve(url.host, port))[0]
-        else:
-            address = await public_address(url.host, port, self._resolve)
+        address = await self._address(url)
         headers = {
             "Host": url.netloc.decode(),
             "User-Agent": USER_AGENT,

@@ -18,7 +18,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from api.field_errors import in_words
 from api.hosted.problems import HostedFieldsError
+from graph.shown import json_kind
 
 LARGEST_SEED = 2**64 - 1
 
@@ -123,6 +125,8 @@ PictureText = Annotated[
     ),
 ]
 
+Anything = Annotated[Any, WithJsonSchema({"description": "Of any type."})]
+
 
 class HostedRequest(BaseModel):
     """What any request for pictures may have."""
@@ -154,12 +158,11 @@ class HostedRequest(BaseModel):
 
 def _fact(error: Mapping[str, Any]) -> dict[str, Any]:
     name, received = str(error["loc"][0]), error.get("input")
-    message = str(error["msg"]).replace("Input should be", "must be")
     missing = error["type"] == "missing"
-    shown = received if isinstance(received, str | int | float) else type(received).__name__
+    shown = received if isinstance(received, str | int | float) else json_kind(received)
     return {
         "code": "missing_field" if missing else "invalid_field",
         "input": name,
-        "expected": "is required" if missing else message,
+        "expected": in_words(error),
         "received": None if missing else shown[:80] if isinstance(shown, str) else shown,
     }

@@ -3,6 +3,7 @@
 from pydantic import AliasChoices, Field
 
 from api.hosted.fields import (
+    Anything,
     ClipSkip,
     Flag,
     Guidance,
@@ -19,6 +20,16 @@ from api.hosted.fields import (
     Upscale,
 )
 
+NONE_HERE = (
+    "safety_checker",
+    "enhance_prompt",
+    "multi_lingual",
+    "panorama",
+    "embeddings_model",
+    "enhance_style",
+    "free_u",
+    "watermark",
+)
 ASPECT = "^[1-9][0-9]?:[1-9][0-9]?$"
 
 
@@ -56,9 +67,19 @@ class ImageRequest(HostedRequest):
     enhance_prompt: Flag = Field(False, description="Accepted; prompts stay as they are.")
     multi_lingual: Flag = Field(False, description="Accepted; prompts stay as they are.")
     panorama: Flag = Field(False, description="Accepted; there is none here.")
+    embeddings_model: Anything = Field(
+        None, description="Accepted; name an embedding in the prompt: `embedding:name`."
+    )
+    enhance_style: Anything = Field(None, description="Accepted; prompts stay as they are.")
+    free_u: Anything = Field(None, description="Accepted; there is none here.")
+    watermark: Anything = Field(None, description="Accepted; there is none here.")
 
     @property
     def ignored(self) -> list[str]:
         """The fields that were asked for and change nothing here."""
-        none_here = ("safety_checker", "enhance_prompt", "multi_lingual", "panorama")
-        return [name for name in none_here if getattr(self, name)]
+        return [name for name in NONE_HERE if _asks(getattr(self, name))]
+
+
+def _asks(value: object) -> bool:
+    """Whether a value of a flag or a name asks for something."""
+    return str(value).strip().lower() not in {"", "0", "no", "none", "null", "false", "[]", "{}"}

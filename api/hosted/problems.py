@@ -6,6 +6,7 @@ from typing import Any
 
 from api.errors import InvalidFieldsError
 from graph.errors import ServiceError
+from graph.shown import json_kind
 
 
 @dataclass(eq=False)
@@ -46,7 +47,7 @@ class MissingNodeError(NotServedError):
 
 def wrong_field(name: str, problem: str, received: Any = None) -> HostedFieldsError:
     """A single wrong field: "width must be ...", "prompt is required"."""
-    shown = type(received).__name__ if isinstance(received, Mapping | list) else received
+    shown = json_kind(received) if isinstance(received, Mapping | list) else received
     shown = shown[:80] if isinstance(shown, str) else shown
     fact = {"code": "invalid_field", "input": name, "expected": problem, "received": shown}
     return HostedFieldsError(f"{name} {problem}", (fact,))

@@ -4,10 +4,10 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from api.errors import one_field
+from api.errors import InvalidFieldsError, one_field
 from api.figures.metrics import ServiceMetrics
 from api.jobs.estimates import RunTimes
 from api.jobs.requests import JobRequests
@@ -15,7 +15,9 @@ from api.jobs.runner import Prepared, Runner
 from api.jobs.worker import Worker
 from api.keys.access import Caller
 from api.schemas import ExecuteRequest
-from storage.fetch import FetchError, checked_url
+from graph.problems import Problem, WorkflowInvalidError
+from storage.addresses import AddressError
+from storage.fetch import Fetcher, FetchError
 from storage.jobs.leases import JobLeases
 from storage.jobs.records import JobRecord, JobRecords, QueueLimits
 
@@ -32,6 +34,36 @@ class Acceptance:
     times: RunTimes
     limits: QueueLimits
     metrics: ServiceMetrics
+    fetcher: Fetcher
+
+    async def prepared(
+        self, owner: str, request: ExecuteRequest, body: Mapping[str, Any]
+    ) -> Prepared:
+        """The workflow of a request, ready to run.
+
+        Raises:
+            ServiceError: the workflow cannot run, or the webhook cannot be called; where both are
+                so, it says both.
+        """
+        refused = await self._refused_callback(request)
+        try:
+            prepared = await self.runner.prepare(owner, body)
+        except WorkflowInvalidError as error:
+            if refused is None:
+                raise
+            raise replace(error, problems=(_as_problem(refused), *error.problems)) from error
+        if refused:
+            raise refused
+        return prepared
+
+    async def _refused_callback(self, request: ExecuteRequest) -> InvalidFieldsError | None:
+        if request.callback is None:
+            return None
+        try:
+            await self.fetcher.check(request.callback)
+        except (AddressError, FetchError) as error:
+            return one_field(request.callback_field, error.problem, request.callback)
+        return None
 
     async def accept(
         self,
@@ -46,13 +78,12 @@ class Acceptance:
         Raises:
             ServiceError: nothing was accepted.
         """
-        _check_callback(request.callback)
         body_hash = _body_hash(body) if idempotency_key else None
         if idempotency_key is not None and body_hash is not None:
             earlier = await self.jobs.replayed(caller.owner, idempotency_key, body_hash)
             if earlier is not None:
                 return earlier
-        prepared = await self.runner.prepare(caller.owner, body)
+        prepared = await self.prepared(caller.owner, request, body)
         estimate_s = self.times.estimate_s(prepared.prompt)
         now_s = time.time()
         begins = self.worker.take_place()
@@ -104,10 +135,13 @@ def _body_hash(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def _check_callback(url: str | None) -> None:
-    if url is None:
-        return
-    try:
-        checked_url(url)
-    except FetchError as error:
-        raise one_field("webhook", f"{error.problem}", url) from error
+def _as_problem(refused: InvalidFieldsError) -> Problem:
+    """A wrong field, to be told among the problems of a workflow."""
+    (fact,) = refused.errors
+    return Problem(
+        fact["code"],
+        fact["expected"] + ".",
+        input=fact["input"],
+        expected=fact["expected"],
+        received=fact["received"],
+    )

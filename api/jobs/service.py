@@ -29,6 +29,7 @@ from api.jobs.worker import Worker, WorkerLimits
 from api.keys.access import Caller
 from api.models.intake import ModelIntake
 from api.schemas import ExecuteRequest
+from api.workflow_bodies import with_workflow
 from storage.database import Database
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
@@ -165,10 +166,10 @@ class Service:
         Raises:
             ServiceError: nothing was accepted.
         """
-        request = ExecuteRequest.read(body)
-        body = {name: value for name, value in body.items() if name != "key"}
+        body = with_workflow({name: value for name, value in body.items() if name != "key"})
+        request = ExecuteRequest.accept(body)
         if request.dry_run:
-            quoted = await self.runner.prepare(caller.owner, body)
+            quoted = await self._acceptance.prepared(caller.owner, request, body)
             estimate_s = self._times.estimate_s(quoted.prompt)
             charges = self.stores.charges
             estimate = {
@@ -307,6 +308,7 @@ class Service:
             self._times,
             self._limits.queue,
             self.metrics,
+            self.stores.fetcher,
         )
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:

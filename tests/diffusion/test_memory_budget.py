@@ -131,9 +131,13 @@ class Seen:
 
 
 def tensors_alive() -> dict[int, int]:
-    """Bytes of everything that tensors lie in, by its address; what maps a file takes none."""
+    """Bytes of everything that tensors lie in, by its address; what maps a file takes none.
+
+    An object refers to its class, so these are all tensors. A walk over all objects would hold
+    tuples that other threads are just building, and break them.
+    """
     found = {}
-    for each in gc.get_objects():
+    for each in gc.get_referrers(Tensor, Parameter):
         if type(each) in {Tensor, Parameter} and each.device == CPU:  # those of tracing lie nowhere
             storage = each.untyped_storage()
             if storage.filename is None:
