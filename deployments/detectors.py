@@ -12,12 +12,12 @@ from diffusion.memory.cache import ModelCache
 from diffusion.weights import Weights, open_weights
 from graph.annotators import Annotator
 from graph.errors import BadModelFile, ServiceError
+from graph.plain_reasons import UNFIT_FILE, plain_reason
 from graph.values import ModelFile
 from preprocessors.detectors import AnnotatorFile, Build
 from storage.models.annotators import AnnotatorFolder
 
 T = TypeVar("T")
-LONGEST_PROBLEM = 300  # characters
 
 
 @dataclass(eq=False)
@@ -65,13 +65,8 @@ class LoadedDetectors:
         except ServiceError:
             raise
         except Exception as error:  # whatever a library raises, the file gave the reason
-            raise BadModelFile(file.folder, file.name, _short(error)) from error
+            raise BadModelFile(file.folder, file.name, plain_reason(error, UNFIT_FILE)) from error
         return cast(T, network.to(self._device)) if isinstance(network, nn.Module) else network
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return text if len(text) <= LONGEST_PROBLEM else text[:LONGEST_PROBLEM] + "..."
 
 
 def _size(network: Any) -> int:

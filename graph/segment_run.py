@@ -11,13 +11,13 @@ from graph.cache import ResultLostError
 from graph.errors import NodeFailed, ServiceError
 from graph.events import Done, Progress, Started, StepEvent, Warned
 from graph.node import Hidden, NodeType
+from graph.plain_reasons import plain_reason
 from graph.plan import Segment, Step, as_outputs
 from graph.prompt import Source
 from graph.stages import Stage
 from graph.values import Items
 
 LOG = logging.getLogger(__name__)
-LONGEST_REASON = 300  # characters of a library's message that a caller is shown
 Report: TypeAlias = Callable[[Progress | Warned], None]
 
 
@@ -99,8 +99,7 @@ def named_failure(step: Step) -> Iterator[None]:
         raise error.at(step.told_as, step.class_type) from error
     except Exception as error:
         LOG.exception("node %s (%s) failed", step.told_as, step.class_type)
-        said = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        raise NodeFailed(step.told_as, step.class_type, said[:LONGEST_REASON]) from error
+        raise NodeFailed(step.told_as, step.class_type, f"{plain_reason(error)}.") from error
 
 
 async def run_node(

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from diffusion.weights import Weights
+from graph.plain_reasons import UNFIT_FILE, plain_reason
 
 if TYPE_CHECKING:
     from spandrel import (  # type: ignore[import-untyped]
@@ -28,7 +29,6 @@ NEED_TORCHVISION = ("LaMa", "RestoreFormer")
 COLORS = 3
 SPARE_BYTES = 2**30  # a network may take so much more than four times its file
 FACTORIES = frozenset({torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn})
-LONGEST_PROBLEM = 300  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +80,12 @@ def _describe(weights: Weights) -> "ImageModelDescriptor[Any]":
             problem=f"no known upscaling model; found {len(weights)} tensors such as {examples}"
         ) from error
     except Exception as error:  # whatever an architecture raises, the file gave the reason
-        raise weights.bad(problem=f"not a whole upscaling model: {_short(error)}") from error
+        raise weights.bad(
+            problem=f"not a whole upscaling model: {plain_reason(error, UNFIT_FILE)}"
+        ) from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise weights.bad(problem=f"{descriptor.architecture.name} does not upscale pictures")
     return descriptor
-
-
-def _short(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST_PROBLEM else text[:LONGEST_PROBLEM] + "..."
 
 
 class AllocationLimit(TorchFunctionMode):

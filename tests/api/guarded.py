@@ -23,6 +23,7 @@ NAMES = {
     "inside.example": [["127.0.0.1"]],
     "mixed.example": [[PUBLIC, "127.0.0.1"]],
     "rebinding.example": [[PUBLIC], ["127.0.0.1"]],  # another answer the second time
+    "later.example": [[PUBLIC], [PUBLIC], ["127.0.0.1"]],  # another the third time
     "127.0.0.1.nip.example": [["127.0.0.1"]],
     "metadata.google.internal": [["169.254.169.254"]],
     "models.example": [[PUBLIC]],

@@ -168,10 +168,51 @@ async def test_a_missing_workflow_is_named(site: Site) -> None:
     assert response.json()["errors"][0]["code"] == "missing_field"
 
 
-async def test_null_is_unset_and_unknown_fields_are_ignored(site: Site) -> None:
+async def test_null_is_unset(site: Site) -> None:
     unset = dict.fromkeys(["inputs", "webhook", "track_id", "format", "wait", "base64"])
-    response = await site.execute({}, negative_prompt="x", **unset)
+    response = await site.execute({}, **unset)
     assert response.json()["status"] == "success"
+
+
+async def test_every_unknown_field_is_named_with_what_was_meant(site: Site) -> None:
+    response = await site.execute({}, wiat=3, negative_prompt="x", quality=0)
+    assert response.status_code == 422
+    errors = {
+        one["input"]: (one["code"], one.get("suggestion")) for one in response.json()["errors"]
+    }
+    assert errors == {
+        "wiat": ("unknown_field", "wait"),
+        "negative_prompt": ("unknown_field", None),
+        "quality": ("invalid_field", None),
+    }
+    assert "'wiat'" in response.json()["message"]
+
+
+@pytest.mark.parametrize("value", [[{"1": {}}], 7, True, [], 0.5])
+async def test_a_workflow_of_another_type_is_told_in_plain_words(site: Site, value: Any) -> None:
+    response = await site.client.post(f"{API}/execute", json={"workflow": value})
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["input"]) == (422, "workflow")
+    assert response.json()["message"] == (
+        "Field 'workflow' must be an object, or JSON text of one."
+    )
+
+
+async def test_comfyuis_own_body_is_taken(site: Site) -> None:
+    document = {"9": {"class_type": "SaveImage", "inputs": {}}}
+    body = {"prompt": document, "client_id": "x", "extra_data": {"a": 1}, "number": 1, "wait": 5}
+    answer = (await site.client.post(f"{API}/execute", json=body)).json()
+    assert answer["status"] == "success"
+    (asked,) = site.runner.prepared
+    assert asked == {"workflow": {"prompt": document, "extra_data": {"a": 1}}, "wait": 5}
+
+
+@pytest.mark.parametrize("size", [10, 10_000])
+async def test_an_error_answer_is_bounded_whatever_was_sent(site: Site, size: int) -> None:
+    fields = {f"{'x' * size}{k}": "\U0001f600" * size for k in range(size // 10 + 1)}
+    response = await site.execute({}, track_id=["y" * size] * 50, **fields)
+    assert response.status_code == 422
+    assert len(response.content) < 65536
 
 
 @pytest.mark.parametrize("raw", [b"{", b"", b"[1]", b'"x"', b"\xff\xfe", b"[" * 100_000])

@@ -113,7 +113,7 @@ async def test_no_webhook_reaches_inside(guarded: Site, canary: Canary) -> None:
 async def test_a_webhook_whose_name_changes_its_address_is_not_sent_there(
     guarded: Site, canary: Canary, dns: Dns
 ) -> None:
-    url = f"http://rebinding.example:{canary.port}/"
+    url = f"http://later.example:{canary.port}/"  # asked for when the job comes, and at each send
     job = (await guarded.execute({}, webhook=url)).json()
     (first,) = await _attempts(guarded, job["id"])
     (event,) = (await guarded.client.get(f"{API}/jobs/{job['id']}/deliveries")).json()["events"]
@@ -121,7 +121,30 @@ async def test_a_webhook_whose_name_changes_its_address_is_not_sent_there(
     assert (await guarded.client.post(replay)).is_success
     _, second = await _attempts(guarded, job["id"], 2)
     assert (first["status"], second["status"]) == (200, None)
-    assert (dns.asked, canary.heard) == (["rebinding.example"] * 2, [])
+    assert (dns.asked, canary.heard) == (["later.example"] * 3, [])
+
+
+BOTH = ["invalid_field", "missing_node_type", "value_not_in_list"]  # of the field, the workflow
+
+
+@pytest.mark.parametrize("field", ["webhook", "webhook_url"])
+@pytest.mark.parametrize("more", [{}, {"dry_run": True}])
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "inside.example", "2130706433", "10.1.2.3"])
+async def test_a_private_webhook_is_refused_at_once_and_the_setting_named(
+    guarded: Site, host: str, field: str, more: dict[str, Any]
+) -> None:
+    asked = {field: f"http://{host}:9999/hook", **more}
+    answer = await guarded.execute({}, **asked)
+    (problem,) = answer.json()["errors"]
+    assert (answer.status_code, problem["input"]) == (422, field)
+    assert "COMFYRAY_ALLOWED_HOSTS" in answer.json()["message"]
+    both = (await guarded.execute({"unknown": 1}, **asked)).json()
+    assert [one["code"] for one in both["errors"]] == BOTH
+    assert (await guarded.client.get(f"{API}/jobs")).json()["jobs"] == []
+
+
+async def test_a_webhook_whose_name_does_not_resolve_yet_is_taken(guarded: Site) -> None:
+    assert (await guarded.execute({}, webhook="http://nowhere.example/")).status_code == 200
 
 
 async def test_a_webhook_follows_no_redirect(guarded: Site, canary: Canary) -> None:

@@ -1,8 +1,9 @@
 """An owner's model is called by its id like any file, by its owner and by no one else."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -48,14 +49,16 @@ def checkpoint(seed: int = 0) -> bytes:
 class Running:
     """The service with the real runner, nothing behind it, and two owners."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, comfyui_nodes: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         config = RouterConfig(models=ModelsConfig(min_free_bytes=0))
         self.stores = open_stores(settings, config)
         self.library = self.stores.models.library
         self.annotators = AnnotatorFolder.of(settings.models_dir, hub=False)
         self.runner = WorkflowRunner(
             node_types=load_node_types(),
-            comfyui_nodes={},
+            comfyui_nodes=comfyui_nodes,
             folders=self.library,
             checks=self.stores.models.checks,
             annotators=self.annotators,
