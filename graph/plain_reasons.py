@@ -14,7 +14,8 @@ JARGON = re.compile(
     r"NoneType|traceback|\btorch\b|\btensors?\b.*\bdevices?\b|\bdict\b|\btuple\b|\bndarray\b"
     r"|\bnumpy\b|weights_only|pickle|state_dict|object has no|object is not|positional argument"
     r"|keyword argument|not subscriptable|not iterable|unhashable|list index|__\w+__|<class"
-    r"|<built-in|\bself\b|0x[0-9a-f]{4,}|\bat::|\bc10\b|PYTORCH_|site-packages|File \"|unpack|<locals>",
+    r"|<built-in|\bself\b|0x[0-9a-f]{4,}|\bat::|\bc10\b|PYTORCH_|site-packages|File \"|unpack"
+    r"|<locals>",
     re.IGNORECASE,
 )
 MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate", re.IGNORECASE)
