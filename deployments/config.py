@@ -110,6 +110,15 @@ class ModelsConfig(Part):
         return HeaderLimits(self.max_tensors, self.max_header_bytes)
 
 
+class DiskConfig(Part):
+    """What the outputs, uploads and models of one owner may take together."""
+
+    max_bytes: PositiveInt = 128 * GIB
+    of_owners: dict[str, int] = Field(
+        default={}, description="Owner -> bytes, for those who may keep more or less."
+    )
+
+
 class RouterConfig(Size):
     """The ingress: HTTP, planning, results, outputs."""
 
@@ -153,6 +162,7 @@ class RouterConfig(Size):
         default="300/minute",
         description="How often requests without a valid key may come from one address.",
     )
+    disk: DiskConfig = DiskConfig()
     hosted: HostedConfig = HostedConfig()
     models: ModelsConfig = ModelsConfig()
     prices: PricesConfig = PricesConfig()

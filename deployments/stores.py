@@ -8,6 +8,7 @@ from api.models.intake import ModelIntake, Source
 from deployments.config import ModelsConfig, RouterConfig
 from deployments.settings import Settings
 from storage.database import Database
+from storage.disk_quota import DiskQuota
 from storage.disk_room import DiskRoom
 from storage.encryption import Cipher, parse_keys
 from storage.fetch import Fetcher, FetchLimits
@@ -26,6 +27,7 @@ from storage.models.owned import OwnedModels, Quota
 from storage.models.store import ModelStore
 from storage.models.uploads import ModelUploads, UploadTerms
 from storage.outputs import OutputStore
+from storage.owner_disk import OwnerDisk
 from storage.picture_limits import PictureLimits
 from storage.picture_processes.pool import PictureProcesses, PoolLimits
 from storage.private_folder import private_folder
@@ -43,8 +45,9 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
     root = private_folder(settings.data_dir.resolve())
     signer = UrlSigner(load_key(root / "url_key"))
     files = open_files(settings, root)
-    outputs = OutputStore(files, signer, retention_s=config.retention_s)
     database = Database(database_url(settings, root))
+    disk = OwnerDisk(database, DiskQuota(config.disk.max_bytes, config.disk.of_owners))
+    outputs = OutputStore(files, signer, retention_s=config.retention_s, disk=disk)
     outbox = Outbox(database)
     charges = JobCharges(Prices(**config.prices.model_dump()))
     jobs = JobRecords(database, [outbox, charges])
@@ -55,7 +58,7 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
         PictureLimits(config.max_input_pixels, config.max_input_frames),
         PoolLimits(config.picture_processes),
     )
-    uploads = Uploads(files, earlier, limits, pictures)
+    uploads = Uploads(files, earlier, limits, pictures, disk)
     return Stores(
         database=database,
         jobs=jobs,
@@ -66,14 +69,17 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
         fetcher=fetcher,
         request_cipher=Cipher(encryption_keys(settings, root), "job requests"),
         webhook_signer=webhook_signer(settings, root),
-        models=open_models(settings, config.models, database),
+        models=open_models(settings, config.models, database, disk),
         charges=charges,
+        disk=disk,
         user_settings=UserSettings(database),
         user_data=UserData(files),
     )
 
 
-def open_models(settings: Settings, config: ModelsConfig, database: Database) -> ModelIntake:
+def open_models(
+    settings: Settings, config: ModelsConfig, database: Database, disk: OwnerDisk
+) -> ModelIntake:
     """The models there are, and the way in for owners' own."""
     private = settings.private_models_dir
     library = ModelLibrary(settings.models_dir.resolve(), private)
@@ -92,6 +98,7 @@ def open_models(settings: Settings, config: ModelsConfig, database: Database) ->
         ModelStore(private, OwnedModels(database, quota), reader),
         ModelUploads(private / ".uploads", database, terms, room),
         Source(Fetcher(limits), config.allowed_hosts),
+        disk=disk,
     )
 
 

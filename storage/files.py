@@ -46,6 +46,7 @@ class StoredFile:
 class ListedFile:
     key: str
     modified_s: float
+    size: int
 
 
 class Files(Protocol):

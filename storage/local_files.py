@@ -77,13 +77,17 @@ class LocalFiles:
         )
 
     def list(self, prefix: str) -> Iterator[ListedFile]:
-        """What was being written when a process died is listed too, so that it can be swept."""
+        """What was being written when a process died is listed too, so that it can be swept.
+
+        With a sealer, the size of a file from before is that of an encrypted one, a little less.
+        """
         for folder, _, names in os.walk(self._root / prefix):
             for name in names:
                 path = Path(folder, name)
                 with suppress(FileNotFoundError):
-                    modified_s = path.lstat().st_mtime
-                    yield ListedFile(path.relative_to(self._root).as_posix(), modified_s)
+                    stat = path.lstat()
+                    key = path.relative_to(self._root).as_posix()
+                    yield ListedFile(key, stat.st_mtime, self._size(stat.st_size))
 
     def sweep(self, prefix: str, before_s: float) -> int:
         """What a process left when it died is listed, so it goes too."""
@@ -107,6 +111,9 @@ class LocalFiles:
     def key_of(self, url: str) -> str | None:  # noqa: ARG002
         """None, see `link`."""
         return None
+
+    def _size(self, stored_bytes: int) -> int:
+        return Chunks.of(stored_bytes).plain_bytes if self._sealer else stored_bytes
 
     def _open(self, key: str) -> BinaryIO:
         try:

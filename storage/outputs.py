@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import PurePosixPath
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from graph.digits import whole_number
 from graph.errors import ServiceError
 from storage.animations import Animation, encode_animation
+from storage.disk_quota import Disk, Unlimited
 from storage.files import Files, StoredFile, read
 from storage.media_types import media_type
 from storage.output_names import NameCounter, expand_prefix, split_prefix, temporary_mark
@@ -91,6 +92,8 @@ class JobFolder:
     files: Files
     prefix: str  # of its files' keys
     retention_s: float
+    owner: str = ""
+    disk: Disk = field(default_factory=Unlimited)
 
 
 async def all_admitted(_outputs: int) -> None:
@@ -138,10 +141,11 @@ class JobOutputs:
         node_id: str,
         temporary: bool = False,
     ) -> tuple[StoredOutput, ...]:
-        """Save a batch [B, H, W, C], float32 in 0..1.
+        """Save a batch [B, H, W, C], float32 in 0..1, picture by picture.
 
         Raises:
             UnsafePathError: the prefix leads out of the output folder.
+            DiskQuotaError: the owner's disk quota has no room for it.
         """
         count, height, width, _ = images.shape
         mark = temporary_mark(f"{self._folder.prefix}{node_id}") if temporary else ""
@@ -171,7 +175,7 @@ class JobOutputs:
         """Save a batch [B, H, W, C], float32 in 0..1, as one file.
 
         Raises:
-            UnsafePathError: the prefix leads out of the output folder.
+            UnsafePathError, DiskQuotaError: as of `save_images`.
         """
         _, height, width, _ = images.shape
         (name,) = self._names(filename_prefix, EXTENSIONS[animation.format], (1, height, width))
@@ -204,7 +208,7 @@ class JobOutputs:
         self._begun += 1
         try:
             await self._admit(self._begun)
-            output = await asyncio.to_thread(lambda: self._write(kind, name, encode()))
+            output = await self._write(kind, name, await asyncio.to_thread(encode))
         except BaseException:
             self._begun -= 1
             raise
@@ -212,7 +216,17 @@ class JobOutputs:
         self._stored(output)
         return output
 
-    def _write(self, kind: OutputKind, name: str, content: bytes) -> StoredOutput:
+    async def _write(self, kind: OutputKind, name: str, content: bytes) -> StoredOutput:
+        """Count a file and store it. Raises DiskQuotaError: there is no room for it."""
+        place = self._folder
+        await place.disk.take(place.owner, len(content))
+        try:
+            return await asyncio.to_thread(self._put, kind, name, content)
+        except BaseException:
+            await asyncio.shield(place.disk.give_back(place.owner, len(content)))
+            raise
+
+    def _put(self, kind: OutputKind, name: str, content: bytes) -> StoredOutput:
         folder, _, filename = name.rpartition("/")
         expires = datetime.fromtimestamp(time.time() + self._folder.retention_s, UTC)
         output = StoredOutput(
@@ -229,16 +243,24 @@ class JobOutputs:
 
 
 class OutputStore:
-    """All outputs: opens a job's folder, signs, reads and sweeps. Blocks, but for URLs."""
+    """All outputs: opens a job's folder, signs, reads and sweeps. Blocks where it is not async."""
 
-    def __init__(self, files: Files, signer: UrlSigner, *, retention_s: float = WEEK_S) -> None:
+    def __init__(
+        self,
+        files: Files,
+        signer: UrlSigner,
+        *,
+        retention_s: float = WEEK_S,
+        disk: Disk | None = None,
+    ) -> None:
         self.files = files
+        self._disk = disk or Unlimited()
         self._signer = signer
         self._retention_s = retention_s
 
     def job_folder(self, owner: str, job_id: int) -> JobFolder:
         prefix = f"{owner_prefix(KIND, owner)}{job_id}/"
-        return JobFolder(self.files, prefix, self._retention_s)
+        return JobFolder(self.files, prefix, self._retention_s, owner, self._disk)
 
     def find(self, owner: str, job_id: int, location: str) -> StoredFile:
         """An output of a job ("output/x_00001_.png").
@@ -305,10 +327,10 @@ class OutputStore:
                 return None
             raise
 
-    def remove(self, owner: str, job_id: int) -> None:
-        """Remove all that a job saved."""
+    async def remove(self, owner: str, job_id: int) -> None:
+        """Remove all that a job saved, and count it no more."""
         prefix = self.job_folder(owner, job_id).prefix
-        self.files.delete([file.key for file in self.files.list(prefix)])
+        await self._disk.give_back(owner, await asyncio.to_thread(self._removed, prefix))
 
     def remove_all(self, owner: str) -> None:
         """Remove all that an owner's jobs saved."""
@@ -317,6 +339,12 @@ class OutputStore:
     def sweep(self) -> int:
         """Remove the files whose retention is over; returns how many."""
         return self.files.sweep(f"{KIND}/", time.time() - self._retention_s)
+
+    def _removed(self, prefix: str) -> int:
+        """The bytes that were there."""
+        files = list(self.files.list(prefix))
+        self.files.delete([file.key for file in files])
+        return sum(file.size for file in files)
 
     def _found(self, key: str, name: str) -> StoredFile:
         if (found := self.files.find(key)) is None:

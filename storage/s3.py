@@ -115,7 +115,7 @@ class S3Files:
             for page in pages:
                 for entry in page.get("Contents", ()):
                     key = entry["Key"].removeprefix(self._root)
-                    yield ListedFile(key, entry["LastModified"].timestamp())
+                    yield ListedFile(key, entry["LastModified"].timestamp(), entry["Size"])
 
     def sweep(self, prefix: str, before_s: float) -> int:
         """Parts of uploads that a process left when it died are no files, and are aborted."""

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from graph.errors import ServiceError
+from storage.disk_quota import Disk, Unlimited
 from storage.files import Files, StoredFile, read
 from storage.jobs.earlier_outputs import EarlierOutputs
 from storage.outputs import WEEK_S, MissingOutputError
@@ -78,9 +79,11 @@ class Uploads:
         earlier: EarlierOutputs,
         limits: UploadLimits | None = None,
         pictures: PictureProcesses | None = None,
+        disk: Disk | None = None,
     ) -> None:
         self.files = files
         self.pictures = pictures or PictureProcesses()
+        self._disk = disk or Unlimited()
         self._earlier = earlier
         self._limits = limits or UploadLimits()
 
@@ -95,10 +98,18 @@ class Uploads:
 
         Raises:
             UnsafePathError: the name leads out of the folder.
-            UploadTooLargeError: it is over the limit.
+            UploadTooLargeError, DiskQuotaError: it is over a limit.
         """
         self._check_size(place.name, content)
-        return await asyncio.to_thread(self._save, owner, place, content, overwrite=overwrite)
+        await self._disk.take(owner, len(content))
+        replaced = len(content)
+        try:
+            saved, replaced = await asyncio.to_thread(
+                self._save, owner, place, content, overwrite=overwrite
+            )
+        finally:  # whatever was not stored, or is stored no more
+            await asyncio.shield(self._disk.give_back(owner, replaced))
+        return saved
 
     async def save_mask(self, owner: str, place: Place, mask: bytes, original: Place) -> Place:
         """Save `original` with the alpha of the picture `mask` (ComfyUI's /upload/mask).
@@ -157,7 +168,10 @@ class Uploads:
         if len(content) > self._limits.most_bytes:
             raise UploadTooLargeError(name[:200], self._limits.most_bytes)
 
-    def _save(self, owner: str, place: Place, content: bytes, *, overwrite: bool) -> Place:
+    def _save(
+        self, owner: str, place: Place, content: bytes, *, overwrite: bool
+    ) -> tuple[Place, int]:
+        """Where it was saved, and how large the file was that it replaced."""
         stem, suffix = PurePosixPath(place.name).stem, PurePosixPath(place.name).suffix
         candidate, key, k = place, _key(owner, place), 0
         while not overwrite and (taken := self.files.find(key)):
@@ -166,8 +180,9 @@ class Uploads:
             k += 1
             candidate = Place(f"{stem} ({k}){suffix}", place.subfolder, place.type)
             key = _key(owner, candidate)
+        replaced = self.files.find(key)
         self.files.put(key, content)
-        return candidate
+        return candidate, replaced.size if replaced else 0
 
 
 def _folder(owner: str, type_: UploadType) -> str:

@@ -141,7 +141,7 @@ class JobRun:
     async def _do(self, prepared: Prepared | None) -> tuple[NodeTiming, ...]:
         place, record = self._place, self.record
         if record.epoch > 1:  # what an earlier run of it left is not listed twice
-            await asyncio.to_thread(place.outputs.remove, record.owner, record.id)
+            await place.outputs.remove(record.owner, record.id)
         prepared = prepared or await place.runner.prepare(record.owner, self._body)
         self._meta = dict(prepared.meta)
         folder = place.outputs.job_folder(record.owner, record.id)

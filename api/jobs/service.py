@@ -40,6 +40,7 @@ from storage.jobs.money import amount
 from storage.jobs.outbox import Outbox, WebhookEvent
 from storage.jobs.records import JobFilter, JobRecord, JobRecords, MissingJobError, QueueLimits
 from storage.outputs import OutputStore
+from storage.owner_disk import OwnerDisk
 from storage.uploads import Uploads
 from storage.user_data import UserData
 from storage.user_settings import UserSettings
@@ -83,6 +84,7 @@ class Stores:
     webhook_signer: Signer
     models: ModelIntake
     charges: JobCharges
+    disk: OwnerDisk
     user_settings: UserSettings
     user_data: UserData
 
@@ -215,7 +217,7 @@ class Service:
         await self.stores.jobs.delete(owner, job_id)
         self._worker.forget(job_id)
         self.runner.forget({job_id})
-        await asyncio.to_thread(self.stores.outputs.remove, owner, job_id)
+        await self.stores.outputs.remove(owner, job_id)
 
     async def ended(self, owner: str, job_id: int) -> None:
         """Until the job has ended, whichever replica runs it.
@@ -275,6 +277,7 @@ class Service:
                 partial(self.stores.jobs.sweep, time.time() - self._limits.retention_s),
                 partial(asyncio.to_thread, self.stores.outputs.sweep),
                 partial(asyncio.to_thread, self.stores.uploads.sweep),
+                partial(self.stores.disk.set_right, self.stores.outputs.files),
                 self.stores.models.sweep,
             ):
                 try:

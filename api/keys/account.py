@@ -27,6 +27,13 @@ class Use(BaseModel):
     spent: float
 
 
+class DiskUse(BaseModel):
+    """What the owner's outputs, uploads and models take."""
+
+    used_bytes: int
+    limit_bytes: int
+
+
 class PriceList(BaseModel):
     per_output: float
     per_second: float
@@ -37,6 +44,7 @@ class Account(BaseModel):
     status: Literal["success"]
     owner: str
     usage: Use
+    disk: DiskUse
     key: Key | None = Field(description="The key that asked, its limits and its own account.")
     prices: PriceList
 
@@ -64,6 +72,10 @@ async def account(
             "outputs": used.outputs,
             "seconds": round(used.seconds, 3),
             "spent": amount(used.spent),
+        },
+        "disk": {
+            "used_bytes": await stores.disk.used(caller.owner),
+            "limit_bytes": stores.disk.quota.of(caller.owner),
         },
         "key": Key.of(key).model_dump() if key else None,
         "prices": {

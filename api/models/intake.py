@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from storage.models.library import ModelLibrary
 from storage.models.owned import OwnedModel
 from storage.models.store import ModelStore, checked_folder, checked_name
 from storage.models.uploads import ModelUpload, ModelUploads, UploadBusyError, UploadState
+from storage.owner_disk import OwnerDisk
 
 LOG = logging.getLogger(__name__)
 
@@ -60,12 +61,15 @@ class ModelIntake:
         store: ModelStore,
         uploads: ModelUploads,
         source: Source,
+        *,
+        disk: OwnerDisk,
     ) -> None:
         self.library = library
         self.checks = checks
         self.store = store
         self.uploads = uploads
         self._source = source
+        self._disk = disk
         self._fetches: dict[str, asyncio.Task[None]] = {}
 
     async def begin(
@@ -78,7 +82,7 @@ class ModelIntake:
         """
         filename = checked_name(announced.filename)
         folder = checked_folder(announced.folder, filename)
-        await self.store.models.check(owner, announced.size or 0)
+        await self._check_room(owner, announced.size or 0)
         upload = ModelUpload(owner, filename, folder, announced.size, announced.sha256, state=state)
         return await self.uploads.begin(upload)
 
@@ -103,7 +107,7 @@ class ModelIntake:
         await file.start()
         upload = await self.begin(owner, Announced(file.filename, file.fields.get("folder")))
         try:
-            await self.uploads.append(upload, 0, file.chunks())
+            await self._append(upload, file.chunks())
             folder = checked_folder(file.fields.get("folder"), upload.filename)
             sha256 = file.fields.get("sha256")
             return await self._finish(replace(upload, folder=folder, sha256=sha256))
@@ -167,9 +171,9 @@ class ModelIntake:
         try:
             async with self._source.fetcher.opened(url) as (size, chunks):
                 if size is not None:
-                    await self.store.models.check(upload.owner, size)
+                    await self._check_room(upload.owner, size)
                     upload = await self.uploads.save(upload, size=size)
-                await self.uploads.append(upload, 0, chunks)
+                await self._append(upload, chunks)
             await self._finish(upload)
         except Exception as error:  # noqa: BLE001 - a task's end: whoever asks for the upload is told
             await self._fail(upload, known(error))
@@ -177,6 +181,16 @@ class ModelIntake:
     async def _fail(self, upload: ModelUpload, error: ServiceError) -> None:
         await self.uploads.save(upload, state="failed", error=message_body(error))
         await self.uploads.discard(upload)
+
+    async def _append(self, upload: ModelUpload, chunks: AsyncIterator[bytes]) -> None:
+        """A whole file. Of one whose size is not known before, no more than its owner may keep."""
+        left = None if upload.size is not None else await self._disk.left(upload.owner)
+        await self.uploads.append(upload, 0, chunks, most_bytes=left)
+
+    async def _check_room(self, owner: str, size: int) -> None:
+        """Raises ModelQuotaError or DiskQuotaError where a model of `size` may not be had."""
+        await self.store.models.check(owner, size)
+        await self._disk.check(owner, size)
 
     def _check_host(self, url: str) -> None:
         """Only the first host: where it redirects to is its own business, within the guard's."""

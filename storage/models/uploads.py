@@ -199,7 +199,13 @@ class ModelUploads:
         except OSError:
             return upload.size or 0 if upload.state == "ready" else 0
 
-    async def append(self, upload: ModelUpload, start: int, chunks: AsyncIterator[bytes]) -> int:
+    async def append(
+        self,
+        upload: ModelUpload,
+        start: int,
+        chunks: AsyncIterator[bytes],
+        most_bytes: int | None = None,
+    ) -> int:
         """Write what comes at `start`, the end of what has come; gives the new offset.
 
         What came before a break stays.
@@ -210,7 +216,9 @@ class ModelUploads:
         """
         if upload.state in {"ready", "failed"}:
             raise UploadBusyError(upload.state)
-        most = self.terms.most_bytes
+        most = min(
+            self.terms.most_bytes, self.terms.most_bytes if most_bytes is None else most_bytes
+        )
         limit = most if upload.size is None else min(upload.size, most)
         with self.locked(upload) as file:
             offset = file.seek(0, os.SEEK_END)

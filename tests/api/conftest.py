@@ -17,6 +17,7 @@ from api.jobs.runner import Runner
 from api.jobs.service import Limits, Service, Stores
 from api.jobs.webhooks import Signer
 from storage.database import Database
+from storage.disk_quota import DiskQuota
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
 from storage.files import Files
@@ -27,6 +28,7 @@ from storage.jobs.job_charges import JobCharges
 from storage.jobs.outbox import Outbox
 from storage.jobs.records import JobRecords
 from storage.outputs import OutputStore
+from storage.owner_disk import OwnerDisk
 from storage.signing import UrlSigner
 from storage.uploads import UploadLimits, Uploads
 from storage.user_data import UserData
@@ -119,6 +121,7 @@ async def _site(
     make_runner: MakeRunner | None,
     fetcher: Fetcher | None,
     change: Callable[[Stores], Stores],
+    disk_bytes: int = 2**40,
     **options: Any,
 ) -> AsyncIterator[Site]:
     received: asyncio.Queue[httpx.Request] = asyncio.Queue()
@@ -134,9 +137,10 @@ async def _site(
     outbox = Outbox(database)
     charges = JobCharges(PRICES)
     jobs = JobRecords(database, [outbox, charges])
-    outputs = OutputStore(files, UrlSigner(b"a key of tests"))
+    disk = OwnerDisk(database, DiskQuota(disk_bytes))
+    outputs = OutputStore(files, UrlSigner(b"a key of tests"), disk=disk)
     earlier = EarlierOutputs(jobs, outputs)
-    uploads = Uploads(files, earlier, UploadLimits(most_bytes=10_000))
+    uploads = Uploads(files, earlier, UploadLimits(most_bytes=10_000), disk=disk)
     fetcher = fetcher or Fetcher(resolve=public, transport=httpx.MockTransport(receive))
     inputs = Inputs(uploads, fetcher, earlier)
     runner = FakeRunner(inputs)
@@ -150,8 +154,9 @@ async def _site(
         fetcher=fetcher,
         request_cipher=Cipher([KEY], "job requests"),
         webhook_signer=Signer(KEY),
-        models=model_intake(folder, database, fetcher),
+        models=model_intake(folder, database, fetcher, disk),
         charges=charges,
+        disk=disk,
         user_settings=UserSettings(database),
         user_data=UserData(files),
     )

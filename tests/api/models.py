@@ -14,6 +14,7 @@ from storage.models.library import ModelLibrary
 from storage.models.owned import OwnedModels, Quota
 from storage.models.store import ModelStore
 from storage.models.uploads import ModelUploads, UploadTerms
+from storage.owner_disk import OwnerDisk
 
 MOST_BYTES = 100_000
 MOST_MODELS = 3
@@ -27,7 +28,9 @@ def lora(rank: int = 2, seed: int = 0) -> bytes:
     return save({f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up})
 
 
-def model_intake(folder: Path, database: Database, fetcher: Fetcher) -> ModelIntake:
+def model_intake(
+    folder: Path, database: Database, fetcher: Fetcher, disk: OwnerDisk | None = None
+) -> ModelIntake:
     private = folder / "private"
     library = ModelLibrary(folder / "models", private)
     return ModelIntake(
@@ -38,4 +41,5 @@ def model_intake(folder: Path, database: Database, fetcher: Fetcher) -> ModelInt
             private / ".uploads", database, UploadTerms(MOST_BYTES, 4), DiskRoom(private, 0)
         ),
         Source(fetcher, ("models.example",)),
+        disk=disk or OwnerDisk(database),
     )

@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from storage.disk_quota import DiskQuotaError
 from storage.files import Files
 from storage.local_files import LocalFiles
 from storage.output_names import NameCounter, expand_prefix, split_prefix
-from storage.outputs import JobOutputs, MissingOutputError, OutputLinkError, OutputStore
+from storage.outputs import (
+    JobOutputs,
+    MissingOutputError,
+    OutputLinkError,
+    OutputStore,
+    StoredOutput,
+)
 from storage.paths import UnsafePathError, inside
 from storage.pictures import Encoding, encode_picture, to_bytes_per_channel
 from storage.signing import UrlSigner, load_key
@@ -205,7 +212,7 @@ async def test_a_jobs_outputs_can_be_removed_alone(store: OutputStore) -> None:
     (saved,) = await _outputs(store).save_images(GREY[:1], node_id="9")
     other = JobOutputs(store.job_folder("local", 71))
     await other.save_images(GREY[:1], node_id="9")
-    store.remove("local", 7)
+    await store.remove("local", 7)
     with pytest.raises(MissingOutputError):
         store.find("local", 7, saved.location)
     assert store.find("local", 71, saved.location).size == saved.size
@@ -217,3 +224,32 @@ async def test_a_node_that_runs_again_saves_in_place(store: OutputStore) -> None
         await outputs.save_images(GREY, node_id="9")
         await outputs.save_images(GREY, node_id="8", temporary=True)
     assert len(list(store.files.list("outputs/"))) == 4
+
+
+class RoomForOne:
+    """A disk on which one file fits."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def take(self, owner: str, size: int) -> None:
+        if self.taken:
+            raise DiskQuotaError(self.taken, self.taken, size)
+        self.taken += size
+
+    async def give_back(self, owner: str, size: int) -> None:
+        self.taken -= size
+
+
+async def test_of_a_batch_that_does_not_fit_whole_pictures_are_stored(any_files: Files) -> None:
+    disk = RoomForOne()
+    told: list[StoredOutput] = []
+    store = OutputStore(any_files, UrlSigner(b"key"), disk=disk)
+    outputs = JobOutputs(store.job_folder("local", 7), stored=told.append)
+    with pytest.raises(DiskQuotaError):
+        await outputs.save_images(np.zeros((2, 4, 4, 3), np.float32), node_id="9")
+    (stored,) = any_files.list("outputs/")
+    assert outputs.outputs == tuple(told)
+    assert stored.size == disk.taken == told[0].size
+    await store.remove("local", 7)
+    assert disk.taken == 0

@@ -1,0 +1,146 @@
+"""How many bytes each owner's files take: outputs, uploads and models, within a quota.
+
+Outputs and uploads are counted in a row of the database as they come and go, so no request walks a
+folder; the sweep, which lists all files anyway, sets the count right again. Models have a table of
+their own, with their sizes.
+"""
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.database import METADATA, Database
+from storage.disk_quota import DiskQuota, DiskQuotaError
+from storage.files import Files
+from storage.models.owned import OWNED_MODELS
+from storage.models.uploads import MODEL_UPLOADS, UNDER_WAY
+
+KINDS = ("outputs", "uploads")  # what keys begin with; the owner comes next
+OWNER_DISK = sa.Table(
+    "owner_disk",
+    METADATA,
+    sa.Column("owner", sa.String(64), primary_key=True),
+    sa.Column("used_bytes", sa.BigInteger, nullable=False),
+)
+
+
+class OwnerDisk:
+    """The table of what owners' files take."""
+
+    def __init__(self, database: Database, quota: DiskQuota | None = None) -> None:
+        self.quota = quota or DiskQuota()
+        self._database = database
+
+    async def used(self, owner: str) -> int:
+        """What all files of an owner take, models on their way included."""
+        async with self._database.reading() as connection:
+            return await _used(connection, owner)
+
+    async def left(self, owner: str) -> int:
+        """How many bytes more the owner may store."""
+        return max(self.quota.of(owner) - await self.used(owner), 0)
+
+    async def check(self, owner: str, size: int) -> None:
+        """Look whether so many bytes more fit, for what is counted elsewhere.
+
+        Raises:
+            DiskQuotaError: they do not.
+        """
+        async with self._database.reading() as connection:
+            await self._check(connection, owner, size, taken=0)
+
+    async def take(self, owner: str, size: int) -> None:
+        """Count a file that is about to be written.
+
+        Raises:
+            DiskQuotaError: it does not fit, and was not counted.
+        """
+        try:
+            await self._take(owner, size)
+        except IntegrityError:  # the owner's first two files came at once
+            await self._take(owner, size)
+
+    async def give_back(self, owner: str, size: int) -> None:
+        """Count a file no more."""
+        column = OWNER_DISK.c
+        less = sa.case((column.used_bytes > size, column.used_bytes - size), else_=0)
+        query = sa.update(OWNER_DISK).where(column.owner == owner).values(used_bytes=less)
+        if size:
+            async with self._database.writing() as connection:
+                await connection.execute(query)
+
+    async def forget(self, owner: str) -> None:
+        """Count nothing of an owner whose files were removed."""
+        async with self._database.writing() as connection:
+            await connection.execute(sa.delete(OWNER_DISK).where(OWNER_DISK.c.owner == owner))
+
+    async def set_right(self, files: Files) -> None:
+        """Look what is there, and write it in place of what was counted.
+
+        Of owners who store or remove files meanwhile, nothing is changed: it is not known what of
+        these was seen.
+        """
+        query = sa.select(OWNER_DISK.c.owner, OWNER_DISK.c.used_bytes)
+        async with self._database.reading() as connection:
+            counted = {row.owner: row.used_bytes for row in await connection.execute(query)}
+        there = await asyncio.to_thread(bytes_of_owners, files)
+        for owner in counted.keys() | there.keys():
+            before, now = counted.get(owner), there.get(owner, 0)
+            if before != now:
+                await self._replace(owner, before, now)
+
+    async def _replace(self, owner: str, before: int | None, now: int) -> None:
+        column = OWNER_DISK.c
+        same = sa.and_(column.owner == owner, column.used_bytes == before)
+        with suppress(IntegrityError):  # the owner's first file was stored meanwhile
+            async with self._database.writing() as connection:
+                if before is None:
+                    row = {"owner": owner, "used_bytes": now}
+                    await connection.execute(sa.insert(OWNER_DISK).values(**row))
+                else:
+                    query = sa.update(OWNER_DISK).where(same).values(used_bytes=now)
+                    await connection.execute(query)
+
+    async def _take(self, owner: str, size: int) -> None:
+        column = OWNER_DISK.c
+        more = sa.update(OWNER_DISK).where(column.owner == owner)
+        async with self._database.writing() as connection:
+            query = more.values(used_bytes=column.used_bytes + size)
+            if not (await connection.execute(query)).rowcount:
+                row = {"owner": owner, "used_bytes": size}
+                await connection.execute(sa.insert(OWNER_DISK).values(**row))
+            await self._check(connection, owner, 0, taken=size)  # what it raises takes all back
+
+    async def _check(
+        self, connection: AsyncConnection, owner: str, size: int, *, taken: int
+    ) -> None:
+        used, limit = await _used(connection, owner), self.quota.of(owner)
+        if used + size > limit:
+            raise DiskQuotaError(used - taken, limit, size + taken)
+
+
+def bytes_of_owners(files: Files) -> dict[str, int]:
+    """What owners' outputs and uploads take, by listing all of them. Blocks."""
+    sizes: Counter[str] = Counter()
+    for kind in KINDS:
+        for file in files.list(f"{kind}/"):
+            sizes[file.key.split("/")[1]] += file.size
+    return dict(sizes)
+
+
+async def _used(connection: AsyncConnection, owner: str) -> int:
+    """What files, models and models on their way take."""
+    models, coming = OWNED_MODELS.c, MODEL_UPLOADS.c
+    of_owner = (
+        sa.select(sa.func.sum(OWNER_DISK.c.used_bytes)).where(OWNER_DISK.c.owner == owner),
+        sa.select(sa.func.sum(models.size)).where(models.owner == owner),
+        sa.select(sa.func.sum(coming.size)).where(
+            coming.owner == owner, coming.state.in_(UNDER_WAY)
+        ),
+    )
+    sums = [(await connection.execute(query)).scalar_one() or 0 for query in of_owner]
+    return int(sum(sums))
