@@ -7,7 +7,7 @@ python := .venv/bin/python
 locks := requirements.lock requirements-cuda.lock
 short := not large and not faults and not openapi and not training and not inductor
 
-.PHONY: help run key keys setup lint format test test-alone test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help browser run key keys setup lint format test test-alone test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -39,7 +39,10 @@ clients/javascript/node_modules: clients/javascript/package-lock.json
 	@npm --prefix clients/javascript ci --silent
 	@touch $@
 
-test: lint clients/javascript/node_modules ## linters, types and the whole suite, on free ports
+browser: ## install Debian's Chromium when none is there
+	@sh cluster/install_browser.sh
+
+test: lint clients/javascript/node_modules browser ## linters, types and the whole suite, on free ports
 	@$(MAKE) --no-print-directory -j2 test-served test-alone
 
 test-alone: # what needs no running application

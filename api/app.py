@@ -13,6 +13,7 @@ from api.comfyui import models as comfyui_models
 from api.comfyui import server, settings, user_data
 from api.comfyui.editor import Editor
 from api.context import Context
+from api.docs_page import add_docs
 from api.errors import add_error_handlers
 from api.figures import health
 from api.figures.http_metrics import HttpMetrics
@@ -28,6 +29,8 @@ from api.keys.access import Access, LocalAccess
 from api.models import routes as models
 from api.models import uploads as model_uploads
 from api.openapi import completed
+from api.page import routes as page
+from api.page.routes import mount_page
 
 DESCRIPTION = "ComfyUI workflows over REST. Post a workflow, get ComfyUI's pictures."
 
@@ -59,6 +62,7 @@ def _routes() -> tuple[BaseRoute, ...]:
         owners,
         health,
         account,
+        page,
     )
     comfyui = (settings, user_data, comfyui_models, server)
     hosted = (fetching, routes, site_routes, unserved)
@@ -98,6 +102,8 @@ def create_app(
         title="comfyray",
         description=DESCRIPTION,
         lifespan=lifespan if manage_service else None,
+        docs_url=None,
+        redoc_url=None,
         routes=list(_routes()),
     )
     app.state.context = Context(
@@ -109,6 +115,8 @@ def create_app(
     )
     app.state.editor = Editor.installed()
     app.state.hosted = hosted or HostedOptions()
+    add_docs(app)
+    mount_page(app)
     add_error_handlers(app)
     app.add_middleware(HttpMetrics, answered=service.metrics.answered)
     return app

@@ -8,13 +8,16 @@ from graph.prompt import NoLink, Source, Workflow
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = {"INT": "integer", "FLOAT": "number", "STRING": "string", "BOOLEAN": "boolean"}
+UPLOADS = ("image", "video", "audio")
 
 
 def parameters(workflow: Workflow, node_types: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON Schema object (draft 2020-12); each property's name is a key for `inputs`.
 
     If the author chose inputs in App Mode these are all, in the author's order; else each constant
-    input of each node, as "<id>.<input>". A seed is marked `"x-seed": true` and takes "random" too.
+    input of each node, as "<id>.<input>", in the workflow's order. A form is drawn from the marks:
+    `x-seed` takes "random" too, `x-multiline` is long text, `x-upload` names the kind of file
+    ("image"), `x-advanced` may be folded away, `x-group` is the node's title.
     """
     names = InputNames(workflow, node_types)
     properties = {
@@ -33,7 +36,13 @@ def _public(workflow: Workflow, names: InputNames) -> Iterator[tuple[str, tuple[
     for node_id, node in workflow.nodes.items():
         for name, value in node.inputs.items():
             if not isinstance(value, Source | NoLink):
-                yield f"{node_id}.{name}", ((node_id, name),), f"{node.title or node_id}: {name}"
+                title = f"{_node_title(workflow, node_id)}: {name}"
+                yield f"{node_id}.{name}", ((node_id, name),), title
+
+
+def _node_title(workflow: Workflow, node_id: str) -> str:
+    node = workflow.nodes[node_id]
+    return node.title or f"{node.class_type} ({node_id})"
 
 
 def _schema(workflow: Workflow, names: InputNames, target: Target, title: str) -> dict[str, Any]:
@@ -44,10 +53,10 @@ def _schema(workflow: Workflow, names: InputNames, target: Target, title: str) -
     if declared is None:
         schema |= _type_of(value)
     else:
-        schema |= _declared_type(declared[1], declared[2])
+        schema |= _declared_type(declared[1], declared[2]) | _marks(declared[2])
     if not isinstance(value, Source | NoLink) and value is not None:
         schema["default"] = value
-    schema |= {"x-node-id": node_id, "x-input": name}
+    schema |= {"x-node-id": node_id, "x-input": name, "x-group": _node_title(workflow, node_id)}
     return _with_random(schema) if names.seed_range(target) else schema
 
 
@@ -64,6 +73,17 @@ def _declared_type(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(options.get("tooltip"), str):
         schema["description"] = options["tooltip"]
     return schema
+
+
+def _marks(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a form needs to know beyond the type."""
+    kinds = [kind for kind in UPLOADS if options.get(f"{kind}_upload")]
+    marks = {
+        "x-upload": kinds[0] if kinds else None,
+        "x-multiline": options.get("multiline") is True or None,
+        "x-advanced": options.get("advanced") is True or None,
+    }
+    return {name: mark for name, mark in marks.items() if mark is not None}
 
 
 def _type_of(value: Any) -> dict[str, Any]:

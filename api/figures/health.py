@@ -20,8 +20,8 @@ class Healthy(BaseModel):
 
 @router.get("/", include_in_schema=False)
 async def home() -> RedirectResponse:
-    """A browser that was given nothing but the address is led to the documentation."""
-    return RedirectResponse("docs")
+    """A browser that was given nothing but the address is led to the page."""
+    return RedirectResponse("app/")
 
 
 @router.get("/healthz", summary="200 once requests are served", response_model=Healthy)

@@ -28,8 +28,9 @@ PUBLIC = frozenset(
         ("GET", "/healthz"),
         ("GET", "/openapi.json"),
         ("GET", "/docs"),
-        ("GET", "/docs/oauth2-redirect"),
         ("GET", "/redoc"),
+        ("GET", "/app"),
+        ("GET", "/app/examples.json"),
         ("GET", "/outputs/{path:path}"),  # needs the signature in it
         ("GET", "/api/outputs/{path:path}"),
     }

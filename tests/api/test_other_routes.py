@@ -30,11 +30,6 @@ async def test_healthz_answers(site: Site) -> None:
     assert (await site.client.get("/healthz")).status_code == 200
 
 
-async def test_the_bare_address_leads_to_the_documentation(site: Site) -> None:
-    answer = await site.client.get("/")
-    assert (answer.status_code, answer.headers["location"]) == (307, "docs")
-
-
 async def test_metrics_count_jobs(site: Site) -> None:
     await site.execute({})
     text = (await site.client.get("/metrics")).text

@@ -1,7 +1,6 @@
 """The workflows of `examples/`, posted to the running application as a user posts them."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,20 +17,12 @@ from demo.judge import Seen, judge
 from demo.measures import darkness
 from demo.scenes import Background
 from demo.workflows import HOLE, WORKFLOWS
+from tests.demo_files import place_demo_files
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = ROOT / "examples" / "input"
 SIZES = {"outpaint": (128, 192), "hires_fix": (192, 192), "upscale": (256, 256)}
 pytestmark = pytest.mark.cluster
-
-
-def place_demo_files(models: Path) -> None:
-    """Put the model that comes along where a running service sees it."""
-    for file in (ROOT / "models").rglob("*.safetensors"):
-        beside = models / file.relative_to(ROOT / "models")
-        if not beside.is_file() or beside.read_bytes() != file.read_bytes():
-            beside.parent.mkdir(exist_ok=True)
-            shutil.copy(file, beside)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.deployments.test_examples_served import place_demo_files
+from tests.demo_files import place_demo_files
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN_AT = "http://127.0.0.1:8000"

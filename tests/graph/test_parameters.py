@@ -55,3 +55,16 @@ def test_the_schema_is_valid_and_accepts_its_own_defaults(number: str) -> None:
         if "default" in each and each["x-input"] not in files
     }
     jsonschema.validate(defaults, described)
+
+
+def test_marks_say_how_a_form_shows_an_input() -> None:
+    text = schema("01")["properties"]["2.text"]
+    assert text["x-multiline"] is True
+    assert text["x-group"] == text["title"].rpartition(": ")[0]
+    known = {"LoadImage": {"input": {"required": {"image": [["a.png"], {"image_upload": True}]}}}}
+    workflow = read_workflow(
+        {"3": {"class_type": "LoadImage", "inputs": {"image": "a.png"}}}, known
+    )
+    image = parameters(workflow, known)["properties"]["3.image"]
+    assert image["x-upload"] == "image"
+    assert image["title"] == "LoadImage (3): image"
