@@ -31,6 +31,7 @@ from api.models import uploads as model_uploads
 from api.openapi import completed
 from api.page import routes as page
 from api.page.routes import mount_page
+from api.slow_senders import BodyPace, SlowSenders
 
 DESCRIPTION = "ComfyUI workflows over REST. Post a workflow, get ComfyUI's pictures."
 
@@ -83,6 +84,7 @@ def create_app(
     heavy: HeavyWork | None = None,
     hosted: HostedOptions | None = None,
     public_url: str = "",
+    pace: BodyPace | None = None,
     manage_service: bool = True,
 ) -> FastAPI:
     """The application over a service.
@@ -118,5 +120,6 @@ def create_app(
     add_docs(app)
     mount_page(app)
     add_error_handlers(app)
+    app.add_middleware(SlowSenders, pace=pace or BodyPace())
     app.add_middleware(HttpMetrics, answered=service.metrics.answered)
     return app

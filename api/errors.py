@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from api.field_errors import field_facts
 from api.json_response import JsonResponse
@@ -240,6 +241,9 @@ class FaultBarrier:
 
         try:
             await self._app(scope, receive, watched_send)
+        except ClientDisconnect:  # in the middle of its body: no fault, and nobody to be told
+            if not started:
+                await error_response(BodyError("it is not complete"))(scope, receive, send)
         except Exception as error:  # noqa: BLE001  the last boundary before the server's own page
             shown = unexpected(error)
             if not started and scope["type"] == "http":

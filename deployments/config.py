@@ -141,6 +141,10 @@ class RouterConfig(Size):
         default=1_000_000, description="Of JSON: texts, numbers, lists and objects together."
     )
     max_body_nesting: PositiveInt = Field(default=200, description="Of lists and objects.")
+    body_first_s: PositiveFloat = Field(
+        default=30, description="A body that comes more slowly than the rate below is cut off then."
+    )
+    body_least_bytes_per_s: PositiveFloat = 16 * 1024
     max_upload_bytes: PositiveInt = 100 * 2**20
     max_input_pixels: PositiveInt = Field(
         default=64 * 2**20, description="Of a picture that is read, all its frames together."

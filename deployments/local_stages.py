@@ -6,6 +6,7 @@ from typing import Protocol
 from api.figures.stage_figures import StageFigures
 from deployments.clients import StageClient
 from deployments.config import AppConfig
+from deployments.loopback import listen_where_ray_does
 from deployments.preprocessor import Preprocessor
 from deployments.prompt_encoder import PromptEncoder
 from deployments.sampler import Sampler
@@ -29,6 +30,8 @@ class LocalStages:
 
     def __init__(self, site: Site, config: AppConfig) -> None:
         from diffusion.memory.budget import MemoryBudget  # noqa: PLC0415 - see deployments/site.py
+
+        listen_where_ray_does()
 
         # One budget for all: a text encoder that is not needed makes room for a model that is.
         memory = MemoryBudget(config.encoder.memory_bytes + config.sampler.memory_bytes)

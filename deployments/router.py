@@ -16,8 +16,10 @@ from api.json_reading import BodyLimits
 from api.keys.access import LOCAL, Access, Caller, LocalAccess
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
+from api.slow_senders import BodyPace
 from deployments.clients import DeploymentClient, StageClients
 from deployments.config import RouterConfig
+from deployments.loopback import listen_where_ray_does
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.stage_calls import StageCalls
@@ -50,6 +52,7 @@ class Router:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
         set_up_logs(settings.log)
         write_privately()
+        listen_where_ray_does()
         stores = open_stores(settings, config)
         metrics = ServiceMetrics()
         clients = StageClients(
@@ -96,6 +99,7 @@ class Router:
             config.max_body_bytes, config.max_body_values, config.max_body_nesting
         )
         self._heavy = heavy
+        self._pace = BodyPace(config.body_first_s, config.body_least_bytes_per_s)
         self._public_url = settings.public_url.rstrip("/")
         self._hosted = HostedOptions(**config.hosted.model_dump())
 
@@ -107,6 +111,7 @@ class Router:
             heavy=self._heavy,
             hosted=self._hosted,
             public_url=self._public_url,
+            pace=self._pace,
         )
 
     def check_health(self) -> None:
