@@ -8,6 +8,7 @@ the times on logarithmic scales: 1 is linear, 2 quadratic. Needs no server and n
 """
 
 import asyncio
+import gc
 import json
 import sys
 import tempfile
@@ -87,6 +88,8 @@ async def main(names: list[str]) -> None:
     print(f"{'seconds at nodes':<26}" + "  ".join(f"{size:>7}" for size in SIZES))
     with tempfile.TemporaryDirectory() as folder:
         prepare = runner(Path(folder))
+        gc.collect()
+        gc.freeze()  # as the router does
         for name, shape in SHAPES.items():
             if not names or name in names:
                 await measure(prepare, shape)

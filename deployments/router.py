@@ -1,5 +1,6 @@
 """The ingress: HTTP in, jobs planned and run, answers out. It never sees a tensor's library."""
 
+import gc
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,8 @@ class Router:
         self._pace = BodyPace(config.body_first_s, config.body_least_bytes_per_s)
         self._public_url = settings.public_url.rstrip("/")
         self._hosted = HostedOptions(**config.hosted.model_dump())
+        gc.collect()
+        gc.freeze()  # node types stay: looking at them again takes longer than most requests
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(

@@ -46,11 +46,13 @@ class MadeValues:
         Raises:
             MadeTooLargeError: it is too large, or all of them together are.
         """
-        for text in outputs:
-            if isinstance(text, str) and id(text) not in self._sizes:
-                self._sizes[id(text)] = _Size(text)
-                self._text += len(text)
-        check_text(self._text)
+        texts = {id(text): text for text in outputs if isinstance(text, str)}
+        new = {key: text for key, text in texts.items() if key not in self._sizes}
+        if new:  # what fails does not count: others may still make something shorter
+            made = self._text + sum(map(len, new.values()))
+            check_text(made)
+            self._text = made
+            self._sizes |= {key: _Size(text) for key, text in new.items()}
         size = self._size(outputs)
         if size.parts > MOST_PARTS:
             raise MadeTooLargeError(size.parts, "changes and files", MOST_PARTS)

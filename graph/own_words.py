@@ -5,7 +5,7 @@ which files the names in this prompt stand for; it looks up all others in the sh
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from graph.embeddings import named_in
@@ -14,10 +14,30 @@ from graph.values import Clip, ModelFile
 OwnWords: TypeAlias = Mapping[str, ModelFile]  # by each name that one may be called by
 
 
-def with_own_words(inputs: Mapping[str, Any], own_words: OwnWords) -> dict[str, Any]:
+@dataclass
+class NamedWords:
+    """Which of an owner's words texts name. Many nodes may share a long text: it is read once."""
+
+    own_words: OwnWords
+    _named: dict[int, tuple[str, frozenset[str]]] = field(default_factory=dict)  # by id, kept
+
+    def of(self, text: str) -> frozenset[str]:
+        """The names in a text that the owner has a file for."""
+        if id(text) not in self._named:
+            names = frozenset(name for name in named_in(text) if name in self.own_words)
+            self._named[id(text)] = text, names
+        return self._named[id(text)][1]
+
+
+def with_own_words(
+    inputs: Mapping[str, Any], own_words: OwnWords, named_words: NamedWords | None = None
+) -> dict[str, Any]:
     """A node's inputs, in which every CLIP has the words that a text beside it names."""
+    if not own_words or not any(isinstance(value, Clip) for value in inputs.values()):
+        return dict(inputs)
+    words = named_words or NamedWords(own_words)
     texts = [value for value in inputs.values() if isinstance(value, str)]
-    names = {name for text in texts for name in named_in(text) if name in own_words}
+    names = {name for text in texts for name in words.of(text)}
     if not names:
         return dict(inputs)
     named = tuple((name, own_words[name]) for name in sorted(names))

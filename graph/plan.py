@@ -15,7 +15,7 @@ from graph.content_keys import Digests
 from graph.errors import ServiceError
 from graph.made_values import MadeValues
 from graph.node import NodeType
-from graph.own_words import OwnWords, with_own_words
+from graph.own_words import NamedWords, OwnWords, with_own_words
 from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Source
 from graph.sampling import Rows
@@ -101,7 +101,7 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
     first: dict[str, str] = {}  # the node that a key came with first
     twins: dict[str, str] = {}  # of nodes that say the same, only the first is a step
     failed: dict[str, Problem | None] = {}  # None: it needs one that failed
-    digests, made = Digests(), MadeValues()
+    digests, made, named_words = Digests(), MadeValues(), NamedWords(own_words)
     steps: dict[str, Step] = {}
     for node_id, node in checked.nodes.items():
         if any(link.node_id in failed for link in node.links.values()):
@@ -122,7 +122,7 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
             except WorkflowInvalidError as error:
                 failed[node_id] = error.problems[0]
             continue
-        constants = with_own_words(constants, own_words)
+        constants = with_own_words(constants, own_words, named_words)
         keyed = {name: [keys[link.node_id], link.slot] for name, link in links.items()}
         name = node.node_type.name
         key = digests.key([RESULT_VERSION, name, constants, keyed, node.weights])
