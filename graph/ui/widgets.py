@@ -117,7 +117,7 @@ def node_inputs(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any, Mapping[st
     groups, orders = as_dict(facts.get("input")), as_dict(facts.get("input_order"))
     for group in ("required", "optional"):
         specs = as_dict(groups.get(group))
-        ordered = [name for name in as_list(orders.get(group)) if name in specs]
+        ordered = [n for n in as_list(orders.get(group)) if isinstance(n, str) and n in specs]
         for name in dict.fromkeys([*ordered, *specs]):
             spec = specs[name]
             if isinstance(spec, list | tuple) and spec:

@@ -15,11 +15,13 @@ from graph.errors import ServiceError
 from graph.overrides import apply
 from graph.parameters import parameters
 from graph.prompt import Source, Workflow
+from graph.ui import convert_ui
 from graph.workflow import read_workflow
 from tests.graph.ui_files import GOLDENS, golden
 
 KNOWN = load_comfyui_nodes()
 NUMBERS = sorted(path.name[:2] for path in GOLDENS.glob("*.ui.json"))
+SMALL = [json.loads(line) for line in (GOLDENS / "small.jsonl").read_text().splitlines()]
 QUIET = settings(derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -113,6 +115,36 @@ def test_a_damaged_prompt_is_a_workflow_or_an_error(data: st.DataObject, number:
     place = data.draw(st.sampled_from(list(places(document))))
     damaged(document, place, data.draw(st.just("DELETE") | JSON))
     check(document)
+
+
+@QUIET
+@given(st.data(), st.sampled_from(SMALL))
+def test_a_damaged_group_or_subgraph_is_a_workflow_or_an_error(
+    data: st.DataObject, small: dict[str, Any]
+) -> None:
+    document = copy.deepcopy(small["ui"])
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.sampled_from(list(places(document))))
+        damaged(document, place, data.draw(st.just("DELETE") | JSON))
+    check(document)
+
+
+@QUIET
+@given(st.data(), st.sampled_from(SMALL))
+def test_damaged_node_types_are_read_or_refused(data: st.DataObject, small: dict[str, Any]) -> None:
+    document = small["ui"]
+    graphs = [document, *document.get("definitions", {}).get("subgraphs", [])]
+    graphs += document["extra"].get("groupNodes", {}).values()
+    kinds = {item["type"] for graph in graphs for item in graph["nodes"]} & KNOWN.keys()
+    facts = copy.deepcopy({kind: KNOWN[kind] for kind in kinds})
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.sampled_from(list(places(facts)) or [("x",)]))
+        damaged(facts, place, data.draw(JSON))
+    try:
+        sentence = json.dumps(convert_ui(document, facts).to_api())
+    except ServiceError as error:
+        sentence = str(error)
+    assert sentence
 
 
 def with_text_ids(value: Any, key: str = "") -> Any:
