@@ -7,6 +7,7 @@ from typing import Any
 
 from graph.prompt import Node, Source, Workflow, WorkflowUnreadable, pack_name
 from graph.ui.app_mode import app_mode
+from graph.ui.broadcasts import SEED_NODE, SEEDS, with_broadcasts
 from graph.ui.document import UiDocument, as_dict, as_list, id_text, read_document
 from graph.ui.drafts import Draft, Notes, OwnValues, drafts_of
 from graph.ui.frames import lay_out
@@ -42,10 +43,10 @@ def convert_ui(
     file = renumber(read_document(document))
     node_types = _used(file, node_types)
     file = ungroup(file, node_types, max_nodes=max_nodes)
-    file = complete_inputs(file, node_types)
+    file, warnings = with_broadcasts(complete_inputs(file, node_types), node_types)
     shown = ShownWidgets(file.subgraphs, max_depth=max_depth)
     frames = list(lay_out(file, shown, max_nodes=max_nodes, max_depth=max_depth))
-    notes = Notes()
+    notes = Notes(warnings)
     own = OwnValues(node_types, notes)
     resolver = Resolver(PromotedValues(shown, lambda node: own.of(node).values))
     drafts = [draft for frame in frames for draft in drafts_of(frame, node_types, own, resolver)]
@@ -72,6 +73,8 @@ def _used(file: UiDocument, node_types: Mapping[str, Any]) -> dict[str, Any]:
         kinds |= {
             id_text(as_dict(item).get("type")) for item in as_list(as_dict(group).get("nodes"))
         }
+    if SEEDS in kinds:
+        kinds.add(SEED_NODE)
     return {kind: node_types[kind] for kind in kinds if kind in node_types}
 
 

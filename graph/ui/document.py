@@ -18,7 +18,7 @@ OUTPUT_NODE = "-20"  # its outputs, as their target
 MUTED = 2  # "never"
 BYPASSED = 4
 
-SET_NODE = "SetNode"
+SETTERS = frozenset({"SetNode", "easy setNode"})  # links by name, of KJNodes and Easy-Use
 
 MAX_NUMBER = 10**15
 
@@ -35,16 +35,40 @@ class Slot:
     link: str | None = None
     widget: str = ""
     links: tuple[str, ...] = ()
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Link:
-    """From an output slot to an input slot of one graph."""
+    """From an output slot to an input slot of one graph. `is_made`: the file does not have it."""
 
     origin: str
     origin_slot: int
     target: str
     target_slot: int
+    is_made: bool = False
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle on the canvas."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a point lies in it."""
+        return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
+
+
+@dataclass(frozen=True)
+class UiGroup:
+    """A titled frame around nodes."""
+
+    title: str
+    box: Box
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +85,8 @@ class UiNode:
     values: list[Any] | dict[str, Any] | None = None
     named_values: Mapping[str, Any] = field(default_factory=dict)
     stored_id: str = ""
+    color: str = ""
+    box: Box = Box(0, 0, 0, 0)
 
     @property
     def search_name(self) -> str:
@@ -90,6 +116,7 @@ class UiGraph:
     name: str = ""
     inputs: tuple[Slot, ...] = ()
     outputs: tuple[Slot, ...] = ()
+    groups: tuple[UiGroup, ...] = ()
 
     @cached_property
     def links_into(self) -> Mapping[str, Mapping[int, str]]:
@@ -113,7 +140,7 @@ class UiGraph:
         """The links of each of the subgraph's inputs by its name, in the order they count in."""
         found: dict[int, dict[str, Link]] = {}
         for key, link in self.links.items():
-            if link.origin == INPUT_NODE:
+            if link.origin == INPUT_NODE and not link.is_made:
                 found.setdefault(link.origin_slot, {})[key] = link
         return {
             slot.name: tuple(
@@ -142,10 +169,10 @@ class UiGraph:
         return {slot.name: index for index, slot in reversed([*enumerate(self.outputs)])}
 
     @cached_property
-    def set_nodes(self) -> Mapping[str, UiNode]:
-        """KJNodes' SetNodes by the name that GetNodes ask for; of two of one name the first."""
-        setters = [node for node in self.nodes.values() if node.type == SET_NODE]
-        return {str(node.first_value): node for node in reversed(setters)}
+    def setters(self) -> Mapping[tuple[str, str], UiNode]:
+        """SetNodes by type and the name that GetNodes ask for; of two of one name the first."""
+        setters = [node for node in self.nodes.values() if node.type in SETTERS]
+        return {(node.type, str(node.first_value)): node for node in reversed(setters)}
 
 
 @dataclass(frozen=True)
@@ -199,7 +226,26 @@ def read_graph(graph: Mapping[str, Any]) -> UiGraph:
         name if isinstance(name, str) else "",
         _slots(graph.get("inputs")) or (),
         _slots(graph.get("outputs")) or (),
+        tuple(map(_read_group, as_list(graph.get("groups")))),
     )
+
+
+def _read_group(item: object) -> UiGroup:
+    title, box = as_dict(item).get("title"), as_list(as_dict(item).get("bounding"))
+    return UiGroup(title if isinstance(title, str) else "", _read_box(box[:2], box[2:]))
+
+
+def _read_box(place: object, size: object) -> Box:
+    """A box from [x, y] and [width, height], which old files write {"0": ..., "1": ...}."""
+
+    def pair(value: object) -> tuple[float, float]:
+        items = as_list(value) or [as_dict(value).get(key) for key in ("0", "1")]
+        first, second = (
+            item if isinstance(item, int | float) else 0 for item in (*items, 0, 0)[:2]
+        )
+        return first, second
+
+    return Box(*pair(place), *pair(size))
 
 
 def read_node(item: object) -> UiNode:
@@ -220,6 +266,8 @@ def read_node(item: object) -> UiNode:
         values=values if isinstance(values, list | dict) else None,
         named_values=as_dict(item.get("widgets_values_named")),
         stored_id=key,
+        color=color if isinstance(color := item.get("color"), str) else "",
+        box=_read_box(item.get("pos"), item.get("size")),
     )
 
 
@@ -231,6 +279,7 @@ def _slots(items: object) -> tuple[Slot, ...] | None:
 
 def _slot(item: Mapping[str, Any]) -> Slot:
     name, kind, widget = item.get("name"), item.get("type"), item.get("widget")
+    label = item.get("label") or item.get("localized_name")
     link = item.get("link", "")  # "": the file does not say; the graph's links may
     return Slot(
         name=name if isinstance(name, str) else "",
@@ -238,6 +287,7 @@ def _slot(item: Mapping[str, Any]) -> Slot:
         link=None if link is None else id_text(link),
         widget=_widget_name(widget, name),
         links=tuple(id_text(key) for key in as_list(item.get("linkIds"))),
+        label=label if isinstance(label, str) else "",
     )
 
 

@@ -11,12 +11,13 @@ from graph.prompt import (
     WorkflowTooLarge,
     WorkflowUnreadable,
 )
+from graph.ui.broadcasts import SENDERS
 from graph.ui.document import (
     BYPASSED,
     INPUT_NODE,
     MUTED,
     OUTPUT_NODE,
-    SET_NODE,
+    SETTERS,
     Link,
     Slot,
     UiNode,
@@ -27,7 +28,7 @@ from graph.ui.widget_values import label
 
 PRIMITIVE = "PrimitiveNode"
 REROUTES = frozenset({"Reroute", "Reroute (rgthree)"})
-GET_NODE = "GetNode"  # with SetNode, KJNodes' links by name
+GETTERS = {"GetNode": "SetNode", "easy getNode": "easy setNode"}  # with the SETTERS they ask
 ONLY_SHOWN = frozenset(
     {
         "Note",
@@ -45,7 +46,7 @@ ONLY_SHOWN = frozenset(
         "Random Unmuter (rgthree)",
     }
 )
-VIRTUAL = ONLY_SHOWN | REROUTES | {PRIMITIVE, GET_NODE, SET_NODE}
+VIRTUAL = ONLY_SHOWN | REROUTES | SETTERS | GETTERS.keys() | SENDERS | {PRIMITIVE}
 
 
 @dataclass(frozen=True)
@@ -193,13 +194,24 @@ def _through(frame: Frame, node: UiNode, output: int, wanted: str) -> _Place | R
         return Resolved(None)
     if node.mode == BYPASSED:
         return _entered(frame, node, _bypass_input(node, output, wanted))
-    if node.type in REROUTES:
+    if node.type in REROUTES or node.type in SETTERS:
         return _entered(frame, node, 0, wanted)
-    if node.type == GET_NODE:
-        return _entered(frame, frame.graph.set_nodes.get(str(node.first_value)), 0, wanted)
+    if node.type in GETTERS:
+        return _set_elsewhere(frame, (GETTERS[node.type], str(node.first_value)), wanted)
     if node.id in frame.children:
         return _inside(frame.children[node.id], node, output, wanted)
     return Resolved(Source(frame.node_path(node.id), output))
+
+
+def _set_elsewhere(frame: Frame, name: tuple[str, str], wanted: str) -> _Place | Resolved:
+    """The input of the setter of this name: in the same graph, else in those around it."""
+    around: Frame | None = frame
+    while around is not None:
+        setter = around.graph.setters.get(name)
+        if setter is not None:
+            return _entered(around, setter, 0, wanted)
+        around = around.parent
+    return Resolved(None)
 
 
 def _entered(
