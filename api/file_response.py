@@ -34,8 +34,10 @@ def headers(name: str) -> dict[str, str]:
     }
 
 
-async def file_response(files: Files, file: StoredFile, asked: Mapping[str, str]) -> Response:
-    """The file, or what of it the request's headers ask for.
+async def file_response(
+    files: Files, file: StoredFile, asked: Mapping[str, str], *, body: bool = True
+) -> Response:
+    """The file, or what of it the request's headers ask for; without `body` the headers alone.
 
     Raises:
         RangeError: no byte of it.
@@ -50,6 +52,8 @@ async def file_response(files: Files, file: StoredFile, asked: Mapping[str, str]
         sent["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
     sent["Content-Length"] = str(stop - start)
     status = 206 if part else 200
+    if not body:
+        return Response(status_code=status, headers=sent)
     pieces = await asyncio.to_thread(files.stream, file.key, start, stop)
     if stop - start <= PIECE_BYTES:
         content = await asyncio.to_thread(b"".join, pieces)

@@ -78,6 +78,7 @@ async def upload_mask(request: Request, owner: ActingOwner, known: InContext) ->
     return _placed(await uploads.save_mask(owner, place, content, original))
 
 
+@router.head("/view", include_in_schema=False)
 @router.get(
     "/view",
     summary="An uploaded or saved file",
@@ -110,9 +111,11 @@ async def view(
         raise MissingFileError(place.path[:200]) from error
     if painting := _painting(preview, channel):
         return await _repainted(uploads, owner, file, painting)
-    return await file_response(uploads.files, file, request.headers)
+    body = request.method != "HEAD"
+    return await file_response(uploads.files, file, request.headers, body=body)
 
 
+@router.head("/outputs/{path:path}", include_in_schema=False)
 @router.get(
     "/outputs/{path:path}",
     summary="An output by its signed URL",
@@ -125,7 +128,8 @@ async def output(
     """The URLs in answers lead here; they need no key and expire. Parts of a file by `Range`."""
     outputs = known.service.stores.outputs
     file = await asyncio.to_thread(outputs.signed, path, expires, signature)
-    return await file_response(outputs.files, file, request.headers)
+    body = request.method != "HEAD"
+    return await file_response(outputs.files, file, request.headers, body=body)
 
 
 class OriginalReference(BaseModel):

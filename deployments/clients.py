@@ -177,13 +177,15 @@ class JobStages:
     node_types: Mapping[str, NodeType]
     work: StageWork
     watches: tuple[SegmentWatch, ...] = ()
+    owner: str = ""
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         with ExitStack() as stack:
             heard = [stack.enter_context(watch(segment)) for watch in self.watches]
-            traced = replace(segment, trace="".join(one.trace for one in heard))
+            trace = "".join(one.trace for one in heard)
+            traced = replace(segment, trace=trace, owner=self.owner)
             async with aclosing(self._events(traced, inputs)) as events:
                 async for event in events:
                     for one in heard:

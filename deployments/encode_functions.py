@@ -30,38 +30,47 @@ class NodeEncoding:
     vision: VisionStage
     node_id: str
     report: Report
+    owner: str
 
     def _warn(self, text: str) -> None:
         self.report(Warned(self.node_id, text))
 
     async def encode_text(self, clip: Clip, text: str) -> Conditioning:
-        return await self.text.encode_text(clip, text, warn=self._warn)
+        return await self.text.encode_text(clip, text, warn=self._warn, owner=self.owner)
 
     async def encode_sdxl(
         self, clip: Clip, *, text_g: str, text_l: str, sizes: dict[str, int]
     ) -> Conditioning:
         return await self.text.encode_sdxl(
-            clip, text_g=text_g, text_l=text_l, sizes=sizes, warn=self._warn
+            clip, text_g=text_g, text_l=text_l, sizes=sizes, warn=self._warn, owner=self.owner
         )
 
     async def encode_sdxl_refiner(
         self, clip: Clip, *, text: str, ascore: float, width: int, height: int
     ) -> Conditioning:
         return await self.text.encode_sdxl_refiner(
-            clip, text=text, ascore=ascore, width=width, height=height, warn=self._warn
+            clip,
+            text=text,
+            ascore=ascore,
+            width=width,
+            height=height,
+            warn=self._warn,
+            owner=self.owner,
         )
 
     async def encode_flux(
         self, clip: Clip, *, clip_l: str, t5xxl: str, guidance: float
     ) -> Conditioning:
         return await self.text.encode_flux(
-            clip, clip_l=clip_l, t5xxl=t5xxl, guidance=guidance, warn=self._warn
+            clip, clip_l=clip_l, t5xxl=t5xxl, guidance=guidance, warn=self._warn, owner=self.owner
         )
 
     async def encode_sd3(
         self, clip: Clip, *, texts: Mapping[TextEncoderName, str], padded: bool
     ) -> Conditioning:
-        return await self.text.encode_sd3(clip, texts=texts, padded=padded, warn=self._warn)
+        return await self.text.encode_sd3(
+            clip, texts=texts, padded=padded, warn=self._warn, owner=self.owner
+        )
 
     async def encode_image(
         self, clip_vision: ClipVision, image: Image, *, crop: bool

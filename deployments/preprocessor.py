@@ -28,7 +28,7 @@ class Preprocessor:
         functions: ImageFunctions = NodeImaging(detectors)
         metrics = StageMetrics(Stage.IMAGE)
         metrics.watch_weights({"detector": detectors.weights})
-        self._segments = SegmentRunner(lambda _node_id, _report: functions, metrics, site.watch())
+        self._segments = SegmentRunner(lambda *_: functions, metrics, site.watch())
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]

@@ -63,8 +63,8 @@ class PromptEncoder:
         own = {} if memory else {"text": encoders.weights}  # what is shared is told by others
         metrics.watch_weights({**own, "vision": vision.weights})
 
-        def functions(node_id: str, report: Report) -> EncodeFunctions:
-            return NodeEncoding(encoders, vision, node_id, report)
+        def functions(node_id: str, report: Report, owner: str) -> EncodeFunctions:
+            return NodeEncoding(encoders, vision, node_id, report, owner)
 
         self._segments = SegmentRunner(functions, metrics, site.watch())
 

@@ -16,6 +16,7 @@ from api.schemas import ExecuteRequest
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.owners_files import OwnersFiles
 from deployments.watches import JobWatch, SegmentWatch, no_watch
+from graph.batches import expected_outputs
 from graph.cache import ResultCache
 from graph.dependencies import needed_by, requested_outputs, sources
 from graph.errors import ServiceError
@@ -32,6 +33,7 @@ from graph.parameters import parameters
 from graph.plan import Folded, fold, make_plan
 from graph.problems import WorkflowIncompleteError, WorkflowInvalidError
 from graph.prompt import NoLink, Source, Workflow
+from graph.saved_names import prefix_problems
 from graph.splitting import split_batches
 from graph.validation import (
     CheckedWorkflow,
@@ -55,6 +57,7 @@ from storage.picture_limits import (
     TooManyFramesError,
 )
 
+SEEDS = frozenset({"seed", "noise_seed"})
 READ_AT_ONCE = 8  # input files of one request
 Constant: TypeAlias = tuple[str, Input, Any]  # what is written, not linked: node id, input, value
 NOT_THE_WORKFLOWS_FAULT = (
@@ -139,13 +142,14 @@ class WorkflowRunner:
             checked, folded = self._planned(workflow, files, uploads, strict=strict)
         except WorkflowInvalidError as error:
             raise WorkflowIncompleteError(error.problems, **missing) from error
-        meta = {"seed": _seeds(checked), "overrides": applied}
+        meta = {"seed": _seeds(checked, folded), "overrides": applied}
         warnings = [*workflow.warnings, *map(str, checked.skipped)]
         return PreparedWorkflow(
             prompt=workflow.to_api(),
             workflow=workflow.ui,
             meta=meta | ({"warnings": warnings} if warnings else {}),
             skipped=tuple(output.body() for output in checked.skipped),
+            outputs=expected_outputs(folded, self.node_types),
             quote=_quote(folded) | missing,
             folded=folded,
         )
@@ -174,7 +178,8 @@ class WorkflowRunner:
 
     def _folded(self, checked: CheckedWorkflow, files: OwnersFiles) -> Folded:
         folded = fold(checked, files.own_words)
-        if problems := misfits(checked, folded, self.checks.family, self.checks.layers):
+        unfit = misfits(checked, folded, self.checks.family, self.checks.layers)
+        if problems := (*unfit, *prefix_problems(folded)):
             raise WorkflowInvalidError(problems)
         return folded
 
@@ -204,7 +209,7 @@ class WorkflowRunner:
         )
         with about(job=job.id, owner=job.owner), self.watch_job(job) as of_job:
             watches = (*self.watches, *of_job)
-            stages = JobStages(self.clients, self.node_types, work, watches)
+            stages = JobStages(self.clients, self.node_types, work, watches, job.owner)
             return await Execution(job.owner, folded, stages, self.cache, report, job=job.id).run()
 
     def jobs_kept(self) -> frozenset[int]:
@@ -330,14 +335,21 @@ def data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
-def _seeds(checked: CheckedWorkflow) -> dict[str, int]:
-    """The seeds that will be used, by node id."""
-    return {
+def _seeds(checked: CheckedWorkflow, folded: Folded) -> dict[str, int]:
+    """The seeds that will be used, by node id: written ones and linked ones."""
+    linked = {
+        node_id: folded.known[link.node_id][link.slot]
+        for node_id, node in checked.nodes.items()
+        for name, link in node.links.items()
+        if name in SEEDS and link.node_id in folded.known
+    }
+    written = {
         node_id: value
         for node_id, node in checked.nodes.items()
         for name, value in node.constants.items()
-        if name in {"seed", "noise_seed"}
+        if name in SEEDS
     }
+    return written | linked
 
 
 def _quote(folded: Folded) -> dict[str, Any]:

@@ -20,16 +20,20 @@ from graph.segment_run import Report, run_segment
 
 @dataclass(frozen=True)
 class SegmentRunner:
-    """Runs segments on this replica. `place` gives what node functions are called with."""
+    """Runs segments on this replica. `place` gives what node functions are called with.
 
-    place: Callable[[str, Report], object]
+    It is told the node, where its reports go, and whose job it is.
+    """
+
+    place: Callable[[str, Report, str], object]
     metrics: StageMetrics
     watch: SegmentWatch
     node_types: Mapping[str, NodeType] = field(default_factory=load_node_types)
     shelf: Shelf = field(default_factory=Shelf)
+    owner: str = ""  # of the segment that runs
 
     def for_node(self, node_id: str, report: Report) -> object:
-        return self.place(node_id, report)
+        return self.place(node_id, report, self.owner)
 
     async def call(self, function: Callable[[], Any]) -> Any:
         """Run a tensor function in a thread, so that the replica stays able to answer."""
@@ -44,7 +48,9 @@ class SegmentRunner:
         with self.metrics.segment(), self.watch(segment) as follower:
             values = await asyncio.gather(*(load(handle, to_tensors) for handle in inputs.values()))
             loaded = dict(zip(inputs, values, strict=True))
-            running = run_segment(segment, loaded, self.node_types, self)
+            running = run_segment(
+                segment, loaded, self.node_types, replace(self, owner=segment.owner)
+            )
             async with aclosing(running) as events:
                 async for event in events:
                     follower.hear(event)

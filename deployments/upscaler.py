@@ -34,7 +34,7 @@ class Upscaler:
         metrics = StageMetrics(Stage.UPSCALE)
         metrics.watch_weights({"model": stage.weights})
 
-        def functions(node_id: str, report: Report) -> UpscaleFunctions:
+        def functions(node_id: str, report: Report, _owner: str) -> UpscaleFunctions:
             return NodeUpscaling(stage, node_id, report)
 
         self._segments = SegmentRunner(functions, metrics, site.watch())

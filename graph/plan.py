@@ -6,7 +6,7 @@ what is left into segments.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
@@ -52,6 +52,7 @@ class Segment:
     """Steps that one call of a stage runs. `base` is the model file they need, where one does.
 
     `trace` is the span that the call belongs to, as W3C's `traceparent`; "" where nobody traces.
+    `owner` is whose job it is: what a stage remembers of it, it remembers for that owner alone.
     """
 
     stage: Stage
@@ -59,6 +60,7 @@ class Segment:
     gives: frozenset[str]  # ids of the nodes whose results leave the segment
     base: str = ""
     trace: str = ""
+    owner: str = ""
 
     @property
     def is_part(self) -> bool:
@@ -80,6 +82,7 @@ class Folded:
     steps: Mapping[str, Step]
     stages: Mapping[str, Stage]
     output_ids: tuple[str, ...]
+    known: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what was computed, by node
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,8 @@ def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -
     if failed:
         raise WorkflowInvalidError(tuple(filter(None, failed.values())))
     stages = {node_id: checked.nodes[node_id].node_type.stage for node_id in steps}
-    return Folded(steps, stages, tuple(i for i in checked.output_ids if i in steps))
+    outputs = tuple(i for i in checked.output_ids if i in steps)
+    return Folded(steps, stages, outputs, known)
 
 
 def run_inline(

@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from graph import file_prefix
 from graph.annotators import Annotator, MissingAnnotatorError
 from graph.coercion import Refused, coerced, in_range
 from graph.dependencies import cycles, needed_by, reached_from, requested_outputs, sources
@@ -275,6 +276,9 @@ class _Check:
         value = in_range(declared, coerced(declared.type, value))
         if declared.widget.dynamicPrompts:
             self.embeddings(value)
+        if declared.name == file_prefix.INPUT and (problem := file_prefix.prefix_problem(value)):
+            said = f"No file can be saved under this prefix: {problem}."
+            raise Refused("invalid_file_name", said, received=value)
         return value
 
     def embeddings(self, text: str) -> None:

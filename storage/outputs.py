@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from graph.digits import whole_number
 from graph.errors import ServiceError
+from graph.file_prefix import expand_prefix
 from storage.animations import Animation, encode_animation
 from storage.disk_quota import Disk, Unlimited
 from storage.files import Files, StoredFile, read
 from storage.media_types import media_type
-from storage.output_names import NameCounter, expand_prefix, split_prefix, temporary_mark
+from storage.output_names import NameCounter, split_prefix, temporary_mark
 from storage.paths import UnsafePathError, owner_prefix, relative_name
 from storage.pictures import EXTENSIONS, MIME_TYPES, Encoding, encode_picture
 from storage.signing import UrlSigner

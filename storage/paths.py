@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graph.errors import ServiceError
+from graph.file_prefix import name_problem
 
 OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-LONGEST_NAME_BYTES = 200
-HALF_PAIRS = frozenset(map(chr, range(0xD800, 0xE000)))  # of surrogates: no text
 
 
 @dataclass(eq=False)
@@ -29,14 +28,9 @@ def relative_name(name: str) -> str:
     Raises:
         UnsafePathError: it is empty, absolute, climbs out, or holds what no file name should.
     """
-    if not name or any(ord(letter) < 32 or letter in HALF_PAIRS for letter in name):
-        raise UnsafePathError(name[:80], "it is empty or holds control characters or half letters")
-    normal = os.path.normpath(name)
-    if Path(normal).is_absolute() or normal == "." or Path(normal).parts[0] == "..":
-        raise UnsafePathError(name[:80], "it leads out of its folder")
-    if any(len(part.encode(errors="replace")) > LONGEST_NAME_BYTES for part in Path(normal).parts):
-        raise UnsafePathError(name[:80], f"a part is longer than {LONGEST_NAME_BYTES} bytes")
-    return normal
+    if problem := name_problem(name):
+        raise UnsafePathError(name[:80], problem)
+    return os.path.normpath(name)
 
 
 def inside(folder: Path, name: str) -> Path:

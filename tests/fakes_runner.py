@@ -36,6 +36,7 @@ class FakeRunner:
     inputs: Inputs | None = None
     go: asyncio.Event = field(default_factory=asyncio.Event)
     running: asyncio.Event = field(default_factory=asyncio.Event)  # once a job runs
+    saved: asyncio.Event = field(default_factory=asyncio.Event)  # once a job's first file is there
     stopped: asyncio.Event = field(default_factory=asyncio.Event)  # once one was cancelled
     forgotten: asyncio.Event = field(default_factory=asyncio.Event)  # once jobs were
     started: list[str] = field(default_factory=list)  # names of jobs in the order they ran
@@ -92,6 +93,9 @@ class FakeRunner:
             raise ZeroDivisionError
         grey = np.full((2, 8, 16, 3), GREY, np.float32)
         await job.outputs.save_images(grey[:1], node_id="10", temporary=True)
+        self.saved.set()
+        if "hold_after" in workflow:
+            await self.go.wait()
         await job.outputs.save_images(grey, workflow.get("prefix", "ComfyUI"), node_id="9")
         await job.outputs.save_images(grey[:1], node_id="4")
         return (NodeTiming("3", "KSampler", "sample", 0.0, 0.1),)

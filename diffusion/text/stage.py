@@ -66,7 +66,8 @@ class EncodeStage:
 
     While a batch is being encoded, prompts pile up; those for the same encoder make the next
     batch. `budget_bytes` bounds the encoders kept in memory, unless they share `resident`
-    with other models; `cache_bytes` bounds the finished prompts.
+    with other models; `cache_bytes` bounds the finished prompts, which are kept for
+    each owner apart.
     """
 
     def __init__(
@@ -103,13 +104,15 @@ class EncodeStage:
         self._draining: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
 
-    async def encode_text(self, clip: Clip, text: str, *, warn: Warn = unheard) -> Conditioning:
+    async def encode_text(
+        self, clip: Clip, text: str, *, warn: Warn = unheard, owner: str = ""
+    ) -> Conditioning:
         """ComfyUI's CLIPTextEncode. What of the text or the files is left out, `warn` is told.
 
         Raises:
             PromptDepthError, BadModelFile, UnknownChangeError.
         """
-        return await self._condition(clip, Prompt(text), {}, warn)
+        return await self._condition(clip, Prompt(text), {}, warn, owner)
 
     async def encode_sdxl(
         self,
@@ -119,12 +122,13 @@ class EncodeStage:
         text_l: str,
         sizes: Mapping[str, int],
         warn: Warn = unheard,
+        owner: str = "",
     ) -> Conditioning:
         """ComfyUI's CLIPTextEncodeSDXL: a text for each encoder.
 
         `sizes` has width, height, crop_w, crop_h, target_width and target_height, in pixels.
         """
-        return await self._condition(clip, Prompt(text_g, text_l), sizes, warn)
+        return await self._condition(clip, Prompt(text_g, text_l), sizes, warn, owner)
 
     async def encode_flux(
         self,
@@ -134,10 +138,11 @@ class EncodeStage:
         t5xxl: str,
         guidance: float,
         warn: Warn = unheard,
+        owner: str = "",
     ) -> Conditioning:
         """ComfyUI's CLIPTextEncodeFlux: a text for each encoder, and how strongly to follow it."""
         prompt = Prompt(clip_l, text_t5=t5xxl)
-        return await self._condition(clip, prompt, {"guidance": guidance}, warn)
+        return await self._condition(clip, prompt, {"guidance": guidance}, warn, owner)
 
     async def encode_sd3(
         self,
@@ -146,11 +151,12 @@ class EncodeStage:
         texts: Mapping[PartName, str],
         padded: bool,
         warn: Warn = unheard,
+        owner: str = "",
     ) -> Conditioning:
         """ComfyUI's CLIPTextEncodeSD3: a text for each encoder; empty ones may be left out."""
         left_out = frozenset(part for part, text in texts.items() if not (text or padded))
         prompt = Prompt(texts["g"], texts["l"], texts["t5xxl"], left_out)
-        return await self._condition(clip, prompt, {}, warn)
+        return await self._condition(clip, prompt, {}, warn, owner)
 
     async def encode_sdxl_refiner(
         self,
@@ -161,10 +167,11 @@ class EncodeStage:
         width: int,
         height: int,
         warn: Warn = unheard,
+        owner: str = "",
     ) -> Conditioning:
         """ComfyUI's CLIPTextEncodeSDXLRefiner: a text, and how beautiful the picture shall be."""
         extras = {"aesthetic_score": ascore, "width": width, "height": height}
-        return await self._condition(clip, Prompt(text), extras, warn)
+        return await self._condition(clip, Prompt(text), extras, warn, owner)
 
     def resident(self) -> tuple[Clip, ...]:
         """The encoders in memory, least recently used first."""
@@ -175,24 +182,24 @@ class EncodeStage:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _condition(
-        self, clip: Clip, prompt: Prompt, extras: Mapping[str, Any], warn: Warn
+        self, clip: Clip, prompt: Prompt, extras: Mapping[str, Any], warn: Warn, owner: str
     ) -> Conditioning:
-        encoded = await self._encode(clip, prompt)
+        encoded = await self._encode(clip, prompt, owner)
         for warning in encoded.warnings:
             warn(warning)
         return (Condition(encoded.tokens, encoded.pooled, extras=dict(extras)),)
 
-    async def _encode(self, clip: Clip, prompt: Prompt) -> Encoded:
+    async def _encode(self, clip: Clip, prompt: Prompt, owner: str) -> Encoded:
         for change in clip.changes:
             if change.kind not in self._weight_changes:
                 raise UnknownChangeError(change.kind)
         for text in prompt.texts:
             check_depth(text)  # before it shares a batch: a bad prompt fails alone
-        cached = self._cache.get((clip, prompt))
+        cached = self._cache.get((owner, clip, prompt))
         self._looked_up(cached is not None)
         if cached is not None:
             return cached
-        waiting = _Waiting(prompt)
+        waiting = _Waiting(prompt, owner)
         self._waiting.setdefault(clip, []).append(waiting)
         if self._draining is None or self._draining.done():
             self._draining = asyncio.create_task(self._drain())
@@ -221,9 +228,9 @@ class EncodeStage:
             return
         self._called(len(wanted), time.perf_counter() - began)
         answers = dict(zip(wanted, encoded, strict=True))
-        for prompt, answer in answers.items():
-            self._cache.put((clip, prompt), answer)
         for waiting in group:
+            if waiting.prompt in answers:  # else who asked is gone
+                self._cache.put((waiting.owner, clip, waiting.prompt), answers[waiting.prompt])
             waiting.settle(answers)
 
     def _measured(self, clip: Clip) -> int:
@@ -273,6 +280,7 @@ class _Waiting:
     """A request for one prompt. Its future is made on the loop that will settle it."""
 
     prompt: Prompt
+    owner: str
     result: asyncio.Future[Encoded] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -287,20 +295,23 @@ class _Waiting:
 
 
 class _Cache:
-    """Finished prompts, least recently used out first. For one event loop."""
+    """Finished prompts of each owner, least recently used out first. For one event loop.
+
+    Were they shared, who asked for a prompt could tell by the time whether another owner had.
+    """
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget = budget_bytes
         self._used = 0
-        self._values: OrderedDict[tuple[Clip, Prompt], Encoded] = OrderedDict()
+        self._values: OrderedDict[tuple[str, Clip, Prompt], Encoded] = OrderedDict()
 
-    def get(self, key: tuple[Clip, Prompt]) -> Encoded | None:
+    def get(self, key: tuple[str, Clip, Prompt]) -> Encoded | None:
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
         return value
 
-    def put(self, key: tuple[Clip, Prompt], value: Encoded) -> None:
+    def put(self, key: tuple[str, Clip, Prompt], value: Encoded) -> None:
         replaced = self._values.pop(key, None)
         self._used += value.size - (replaced.size if replaced else 0)
         self._values[key] = value

@@ -174,4 +174,4 @@ async def preview_mask(
     extra_pnginfo: Annotated[object, Hidden.EXTRA_PNGINFO] = None,  # noqa: ARG001
 ) -> None:
     """Show masks as grey pictures without keeping them for long."""
-    await outputs.save_images(mask[..., None], "ComfyUI_temp", temporary=True)
+    await outputs.save_images(mask[..., None], "ComfyUI", temporary=True)

@@ -42,4 +42,4 @@ async def preview_image(
     extra_pnginfo: Annotated[object, Hidden.EXTRA_PNGINFO] = None,  # noqa: ARG001
 ) -> None:
     """Show pictures without keeping them for long."""
-    await outputs.save_images(images, "ComfyUI_temp", temporary=True)
+    await outputs.save_images(images, "ComfyUI", temporary=True)

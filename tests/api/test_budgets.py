@@ -95,3 +95,29 @@ async def test_without_keys_use_is_counted_too(site: Site) -> None:
     await site.execute({})
     shown = await account(site.client)
     assert (shown["owner"], shown["key"], shown["usage"]["jobs"]) == ("local", None, 1)
+
+
+async def test_a_job_that_fails_pays_for_what_it_handed_out(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", budget=micros(PRICE)))
+    body = {"workflow": {"prefix": "../x"}}  # the preview comes before
+    answer = (await client.post(f"{API}/execute", json=body)).json()
+    assert (answer["status"], len(answer["outputs"])) == ("failed", 1)
+    assert (await account(client))["key"]["spent"] == PRICES.per_output
+
+
+async def test_a_job_stops_where_the_budget_ends(keyed: KeyedSite) -> None:
+    budget = 2 * PRICES.per_output
+    client = await keyed.client(await keyed.key("acme", budget=micros(budget)))
+    answer = (await executed(client)).json()
+    assert (answer["status"], answer["errors"][0]["code"]) == ("failed", "budget_spent")
+    assert len(answer["outputs"]) == 2
+    key = (await account(client))["key"]
+    assert (key["spent"], key["reserved"]) == (budget, 0)
+
+
+async def test_a_job_that_is_cancelled_and_deleted_pays_for_its_outputs(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", budget=micros(PRICE)))
+    job_id = (await executed(client, hold_after=1)).json()["id"]
+    await keyed.site.runner.saved.wait()
+    assert (await client.delete(f"{API}/jobs/{job_id}")).is_success
+    assert (await account(client))["key"]["spent"] == PRICES.per_output

@@ -232,3 +232,18 @@ async def test_an_odd_host_header_is_no_fault_of_ours(site: Site, host: str) -> 
     headers = {b"host": host.encode("latin-1"), b"content-type": b"application/json"}
     answer = await site.client.post(f"{API}/execute", content=b'{"workflow": {}}', headers=headers)
     assert answer.status_code < 500
+
+
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-3"}, {"Range": "bytes=-2"}])
+async def test_head_has_the_headers_of_get(site: Site, headers: dict[str, str]) -> None:
+    await _upload(site, "a.png", _png())
+    url = (await site.execute({})).json()["output"][0]
+    for path in ("/view?filename=a.png&type=input", url):
+        told = await site.client.head(path, headers=headers)
+        got = await site.client.get(path, headers=headers)
+        assert (told.status_code, told.content) == (got.status_code, b"")
+        assert told.headers == got.headers
+
+
+async def test_head_of_what_is_not_there_is_404(site: Site) -> None:
+    assert (await site.client.head("/view?filename=none.png")).status_code == 404

@@ -76,7 +76,7 @@ class Stages(InProcess):
     def for_node(self, node_id: str, report: Report) -> object:
         if self.stage == Stage.ENCODE:
             nobody: Any = object()
-            return NodeEncoding(cast(EncodeStage, self.encoder), nobody, node_id, report)
+            return NodeEncoding(cast(EncodeStage, self.encoder), nobody, node_id, report, "")
         return super().for_node(node_id, report)
 
     async def run(

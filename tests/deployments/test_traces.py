@@ -44,7 +44,7 @@ class OnReplica:
 
     def __init__(self, traces: Traces) -> None:
         self._segments = SegmentRunner(
-            lambda _node_id, _report: Calls(),
+            lambda *_: Calls(),
             StageMetrics(Stage.SAMPLE),
             traces.on_stage,
             node_types(),

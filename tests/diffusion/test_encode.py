@@ -196,3 +196,10 @@ async def test_a_refiner_prompt_carries_its_aesthetic_score(make: MakeStage) -> 
     stage = make()
     (condition,) = await stage.encode_sdxl_refiner(CLIP, text="a", ascore=6.5, width=8, height=9)
     assert condition.extras == {"aesthetic_score": 6.5, "width": 8, "height": 9}
+
+
+async def test_a_prompt_of_another_owner_is_encoded_anew(make: MakeStage, calls: list[int]) -> None:
+    stage = make()
+    for owner in ("a", "b", "a", "b"):
+        await stage.encode_text(CLIP, "a fox", owner=owner)
+    assert calls == [1, 1]

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graph.file_prefix import expand_prefix
 from storage.disk_quota import DiskQuotaError
 from storage.files import Files
 from storage.local_files import LocalFiles
-from storage.output_names import NameCounter, expand_prefix, split_prefix
+from storage.output_names import NameCounter, split_prefix
 from storage.outputs import (
     JobOutputs,
     MissingOutputError,
