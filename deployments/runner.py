@@ -326,8 +326,8 @@ def _sound(workflow: Workflow) -> Workflow:
     Raises:
         WorkflowInvalidError: it has.
     """
-    if workflow.problems:
-        raise WorkflowInvalidError(workflow.problems)
+    if found := (*workflow.problems, *workflow.broken_links):
+        raise WorkflowInvalidError(found)
     return workflow
 
 

@@ -23,6 +23,11 @@ class WorkflowUnreadable(ServiceError):  # noqa: N818
     node_id: str
     input: str
 
+    def body(self) -> dict[str, Any]:
+        """The facts, as those of any problem of a workflow."""
+        place = self.node_id or None, None, self.input or None
+        return Problem(self.code, self.problem, *place).body()
+
 
 @dataclass(eq=False)
 class WorkflowNotJson(WorkflowUnreadable):
@@ -122,6 +127,7 @@ class Workflow:
     `warnings` say what was left out of account, `repairs` what was changed to make sense of the
     file. `handles` are nodes that do not run, but whose inputs can be set. `problems` say what is
     wrong with the document itself, or with what was asked of it: with any of them nothing runs.
+    `broken_links` keep only those nodes from running that have them.
     """
 
     nodes: Mapping[str, Node]
@@ -133,6 +139,7 @@ class Workflow:
     repairs: tuple[str, ...] = ()
     handles: Mapping[str, Handle] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    broken_links: tuple[Problem, ...] = ()
 
     def to_api(self) -> dict[str, Any]:
         """The workflow in ComfyUI's API format, with titles and packs in `_meta`."""

@@ -35,7 +35,8 @@ def convert_ui(
     """The workflow that ComfyUI's editor (1.58.1) would queue for `document`.
 
     `node_types` is in /object_info's format; a node of another type keeps its class, links and
-    values. `seed` draws the choices of dynamic prompts, `now` fills in `%date%`.
+    values; links that lead nowhere are told as `broken_links`. `seed` draws the choices of dynamic
+    prompts, `now` fills in `%date%`.
 
     Raises:
         WorkflowUnreadable: a node or a link of the file is not what it must be.
@@ -62,6 +63,7 @@ def convert_ui(
         warnings=(*notes.warnings, *app.warnings),
         repairs=tuple(notes.repairs),
         handles=handles,
+        broken_links=tuple(broken for draft in drafts for broken in draft.broken_links),
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graph.prompt import Source
+from graph.problems import Problem
+from graph.prompt import BadLinkedInput, DependencyCycle, Source, WorkflowUnreadable
 from graph.ui.document import BYPASSED, MUTED, Slot, UiNode
 from graph.ui.frames import Frame
 from graph.ui.links import VIRTUAL, Resolver
@@ -39,6 +40,7 @@ class Draft:
     slots: tuple[Widget, ...] = ()
     replaced: set[str] = field(default_factory=set)
     trails: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    broken_links: list[Problem] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -105,6 +107,13 @@ def _unknown_values(node: UiNode) -> dict[str, Any]:
     return {f"UNKNOWN_{i}" if i else "UNKNOWN": value for i, value in values}
 
 
+def _problem(draft: Draft, name: str, error: WorkflowUnreadable) -> Problem:
+    """A link that leads nowhere, told like what else is wrong with a workflow."""
+    said = error.problem.rpartition(f"input {name!r}: ")[2]
+    said = said[:1].upper() + said[1:]
+    return Problem(error.code, said, draft.id, draft.node.type, name, expected="a link")
+
+
 def _link(draft: Draft, resolver: Resolver) -> None:
     """Lay on the node's own values what its instance sets, and what its inputs are linked to."""
     frame, node = draft.frame, draft.node
@@ -121,7 +130,11 @@ def _link(draft: Draft, resolver: Resolver) -> None:
             continue
         if draft.facts and _is_lost(slot, slots):
             continue
-        found = resolver.resolve(frame, node, slot)
+        try:
+            found = resolver.resolve(frame, node, slot)
+        except (BadLinkedInput, DependencyCycle) as error:
+            draft.broken_links.append(_problem(draft, slot.name, error))
+            continue
         draft.trails[slot.name] = tuple(found.trail or ())
         if found.value is None or (
             found.primitive and draft.facts and not _has_widget(slot, slots)

@@ -113,6 +113,40 @@ async def test_every_problem_is_told_with_every_field(client: httpx.AsyncClient)
     assert {"1.width", "base.safetensors"} <= near
 
 
+def ui_node(number: int, kind: str, link: int | None = None, *values: Any) -> Document:
+    slots = [] if link is None else [{"name": "images", "type": "IMAGE", "link": link}]
+    outputs = [] if kind == "SaveImage" else [{"name": "IMAGE", "type": "IMAGE", "links": []}]
+    facts = {"id": number, "type": kind, "mode": 0, "inputs": slots, "outputs": outputs}
+    return facts | {"widgets_values": list(values), "properties": {"cnr_id": "some-pack"}}
+
+
+async def test_broken_links_of_an_editors_file_are_told_with_the_rest(
+    client: httpx.AsyncClient,
+) -> None:
+    nodes = [
+        ui_node(1, "EmptyImage", None, 64, 64, 1, 255),
+        ui_node(2, "SaveImage", 7, "x"),
+        ui_node(3, "SaveImage", 99, "y"),
+        ui_node(4, "Odd Saver", 8),
+    ]
+    links = [[7, 1, 0, 2, 0, "IMAGE"], [8, 1, 0, 4, 0, "IMAGE"]]
+    document = {"nodes": nodes, "links": links, "version": 0.4}
+    answer = await dry(client, document)
+    assert answer["status"] == "success"
+    assert [(one["node_id"], one["pack"]) for one in answer["skipped"]] == [
+        ("3", "some-pack"),
+        ("4", "some-pack"),
+    ]
+    (broken,) = answer["skipped"][0]["errors"]
+    assert (broken["code"], broken["input"]) == ("bad_linked_input", "images")
+    refused = await dry(client, document, strict=True, inputs={"2.x": 1})
+    assert [one["code"] for one in refused["errors"]] == [
+        "override_not_found",
+        "bad_linked_input",
+        "missing_node_type",
+    ]
+
+
 async def test_the_schema_names_what_is_missing(client: httpx.AsyncClient) -> None:
     document = square() | {
         "3": node("Fancy (rgthree)"),

@@ -30,6 +30,15 @@ export interface OutputEntry {
   temporary?: boolean;
 }
 
+/** An output node that cannot run, while others can; `pack` has its type, if known. */
+export interface Skipped {
+  node_id: string;
+  class_type: string;
+  pack: string | null;
+  message: string;
+  errors: Problem[];
+}
+
 /** What the service says of a job. */
 export interface Answer {
   status: "processing" | "success" | "failed";
@@ -40,6 +49,7 @@ export interface Answer {
   errors?: Problem[];
   output: string[];
   outputs?: OutputEntry[];
+  skipped?: Skipped[];
   meta?: { seed?: Record<string, number>; overrides?: Record<string, string>; warnings?: string[] };
   generationTime?: number;
 }
