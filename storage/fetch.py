@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpx
 
@@ -257,6 +257,7 @@ def checked_url(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url.strip())
         host = parsed.host  # decoded here, which may fail too
+        urlsplit(url)  # which is stricter with brackets
     except (httpx.InvalidURL, ValueError) as error:  # UnicodeError is one
         raise FetchError(shown(url), "it is not a URL") from error
     if parsed.scheme not in {"http", "https"} or not host:

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from graph.errors import ServiceError
+from graph.values import InputFile
 from storage.fetch import Fetcher, FetchError, checked_url
 from storage.paths import UnsafePathError, relative_name
 from tests.api.conftest import API, Site
@@ -265,3 +267,24 @@ async def test_overrides_of_any_shape_are_taken_or_refused(site: Site) -> None:
     shapes: list[Any] = [None, 5, "x", [], [[]], {"1": None}, {"1": []}, {"": ""}, {"1.": {}}]
     for shape in shapes:
         assert _fine(await site.execute({}, inputs=shape))
+
+
+INPUT_STARTS = (
+    "", "http://", "https://a.example/", "http://[", "data:", "data:;base64,", "job:", "job:1/",
+    "job:1/9/", "/outputs/", "/outputs/local/1/output/x.png?expires=",
+    "/outputs/a?signature=x&expires=1&",
+    "http://a.example/outputs/x?expires=", "../", "x.png [output]", "1/x.png [output]", "[temp]",
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(INPUT_STARTS), st.text(alphabet=st.characters(), max_size=60))
+async def test_any_text_names_an_input_or_is_refused(site: Site, start: str, text: str) -> None:
+    inputs = site.service.stores.inputs
+    refused: list[ServiceError] = []
+    for value in (start + text, text + start, start + "9" * len(text) * 90):
+        try:
+            assert isinstance(await inputs.read("local", value), InputFile)
+        except ServiceError as error:
+            refused.append(error)
+    assert all(400 <= error.status < 500 and len(str(error)) < 2000 for error in refused)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from storage.addresses import AddressError, is_public, public_address
-from storage.fetch import Fetcher, FetchError, FetchLimits, FetchTooLargeError
+from storage.fetch import Fetcher, FetchError, FetchLimits, FetchTooLargeError, checked_url
 
 PUBLIC = "93.184.216.34"
 PNG = {"Content-Type": "image/png"}
@@ -222,3 +222,9 @@ def test_a_wrong_data_uri_is_refused() -> None:
             fetcher.decode(uri)
     with pytest.raises(FetchTooLargeError):
         fetcher.decode("data:;base64," + "A" * 100)
+
+
+@pytest.mark.parametrize("url", ["http://[x/", "http://[127.0.0.1]/", "http://xn--/", "http://a]/"])
+def test_a_host_that_cannot_be_one_is_no_url(url: str) -> None:
+    with pytest.raises(FetchError, match="not a URL"):
+        checked_url(url)
