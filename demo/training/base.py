@@ -22,8 +22,8 @@ from demo.scenes import Scene
 from demo.training.latents import path_of, read_chunk
 from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
 from demo.training.text import WIDTH, CaptionEncoder
+from diffusion.families.sd.shapes import Level, UnetShape
 from diffusion.text.tokenizer import ClipTokenizer
-from diffusion.unet.architecture import Level, UnetShape
 
 SHAPE = UnetShape(
     in_channels=4,

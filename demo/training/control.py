@@ -17,7 +17,7 @@ from demo.training.adapter_data import Batch, batches
 from demo.training.export import MODELS, load_base, renamed, write
 from demo.training.latents import pixels_of, read_chunk
 from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
-from diffusion.unet.architecture import module_names, skip_widths
+from diffusion.families.sd.shapes import module_names, skip_widths
 from preprocessors.canny import canny
 
 FILE = "controlnet/comfyray-demo-canny.safetensors"

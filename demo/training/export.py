@@ -10,7 +10,7 @@ from torch import Tensor
 
 from demo.training import autoencoder, base
 from diffusion.autoencoder.vae import module_names as vae_module_names
-from diffusion.unet.architecture import module_names
+from diffusion.families.sd.shapes import module_names
 
 MODELS = Path("models")
 CHECKPOINT = "checkpoints/comfyray-demo.safetensors"

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffusion.unet.loading import SD15_LATENT, SDXL_LATENT, LatentFormat
+from diffusion.families.sd.loading import SD15_LATENT, SDXL_LATENT, LatentFormat
 
 LONGEST_PX = 256
 LATENT_PX = 8  # a latent pixel's side in the picture

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.unet.loading import LatentFormat, YKind
+from diffusion.families.sd.loading import LatentFormat, YKind
 from graph.values import ControlUse
 
 if TYPE_CHECKING:
-    from diffusion.control.blocks import Control
+    from diffusion.batch.controls import Control
 
 
 class PercentSchedule(Protocol):

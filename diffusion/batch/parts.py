@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffusion.batch.prompts import Embedding
 from diffusion.batch.rows import Row
-from diffusion.unet.attention import Attention, KeysAndValues, project_context
+from diffusion.families.sd.attention import Attention, KeysAndValues, project_context
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,15 +17,15 @@ from torch.nn import functional
 
 from diffusion.batch.frame import Frame, repeat_to
 from diffusion.control.controlled import lend_controls
-from diffusion.dit.conditions import transformer_extras
+from diffusion.families.flux.conditions import transformer_extras
+from diffusion.families.sd.concat import concat_channels
 from diffusion.networks.layers import sinusoids
-from diffusion.unet.concat import concat_channels
 from diffusion.vision.unclip import KEY, unclip_vector
 from graph.errors import ServiceError
 from graph.values import Condition
 
 if TYPE_CHECKING:
-    from diffusion.control.blocks import Control
+    from diffusion.batch.controls import Control
 
 FEATHER = 8  # latent pixels over which the edge of an area fades
 SMALLEST_BOUNDS = 8  # latent pixels, of an area drawn around a mask

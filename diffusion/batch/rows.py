@@ -7,9 +7,9 @@ from typing import TypeAlias, TypeVar
 from torch import Tensor
 
 from diffusion.batch.prompts import Prompt
+from diffusion.families.sd.image_prompts import RowImage
+from diffusion.families.sd.token_changes import Draws
 from diffusion.schedules.model_sampling import ModelSampling
-from diffusion.unet.token_changes import Draws
-from diffusion.vision.image_prompts import RowImage
 from graph.values import Change
 
 Result = TypeVar("Result")

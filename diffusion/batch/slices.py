@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffusion.batch.controls import Control
 from diffusion.batch.frame import Frame, repeat_to
 from diffusion.batch.prompts import Prompt
-from diffusion.control.blocks import Control
 from graph.sampling import Rows
 from graph.values import Latent
 

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 
 from diffusion.autoencoder.vae import LoadedVae, encode, load_vae
-from diffusion.control.blocks import Encode, LoadedControl
-from diffusion.control.files import (
+from diffusion.batch.controls import Encode, LoadedControl
+from diffusion.families.flux.control_files import load_dit_control
+from diffusion.families.registry import LoadedModel
+from diffusion.families.sd.controlnet_files import (
     is_control_lora,
     is_difference,
     load_control_lora,
     load_control_net,
 )
-from diffusion.control.stability import MARK, load_stability_control
-from diffusion.control.t2i_adapter import load_adapter
-from diffusion.control.transformer_files import load_dit_control
+from diffusion.families.sd.loading import FOR_UNETS, LoadedUnet, find_unet
+from diffusion.families.sd.shapes import diffusers_keys
+from diffusion.families.sd.t2i_adapter import load_adapter
+from diffusion.families.sd3.stability import MARK, load_stability_control
 from diffusion.memory.cache import ModelCache, leased
-from diffusion.models import LoadedModel
-from diffusion.unet.architecture import diffusers_keys
-from diffusion.unet.loading import FOR_UNETS, LoadedUnet, find_unet
 from diffusion.weights import Weights
 from graph.sampling import Guider
 from graph.values import ControlNet, ModelFile, Vae

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.dit.rotary import Grid, rotary_tables
 from diffusion.dit.shapes import PATCH
+from diffusion.families.flux.rotary import Grid, rotary_tables
 from diffusion.networks.compiling import Blocks, Free
 
 if TYPE_CHECKING:

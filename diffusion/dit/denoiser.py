@@ -14,10 +14,10 @@ from diffusion.batch.calls import Calls, denoised_by, times_of
 from diffusion.batch.parts import Part
 from diffusion.batch.prompts import Embedding
 from diffusion.batch.rows import Row
-from diffusion.control.transformers import dit_added
 from diffusion.dit.call import DitCall, network_of
+from diffusion.dit.control import dit_added
 from diffusion.dit.shapes import PATCH
-from diffusion.dit.skip_layers import SKIP_BLOCKS
+from diffusion.guidance.skip_layers import SKIP_BLOCKS
 from graph.values import Change
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.keys import Piece, pieces
+from diffusion.dit.pieces import Piece, pieces
 from diffusion.dit.shapes import DitShape, Sd3Shape, read_dit_shape
+from diffusion.families.sd.loading import PREFIXES, LatentFormat, Parameterization
 from diffusion.networks.filling import copied, fill
 from diffusion.networks.float8 import FLOAT8, SCALES, keep_narrow, linear_layers
-from diffusion.unet.loading import PREFIXES, LatentFormat, Parameterization
 from diffusion.weights import Weights
 
 if TYPE_CHECKING:

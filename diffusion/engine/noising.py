@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from diffusion.batch.frame import process_in, process_out
+from diffusion.families.sd.loading import LatentFormat
 from diffusion.latent.noise import prepare_noise
 from diffusion.schedules.model_sampling import ModelSampling
-from diffusion.unet.loading import LatentFormat
 from graph.sampling import Noise
 from graph.values import Latent
 

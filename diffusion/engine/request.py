@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diffusion.batch.controls import Encode, LoadedControl, prepare_controls
 from diffusion.batch.frame import Frame, process_in, repeat_to
 from diffusion.batch.prompts import prepare
 from diffusion.batch.slices import frame_rows, prompt_rows, slice_of
-from diffusion.control.blocks import Encode, LoadedControl, prepare_controls
-from diffusion.dit.conditions import check_widths
 from diffusion.engine.run import Inpainting, Run
+from diffusion.families.flux.conditions import check_widths
+from diffusion.families.registry import LoadedModel
+from diffusion.families.sd.image_prompts import prepare_images
 from diffusion.guidance.changes import start_changes
 from diffusion.guidance.guiders import GUIDERS, Guided
 from diffusion.guidance.model_changes import mask_function, model_sampling
 from diffusion.guidance.network_changes import start_run_changes
 from diffusion.guidance.step_caches import with_lazycache
 from diffusion.latent.noise import NoiseSource
-from diffusion.models import LoadedModel
 from diffusion.samplers import SAMPLERS
 from diffusion.samplers.protocol import SamplingContext
 from diffusion.schedules.model_sampling import ModelSampling
-from diffusion.vision.image_prompts import prepare_images
 from diffusion.vision.ip_adapter import ImageLayers
 from graph.sampling import Noise, SampleRequest
 from graph.values import ControlNet, Latent, ModelFile, Vae

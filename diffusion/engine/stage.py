@@ -19,16 +19,14 @@ from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
 from diffusion.autoencoder.vae import LoadedVae, decode, encode, expected_vae_bytes, load_vae
 from diffusion.batch.frame import process_out
 from diffusion.batch.slices import latent_rows
+from diffusion.control.image_adapters import ImageAdapters
 from diffusion.control.loading import Controls
 from diffusion.engine.engine import Called, Job, Report, StepEngine, Track, unheard
 from diffusion.engine.noising import noised
 from diffusion.engine.request import latent_for, prepare_run
 from diffusion.engine.run import sample
 from diffusion.engine.warming import Warming, WarmSize, blank_request, warm_up
-from diffusion.guidance.model_changes import check_changes, in_latent_format, model_sampling
-from diffusion.memory.budget import MemoryBudget
-from diffusion.memory.cache import leased
-from diffusion.models import (
+from diffusion.families.registry import (
     LoadedModel,
     ModelDenoiser,
     denoiser_of,
@@ -37,11 +35,13 @@ from diffusion.models import (
     parameterization_of,
     repeated_blocks,
 )
+from diffusion.families.sd.loading import LatentFormat, Parameterization
+from diffusion.guidance.model_changes import check_changes, in_latent_format, model_sampling
+from diffusion.memory.budget import MemoryBudget
+from diffusion.memory.cache import leased
 from diffusion.networks.compiling import Regions
 from diffusion.schedules.model_sampling import ModelSampling
 from diffusion.schedules.schedulers import ksampler_sigmas
-from diffusion.unet.loading import LatentFormat, Parameterization
-from diffusion.vision.image_loading import ImageAdapters
 from diffusion.weights import Weights
 from graph.events import Warned
 from graph.sampling import Noise, SampleRequest

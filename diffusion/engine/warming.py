@@ -13,7 +13,7 @@ from diffusion.batch.rows import Row
 from diffusion.engine.engine import Job, StepEngine, Track
 from diffusion.engine.request import prepare_run
 from diffusion.engine.run import sample
-from diffusion.models import LoadedModel, ModelDenoiser
+from diffusion.families.registry import LoadedModel, ModelDenoiser
 from diffusion.networks.compiling import Regions
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Latent, Model

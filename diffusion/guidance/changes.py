@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from diffusion.batch.rows import Asking
-from diffusion.dit.skip_layers import skip_layer_guidance
 from diffusion.guidance.attention_blur import blurred_where_attended
 from diffusion.guidance.scaling import (
     epsilon_scaling,
@@ -26,6 +25,7 @@ from diffusion.guidance.scaling import (
     renorm_cfg,
     triangle,
 )
+from diffusion.guidance.skip_layers import skip_layer_guidance
 from graph.values import Change
 
 if TYPE_CHECKING:

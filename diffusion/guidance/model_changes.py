@@ -12,9 +12,10 @@ from typing import TypeAlias, TypeVar
 
 from torch import Tensor
 
+from diffusion.families.registry import LoadedModel
+from diffusion.families.sd.loading import PLAYGROUND_LATENT, Parameterization
 from diffusion.guidance.changes import GUIDANCE_CHANGES
 from diffusion.guidance.network_changes import NETWORK_CHANGES
-from diffusion.models import LoadedModel
 from diffusion.schedules.model_sampling import (
     ModelSampling,
     Prediction,
@@ -24,7 +25,6 @@ from diffusion.schedules.model_sampling import (
     flow,
     flux,
 )
-from diffusion.unet.loading import PLAYGROUND_LATENT, Parameterization
 from graph.errors import ServiceError
 from graph.values import Change
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import torch
 
-from diffusion.dit.skip_layers import SKIP_OF_NEGATIVE, skipping
+from diffusion.families.sd.block_changes import BLOCK_CHANGES, DOWNSCALE
+from diffusion.families.sd.image_prompts import IMAGE_CHANGES, JobImage, RowImage
+from diffusion.families.sd.token_changes import TOKEN_CHANGES, Draws
 from diffusion.guidance.changes import row_patches
+from diffusion.guidance.skip_layers import SKIP_OF_NEGATIVE, skipping
 from diffusion.guidance.step_caches import CACHE_CHANGES, EasyCache, start_easycache
 from diffusion.schedules.model_sampling import ModelSampling
-from diffusion.unet.block_changes import BLOCK_CHANGES, DOWNSCALE
-from diffusion.unet.token_changes import TOKEN_CHANGES, Draws
-from diffusion.vision.image_prompts import IMAGE_CHANGES, JobImage, RowImage
 from graph.values import Change
 
 RUN_CHANGES = frozenset({*BLOCK_CHANGES, *TOKEN_CHANGES, SKIP_OF_NEGATIVE})

@@ -15,19 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.dit.shapes import FIRST_LAYER, DitShape, told_more
+from diffusion.dit.weight_names import DitNames
+from diffusion.families.sd.shapes import UnetShape
 from diffusion.lora.file import Lora, read_lora
 from diffusion.lora.keys import ClipNames, Names, UnetNames
-from diffusion.lora.transformer_keys import DitNames
 from diffusion.lora.weight_patches import MismatchError
 from diffusion.memory.cache import ModelCache
 from diffusion.networks.float8 import TrueWeights
-from diffusion.unet.architecture import UnetShape
 from diffusion.weights import Weights
 from graph.errors import BadModelFile
 from graph.values import Change, ModelFile
 
 if TYPE_CHECKING:
-    from diffusion.models import LoadedModel
+    from diffusion.families.registry import LoadedModel
     from diffusion.text.encoder import TextEncoder
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]

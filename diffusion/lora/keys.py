@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from torch import Tensor
 
-from diffusion.unet.architecture import UnetShape, module_names
+from diffusion.families.sd.shapes import UnetShape, module_names
 
 Parts: TypeAlias = dict[str, str]  # part of a change -> its key in the file
 

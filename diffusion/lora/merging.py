@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.keys import pieces
+from diffusion.dit.pieces import pieces
 from diffusion.dit.shapes import DitShape
+from diffusion.families.registry import LoadedModel, load_model
+from diffusion.families.sd.shapes import UnetShape, module_names
 from diffusion.lora.applying import LORA, Loras, OpenWeights, sharing_copy
-from diffusion.models import LoadedModel, load_model
 from diffusion.networks.float8 import TrueWeights
 from diffusion.text.encoder import TextEncoder, load_text_encoder
-from diffusion.unet.architecture import UnetShape, module_names
 from graph.values import Change
 
 if TYPE_CHECKING:

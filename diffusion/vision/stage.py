@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diffusion.families.sd.loading import find_unet
 from diffusion.memory.cache import ModelCache, leased
-from diffusion.unet.loading import find_unet
 from diffusion.vision.clip_vision import ImageEncoder, load_clip_vision
 from diffusion.vision.ip_adapter import SDXL_TEXT, ImageProjection, fitted, load_projection
 from diffusion.vision.style_models import LoadedStyleModel, load_style_model, with_style

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 
 from deployments.transport import to_arrays, to_numpy, to_tensors
 from diffusion.engine.stage import SampleStage
+from diffusion.families.sd.loading import load_unet
 from diffusion.memory.budget import MemoryBudget
-from diffusion.unet.loading import load_unet
 from diffusion.vision.stage import VisionStage
 from diffusion.weights import Weights, open_weights
 from graph.cache import Handle, ResultCache

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from diffusion.batch.controls import Asked, Control, LoadedControl, Residuals
 from diffusion.batch.parts import Part
 from diffusion.batch.prompts import Embedding, Prompt, Region
 from diffusion.batch.rows import Row
-from diffusion.control.blocks import Asked, Control, LoadedControl, Residuals
 from diffusion.schedules.model_sampling import BEFORE_ALL, discrete
 from diffusion.weights import Weights, open_weights
 from graph.values import ControlNet, ControlUse, ModelFile

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.control.transformer_files import flux_control_module
+from diffusion.families.flux.control_files import flux_control_module
 from tests.diffusion.dit_files import DEV, SD3, reference_layout
 from tests.diffusion.model_files import seeded
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.dit.call import DitCall, packed, unpacked
-from diffusion.dit.keys import Piece, pieces
+from diffusion.dit.pieces import Piece, pieces
 from diffusion.dit.shapes import FluxShape, Sd3Shape
 from tests.diffusion.model_files import seeded
 

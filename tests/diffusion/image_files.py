@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from diffusion.vision.image_prompts import places_of
+from diffusion.families.sd.image_prompts import places_of
 from tests.diffusion.model_files import seeded
 
 SEEN = 48  # what the narrow encoder projects to

@@ -9,9 +9,9 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
+from diffusion.families.sd.image_prompts import JobImage, prepare_images
+from diffusion.families.sd.loading import LoadedUnet, load_unet
 from diffusion.schedules.model_sampling import discrete
-from diffusion.unet.loading import LoadedUnet, load_unet
-from diffusion.vision.image_prompts import JobImage, prepare_images
 from diffusion.vision.ip_adapter import load_image_layers
 from diffusion.weights import Weights, open_weights
 from graph.image_prompts import ImagePrompt, ImageUse

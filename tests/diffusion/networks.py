@@ -4,8 +4,8 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
-from diffusion.unet.attention import AttentionCall, cross_attention_layers, project_context
-from diffusion.unet.loading import LoadedUnet
+from diffusion.families.sd.attention import AttentionCall, cross_attention_layers, project_context
+from diffusion.families.sd.loading import LoadedUnet
 
 
 @torch.inference_mode()

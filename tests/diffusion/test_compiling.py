@@ -16,10 +16,10 @@ from diffusion.dit.call import DitCall, dit_blocks, flux, sd3
 from diffusion.engine.engine import SamplingError
 from diffusion.engine.stage import SampleStage
 from diffusion.engine.warming import WarmSize
+from diffusion.families.sd.network import UNET_BLOCKS, TransformerBlock
 from diffusion.lora.applying import LORA, Loras
 from diffusion.networks.compiling import Regions
 from diffusion.networks.layers import ResnetBlock
-from diffusion.unet.network import UNET_BLOCKS, TransformerBlock
 from diffusion.weights import Weights, open_weights
 from graph.sampling import SampleRequest
 from graph.values import Change, Condition, Latent, Model, ModelFile

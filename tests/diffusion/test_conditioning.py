@@ -17,9 +17,9 @@ from diffusion.batch.prompts import (
     Prompt,
     prepare,
 )
+from diffusion.families.sd.loading import PLAYGROUND_LATENT, SD15_LATENT
 from diffusion.networks.layers import sinusoids
 from diffusion.schedules.model_sampling import discrete
-from diffusion.unet.loading import PLAYGROUND_LATENT, SD15_LATENT
 from graph.values import Condition
 from tests.diffusion.narrow_stage import drawn
 

@@ -15,12 +15,12 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.controlnets.controlnet_union import ControlNetUnionModel
 from torch import Tensor, nn
 
-from diffusion.control.controlnet import HintChannelsError, LoadedControlNet
-from diffusion.control.files import load_control_lora, load_control_net
-from diffusion.control.t2i_adapter import LoadedAdapter, load_adapter
-from diffusion.control.union import UnionTypeError
+from diffusion.families.sd.controlnet import HintChannelsError, LoadedControlNet
+from diffusion.families.sd.controlnet_files import load_control_lora, load_control_net
+from diffusion.families.sd.loading import load_unet
+from diffusion.families.sd.t2i_adapter import LoadedAdapter, load_adapter
+from diffusion.families.sd.union import UnionTypeError
 from diffusion.networks.layers import sinusoids
-from diffusion.unet.loading import load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from tests.diffusion.control_files import (

@@ -11,9 +11,9 @@ from torch import Tensor
 from diffusion.batch.frame import Frame
 from diffusion.batch.prompts import prepare
 from diffusion.batch.rows import Row
+from diffusion.families.sd.denoiser import FEATURE_MAPS, Denoiser
+from diffusion.families.sd.loading import LoadedUnet, load_unet
 from diffusion.schedules.model_sampling import ModelSampling, Prediction, discrete
-from diffusion.unet.denoiser import FEATURE_MAPS, Denoiser
-from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import open_weights
 from graph.values import Change, Condition
 from tests.diffusion.model_files import CPU

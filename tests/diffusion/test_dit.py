@@ -14,8 +14,8 @@ from diffusion.dit.call import DitCall, flux, network_of
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.loading import LoadedDit, find_dit
 from diffusion.dit.shapes import DitShape
+from diffusion.families.registry import load_model
 from diffusion.guidance.model_changes import model_sampling
-from diffusion.models import load_model
 from diffusion.networks.float8 import CastLinear
 from graph.errors import BadModelFile
 from tests.diffusion.dit_files import (

@@ -9,10 +9,10 @@ import torch
 from diffusion.batch.conditions import with_extras, with_reference
 from diffusion.batch.frame import Frame, process_in
 from diffusion.batch.prompts import prepare
-from diffusion.dit.conditions import GUIDANCE, TextWidthError, check_widths
 from diffusion.dit.loading import DEV_FLOW, FLUX_LATENT
+from diffusion.families.flux.conditions import GUIDANCE, TextWidthError, check_widths
+from diffusion.families.sd.concat import concat_channels
 from diffusion.guidance.model_changes import model_sampling
-from diffusion.unet.concat import concat_channels
 from graph.values import Condition, Latent
 from imaging.kontext import SIZES, scaled_for_kontext
 from tests.diffusion.narrow_stage import drawn

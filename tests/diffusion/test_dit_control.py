@@ -14,16 +14,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.batch.controls import Control, ControlNeedsVaeError, prepare_controls
 from diffusion.batch.prompts import Embedding, Prompt, Region
 from diffusion.batch.rows import Row
-from diffusion.control.blocks import Control, ControlNeedsVaeError, prepare_controls
-from diffusion.control.transformer_files import load_dit_control
-from diffusion.control.transformers import Heard, LoadedDitControl, behind_blocks, spread
 from diffusion.dit.call import Added
+from diffusion.dit.control import Heard, LoadedDitControl, behind_blocks, spread
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.loading import LoadedDit
+from diffusion.families.flux.control_files import load_dit_control
+from diffusion.families.registry import load_model
 from diffusion.guidance.model_changes import model_sampling
-from diffusion.models import load_model
 from graph.errors import BadModelFile
 from graph.values import Condition, ControlNet, ControlUse, ModelFile, Vae
 from tests.diffusion.dit_control_files import flux_tensors, sd3_tensors, xlabs_tensors

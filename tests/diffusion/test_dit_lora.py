@@ -9,10 +9,10 @@ from torch import Tensor
 from diffusion.dit.loading import LoadedDit
 from diffusion.dit.shapes import DitShape
 from diffusion.engine.stage import SampleStage
+from diffusion.families.registry import load_model
 from diffusion.lora.applying import LORA, Loras
 from diffusion.lora.merging import MERGE, WeightChanges
 from diffusion.memory.budget import MemoryBudget
-from diffusion.models import load_model
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest

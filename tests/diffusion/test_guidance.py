@@ -18,11 +18,11 @@ from torch.nn import functional
 from diffusion.batch.frame import Frame
 from diffusion.batch.prompts import prepare
 from diffusion.batch.rows import Asking, Row
+from diffusion.families.sd.loading import SD15_LATENT
 from diffusion.guidance.changes import start_changes
 from diffusion.guidance.guiders import GUIDERS, Guided
 from diffusion.samplers.protocol import Prediction
 from diffusion.schedules.model_sampling import discrete
-from diffusion.unet.loading import SD15_LATENT
 from graph.values import Change, Condition, Conditioning
 from tests.diffusion.model_files import recorded
 from tests.diffusion.narrow_stage import drawn

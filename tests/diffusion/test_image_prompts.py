@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from diffusion.engine.stage import SampleStage
-from diffusion.schedules.model_sampling import discrete
-from diffusion.unet.architecture import read_shape
-from diffusion.unet.denoiser import Denoiser
-from diffusion.unet.network import Unet
-from diffusion.vision.image_prompts import (
+from diffusion.families.sd.denoiser import Denoiser
+from diffusion.families.sd.image_prompts import (
     CallImages,
     RowImage,
     over_tokens,
     places_of,
     prepare_images,
 )
-from diffusion.vision.image_weights import Place
+from diffusion.families.sd.image_weights import Place
+from diffusion.families.sd.network import Unet
+from diffusion.families.sd.shapes import read_shape
+from diffusion.schedules.model_sampling import discrete
 from diffusion.vision.ip_adapter import load_image_layers, load_projection
 from diffusion.weights import Entry, Weights
 from graph.errors import BadModelFile

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from diffusion.vision.image_weights import LayerWeightsError, Place, Share, share_of
+from diffusion.families.sd.image_weights import LayerWeightsError, Place, Share, share_of
 from graph.image_prompts import ImageUse
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from diffusion.engine.stage import SampleStage
+from diffusion.families.sd.loading import LoadedUnet, load_unet
 from diffusion.lora.applying import LORA, Loras
 from diffusion.memory.budget import MemoryBudget
-from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.events import Progress, Warned

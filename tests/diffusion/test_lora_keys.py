@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from diffusion.families.sd.shapes import UnetShape, diffusers_keys, read_shape
 from diffusion.lora.keys import ClipNames, Names, UnetNames, by_stem
-from diffusion.unet.architecture import UnetShape, diffusers_keys, read_shape
 from diffusion.weights import Entry, Weights
 from graph.values import ModelFile
 from tests.diffusion.model_files import recorded_shapes

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.families.sd.loading import LoadedUnet, load_unet
 from diffusion.lora.applying import Loras
 from diffusion.lora.merging import WeightChanges, ldm_name, share_of
-from diffusion.unet.loading import LoadedUnet, load_unet
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.nodes.attention_multiply import multiply_cross_attention, multiply_self_attention

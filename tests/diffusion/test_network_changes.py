@@ -17,14 +17,14 @@ from torch import Tensor
 from diffusion.batch.frame import Frame
 from diffusion.batch.prompts import prepare
 from diffusion.batch.rows import Asking, Row
+from diffusion.families.sd.denoiser import Denoiser
+from diffusion.families.sd.loading import SD15_LATENT, LoadedUnet, load_unet
+from diffusion.families.sd.token_changes import Draws
 from diffusion.guidance.changes import GuidanceChanges
 from diffusion.guidance.guiders import Guided
 from diffusion.guidance.step_caches import Drift, EasyCache, Span, lazily
 from diffusion.samplers.protocol import Prediction
 from diffusion.schedules.model_sampling import discrete
-from diffusion.unet.denoiser import Denoiser
-from diffusion.unet.loading import SD15_LATENT, LoadedUnet, load_unet
-from diffusion.unet.token_changes import Draws
 from graph.values import Change, Condition, Model
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
 from tests.diffusion.narrow_stage import NARROW, narrow_stage, request, write_models

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from diffusion.families.sd.loading import Parameterization
 from diffusion.guidance.changes import GUIDANCE_CHANGES, start_changes
 from diffusion.guidance.guiders import GUIDERS
 from diffusion.guidance.model_changes import (
@@ -21,7 +22,6 @@ from diffusion.guidance.model_changes import (
 from diffusion.lora.merging import WEIGHT_CHANGES
 from diffusion.samplers import SAMPLERS
 from diffusion.schedules.model_sampling import discrete
-from diffusion.unet.loading import Parameterization
 from graph.node import NodeType
 from graph.nodes import load_node_types
 from graph.sampling import Guider, SamplerChoice

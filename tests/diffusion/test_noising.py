@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from diffusion.engine.noising import noised
+from diffusion.families.sd.loading import SD15_LATENT
 from diffusion.schedules.model_sampling import discrete
-from diffusion.unet.loading import SD15_LATENT
 from graph.sampling import Noise
 from graph.values import Latent
 from tests.recorded_nodes import recorded

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion.autoencoder.preview import Previews, preview
-from diffusion.unet.loading import SD15_LATENT, SDXL_LATENT, LatentFormat
+from diffusion.families.sd.loading import SD15_LATENT, SDXL_LATENT, LatentFormat
 from graph.events import Progress, Warned
 from tests.diffusion.narrow_stage import narrow_stage, request, write_models
 

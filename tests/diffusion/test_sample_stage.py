@@ -10,9 +10,9 @@ import torch
 
 from diffusion.batch.frame import process_in
 from diffusion.engine.stage import SampleStage
+from diffusion.families.sd.loading import PLAYGROUND_LATENT, SD15_LATENT
 from diffusion.guidance.model_changes import UnknownModelChangeError
 from diffusion.memory.budget import MemoryBudget
-from diffusion.unet.loading import PLAYGROUND_LATENT, SD15_LATENT
 from graph.events import Progress, Warned
 from graph.sampling import Noise
 from graph.values import Latent, Model

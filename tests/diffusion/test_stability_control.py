@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.control.blocks import Control
-from diffusion.control.stability import StabilityControl, load_stability_control, positions
-from diffusion.control.transformers import Heard
+from diffusion.batch.controls import Control
 from diffusion.dit.call import Added, DitCall, sd3
+from diffusion.dit.control import Heard
 from diffusion.dit.loading import LoadedDit
-from diffusion.models import load_model
+from diffusion.families.registry import load_model
+from diffusion.families.sd3.stability import StabilityControl, load_stability_control, positions
 from graph.errors import BadModelFile
 from graph.values import ControlNet, ControlUse, ModelFile
 from tests.diffusion.dit_files import DEV, SD3, SD35, drawn_module, reference_layout

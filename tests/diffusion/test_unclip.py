@@ -9,7 +9,7 @@ from diffusers import DDPMScheduler
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
-from diffusion.unet.loading import load_unet
+from diffusion.families.sd.loading import load_unet
 from diffusion.vision.unclip import OFFSET, Seen, unclip_conditioning, unclip_vector
 from graph.values import ClipVisionOutput, Condition
 from tests.diffusion.model_files import CPU, filled, recorded_shapes, written

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.unet.loading import (
+from diffusion.families.sd.loading import (
     PLAYGROUND_LATENT,
     SD15_LATENT,
     SDXL_LATENT,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffusion.batch.frame import Frame, fitted_to, process_in
-from diffusion.dit.concat import flux_channels
+from diffusion.families.flux.concat import flux_channels
 
 GREY = (0.8223, -0.6876, 0.6364, 0.1380)  # a picture of zeros in SD 1's latent space
 

@@ -11,11 +11,9 @@ from pathlib import PurePath
 import torch
 from torch import Tensor
 
-from diffusion.control.controlnet import LoadedControlNet
-from diffusion.control.network import ControlNetwork
-from diffusion.control.union import read_union_types
-from diffusion.networks.filling import copied, fill
-from diffusion.unet.architecture import (
+from diffusion.families.sd.control_network import ControlNetwork
+from diffusion.families.sd.controlnet import LoadedControlNet
+from diffusion.families.sd.shapes import (
     DiffusersReader,
     LdmReader,
     UnetShape,
@@ -23,6 +21,8 @@ from diffusion.unet.architecture import (
     renamed,
     skip_widths,
 )
+from diffusion.families.sd.union import read_union_types
+from diffusion.networks.filling import copied, fill
 from diffusion.weights import Weights
 
 PREFIXES = ("control_model.", "")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from diffusion.unet.network import Unet
+from diffusion.families.sd.network import Unet
 from graph.values import Change
 from imaging.resize import resize
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from diffusion.batch.frame import repeat_to
 from diffusion.batch.parts import Part
 from diffusion.dit.shapes import DitShape
-from diffusion.unet.architecture import UnetShape
+from diffusion.families.sd.shapes import UnetShape
 from graph.errors import BadModelFile, ServiceError
 from graph.values import Condition, ControlNet, ControlUse, Vae
 from imaging.resize import resize, resize_image

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusion.control.transformers import LoadedDitControl
-from diffusion.dit.keys import Piece, pieces
+from diffusion.dit.control import LoadedDitControl
+from diffusion.dit.pieces import Piece, pieces
 from diffusion.dit.shapes import (
     PATCH,
     DitShape,

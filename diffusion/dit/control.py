@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from diffusion.batch.controls import PX, Asked, ModelShape, asked_of
 from diffusion.batch.parts import Part, vectors
-from diffusion.control.blocks import PX, Asked, ModelShape, asked_of
-from diffusion.control.union import union_type_index
 from diffusion.dit.call import Added, packed, padded, tokens_along, vector_told
 from diffusion.dit.loading import FLUX_LATENT, SD3_LATENT
-from diffusion.dit.rotary import Grid, rotary_tables
 from diffusion.dit.shapes import DitShape, Sd3Shape
+from diffusion.families.flux.rotary import Grid, rotary_tables
+from diffusion.families.sd.union import union_type_index
 from graph.values import ControlNet
 from imaging.resize import resize_image
 

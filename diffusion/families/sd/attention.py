@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.unet.token_changes import TOKEN_CHANGES, Draws, Site, Undo
+from diffusion.families.sd.token_changes import TOKEN_CHANGES, Draws, Site, Undo
 from graph.values import Change
 
 if TYPE_CHECKING:
-    from diffusion.vision.image_prompts import CallImages
+    from diffusion.families.sd.image_prompts import CallImages
 
 KeysAndValues: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]  # by layer, each [B, T, D]
 

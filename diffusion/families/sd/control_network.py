@@ -9,9 +9,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.unet.architecture import UnetShape, skip_widths
-from diffusion.unet.attention import AttentionCall
-from diffusion.unet.network import Encoder, MiddleBlock, name_attention
+from diffusion.families.sd.attention import AttentionCall
+from diffusion.families.sd.network import Encoder, MiddleBlock, name_attention
+from diffusion.families.sd.shapes import UnetShape, skip_widths
 
 
 class HintBlock(nn.Module):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from diffusion.families.sd.attention import Attention, AttentionCall
+from diffusion.families.sd.shapes import UnetShape, skip_widths
 from diffusion.networks.compiling import Blocks
 from diffusion.networks.layers import (
     GROUPS,
@@ -22,8 +24,6 @@ from diffusion.networks.layers import (
     Upsampler,
     sinusoids,
 )
-from diffusion.unet.architecture import UnetShape, skip_widths
-from diffusion.unet.attention import Attention, AttentionCall
 
 RESNET_EPS, TRANSFORMER_EPS = 1e-5, 1e-6
 
@@ -276,7 +276,7 @@ class Unet(Encoder):
     ) -> Tensor:
         """`x` [B, in_channels, h, w], `t` [B] timesteps, `y` [B, y_dim].
 
-        `skips`, `middle` and `blocks` are what controls add (`diffusion.control.blocks.Residuals`).
+        `skips`, `middle` and `blocks` are what controls add (`diffusion.batch.controls.Residuals`).
         """
         time = self.embedded(t, y, x.dtype)
         left = self.down(self.conv_in(x), time, call, blocks)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.unet.attention import cross_attention_layers
-from diffusion.unet.loading import FOR_UNETS, LoadedUnet
-from diffusion.vision.image_weights import Block, Place, Share, Tokens, share_of
+from diffusion.families.sd.attention import cross_attention_layers
+from diffusion.families.sd.image_weights import Block, Place, Share, Tokens, share_of
+from diffusion.families.sd.loading import FOR_UNETS, LoadedUnet
 from diffusion.vision.ip_adapter import SDXL_TEXT, ImageLayers, fitted
 from graph.errors import BadModelFile
 from graph.image_prompts import ImagePrompt
@@ -24,7 +24,7 @@ from graph.values import Change, ModelFile
 if TYPE_CHECKING:
     from diffusion.batch.frame import PercentSchedule
     from diffusion.batch.parts import Part
-    from diffusion.models import LoadedModel
+    from diffusion.families.registry import LoadedModel
 
 IP_ADAPTER = "ip_adapter"
 IMAGE_CHANGES = frozenset({IP_ADAPTER})

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.control.blocks import Asked, ModelShape, Residuals, unchanged
-from diffusion.control.controlnet import PX, fitted_hint
+from diffusion.batch.controls import Asked, ModelShape, Residuals, unchanged
+from diffusion.families.sd.controlnet import PX, fitted_hint
+from diffusion.families.sd.loading import FOR_UNETS
+from diffusion.families.sd.shapes import UnetShape
 from diffusion.networks.filling import copied, fill
-from diffusion.unet.architecture import UnetShape
-from diffusion.unet.loading import FOR_UNETS
 from diffusion.weights import Weights
 from graph.values import ControlNet
 

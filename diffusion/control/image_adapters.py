@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from diffusion.families.sd.image_prompts import image_prompts
 from diffusion.memory.cache import ModelCache, leased
-from diffusion.vision.image_prompts import image_prompts
 from diffusion.vision.ip_adapter import ImageLayers, load_image_layers
 from diffusion.weights import Weights
 from graph.values import Model, ModelFile

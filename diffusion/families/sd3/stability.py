@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusion.control.transformers import Heard, LoadedDitControl
 from diffusion.dit.call import Added, padded, tokens_along
-from diffusion.dit.keys import Piece, thirds
+from diffusion.dit.control import Heard, LoadedDitControl
 from diffusion.dit.loading import SD3_LATENT, LoadedDit
+from diffusion.dit.pieces import Piece, thirds
 from diffusion.dit.shapes import HEAD, PATCH, DitShape, Sd3Shape, counted
+from diffusion.families.sd.loading import LoadedUnet
 from diffusion.networks.filling import copied, fill
-from diffusion.unet.loading import LoadedUnet
 from diffusion.weights import Weights
 
 MARK = "transformer_blocks.0.adaLN_modulation.1.bias"

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 
 from diffusion.batch.calls import Calls, denoised_by, times_of
+from diffusion.batch.controls import added_by_controls
 from diffusion.batch.parts import Contexts, Part, vectors
 from diffusion.batch.prompts import Prompt
 from diffusion.batch.rows import Row
-from diffusion.control.blocks import added_by_controls
-from diffusion.networks.convolutions import place_convolutions
-from diffusion.unet.attention import (
+from diffusion.families.sd.attention import (
     AttentionCall,
     KeysAndValues,
     cross_attention_layers,
 )
-from diffusion.unet.block_changes import changed_blocks
-from diffusion.unet.network import Unet
-from diffusion.vision.image_prompts import call_images
+from diffusion.families.sd.block_changes import changed_blocks
+from diffusion.families.sd.image_prompts import call_images
+from diffusion.families.sd.network import Unet
+from diffusion.networks.convolutions import place_convolutions
 
 LONGEST_REPEAT = 16  # times that a prompt may be repeated to reach a common length
 FEATURE_MAPS = 96  # at the finest level, as many are alive at once at the peak of a call

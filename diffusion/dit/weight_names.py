@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from diffusion.dit.keys import Piece, pieces
+from diffusion.dit.pieces import Piece, pieces
 from diffusion.dit.shapes import DitShape
 from diffusion.lora.keys import UNET_PREFIXES, Target, flat, is_for_text
 

@@ -9,10 +9,8 @@ import torch
 from diffusion.dit.call import dit_blocks
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.loading import LoadedDit, find_dit, flow_of, load_dit
-from diffusion.networks.compiling import Blocks
-from diffusion.networks.float8 import FLOAT8
-from diffusion.unet.denoiser import Denoiser
-from diffusion.unet.loading import (
+from diffusion.families.sd.denoiser import Denoiser
+from diffusion.families.sd.loading import (
     LoadedUnet,
     Parameterization,
     family_of,
@@ -20,7 +18,9 @@ from diffusion.unet.loading import (
     load_unet,
     read_parameterization,
 )
-from diffusion.unet.network import UNET_BLOCKS
+from diffusion.families.sd.network import UNET_BLOCKS
+from diffusion.networks.compiling import Blocks
+from diffusion.networks.float8 import FLOAT8
 from diffusion.weights import Weights
 
 LoadedModel: TypeAlias = LoadedUnet | LoadedDit

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from diffusion.batch.controls import Asked, ModelShape, Residuals, unchanged
 from diffusion.batch.parts import Contexts, vectors
-from diffusion.control.blocks import Asked, ModelShape, Residuals, unchanged
-from diffusion.control.network import ControlNetwork
-from diffusion.control.union import UnionTypes, union_type_index
+from diffusion.families.sd.attention import AttentionCall, cross_attention_layers
+from diffusion.families.sd.control_network import ControlNetwork
+from diffusion.families.sd.loading import FOR_UNETS
+from diffusion.families.sd.shapes import UnetShape, skip_widths
+from diffusion.families.sd.union import UnionTypes, union_type_index
 from diffusion.networks.convolutions import place_convolutions
-from diffusion.unet.architecture import UnetShape, skip_widths
-from diffusion.unet.attention import AttentionCall, cross_attention_layers
-from diffusion.unet.loading import FOR_UNETS
 from graph.errors import ServiceError
 from graph.values import ControlNet
 from imaging.resize import resize

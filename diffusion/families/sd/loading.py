@@ -5,10 +5,10 @@ from typing import Literal
 
 import torch
 
+from diffusion.families.sd.network import Unet
+from diffusion.families.sd.shapes import UnetShape, diffusers_keys, read_shape
 from diffusion.networks.filling import copied, fill
 from diffusion.text.clip_layout import is_slim
-from diffusion.unet.architecture import UnetShape, diffusers_keys, read_shape
-from diffusion.unet.network import Unet
 from diffusion.weights import Weights
 
 # Where a checkpoint keeps its U-Net, and "" for a file that holds nothing else.
