@@ -17,7 +17,8 @@ import torch
 
 from diffusion.device import choose
 from diffusion.engine.stage import SampleStage
-from diffusion.engine.warming import PX, WarmSize
+from diffusion.engine.warming import WarmSize
+from diffusion.latent.latents import PX
 from diffusion.memory.budget import MemoryBudget
 from diffusion.networks.compiling import Regions
 from diffusion.weights import Weights, open_weights

@@ -30,6 +30,7 @@ class PromptEncoder:
         memory: "MemoryBudget | None" = None,
     ) -> None:
         from deployments.encode_functions import NodeEncoding  # noqa: PLC0415
+        from diffusion.families.registry import FAMILIES  # noqa: PLC0415
         from diffusion.lora.applying import Loras  # noqa: PLC0415
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.memory.budget import MemoryBudget  # noqa: PLC0415
@@ -46,6 +47,7 @@ class PromptEncoder:
             dtype=place.text,
             device=place.device,
             memory=memory or MemoryBudget(config.memory_bytes),
+            encodings=FAMILIES.texts,
             cache_bytes=config.cache_bytes,
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
@@ -59,6 +61,7 @@ class PromptEncoder:
             dtype=place.text,
             device=place.device,
             budget_bytes=config.vision_bytes,
+            adapters_of=FAMILIES.image_adapters,
         )
         own = {} if memory else {"text": encoders.weights}  # what is shared is told by others
         metrics.watch_weights({**own, "vision": vision.weights})

@@ -22,7 +22,7 @@ from demo.scenes import random_scene
 from demo.styles import STYLES
 from demo.training.progress import Averaged, Progress, lay_channels_last, lr_factor
 from diffusion.autoencoder.network import VaeShape
-from diffusion.families.sd.loading import SD15_LATENT
+from diffusion.families.sd.family import SD15_LATENT
 
 SHAPE = VaeShape(channels=(64, 32, 96, 128), layers=1, latent_channels=4, quant=True)
 CROP = 64  # px

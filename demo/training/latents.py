@@ -17,7 +17,7 @@ from demo.scenes import Scene, random_scene
 from demo.styles import STYLES, StyleName
 from demo.training.autoencoder import SHAPE, as_pixels
 from demo.training.progress import lay_channels_last
-from diffusion.families.sd.loading import SD15_LATENT
+from diffusion.families.sd.family import SD15_LATENT
 
 CHUNK, CHUNKS = 500, 19
 ROWS = 10  # pictures per call

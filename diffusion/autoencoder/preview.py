@@ -13,56 +13,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffusion.families.sd.loading import SD15_LATENT, SDXL_LATENT, LatentFormat
+from diffusion.latent_format import LatentFormat
 
 LONGEST_PX = 256
-LATENT_PX = 8  # a latent pixel's side in the picture
 QUALITY = 75
 
 
-@dataclass(frozen=True)
-class LatentColors:
-    """RGB in 0..1 as `latent @ factors + bias`, of a latent in its model's scale."""
-
-    factors: tuple[tuple[float, float, float], ...]  # one row for each channel
-    bias: tuple[float, float, float]
-
-    def __call__(self, latent: Tensor) -> Tensor:
-        """[C, h, w] -> [h, w, 3]."""
-        return latent.movedim(0, -1) @ torch.tensor(self.factors) + torch.tensor(self.bias)
-
-
-# keturn, "Decoding latents to RGB without upscaling", discuss.huggingface.co/t/23204 (2022);
-# halved and moved up by a half here, as it is published for -1..1.
-SD15_COLORS = LatentColors(
-    (
-        (0.149, 0.1035, 0.104),
-        (0.0935, 0.143, 0.0865),
-        (-0.079, 0.0945, 0.132),
-        (-0.092, -0.1355, -0.2365),
-    ),
-    (0.5, 0.5, 0.5),
-)
-# Timothy Alexis Vass, "Explaining the SDXL latent space", huggingface.co/blog/TimothyAlexisVass
-# (2023), there in 0..255.
-SDXL_COLORS = LatentColors(
-    (
-        (60 / 255, 60 / 255, 60 / 255),
-        (-60 / 255, -5 / 255, 10 / 255),
-        (25 / 255, 15 / 255, -5 / 255),
-        (-70 / 255, -50 / 255, -35 / 255),
-    ),
-    (150 / 255, 140 / 255, 130 / 255),
-)
-COLORS = {SD15_LATENT: SD15_COLORS, SDXL_LATENT: SDXL_COLORS}
-
-
 def preview(format: LatentFormat, denoised: Tensor) -> bytes:
-    """The first picture of [B, C, h, w] as a JPEG, at most LONGEST_PX along its longer side."""
+    """The first picture of a batch as a JPEG, at most LONGEST_PX along its longer side.
+
+    Of videos, the first frame.
+    """
     latent = denoised[0].to("cpu", torch.float32)
-    rgb = COLORS.get(format, first_channels)(latent).nan_to_num().clamp(0, 1)
+    latent = latent if latent.ndim == 3 else latent[:, 0]
+    rgb = (format.colors or first_channels)(latent).nan_to_num().clamp(0, 1)
     picture = Image.fromarray((rgb * 255).round().to(torch.uint8).numpy())
-    scale = min(LATENT_PX, LONGEST_PX / max(picture.size))
+    scale = min(format.px, LONGEST_PX / max(picture.size))
     width, height = (max(1, round(side * scale)) for side in picture.size)
     file = io.BytesIO()
     picture.resize((width, height), Image.Resampling.BILINEAR).save(file, "JPEG", quality=QUALITY)

@@ -1,8 +1,10 @@
 """Rows of many jobs in as few calls of a network as memory allows."""
 
 import gc
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,6 +13,29 @@ from diffusion.batch.parts import Part
 from diffusion.batch.rows import Row
 
 Predict: TypeAlias = Callable[[list[Part]], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What calls of a network may take, and where it computes."""
+
+    max_rows: int
+    activation_bytes: int
+    dtype: torch.dtype
+    device: torch.device
+
+
+class Denoiser(Protocol):
+    """Weights that answer rows; called on the compute thread only."""
+
+    def limit(self, *size: int) -> int:
+        """How many latents of this size ([h, w] or [T, h, w]) one call may hold."""
+
+    def __call__(self, rows: Sequence[Row]) -> list[Tensor]:
+        """The denoised prediction of every row, in order and shaped like its x, float32."""
+
+    def forget(self) -> None:
+        """Let go of what was kept for jobs that are over. Called between calls."""
 
 
 def nothing() -> None:
@@ -28,21 +53,19 @@ class Calls:
         self,
         *,
         bytes_per_pixel: int,
-        max_rows: int,
-        activation_bytes: int,
-        device: torch.device,
+        limits: Limits,
         drop: Callable[[], None] = nothing,
     ) -> None:
         """`drop` lets go of what was kept for calls before."""
         self._bytes_per_pixel = bytes_per_pixel
-        self._max_rows = max_rows
-        self._activation_bytes = activation_bytes
-        self._device = device
+        self._max_rows = limits.max_rows
+        self._activation_bytes = limits.activation_bytes
+        self._device = limits.device
         self._drop = drop
 
-    def limit(self, height: int, width: int) -> int:
-        """How many latent pictures of this size one call may hold."""
-        fit = self._activation_bytes // (height * width * self._bytes_per_pixel)
+    def limit(self, *size: int) -> int:
+        """How many latents of this size ([h, w] or [T, h, w]) one call may hold."""
+        fit = self._activation_bytes // (math.prod(size) * self._bytes_per_pixel)
         return max(1, min(self._max_rows, fit))
 
     def answers(
@@ -61,16 +84,16 @@ class Calls:
 
     def _answer(self, parts: list[Part], predict: Predict) -> Iterator[tuple[Part, Tensor]]:
         """Answers in the order of `parts`."""
-        height, width = parts[0].row.x.shape[-2:]
+        size = parts[0].row.x.shape[2:]
         while parts:
-            limit = self.limit(height, width)
+            limit = self.limit(*size)
             chunk, rest = fitting(parts, limit)
             try:
                 predictions = predict(chunk)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or limit == 1:
+                if not is_out_of_memory(error) or limit == 1 or _cannot_shrink(chunk):
                     raise
-                self._halve(sum(part.count for part in chunk) * height * width)
+                self._halve(sum(part.count for part in chunk) * math.prod(size))
                 continue
             yield from zip(chunk, predictions, strict=True)
             parts = rest
@@ -85,9 +108,15 @@ class Calls:
 
 
 def fitting(parts: Sequence[Part], limit: int) -> tuple[list[Part], list[Part]]:
-    """The first `limit` pictures of `parts`, and the rest."""
+    """The first `limit` latents of `parts`, and the rest.
+
+    What may not be divided is a call of its own where it is more than that.
+    """
     fitting: list[Part] = []
     for place, part in enumerate(parts):
+        if part.count > limit and not part.row.divisible:
+            alone = place == 0
+            return (fitting or [part]), list(parts[place + alone :])
         if part.count > limit:
             middle = part.start + limit
             head = [Part(part.row, part.start, middle)] if limit else []
@@ -96,6 +125,10 @@ def fitting(parts: Sequence[Part], limit: int) -> tuple[list[Part], list[Part]]:
         fitting.append(part)
         limit -= part.count
     return fitting, []
+
+
+def _cannot_shrink(parts: Sequence[Part]) -> bool:
+    return len(parts) == 1 and not parts[0].row.divisible
 
 
 def times_of(parts: Sequence[Part]) -> Tensor:

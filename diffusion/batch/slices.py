@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from diffusion.batch.controls import Control
-from diffusion.batch.frame import Frame, repeat_to
+from diffusion.batch.fitting import repeat_to
+from diffusion.batch.frame import Frame
 from diffusion.batch.prompts import Prompt
 from graph.sampling import Rows
 from graph.values import Latent
@@ -71,17 +72,11 @@ def prompt_rows(
 
 
 def _prompt(prompt: Prompt, rows: Rows, controls: Mapping[Control, Control]) -> Prompt:
-    embedding, mask = prompt.embedding, prompt.region.mask
+    mask = prompt.region.mask
     return replace(
         prompt,
         region=replace(prompt.region, mask=None if mask is None else _cut(mask, rows)),
-        embedding=replace(
-            embedding,
-            context=_cut(embedding.context, rows),
-            y=None if embedding.y is None else _cut(embedding.y, rows),
-            concat=None if embedding.concat is None else _cut(embedding.concat, rows),
-            references=tuple(_cut(reference, rows) for reference in embedding.references),
-        ),
+        embedding=prompt.embedding.cut(lambda tensor: _cut(tensor, rows)),
         shape=torch.Size((rows.stop - rows.start, *prompt.shape[1:])),
         controls=tuple(controls[control] for control in prompt.controls),
     )

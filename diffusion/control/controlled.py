@@ -1,17 +1,8 @@
-"""Conditions told which ControlNets they are under, and which of them lend theirs to others.
+"""Conditions under ControlNets. (ComfyUI nodes.py, ControlNetApply, ControlNetApplyAdvanced)"""
 
-(ComfyUI nodes.py, ControlNetApply and ControlNetApplyAdvanced; comfy/samplers.py,
-apply_empty_x_to_equal_area)
-"""
-
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from graph.values import Conditioning, ControlNet, ControlUse, Tensor, Vae
-
-if TYPE_CHECKING:
-    from diffusion.batch.prompts import Prompt
 
 
 def apply_control(
@@ -50,22 +41,3 @@ def apply_control_to_both(
         )
 
     return under(positive), under(negative)
-
-
-def lend_controls(prompts: Mapping[str, "list[Prompt]"]) -> None:
-    """Put the prompts beside the positive that have no control under that of its lenders.
-
-    Only what applies to the whole picture lends or borrows. Writes to the lists.
-    """
-    lenders = [
-        prompt
-        for prompt in prompts.get("positive", ())
-        if prompt.lends_controls and prompt.controls and prompt.region.box is None
-    ]
-    for name, own in prompts.items():
-        whole = [place for place, prompt in enumerate(own) if prompt.region.box is None]
-        if name == "positive" or not whole or any(own[place].controls for place in whole):
-            continue
-        for turn, lender in enumerate(lenders):
-            place = whole[turn % len(whole)]
-            own[place] = replace(own[place], controls=lender.controls)

@@ -1,6 +1,6 @@
 """IP-Adapters' layers as a sampling replica keeps them: in the same budget as its other weights."""
 
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -8,13 +8,41 @@ from typing import Any, TypeAlias
 
 import torch
 
-from diffusion.families.sd.image_prompts import image_prompts
+from diffusion.batch.noise_levels import PercentSchedule
+from diffusion.batch.rows import JobImage
+from diffusion.families.family import LoadedModel
 from diffusion.memory.cache import ModelCache, leased
 from diffusion.vision.ip_adapter import ImageLayers, load_image_layers
 from diffusion.weights import Weights
-from graph.values import Model, ModelFile
+from graph.image_prompts import ImagePrompt
+from graph.values import Change, Model, ModelFile
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
+IP_ADAPTER = "ip_adapter"
+IMAGE_CHANGES = frozenset({IP_ADAPTER})
+
+
+def image_prompts(changes: Iterable[Change]) -> Iterator[ImagePrompt]:
+    """Those that are laid on a model, in order."""
+    yield from (change["prompt"] for change in changes if change.kind == IP_ADAPTER)
+
+
+def prepare_images(
+    changes: Iterable[Change],
+    weights: Mapping[ModelFile, ImageLayers],
+    model: LoadedModel,
+    sampling: PercentSchedule,
+    batch: int,
+) -> tuple[JobImage, ...]:
+    """The image prompts laid on a model, for a job of `batch` pictures.
+
+    Raises:
+        BadModelFile: an IP-Adapter is made for another kind of model.
+    """
+    return tuple(
+        model.family.image_prompt(prompt, weights[prompt.file], model, sampling, batch)
+        for prompt in image_prompts(changes)
+    )
 
 
 @dataclass(frozen=True, eq=False)

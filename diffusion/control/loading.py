@@ -1,29 +1,17 @@
 """ControlNets and T2I-Adapters as a replica keeps them: in the same budget as its other weights."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
 
 from diffusion.autoencoder.vae import LoadedVae, encode, load_vae
 from diffusion.batch.controls import Encode, LoadedControl
-from diffusion.families.flux.control_files import load_dit_control
-from diffusion.families.registry import LoadedModel
-from diffusion.families.sd.controlnet_files import (
-    is_control_lora,
-    is_difference,
-    load_control_lora,
-    load_control_net,
-)
-from diffusion.families.sd.loading import FOR_UNETS, LoadedUnet, find_unet
-from diffusion.families.sd.shapes import diffusers_keys
-from diffusion.families.sd.t2i_adapter import load_adapter
-from diffusion.families.sd3.stability import MARK, load_stability_control
+from diffusion.families.family import ControlKind, ControlSource, LoadedModel
 from diffusion.memory.cache import ModelCache, leased
 from diffusion.weights import Weights
 from graph.sampling import Guider
@@ -53,6 +41,7 @@ class Controls:
     resident: ModelCache[Hashable, Any]
     dtype: torch.dtype
     device: torch.device
+    kinds: Sequence[ControlKind]
     vae_dtype: torch.dtype = torch.float32
     made_of_models: dict[ModelFile, bool] = field(default_factory=dict)  # what is known of files
 
@@ -72,11 +61,11 @@ class Controls:
 
     @asynccontextmanager
     async def leased(
-        self, guider: Guider, unet: LoadedModel, unet_key: Hashable
+        self, guider: Guider, model: LoadedModel, model_key: Hashable
     ) -> AsyncIterator[Mapping[ControlNet, LoadedControl]]:
         """All that the conditions of `guider` are under, in memory until the block ends.
 
-        `unet_key` names the weights of `unet`, for those that are made of them.
+        `model_key` names the weights of `model`, for those that are made of them.
 
         Raises:
             BadModelFile, MissingModelFile: one cannot be made.
@@ -84,9 +73,9 @@ class Controls:
         async with AsyncExitStack() as stack:
             loaded: dict[ControlNet, LoadedControl] = {}
             for net in nets_of(guider):
-                made_of = unet_key if await self._is_made_of_model(net.file) else net.base
+                made_of = model_key if await self._is_made_of_model(net.file) else net.base
                 lease = self.resident.lease(
-                    ("control", net.file, made_of), partial(self._load, net, unet)
+                    ("control", net.file, made_of), partial(self._load, net, model)
                 )
                 loaded[net] = await stack.enter_async_context(leased(lease))
             yield loaded
@@ -95,34 +84,19 @@ class Controls:
         """Whether a control has layers of the model beside its own."""
         known = self.made_of_models.get(file)
         if known is None:
-            weights = await asyncio.to_thread(self.open_weights, file)
-            known = self.made_of_models[file] = is_control_lora(weights) or MARK in weights
+            kind = self._kind(await asyncio.to_thread(self.open_weights, file))
+            known = self.made_of_models[file] = kind is not None and kind.made_of_model
         return known
 
-    def _load(self, net: ControlNet, unet: LoadedModel) -> LoadedControl:
+    def _kind(self, weights: Weights) -> ControlKind | None:
+        return next((kind for kind in self.kinds if kind.mine(weights)), None)
+
+    def _load(self, net: ControlNet, model: LoadedModel) -> LoadedControl:
         weights = self.open_weights(net.file)
-        dtype, device = self.dtype, self.device
-        if is_control_lora(weights):
-            if not isinstance(unet, LoadedUnet):
-                raise weights.bad(problem=FOR_UNETS)
-            base = dict(unet.module.named_parameters())
-            return load_control_lora(weights, base, unet.shape, dtype=dtype, device=device)
-        if (own := load_stability_control(weights, unet, dtype=dtype, device=device)) is not None:
-            return own
-        if (control := load_dit_control(weights, dtype=dtype, device=device)) is not None:
-            return control
-        below = self._base(net.base) if net.base and is_difference(weights) else None
-        loaded: LoadedControl | None = load_control_net(
-            weights, base=below, dtype=dtype, device=device
-        )
-        loaded = loaded or load_adapter(weights, dtype=dtype, device=device)
-        if loaded is None:
+        kind = self._kind(weights)
+        if kind is None:
             examples = ", ".join(sorted(weights)[:3])
             problem = f"no ControlNet or T2I-Adapter of a known kind in it, but {examples} ..."
             raise weights.bad(problem=problem)
-        return loaded
-
-    def _base(self, file: ModelFile) -> dict[str, Tensor]:
-        """The weights of a file's U-Net, under diffusers' names."""
-        part, shape = find_unet(self.open_weights(file))
-        return {name: part[key] for name, key in diffusers_keys(part, shape).items()}
+        base = None if net.base is None else partial(self.open_weights, net.base)
+        return kind.load(ControlSource(weights, model, base, self.dtype, self.device))

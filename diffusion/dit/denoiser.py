@@ -5,23 +5,20 @@ of one length: padding or repeating a prompt would change what is seen.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from diffusion.batch.calls import Calls, denoised_by, times_of
+from diffusion.batch.calls import Calls, Limits, denoised_by, times_of
 from diffusion.batch.parts import Part
-from diffusion.batch.prompts import Embedding
+from diffusion.batch.patches import SKIP_BLOCKS
 from diffusion.batch.rows import Row
-from diffusion.dit.call import DitCall, network_of
-from diffusion.dit.control import dit_added
-from diffusion.dit.shapes import PATCH
-from diffusion.guidance.skip_layers import SKIP_BLOCKS
+from diffusion.dit.call import DitCall, Network
+from diffusion.dit.conditions import DitEmbedding
+from diffusion.dit.control import added_by_controls
+from diffusion.dit.tokens import PATCH
 from graph.values import Change
-
-if TYPE_CHECKING:
-    from diffusion.dit.loading import LoadedDit
 
 WIDTHS = 40  # numbers alive at the peak of a call, for each token and channel of a block
 
@@ -29,22 +26,19 @@ WIDTHS = 40  # numbers alive at the peak of a call, for each token and channel o
 class DitDenoiser:
     """One transformer that answers rows. Called by one thread at a time."""
 
-    def __init__(
-        self, dit: "LoadedDit", *, max_rows: int, activation_bytes: int, device: torch.device
-    ) -> None:
-        self._network = network_of(dit)
-        self._shape = dit.shape
-        self._device = device
+    def __init__(self, network: Network, shape: Any, limits: Limits) -> None:
+        """`shape` is its family's and has a `width`; what controls say is spread by it."""
+        self._network = network
+        self._shape = shape
+        self._device = limits.device
         self._calls = Calls(
-            bytes_per_pixel=WIDTHS * dit.shape.width * dit.dtype.itemsize // PATCH**2,
-            max_rows=max_rows,
-            activation_bytes=activation_bytes,
-            device=device,
+            bytes_per_pixel=WIDTHS * shape.width * limits.dtype.itemsize // PATCH**2,
+            limits=limits,
         )
 
-    def limit(self, height: int, width: int) -> int:
-        """How many latent pictures of this size one call may hold."""
-        return self._calls.limit(height, width)
+    def limit(self, *size: int) -> int:
+        """How many latents of this size one call may hold."""
+        return self._calls.limit(*size)
 
     def forget(self) -> None:
         """Nothing is kept between calls."""
@@ -67,11 +61,11 @@ class DitDenoiser:
             p.row.sampling.input_scaling(p.row.sigma, x) for p, x in zip(parts, xs, strict=True)
         ]
         sample, times = torch.cat(scaled), times_of(parts).to(self._device)
-        added = dit_added(parts, scaled, times, self._shape)
+        added = added_by_controls(parts, scaled, times, self._shape)
         concats = [part.of(c) for part in parts if (c := part.row.prompt.concat) is not None]
         if concats:
             sample = torch.cat([sample, torch.cat(concats)], dim=1)
-        prompts = [part.row.prompt.embedding for part in parts]
+        prompts = [_embedding(part.row) for part in parts]
         first = prompts[0]
         return DitCall(
             sample=sample,
@@ -93,14 +87,14 @@ class DitDenoiser:
         told = [
             torch.full((part.count,), guidance)
             for part in parts
-            if (guidance := part.row.prompt.embedding.guidance) is not None
+            if (guidance := _embedding(part.row).guidance) is not None
         ]
         return torch.cat(told).to(self._device) if told else None
 
 
 def _kind(row: Row) -> Hashable:
     """What rows that one call can serve have in common."""
-    prompt = row.prompt.embedding
+    prompt = _embedding(row)
     return (
         row.x.shape[1:],
         prompt.context.shape[1:],
@@ -116,7 +110,13 @@ def _beside(parts: Sequence[Part], tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.of(tensor) for part, tensor in zip(parts, tensors, strict=True)])
 
 
-def _pooled(prompt: Embedding) -> Tensor:
+def _embedding(row: Row) -> DitEmbedding:
+    embedding = row.prompt.embedding
+    assert isinstance(embedding, DitEmbedding)
+    return embedding
+
+
+def _pooled(prompt: DitEmbedding) -> Tensor:
     assert prompt.y is not None
     return prompt.y
 

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from diffusion.dit.pieces import Piece, pieces
-from diffusion.dit.shapes import DitShape
-from diffusion.lora.keys import UNET_PREFIXES, Target, flat, is_for_text
+from diffusion.dit.pieces import Piece
+from diffusion.networks.weight_names import UNET_PREFIXES, Names, Target, flat
 
 PREFIXES = (
     *UNET_PREFIXES,
@@ -19,26 +18,14 @@ PREFIXES = (
     "lora_transformer_",
     "base_model.model.transformer.",
 )
-# XLabs' names of layers -> those of Black Forest Labs' files.
-XLABS: Mapping[str, str] = {
-    "qkv_lora1": "img_attn.qkv",
-    "qkv_lora2": "txt_attn.qkv",
-    "proj_lora1": "img_attn.proj",
-    "proj_lora2": "txt_attn.proj",
-    "proj": "linear2",
-}
-FIRST_THREE = "#qkv"  # of XLabs' names too: a single block's first layer without its perceptron's
 
 
 @dataclass(frozen=True)
-class DitNames:
+class DitNames(Names):
     """The weights of a transformer, under diffusers' names for them and its own file's."""
 
-    shape: DitShape
+    pieces: tuple[Piece, ...]
     names: tuple[str, ...]
-
-    def mine(self, key: str) -> bool:
-        return not is_for_text(key)
 
     def parameters(self) -> Mapping[str, str]:
         """Layers of the model's own file are told as `layer.weight`, others as diffusers' are."""
@@ -47,10 +34,9 @@ class DitNames:
             short = name.removesuffix(".weight")
             found[flat(short)] = name
             found[flat(short.removesuffix(".0") if ".to_out." in short else short)] = name
-        for source in self._sources:
+        for source in self.sources:
             found[flat(source)] = f"{source}.weight"
             found[flat(f"{source}.bias")] = f"{source}.bias"
-            found.update(_as_xlabs(source))
         return found
 
     def stems(self, stem: str) -> Iterable[str]:
@@ -62,15 +48,18 @@ class DitNames:
         if name in self.names:
             return [Target(name)]
         own = set(self.names)
-        cut = self._sources.get(layer.removesuffix(FIRST_THREE), [])
         return [
             Target(f"{piece.module}.{leaf}", piece)
-            for piece in (cut[:3] if layer.endswith(FIRST_THREE) else cut)
+            for piece in self.cut(layer)
             if f"{piece.module}.{leaf}" in own
         ]
 
+    def cut(self, layer: str) -> list[Piece]:
+        """The pieces of a layer of the model's own file."""
+        return self.sources.get(layer, [])
+
     @cached_property
-    def _sources(self) -> dict[str, list[Piece]]:
+    def sources(self) -> dict[str, list[Piece]]:
         """Layers of the model's own file, cut as diffusers has them."""
         found: dict[str, list[Piece]] = {}
         for source, piece in self._present():
@@ -79,20 +68,6 @@ class DitNames:
 
     def _present(self) -> Iterator[tuple[str, Piece]]:
         own = set(self.names)
-        for piece in pieces(self.shape):
+        for piece in self.pieces:
             if f"{piece.module}.weight" in own:
                 yield piece.source, piece
-
-
-def _as_xlabs(source: str) -> dict[str, str]:
-    """What XLabs calls a layer of a block, if anything."""
-    block, number, *rest = [*source.split(".", 2), "", ""]
-    layer = "".join(rest)
-    found = {
-        flat(f"{block}.{number}.{theirs}"): f"{source}.weight"
-        for theirs, ours in XLABS.items()
-        if layer == ours
-    }
-    if layer == "linear1":
-        found[flat(f"{block}.{number}.qkv")] = f"{source}{FIRST_THREE}.weight"
-    return found

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from diffusion.batch.calls import Denoiser
 from diffusion.batch.rows import Asking, Row
 from graph.errors import ServiceError
 from graph.events import Progress, Warned
@@ -51,24 +52,12 @@ class DeadlineError(SamplingError):
 
 
 Report: TypeAlias = Callable[[Progress | Warned], None]  # called on the event loop
-Preview: TypeAlias = Callable[[Tensor], bytes | None]  # of the denoised [B, C, h, w] so far
+Preview: TypeAlias = Callable[[Tensor], bytes | None]  # of the denoised latents so far
 Called: TypeAlias = Callable[[int, float], None]  # how much one call answered, and its seconds
 
 
 def unheard(_size: int, _seconds: float) -> None:
     """Nobody counts."""
-
-
-class Model(Protocol):
-    """Weights that answer rows; called on the compute thread only."""
-
-    def limit(self, height: int, width: int) -> int:
-        """How many pictures of this latent size one call may hold."""
-
-    def __call__(self, rows: Sequence[Row]) -> list[Tensor]: ...
-
-    def forget(self) -> None:
-        """Let go of what was kept for jobs that are over. Called between calls."""
 
 
 @dataclass(eq=False)
@@ -86,8 +75,8 @@ class Job:
     """One request part-way through its sampler, parked where it needs the model."""
 
     node_id: str
-    model: Model
-    size: tuple[int, int]  # latent height and width; jobs of one model and size share calls
+    model: Denoiser
+    size: tuple[int, ...]  # [h, w] or [T, h, w]; jobs of one model and size share calls
     asking: Asking[Tensor]
     track: Track
     report: Report | None = None

@@ -5,9 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from diffusion.batch.frame import process_in, process_out
-from diffusion.families.sd.loading import LatentFormat
 from diffusion.latent.noise import prepare_noise
+from diffusion.latent_format import LatentFormat, process_in, process_out
 from diffusion.schedules.model_sampling import ModelSampling
 from graph.sampling import Noise
 from graph.values import Latent

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -9,19 +10,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from diffusion.batch.controls import Encode, LoadedControl, prepare_controls
-from diffusion.batch.frame import Frame, process_in, repeat_to
-from diffusion.batch.prompts import prepare
+from diffusion.batch.fitting import repeat_to
+from diffusion.batch.frame import Frame
+from diffusion.batch.preparation import check_widths, prepare
 from diffusion.batch.slices import frame_rows, prompt_rows, slice_of
+from diffusion.control.image_adapters import prepare_images
 from diffusion.engine.run import Inpainting, Run
-from diffusion.families.flux.conditions import check_widths
-from diffusion.families.registry import LoadedModel
-from diffusion.families.sd.image_prompts import prepare_images
+from diffusion.families.family import LoadedModel
 from diffusion.guidance.changes import start_changes
 from diffusion.guidance.guiders import GUIDERS, Guided
 from diffusion.guidance.model_changes import mask_function, model_sampling
 from diffusion.guidance.network_changes import start_run_changes
 from diffusion.guidance.step_caches import with_lazycache
 from diffusion.latent.noise import NoiseSource
+from diffusion.latent_format import process_in
 from diffusion.samplers import SAMPLERS
 from diffusion.samplers.protocol import SamplingContext
 from diffusion.schedules.model_sampling import ModelSampling
@@ -30,12 +32,12 @@ from graph.sampling import Noise, SampleRequest
 from graph.values import ControlNet, Latent, ModelFile, Vae
 
 
-def latent_for(latent: Latent, unet: LoadedModel) -> Latent:
+def latent_for(latent: Latent, model: LoadedModel) -> Latent:
     """`latent`, of which an empty one gets as many channels as the model has.
 
     (ComfyUI comfy/sample.py, fix_empty_latent_channels)
     """
-    samples, channels = latent.samples, unet.latent_format.channels
+    samples, channels = latent.samples, model.latent_format.channels
     if samples.shape[1] == channels or torch.count_nonzero(samples):
         return latent
     return replace(latent, samples=repeat_to(samples.movedim(1, 0), channels).movedim(0, 1))
@@ -44,7 +46,7 @@ def latent_for(latent: Latent, unet: LoadedModel) -> Latent:
 def prepare_run(
     request: SampleRequest,
     latent: Latent,
-    unet: LoadedModel,
+    model: LoadedModel,
     device: torch.device,
     controls: Mapping[ControlNet, LoadedControl] = MappingProxyType({}),
     *,
@@ -54,18 +56,28 @@ def prepare_run(
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
     changes = guider.model.changes
-    check_widths(guider.conditionings, unet.shape.context_dim)
-    sampling = model_sampling(unet.parameterization, changes)
+    check_widths(guider.conditionings, model.shape.context_dim)
+    sampling = model_sampling(model.parameterization, changes)
     source = _noise_source(request, latent, device)
     noise = _initial_noise(request.noise, source)
-    frame = replace(_frame(latent, unet, sampling, device), seed=source.seed)
+    frame = replace(_frame(latent, model, sampling, device), seed=source.seed)
     conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
     used = prepare_controls(
-        conditions, controls, unet.shape, sampling, frame.latent, encoders=encoders
+        conditions,
+        controls,
+        model.shape,
+        sampling,
+        frame.latent,
+        px=model.latent_format.px,
+        encoders=encoders,
     )
-    images = prepare_images(changes, adapters, unet, sampling, len(frame.latent))
+    images = prepare_images(changes, adapters, model, sampling, len(frame.latent))
     sigmas = request.sigmas.to("cpu", torch.float32)
-    prompts = prepare(dict(guider.conditionings), replace(frame, controls=used))
+    prompts = prepare(
+        dict(guider.conditionings),
+        replace(frame, controls=used),
+        partial(model.family.embed, model),
+    )
     if request.rows is not None:
         frame, prompts = frame_rows(frame, request.rows), prompt_rows(prompts, request.rows)
     guided = Guided(
@@ -73,7 +85,7 @@ def prepare_run(
         dict(guider.scales),
         sampling,
         start_changes(changes),
-        start_run_changes(changes, sampling, source.after_initial, images),
+        start_run_changes(changes, sampling, model.family, source.after_initial, images),
         wants_uncond=sampler.wants_uncond,
     )
     redrawn = source.inpaint() if sampler.redraws_inpaint_noise else noise
@@ -112,20 +124,16 @@ def _initial_noise(noise: Noise, source: NoiseSource) -> Tensor:
 
 
 def _frame(
-    latent: Latent, unet: LoadedModel, sampling: ModelSampling, device: torch.device
+    latent: Latent, model: LoadedModel, sampling: ModelSampling, device: torch.device
 ) -> Frame:
     samples = latent.samples.to(device, torch.float32)
     if torch.count_nonzero(samples):  # an empty latent is not shifted
-        samples = process_in(unet.latent_format, samples)
+        samples = process_in(model.latent_format, samples)
     return Frame(
         samples,
         _denoise_mask(latent, device),
         sampling,
-        unet.latent_format,
-        unet.in_channels,
-        unet.y_kind,
-        unet.shape.y_dim or 0,
-        scaled_concat=unet.parameterization.kind == "v_edm",
+        model.latent_format,
     )
 
 

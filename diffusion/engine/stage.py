@@ -17,29 +17,23 @@ from torch import Tensor
 
 from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
 from diffusion.autoencoder.vae import LoadedVae, decode, encode, expected_vae_bytes, load_vae
-from diffusion.batch.frame import process_out
+from diffusion.batch.calls import Denoiser, Limits
 from diffusion.batch.slices import latent_rows
-from diffusion.control.image_adapters import ImageAdapters
+from diffusion.control.image_adapters import IMAGE_CHANGES, ImageAdapters
 from diffusion.control.loading import Controls
 from diffusion.engine.engine import Called, Job, Report, StepEngine, Track, unheard
 from diffusion.engine.noising import noised
 from diffusion.engine.request import latent_for, prepare_run
 from diffusion.engine.run import sample
 from diffusion.engine.warming import Warming, WarmSize, blank_request, warm_up
-from diffusion.families.registry import (
-    LoadedModel,
-    ModelDenoiser,
-    denoiser_of,
-    expected_bytes,
-    load_model,
-    parameterization_of,
-    repeated_blocks,
-)
-from diffusion.families.sd.loading import LatentFormat, Parameterization
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES, Families
 from diffusion.guidance.model_changes import check_changes, in_latent_format, model_sampling
+from diffusion.latent_format import LatentFormat, process_out
 from diffusion.memory.budget import MemoryBudget
 from diffusion.memory.cache import leased
 from diffusion.networks.compiling import Regions
+from diffusion.parameterization import Parameterization
 from diffusion.schedules.model_sampling import ModelSampling
 from diffusion.schedules.schedulers import ksampler_sigmas
 from diffusion.weights import Weights
@@ -53,15 +47,15 @@ ApplyChanges: TypeAlias = Callable[[LoadedModel, Sequence[Change]], LoadedModel]
 
 
 @dataclass(frozen=True, eq=False)
-class ResidentUnet:
+class ResidentModel:
     """A diffusion model in memory, with what asks it."""
 
-    unet: LoadedModel
-    denoiser: ModelDenoiser
+    model: LoadedModel
+    denoiser: Denoiser
 
     @property
     def size(self) -> int:
-        return self.unet.size
+        return self.model.size
 
 
 class SampleStage:
@@ -82,6 +76,7 @@ class SampleStage:
         apply_changes: ApplyChanges | None = None,
         called: Called = unheard,
         regions: Regions | None = None,
+        families: Families = FAMILIES,
     ) -> None:
         """A stage that keeps its weights in `memory`, which it may share with others.
 
@@ -89,18 +84,22 @@ class SampleStage:
         `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
         kinds `weight_changes` of one without, which it leaves alone and may share memory with.
         `called` hears of every step: how many pictures it took on, and how long it was. `regions`
-        has what is compiled for models when they are warmed; without it nothing is.
+        has what is compiled for models when they are warmed; without it nothing is. `families` are
+        those whose models it serves.
         """
         self._open = open_weights
         self._device = device
         self._dtype = dtype
         self._vae_dtype = vae_dtype or dtype
+        self._families = families
         self._max_rows = max_rows
         self._activation_bytes = activation_bytes
         self._memory = memory
         self.weights = memory.weights
         self._opened: dict[ModelFile, Weights] = {}  # read, and not loaded yet
-        self._controls = Controls(open_weights, self.weights, dtype, device, self._vae_dtype)
+        self._controls = Controls(
+            open_weights, self.weights, dtype, device, families.controls, self._vae_dtype
+        )
         self._images = ImageAdapters(open_weights, self.weights, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
@@ -128,16 +127,16 @@ class SampleStage:
         """
         model = request.guider.model
         self._check(model)
-        async with self._unet(model) as resident:
+        async with self._model(model) as resident:
             if report is not None:
-                for warning in resident.unet.warnings:
+                for warning in resident.model.warnings:
                     report(Warned(request.node_id, warning))
-            unet = in_latent_format(resident.unet, model.changes)
-            latent = latent_for(request.latent, unet)
+            loaded = in_latent_format(resident.model, model.changes)
+            latent = latent_for(request.latent, loaded)
             own = latent if request.rows is None else latent_rows(latent, request.rows)
             if len(request.sigmas) == 0:
                 return own, own
-            of = (resident.unet, (model.file, self._laid(model)))
+            of = (resident.model, (model.file, self._laid(model)))
             async with (
                 self._controls.leased(request.guider, *of) as controls,
                 self._controls.encoders(request.guider) as encoders,
@@ -147,21 +146,21 @@ class SampleStage:
                     partial(prepare_run, adapters=images, encoders=encoders),
                     request,
                     latent,
-                    unet,
+                    loaded,
                     self._device,
                     controls,
                 )
                 track = Track(of=len(request.sigmas) - 1)
-                size = (run.latent.shape[-2], run.latent.shape[-1])
+                size = tuple(run.latent.shape[2:])
                 job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
                 job.report, job.deadline = report, deadline
                 if preview is not None:
-                    job.preview = partial(preview, unet.latent_format)
+                    job.preview = partial(preview, loaded.latent_format)
                 samples = await self._engine.run(job)
         denoised = samples if track.denoised is None else track.denoised
         return (
-            replace(own, samples=_on_link(samples, unet)),
-            replace(own, samples=_on_link(denoised, unet)),
+            replace(own, samples=_on_link(samples, loaded)),
+            replace(own, samples=_on_link(denoised, loaded)),
         )
 
     async def warm(self, model: Model, sizes: Iterable[WarmSize] = ()) -> None:
@@ -172,12 +171,12 @@ class SampleStage:
             BadModelFile, MissingModelFile: it cannot be made.
         """
         self._check(model)
-        async with self._unet(model) as resident:
+        async with self._model(model) as resident:
             asked = Warming(resident.denoiser, self._regions)
             for size in sizes:
                 for rows in size.rows:
-                    request = blank_request(model, resident.unet, size, rows)
-                    await warm_up(self._engine, request, resident.unet, asked, self._device)
+                    request = blank_request(model, resident.model, size, rows)
+                    await warm_up(self._engine, request, resident.model, asked, self._device)
 
     async def sigmas(
         self, model: Model, *, sampler_name: str, scheduler: str, steps: int, denoise: float = 1.0
@@ -191,7 +190,9 @@ class SampleStage:
         self._check(model)
         own = self._parameterizations.get(model.file)
         if own is None:
-            own = await asyncio.to_thread(lambda: parameterization_of(self._open(model.file)))
+            own = await asyncio.to_thread(
+                lambda: self._families.parameterization(self._open(model.file))
+            )
             self._parameterizations[model.file] = own
         return model_sampling(own, model.changes)
 
@@ -220,8 +221,8 @@ class SampleStage:
     async def add_noise(self, model: Model, noise: Noise, sigmas: Tensor, latent: Latent) -> Latent:
         """`latent` with the noise that `model` would have between the ends of `sigmas`."""
         sampling = await self.model_sampling(model)
-        async with self._unet(model) as resident:
-            own = in_latent_format(resident.unet, model.changes).latent_format
+        async with self._model(model) as resident:
+            own = in_latent_format(resident.model, model.changes).latent_format
             return await asyncio.to_thread(noised, latent, noise, sigmas, sampling, own)
 
     async def close(self) -> None:
@@ -249,18 +250,19 @@ class SampleStage:
         return (await loop.run_in_executor(self._vae_thread, work, vae, tensor)).clone()
 
     def _check(self, model: Model) -> None:
-        check_changes(model.changes, self._weight_changes)
+        kinds = self._weight_changes | self._families.changes | IMAGE_CHANGES
+        check_changes(model.changes, kinds)
 
     @asynccontextmanager
-    async def _unet(self, model: Model) -> AsyncIterator[ResidentUnet]:
+    async def _model(self, model: Model) -> AsyncIterator[ResidentModel]:
         """The weights of `model`, once there is room for them.
 
         Jobs whose models differ in other ways share them.
         """
         laid = self._laid(model)
-        base = ("unet", model.file, model.weight_dtype)
-        load = partial(self._load_unet, model.file, model.weight_dtype)
-        async with self._memory.turn(base, partial(self._unet_bytes, model)) as size:
+        base = ("model", model.file, model.weight_dtype)
+        load = partial(self._load_model, model.file, model.weight_dtype)
+        async with self._memory.turn(base, partial(self._model_bytes, model)) as size:
             lease = self.weights.lease(base, load, expected_bytes=size)
             if laid:
                 change = partial(self._changed, changes=laid)
@@ -270,10 +272,12 @@ class SampleStage:
             async with leased(lease) as resident:
                 yield resident
 
-    def _unet_bytes(self, model: Model) -> int:
+    def _model_bytes(self, model: Model) -> int:
         """What a base model will take, told by its file's header."""
         weights = self._opened[model.file] = self._open(model.file)  # for the load that comes next
-        return expected_bytes(weights, dtype=self._dtype, weight_dtype=model.weight_dtype)
+        return self._families.expected_bytes(
+            weights, dtype=self._dtype, weight_dtype=model.weight_dtype
+        )
 
     def _laid(self, model: Model) -> tuple[Change, ...]:
         """The changes to the weights of `model`."""
@@ -286,32 +290,28 @@ class SampleStage:
             lambda: expected_vae_bytes(self._open(vae.file), dtype=self._vae_dtype),
         )
 
-    def _load_unet(self, file: ModelFile, weight_dtype: str) -> ResidentUnet:
+    def _load_model(self, file: ModelFile, weight_dtype: str) -> ResidentModel:
         weights = self._opened.pop(file, None) or self._open(file)
         return self._asked(
-            load_model(weights, dtype=self._dtype, device=self._device, weight_dtype=weight_dtype)
+            self._families.load(
+                weights, dtype=self._dtype, device=self._device, weight_dtype=weight_dtype
+            )
         )
 
-    def _changed(self, base: ResidentUnet, *, changes: tuple[Change, ...]) -> ResidentUnet:
+    def _changed(self, base: ResidentModel, *, changes: tuple[Change, ...]) -> ResidentModel:
         assert self._apply is not None
-        return self._asked(self._apply(base.unet, changes))
+        return self._asked(self._apply(base.model, changes))
 
-    def _asked(self, unet: LoadedModel) -> ResidentUnet:
+    def _asked(self, model: LoadedModel) -> ResidentModel:
         if self._regions is not None:
-            self._regions.place(unet.module, repeated_blocks(unet))
-        denoiser = denoiser_of(
-            unet,
-            max_rows=self._max_rows,
-            activation_bytes=self._activation_bytes,
-            dtype=self._dtype,
-            device=self._device,
-        )
-        return ResidentUnet(unet, denoiser)
+            self._regions.place(model.module, model.family.blocks(model.module))
+        limits = Limits(self._max_rows, self._activation_bytes, model.dtype, self._device)
+        return ResidentModel(model, model.family.denoiser(model, limits))
 
     def _load_vae(self, file: ModelFile) -> LoadedVae:
         return load_vae(self._open(file), dtype=self._vae_dtype, device=self._device)
 
 
-def _on_link(samples: Tensor, unet: LoadedModel) -> Tensor:
+def _on_link(samples: Tensor, model: LoadedModel) -> Tensor:
     """A copy on the CPU in the scale of links, which others may write to."""
-    return process_out(unet.latent_format, samples.float()).cpu().clone()
+    return process_out(model.latent_format, samples.float()).cpu().clone()

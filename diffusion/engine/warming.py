@@ -8,19 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffusion.batch.prompts import SINUSOIDS
+from diffusion.batch.calls import Denoiser
 from diffusion.batch.rows import Row
 from diffusion.engine.engine import Job, StepEngine, Track
 from diffusion.engine.request import prepare_run
 from diffusion.engine.run import sample
-from diffusion.families.registry import LoadedModel, ModelDenoiser
+from diffusion.families.family import LoadedModel
 from diffusion.networks.compiling import Regions
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
-from graph.values import Condition, Latent, Model
-
-PX = 8  # pixels of a picture along one pixel of its latent
-TOKENS = 77
-SIZES = {"sdxl": 6, "refiner": 5}  # numbers that follow the pooled text, each as sinusoids
+from graph.values import Latent, Model
 
 
 @dataclass(frozen=True)
@@ -36,11 +32,11 @@ class WarmSize:
 class Warming:
     """A model that is compiled for what it is asked. Called like the model itself."""
 
-    model: ModelDenoiser
+    model: Denoiser
     regions: Regions | None
 
-    def limit(self, height: int, width: int) -> int:
-        return self.model.limit(height, width)
+    def limit(self, *size: int) -> int:
+        return self.model.limit(*size)
 
     def forget(self) -> None:
         self.model.forget()
@@ -67,16 +63,16 @@ async def warm_up(
     """
     run = await asyncio.to_thread(prepare_run, request, request.latent, loaded, device)
     track = Track(of=len(request.sigmas) - 1)
-    size = (run.latent.shape[-2], run.latent.shape[-1])
+    size = tuple(run.latent.shape[2:])
     await engine.run(Job(request.node_id, asked, size, sample(run, track), track))
 
 
 def blank_request(model: Model, loaded: LoadedModel, size: WarmSize, rows: int) -> SampleRequest:
     """One step over `rows` pictures, by a prompt that says nothing."""
-    width = loaded.shape.y_dim or 0
-    pooled = torch.zeros(1, width - SIZES.get(loaded.y_kind, 0) * SINUSOIDS) if width else None
-    prompt = Condition(torch.zeros(1, TOKENS, loaded.shape.context_dim), pooled)
-    latent = torch.zeros(rows, loaded.latent_format.channels, size.height // PX, size.width // PX)
+    prompt, format = loaded.family.blank(loaded.shape), loaded.latent_format
+    frames = [1] * (format.dimensions - 2)
+    sides = (size.height // format.px, size.width // format.px)
+    latent = torch.zeros(rows, format.channels, *frames, *sides)
     return SampleRequest(
         Guider("basic", model, (("positive", (prompt,)),)),
         Noise(0),

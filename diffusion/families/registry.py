@@ -1,30 +1,20 @@
-"""Diffusion models of every kind, from files to modules: U-Nets and transformers."""
+"""The families that are served, and what is asked of all of them."""
 
 import math
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 
-from diffusion.dit.call import dit_blocks
-from diffusion.dit.denoiser import DitDenoiser
-from diffusion.dit.loading import LoadedDit, find_dit, flow_of, load_dit
-from diffusion.families.sd.denoiser import Denoiser
-from diffusion.families.sd.loading import (
-    LoadedUnet,
-    Parameterization,
-    family_of,
-    find_unet,
-    load_unet,
-    read_parameterization,
-)
-from diffusion.families.sd.network import UNET_BLOCKS
-from diffusion.networks.compiling import Blocks
+from diffusion.families.family import FOR_UNETS, ControlKind, Family, Found, LoadedModel, Loading
+from diffusion.families.flux.family import FLUX
+from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
+from diffusion.families.sd3.family import SD3
 from diffusion.networks.float8 import FLOAT8
+from diffusion.networks.prefixes import PREFIXES
+from diffusion.parameterization import Parameterization
+from diffusion.text.encodings import TextEncoding, TextEncodings
 from diffusion.weights import Weights
-
-LoadedModel: TypeAlias = LoadedUnet | LoadedDit
-ModelDenoiser: TypeAlias = Denoiser | DitDenoiser
 
 # What UNETLoader calls the precisions that weights may be brought to. The fast kind is a way to
 # multiply on a GPU, not another precision.
@@ -35,70 +25,111 @@ WEIGHT_DTYPES: Mapping[str, torch.dtype] = {
 }
 
 
-def load_model(
-    weights: Weights, *, dtype: torch.dtype, device: torch.device, weight_dtype: str = "default"
-) -> LoadedModel:
-    """The diffusion model of a checkpoint, or of a file that holds nothing else.
-
-    Raises:
-        BadModelFile: there is none in it, or one of a kind that is not known.
-    """
-    found = find_dit(weights)
-    if found is None:
-        return load_unet(weights, dtype=dtype, device=device)
-    return load_dit(
-        *found, dtype=dtype, device=device, weight_dtype=WEIGHT_DTYPES.get(weight_dtype)
-    )
+def any_family(_family: Family) -> bool:
+    """All of them."""
+    return True
 
 
-def expected_bytes(weights: Weights, *, dtype: torch.dtype, weight_dtype: str = "default") -> int:
-    """About what a file's diffusion model takes in memory, by its names and shapes.
+@dataclass(frozen=True, eq=False)
+class Families:
+    """An open list: whoever serves others too passes a longer one to the stages."""
 
-    Raises:
-        BadModelFile: there is none in it.
-    """
-    found = find_dit(weights)
-    part = find_unet(weights)[0] if found is None else found[0]
-    narrow = WEIGHT_DTYPES.get(weight_dtype) if found else None
-    return sum(
-        math.prod(part.shape(key))
-        * (1 if narrow or (found and part.dtype(key) in FLOAT8) else dtype.itemsize)
-        for key in part
-    )
+    families: tuple[Family, ...]
 
+    def find(self, weights: Weights, among: Callable[[Family], bool] = any_family) -> Found | None:
+        """The diffusion model in a file and its family; None where there is none of `among`.
 
-def parameterization_of(weights: Weights) -> Parameterization:
-    """What a file says of its noise levels, read from its names and a few small tensors."""
-    found = find_dit(weights)
-    if found is not None:
-        return flow_of(found[1])
-    part, shape = find_unet(weights)
-    family = family_of(shape) or "sd15"
-    return read_parameterization(weights, part, shape, family)
+        Raises:
+            BadModelFile: it is damaged, or of a layout that is known and of no family that is.
+        """
+        families = [family for family in self.families if among(family)]
+        for read in dict.fromkeys(family.read for family in families):
+            alike = [family for family in families if family.read is read]
+            for part in map(weights.under, PREFIXES):
+                shape = read(part)
+                if shape is None:
+                    continue
+                family = next((own for own in alike if own.fits(shape)), None)
+                if family is None:
+                    raise weights.bad(problem=alike[0].unknown(shape))
+                return Found(family, weights, part, shape)
+        return None
 
+    def found(self, weights: Weights) -> Found:
+        """As `find`. Raises BadModelFile where there is no diffusion model in the file, too."""
+        found = self.find(weights)
+        if found is None:
+            examples = ", ".join(sorted(weights)[:3])
+            problem = f"no U-Net in it; found {len(weights)} tensors such as {examples}"
+            raise weights.bad(problem=problem)
+        return found
 
-def repeated_blocks(model: LoadedModel) -> Blocks:
-    """The blocks that make up most of `model`, as they are compiled."""
-    return dit_blocks(model.module) if isinstance(model, LoadedDit) else UNET_BLOCKS
+    def load(
+        self,
+        weights: Weights,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        weight_dtype: str = "default",
+    ) -> LoadedModel:
+        """The diffusion model of a checkpoint, or of a file that holds nothing else.
 
+        Raises:
+            BadModelFile: there is none in it, or one of a kind that is not known.
+        """
+        found = self.found(weights)
+        loading = Loading(dtype, device, WEIGHT_DTYPES.get(weight_dtype))
+        return found.family.load(found, loading)
 
-def denoiser_of(
-    model: LoadedModel,
-    *,
-    max_rows: int,
-    activation_bytes: int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> ModelDenoiser:
-    """What asks `model`."""
-    if isinstance(model, LoadedDit):
-        return DitDenoiser(
-            model, max_rows=max_rows, activation_bytes=activation_bytes, device=device
+    def expected_bytes(
+        self, weights: Weights, *, dtype: torch.dtype, weight_dtype: str = "default"
+    ) -> int:
+        """About what a file's diffusion model takes in memory, by its names and shapes.
+
+        Raises:
+            BadModelFile: there is none in it.
+        """
+        found = self.found(weights)
+        part, keeps = found.part, found.family.keeps_float8
+        narrow = keeps and weight_dtype in WEIGHT_DTYPES
+        return sum(
+            math.prod(part.shape(key))
+            * (1 if narrow or (keeps and part.dtype(key) in FLOAT8) else dtype.itemsize)
+            for key in part
         )
-    return Denoiser(
-        model.module,
-        max_rows=max_rows,
-        activation_bytes=activation_bytes,
-        dtype=dtype,
-        device=device,
-    )
+
+    def parameterization(self, weights: Weights) -> Parameterization:
+        """What a file says of its noise levels, read from its names and a few small tensors."""
+        found = self.found(weights)
+        return found.family.parameterization(found)
+
+    def image_adapters(self, weights: Weights) -> str:
+        """As what presets of IP-Adapters know the model in a file. Raises BadModelFile."""
+        found = self.found(weights)
+        if not found.family.image_adapters:
+            raise weights.bad(problem=f"no IP-Adapter is made for it: {FOR_UNETS}")
+        return found.family.image_adapters
+
+    @property
+    def controls(self) -> tuple[ControlKind, ...]:
+        """The kinds of ControlNets, in the order in which a file is tried as one."""
+        return tuple(dict.fromkeys(kind for own in self.families for kind in own.controls))
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """The kinds of changes to how a network is run that some family makes."""
+        return frozenset().union(*(family.changes for family in self.families))
+
+    @property
+    def texts(self) -> TextEncodings:
+        """How they read prompts."""
+        encodings = [family.text for family in self.families if family.text is not None]
+        return TextEncodings(tuple(dict.fromkeys(encodings)), self._text_beside)
+
+    def _text_beside(self, weights: Weights) -> TextEncoding | None:
+        """That of the model in a checkpoint, where its networks alone do not tell it."""
+        found = self.find(weights, lambda family: bool(family.text and family.text.kinds))
+        return None if found is None else found.family.text
+
+
+FAMILIES = Families((SD3, FLUX, SD15, SD20, SDXL, REFINER))

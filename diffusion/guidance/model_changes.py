@@ -8,14 +8,15 @@ before anything is loaded.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from torch import Tensor
 
-from diffusion.families.registry import LoadedModel
-from diffusion.families.sd.loading import PLAYGROUND_LATENT, Parameterization
+from diffusion.families.family import LoadedModel
 from diffusion.guidance.changes import GUIDANCE_CHANGES
 from diffusion.guidance.network_changes import NETWORK_CHANGES
+from diffusion.latent_format import PLAYGROUND_LATENT
+from diffusion.parameterization import Parameterization
 from diffusion.schedules.model_sampling import (
     ModelSampling,
     Prediction,
@@ -28,7 +29,6 @@ from diffusion.schedules.model_sampling import (
 from graph.errors import ServiceError
 from graph.values import Change
 
-M = TypeVar("M", bound=LoadedModel)
 CONTINUOUS_EDM = "model_sampling_continuous_edm"
 PLAYGROUND = "edm_playground_v2.5"
 MaskFunction: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (sigma, mask) -> mask
@@ -110,9 +110,12 @@ MASK_CHANGES: Mapping[str, Callable[[Change, ModelSampling, Tensor], MaskFunctio
 )
 
 
-def check_changes(changes: Iterable[Change], weight_changes: Iterable[str]) -> None:
-    """Raises UnknownModelChangeError for the first kind that has no place in any table."""
-    known = {*weight_changes, *SAMPLING_CHANGES, *GUIDANCE_CHANGES, *MASK_CHANGES, *NETWORK_CHANGES}
+def check_changes(changes: Iterable[Change], others: Iterable[str]) -> None:
+    """Raises UnknownModelChangeError for the first kind that is in no table, nor among `others`.
+
+    Those are of weights, of pictures, and what families make of how their networks are run.
+    """
+    known = {*others, *SAMPLING_CHANGES, *GUIDANCE_CHANGES, *MASK_CHANGES, *NETWORK_CHANGES}
     for change in changes:
         if change.kind not in known:
             raise UnknownModelChangeError(change.kind)
@@ -126,7 +129,7 @@ def model_sampling(parameterization: Parameterization, changes: Iterable[Change]
     return own_sampling(parameterization)
 
 
-def in_latent_format(model: M, changes: Iterable[Change]) -> M:
+def in_latent_format(model: LoadedModel, changes: Iterable[Change]) -> LoadedModel:
     """`model` with the scale of latents that a change brings along, to a model of as many channels.
 
     (ComfyUI comfy_extras/nodes_model_advanced.py, ModelSamplingContinuousEDM)

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 
 import torch
 
-from diffusion.families.sd.block_changes import BLOCK_CHANGES, DOWNSCALE
-from diffusion.families.sd.image_prompts import IMAGE_CHANGES, JobImage, RowImage
-from diffusion.families.sd.token_changes import TOKEN_CHANGES, Draws
+from diffusion.batch.rows import Draws, JobImage, RowImage
+from diffusion.families.family import Family
 from diffusion.guidance.changes import row_patches
 from diffusion.guidance.skip_layers import SKIP_OF_NEGATIVE, skipping
 from diffusion.guidance.step_caches import CACHE_CHANGES, EasyCache, start_easycache
 from diffusion.schedules.model_sampling import ModelSampling
 from graph.values import Change
 
-RUN_CHANGES = frozenset({*BLOCK_CHANGES, *TOKEN_CHANGES, SKIP_OF_NEGATIVE})
-NETWORK_CHANGES = RUN_CHANGES | CACHE_CHANGES | IMAGE_CHANGES
+NETWORK_CHANGES = CACHE_CHANGES | {SKIP_OF_NEGATIVE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +50,14 @@ class RunChanges:
 def start_run_changes(
     changes: Iterable[Change],
     sampling: ModelSampling,
+    family: Family,
     draw: Callable[[], torch.Generator],
     images: tuple[JobImage, ...] = (),
 ) -> RunChanges:
-    """Fresh changes for one job, which draws from what `draw` gives."""
+    """Fresh changes for one job over a model of a family, which draws from what `draw` gives."""
     laid = tuple(changes)
-    run = (*(c for c in laid if c.kind in RUN_CHANGES), *row_patches(laid))
-    draws = any(change.kind in TOKEN_CHANGES for change in run)
+    run = (*(c for c in laid if c.kind in family.changes | {SKIP_OF_NEGATIVE}), *row_patches(laid))
+    draws = any(change.kind in family.drawing_changes for change in run)
     return RunChanges(
         run,
         tuple(_span(change, sampling) for change in run),
@@ -69,7 +68,8 @@ def start_run_changes(
 
 
 def _span(change: Change, sampling: ModelSampling) -> tuple[float, float]:
-    if change.kind not in {DOWNSCALE, SKIP_OF_NEGATIVE}:
+    options = dict(change.options)
+    if "start_percent" not in options:
         return float("inf"), 0.0
-    start, end = change["start_percent"], change["end_percent"]
-    return sampling.percent_to_sigma(start), sampling.percent_to_sigma(end)
+    ends = (options["start_percent"], options["end_percent"])
+    return sampling.percent_to_sigma(ends[0]), sampling.percent_to_sigma(ends[1])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from diffusion.batch.patches import SKIP_BLOCKS
 from diffusion.batch.rows import Asking
 from graph.values import Change
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from diffusion.guidance.changes import After, Predicted
 
 SKIP_OF_NEGATIVE = "skip_negative_layers"  # a change to how the network is run
-SKIP_BLOCKS = "skip_blocks"  # a patch of rows; options: the numbers of blocks by their kind
 
 
 def skipping(change: Change) -> Change:

@@ -9,33 +9,28 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.shapes import FIRST_LAYER, DitShape, told_more
-from diffusion.dit.weight_names import DitNames
-from diffusion.families.sd.shapes import UnetShape
+from diffusion.families.family import LoadedModel
 from diffusion.lora.file import Lora, read_lora
-from diffusion.lora.keys import ClipNames, Names, UnetNames
+from diffusion.lora.keys import ClipNames
 from diffusion.lora.weight_patches import MismatchError
 from diffusion.memory.cache import ModelCache
 from diffusion.networks.float8 import TrueWeights
+from diffusion.networks.weight_names import Names
+from diffusion.text.encoder import TextEncoder
 from diffusion.weights import Weights
 from graph.errors import BadModelFile
 from graph.values import Change, ModelFile
 
-if TYPE_CHECKING:
-    from diffusion.families.registry import LoadedModel
-    from diffusion.text.encoder import TextEncoder
-
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
 Laid: TypeAlias = tuple[Lora, float]  # at a strength
 M = TypeVar("M", bound=nn.Module)
-U = TypeVar("U", bound="LoadedModel")
 
-WIDER = "makes it wider, which only Flux's first layer may become"
+WIDER = "makes it wider, which only the first layer of some models may become"
 LORA = "lora"  # the kind of change; options: file, strength
 
 
@@ -46,18 +41,18 @@ class Loras:
         self._open = open_weights
         self._files: ModelCache[Hashable, Lora] = ModelCache(budget_bytes, lambda lora: lora.size)
 
-    def on_unet(self, base: U, changes: Sequence[Change]) -> U:
+    def on_unet(self, base: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
         """`base` under LoRAs. Its `size` is what it does not share with `base`.
 
         Raises:
             BadModelFile: a file is damaged, or made for another kind of model.
         """
         parameters = TrueWeights(base.module)
-        names = names_of(base.shape, tuple(parameters))
+        names = base.family.weight_names(base.shape, tuple(parameters))
         made, warnings = self._patched(parameters, names, changes)
         patched = {name: parameters.stored(name, tensor) for name, tensor in made.items()}
         module: Any = sharing_copy(base.module, patched)
-        shape: Any = told_more(base.shape, patched)
+        shape = base.family.widened(base.shape, patched)
         return replace(
             base,
             module=module,
@@ -66,7 +61,7 @@ class Loras:
             warnings=base.warnings + warnings,
         )
 
-    def on_text_encoder(self, encoder: "TextEncoder", changes: Sequence[Change]) -> "TextEncoder":
+    def on_text_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
         """As `on_unet`."""
         own = {part.name: TrueWeights(part.module) for part in encoder.parts}
         parameters = {
@@ -100,7 +95,10 @@ class Loras:
                 for change in changes
             ]
             touched = dict.fromkeys(name for lora, _ in laid for name in lora.patches)
-            patched = {name: patched_weight(name, parameters[name], laid) for name in touched}
+            patched = {
+                name: patched_weight(name, parameters[name], laid, widens=names.widens(name))
+                for name in touched
+            }
             warnings = tuple(warning for lora, _ in laid for warning in lora.warnings)
         return patched, tuple(dict.fromkeys(warnings))
 
@@ -108,15 +106,10 @@ class Loras:
         return self._files.lease((file, names), lambda: read_lora(self._open(file), names))
 
 
-def names_of(shape: UnetShape | DitShape, names: tuple[str, ...]) -> Names:
-    """What files may call the weights of a model of this shape."""
-    if isinstance(shape, UnetShape):
-        return UnetNames(shape, names)
-    return DitNames(shape, names)
-
-
 @torch.no_grad()
-def patched_weight(name: str, weight: Tensor, laid: Sequence[Laid]) -> Tensor:
+def patched_weight(
+    name: str, weight: Tensor, laid: Sequence[Laid], *, widens: bool = False
+) -> Tensor:
     """The parameter `name` under LoRAs, in order: computed in float32, in its own precision.
 
     Raises:
@@ -129,7 +122,7 @@ def patched_weight(name: str, weight: Tensor, laid: Sequence[Laid]) -> Tensor:
             continue
         try:
             changed = patch(changed, strength)
-            if changed.shape != weight.shape and name != FIRST_LAYER:
+            if changed.shape != weight.shape and not widens:
                 raise MismatchError(WIDER)  # noqa: TRY301 - told like any other misfit
         except torch.OutOfMemoryError:
             raise

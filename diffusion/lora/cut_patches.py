@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffusion.lora.keys import Cut
 from diffusion.lora.lycoris import LowRank
 from diffusion.lora.weight_patches import (
     Added,
@@ -15,6 +14,7 @@ from diffusion.lora.weight_patches import (
     WeightPatch,
     Widened,
 )
+from diffusion.networks.weight_names import Cut
 
 
 def cut_patch(patch: WeightPatch, cut: Cut) -> WeightPatch:

@@ -7,7 +7,7 @@ from functools import cached_property
 from torch import Tensor
 
 from diffusion.lora.cut_patches import cut_patch
-from diffusion.lora.keys import FLUX_TOOLS, Names, Parts, Target, by_stem
+from diffusion.lora.keys import Parts, by_stem
 from diffusion.lora.lycoris import Delta, Generalized, Hadamard, Kronecker, LowRank
 from diffusion.lora.weight_patches import (
     Added,
@@ -18,6 +18,7 @@ from diffusion.lora.weight_patches import (
     WeightPatch,
     Widened,
 )
+from diffusion.networks.weight_names import Names, Target
 from diffusion.weights import Weights
 from graph.errors import BadModelFile
 from graph.values import ModelFile
@@ -53,13 +54,14 @@ def read_lora(weights: Weights, names: Names) -> Lora:
     """
     if not weights:
         raise weights.bad(problem="no tensors in it")
-    stems, unfit = by_stem([key for key in weights if names.mine(key)])
+    keys = [key for key in weights if names.mine(key)]
+    stems, unfit = by_stem(keys, names.endings(keys))
     known = names.parameters()
     patches: dict[str, WeightPatch] = {}
     size = 0
     for stem, parts in stems.items():
         name = next((known[each] for each in names.stems(stem) if each in known), None)
-        change = _Change(weights, stem, parts)
+        change = _Change(weights, stem, parts, names)
         if name is not None:
             for changed, patch in change.patches(name, known.values()).items():
                 patches.update(_spread(patch, names.targets(changed)))
@@ -82,10 +84,11 @@ def _spread(patch: WeightPatch, targets: Sequence[Target]) -> dict[str, WeightPa
 class _Change:
     """One stem's parts. `read` says which of them were used, `size` how many bytes they are."""
 
-    def __init__(self, weights: Weights, stem: str, parts: Parts) -> None:
+    def __init__(self, weights: Weights, stem: str, parts: Parts, names: Names) -> None:
         self._weights = weights
         self._stem = stem
         self._parts = parts
+        self._names = names
         self.read: set[str] = set()
         self.size = 0
 
@@ -103,13 +106,13 @@ class _Change:
 
     @cached_property
     def _shape(self) -> tuple[int, ...] | None:
-        """What its weight is filled up to first; Flux's tools do not say it of their one."""
+        """What its weight is filled up to first; some files do not say it."""
         if "reshape_weight" in self._parts:
             sides = self._tensor("reshape_weight").flatten()
             if len(sides) > LONGEST_SHAPE:
                 raise self._bad(problem=f"has a shape of {len(sides)} sides")
             return tuple(map(int, sides))
-        if self._parts.get("down") == FLUX_TOOLS[0] and "up" in self._parts:
+        if "up" in self._parts and self._names.fills_up(self._parts.get("down", "")):
             up, down = (self._weights.shape(self._parts[part]) for part in ("up", "down"))
             return (up[0], down[-1]) if up and down else None
         return None

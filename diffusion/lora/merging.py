@@ -9,15 +9,13 @@ which the longest start that fits a weight counts; names of U-Nets are LDM's.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.pieces import pieces
-from diffusion.dit.shapes import DitShape
-from diffusion.families.registry import LoadedModel, load_model
-from diffusion.families.sd.shapes import UnetShape, module_names
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES, Families
 from diffusion.lora.applying import LORA, Loras, OpenWeights, sharing_copy
 from diffusion.networks.float8 import TrueWeights
 from diffusion.text.encoder import TextEncoder, load_text_encoder
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 MERGE = "merge"
 SCALE = "scale"
 WEIGHT_CHANGES = (LORA, MERGE, SCALE)
-M = TypeVar("M", bound=LoadedModel)
 Shares: TypeAlias = Sequence[tuple[str, float, float]]
 Factors: TypeAlias = Sequence[tuple[str, float]]
 NOT_MERGED = (".position_ids", ".logit_scale")  # of text encoders
@@ -38,11 +35,14 @@ NOT_MERGED = (".position_ids", ".logit_scale")  # of text encoders
 class WeightChanges:
     """LoRAs and merges on models whose own weights are left alone. For several threads."""
 
-    def __init__(self, open_weights: OpenWeights, loras: Loras) -> None:
+    def __init__(
+        self, open_weights: OpenWeights, loras: Loras, families: Families = FAMILIES
+    ) -> None:
         self._open = open_weights
+        self._families = families
         self._loras = loras
 
-    def on_unet(self, base: M, changes: Sequence[Change]) -> M:
+    def on_unet(self, base: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
         """`base` under changes. Its `size` is what it does not share with `base`.
 
         Raises:
@@ -80,11 +80,11 @@ class WeightChanges:
                     encoder = self._merged_encoder(encoder, change)
         return encoder
 
-    def _merged_unet(self, unet: M, change: Change) -> M:
+    def _merged_unet(self, unet: LoadedModel, change: Change) -> LoadedModel:
         other = self._other_unet(change["other"], unet)
-        ldm = file_names(unet.shape)
+        theirs = unet.family.file_names(unet.shape)
         patched = merged(
-            unet.module, other.module, change["shares"], lambda name: ldm_name(name, ldm)
+            unet.module, other.module, change["shares"], lambda name: file_name(name, theirs)
         )
         warnings = (*unet.warnings, *other.warnings)
         module: Any = sharing_copy(unet.module, patched)
@@ -93,15 +93,17 @@ class WeightChanges:
     def _other_unet(self, model: "Model", like: LoadedModel) -> LoadedModel:
         weights = self._open(model.file)
         own = computing(like.module)
-        other = load_model(weights, dtype=own.dtype, device=own.device)
-        if other.family != like.family:
-            problem = f"its model is of the family {other.family}, and cannot merge with one of "
-            raise weights.bad(problem=problem + like.family)
+        other = self._families.load(weights, dtype=own.dtype, device=own.device)
+        if other.family is not like.family:
+            problem = (
+                f"its model is of the family {other.family.name}, and cannot merge with one of "
+            )
+            raise weights.bad(problem=problem + like.family.name)
         changes = [change for change in model.changes if change.kind in WEIGHT_CHANGES]
         return self.on_unet(other, changes) if changes else other
 
-    def _scaled_unet(self, unet: M, changes: Sequence[Change]) -> M:
-        if not isinstance(unet.shape, UnetShape):  # transformers call no layers by these names
+    def _scaled_unet(self, unet: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
+        if not unet.family.scales_attention:
             return unet
         module: Any = unet.module
         for change in changes:
@@ -125,6 +127,7 @@ class WeightChanges:
         other = load_text_encoder(
             [self._open(file) for file in clip.files],
             like.tokenizers,
+            self._families.texts,
             dtype=own.dtype,
             device=own.device,
             kind=clip.kind,
@@ -192,24 +195,17 @@ def share_of(name: str, shares: Shares) -> tuple[float, float]:
     return own, other
 
 
-def file_names(shape: UnetShape | DitShape) -> dict[str, str]:
-    """diffusers' name of a module -> that of the model's own file, which merges go by."""
-    if isinstance(shape, UnetShape):
-        return {theirs: name for name, theirs in module_names(shape).items()}
-    return {piece.module: piece.source for piece in pieces(shape)}
-
-
 def computing(module: nn.Module) -> Tensor:
     """A parameter in the precision that a module computes in: its last one is never narrower."""
     return list(module.parameters())[-1]
 
 
-def ldm_name(name: str, ldm: Mapping[str, str]) -> str:
-    """LDM's name of diffusers' parameter `name`, by the modules' names in `ldm`."""
+def file_name(name: str, modules: Mapping[str, str]) -> str:
+    """The file's name of diffusers' parameter `name`, by the modules' names in `modules`."""
     start = name
-    while start and start not in ldm:
+    while start and start not in modules:
         start = start.rpartition(".")[0]
-    return ldm[start] + name.removeprefix(start) if start else name
+    return modules[start] + name.removeprefix(start) if start else name
 
 
 def own_bytes(module: nn.Module, base: nn.Module) -> int:

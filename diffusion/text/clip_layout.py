@@ -1,7 +1,7 @@
 """Where files keep CLIP text encoders, and how their tensors are named there."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from diffusion.networks.filling import copied
 from diffusion.text.clip_network import ClipShape
 from diffusion.weights import Weights
 
-PartName = Literal["l", "g", "h", "t5xxl"]
+PartName: TypeAlias = str  # "l", "g" and "h" are CLIPs, "t5xxl" is T5
 
 # Each may hold one encoder. SD 1.x and 2.x; SDXL and its refiner; what ComfyUI saves; bare files.
 PREFIXES = (

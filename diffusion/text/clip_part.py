@@ -6,6 +6,7 @@ prompt, follows ComfyUI: sd1_clip.py (`SDClipModel`, `ClipTokenWeightEncoder`), 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -60,6 +61,7 @@ class ClipPart:
     module: ClipText
     reading: Reading
     tokenizer: ClipTokenizer
+    in_chunks: ClassVar[bool] = True
 
     @property
     def layers(self) -> int:

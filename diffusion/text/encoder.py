@@ -1,34 +1,28 @@
-"""Text encoders: from model files to modules, and from prompts to conditioning.
+"""Text encoders: from model files to modules, and from prompts to conditioning."""
 
-What each family makes of its encoders' states follows ComfyUI: sd1_clip.py, sdxl_clip.py,
-text_encoders/sd3_clip.py and flux.py.
-"""
-
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from diffusion.dit.loading import find_dit
-from diffusion.dit.shapes import Sd3Shape
-from diffusion.text.clip_layout import PartName, find_parts
-from diffusion.text.clip_part import ClipPart, PartStates, Reading, load_clip
+from diffusion.text.clip_layout import PartName
+from diffusion.text.clip_part import PartStates
 from diffusion.text.embeddings import FindVectors, Lookup
-from diffusion.text.prompt import CHUNK, Chunk, Embeddings, Tokenizer, no_embeddings
-from diffusion.text.t5_part import T5Part, expected_t5_bytes, find_t5, load_t5
-from diffusion.text.tokenizer import ClipTokenizer
+from diffusion.text.encodings import (
+    States,
+    TextEncodings,
+    TextPart,
+    TextTools,
+    Tokenizers,
+    side_by_side,
+)
+from diffusion.text.prompt import Chunk, no_embeddings
 from diffusion.weights import Weights
 from graph.values import ModelFile
 
 NONE: Mapping[str, ModelFile] = MappingProxyType({})
-States: TypeAlias = Mapping[PartName, PartStates]
-SD3_WIDTH = 4096  # of tokens: CLIP's are padded to T5's
-CLIP_WIDTHS: Mapping[PartName, int] = {"l": 768, "g": 1280}
 
 
 @dataclass(frozen=True)
@@ -57,121 +51,18 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """tokens [1, T, D] and pooled [1, P], float32 on the CPU; and what was left out of them."""
+    """tokens [1, T, D], and pooled [1, P] where there is some, float32 on the CPU.
+
+    `warnings` say what was left out of them.
+    """
 
     tokens: Tensor
-    pooled: Tensor
+    pooled: Tensor | None
     warnings: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
-        return self.tokens.nbytes + self.pooled.nbytes
-
-
-class TextPart(Protocol):
-    """One network of a text encoder."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def name(self) -> PartName: ...
-
-    @property
-    def module(self) -> Any: ...
-
-    @property
-    def width(self) -> int:
-        """Of what embeddings stand for in its prompts."""
-
-    def chunks(self, text: str, embeddings: Embeddings) -> list[Chunk]:
-        """What it reads of a prompt, at least one."""
-
-    def empty(self) -> Chunk:
-        """What fills a shorter prompt up."""
-
-    def encoded(
-        self, prompts: Sequence[list[Chunk]], stop_at_layer: int | None
-    ) -> list[PartStates]: ...
-
-
-def _sdxl(states: States) -> tuple[Tensor, Tensor]:
-    """Several CLIPs' states side by side; the pooled state is the last one's."""
-    length = min(each.tokens.shape[1] for each in states.values())
-    tokens = torch.cat([each.tokens[:, :length] for each in states.values()], dim=-1)
-    pooled = list(states.values())[-1].pooled
-    assert pooled is not None
-    return tokens, pooled
-
-
-def _sd3(states: States) -> tuple[Tensor, Tensor]:
-    """The CLIPs side by side, then T5's tokens; zeros for what is missing."""
-    clips = [states[name] for name in ("l", "g") if name in states]
-    tokens: list[Tensor] = []
-    if clips:
-        length = min(each.tokens.shape[1] for each in clips)
-        beside = torch.cat([each.tokens[:, :length] for each in clips], dim=-1)
-        before = 0 if "l" in states else CLIP_WIDTHS["l"]
-        after = SD3_WIDTH - before - beside.shape[-1]
-        tokens.append(functional.pad(beside, (before, after)))
-    if "t5xxl" in states:
-        tokens.append(states["t5xxl"].tokens)
-    pooled = [
-        torch.zeros(1, width) if name not in states else states[name].pooled
-        for name, width in CLIP_WIDTHS.items()
-    ]
-    if not tokens:
-        tokens.append(torch.zeros(1, CHUNK, SD3_WIDTH))
-    return torch.cat(tokens, dim=1), torch.cat([each for each in pooled if each is not None], dim=1)
-
-
-def _flux(states: States) -> tuple[Tensor, Tensor]:
-    """T5's tokens, and CLIP-L's pooled state."""
-    pooled = states["l"].pooled
-    assert pooled is not None
-    return states["t5xxl"].tokens, pooled
-
-
-@dataclass(frozen=True)
-class TextFamily:
-    """How a family reads its CLIPs, in order, and joins what they and T5 say."""
-
-    readings: Mapping[PartName, Reading]
-    joined: Callable[[States], tuple[Tensor, Tensor]] = _sdxl
-    shortest_t5: int = 0  # tokens that T5's prompts are padded to; 0 where it reads none
-    needs_all: bool = True
-
-    def fits(self, clips: Collection[PartName], *, has_t5: bool) -> bool:
-        """Whether these networks can be read together."""
-        if self.needs_all:
-            return set(clips) == self.readings.keys() and has_t5 is (self.shortest_t5 > 0)
-        return self.readings.keys() >= set(clips) and (bool(clips) or has_t5)
-
-
-SD1 = Reading(layer=None, norm=True, project=False)
-SD2 = Reading(layer=-2, norm=True, project=True)
-SDXL = Reading(layer=-2, norm=False, project=True)
-SD3_L = Reading(layer=-2, norm=False, project=False)
-BY_PARTS: Mapping[frozenset[PartName], TextFamily] = {
-    frozenset(family.readings): family
-    for family in (
-        TextFamily({"l": SD1}),
-        TextFamily({"h": SD2}),
-        TextFamily({"g": SDXL}),
-        TextFamily({"l": SDXL, "g": SDXL}),
-    )
-}
-BY_KIND: Mapping[str, TextFamily] = {
-    "sd3": TextFamily({"l": SD3_L, "g": SDXL}, _sd3, shortest_t5=77, needs_all=False),
-    "flux": TextFamily({"l": SD1}, _flux, shortest_t5=256),
-}
-
-
-@dataclass(frozen=True)
-class Tokenizers:
-    """CLIP's, and how T5's is come by: it is looked for when a T5 is loaded."""
-
-    clip: ClipTokenizer
-    t5: Callable[[], Tokenizer]
+        return self.tokens.nbytes + (0 if self.pooled is None else self.pooled.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +74,7 @@ class TextEncoder:
     size: int  # bytes
     embeddings: Mapping[PartName, FindVectors]
     warnings: tuple[str, ...] = ()  # about the files it was made of
-    joined: Callable[[States], tuple[Tensor, Tensor]] = field(default=_sdxl)
+    joined: Callable[[States], tuple[Tensor, Tensor | None]] = side_by_side
 
     @torch.inference_mode()
     def encode(
@@ -228,12 +119,12 @@ class TextEncoder:
             found = self.embeddings.get(part.name, no_embeddings)
             embeddings = Lookup(found, part.name, own_words)
             if part.name in prompt.left_out:
-                read[part.name] = [part.empty()] if part.name == "t5xxl" else []
+                read[part.name] = [] if part.in_chunks else [part.empty()]
             else:
                 read[part.name] = part.chunks(prompt.of(part.name), embeddings)
             warnings += embeddings.warnings
         if prompt.text_l is not None:
-            clips = [part for part in self.parts if part.name != "t5xxl"]
+            clips = [part for part in self.parts if part.in_chunks]
             most = max((len(read[part.name]) for part in clips), default=0)
             for part in clips:
                 read[part.name] += [part.empty()] * (most - len(read[part.name]))
@@ -243,6 +134,7 @@ class TextEncoder:
 def load_text_encoder(
     files: Sequence[Weights],
     tokenizers: Tokenizers,
+    encodings: TextEncodings,
     *,
     dtype: torch.dtype,
     device: torch.device,
@@ -258,61 +150,26 @@ def load_text_encoder(
         BadModelFile: there is none, or one of a kind that is not known.
         T5TokenizerMissingError: there is a T5 among them, and its tokenizer is nowhere.
     """
-    clips = {name: part for weights in files for name, part in find_parts(weights).items()}
-    t5 = next((part for weights in files if (part := find_t5(weights)) is not None), None)
-    family = _family(kind, files, clips, t5)
-    parts: list[TextPart] = [
-        ClipPart(name, load_clip(clips[name], dtype, device), reading, tokenizers.clip)
-        for name, reading in family.readings.items()
-        if name in clips
-    ]
-    if t5 is not None:
-        tokenizer = tokenizers.t5()  # before the weights, which are large
-        module = load_t5(t5, dtype, device)
-        parts.append(T5Part("t5xxl", module, tokenizer, family.shortest_t5, dtype))
+    found = encodings.find(files)
+    encoding = encodings.choose(kind, files, found)
+    tools = TextTools(tokenizers, dtype, device)
+    parts = tuple(
+        make(found[network], tools) for network, make in encoding.parts.items() if network in found
+    )
     return TextEncoder(
-        parts=tuple(parts),
+        parts=parts,
         tokenizers=tokenizers,
         size=sum(p.nbytes for part in parts for p in part.module.parameters()),
         embeddings={}
         if embeddings is None
         else {part.name: embeddings(part.name, part.width) for part in parts},
-        joined=family.joined,
+        joined=encoding.joined,
     )
 
 
-def expected_text_bytes(files: Sequence[Weights], *, dtype: torch.dtype) -> int:
+def expected_text_bytes(
+    files: Sequence[Weights], encodings: TextEncodings, *, dtype: torch.dtype
+) -> int:
     """About what the text encoder of these files takes in memory, by their names and shapes."""
-    clips = {name: part for weights in files for name, part in find_parts(weights).items()}
-    t5 = next((part for weights in files if (part := find_t5(weights)) is not None), None)
-    size = sum(math.prod(p.shape(key)) for p in clips.values() for key in p) * dtype.itemsize
-    return size + (0 if t5 is None else expected_t5_bytes(t5, dtype))
-
-
-def _family(
-    kind: str,
-    files: Sequence[Weights],
-    clips: Mapping[PartName, Weights],
-    t5: Weights | None,
-) -> TextFamily:
-    """By its name, by the model beside it in a checkpoint, or by the networks found.
-
-    Raises:
-        BadModelFile: no known family reads just these.
-    """
-    family = BY_KIND.get(kind or _kind_of_checkpoint(files[0]))
-    if family is None and t5 is None:
-        family = BY_PARTS.get(frozenset(clips))
-    if family is None or not family.fits(clips, has_t5=t5 is not None):
-        names = [f"CLIP-{name.upper()}" for name in sorted(clips)] + ["T5"] * (t5 is not None)
-        found = " and ".join(names) or "no text encoder"
-        named = f"the family {kind!r}" if kind in BY_KIND else "known family"
-        raise files[0].bad(problem=f"{found} found in it, which no {named} reads")
-    return family
-
-
-def _kind_of_checkpoint(weights: Weights) -> str:
-    found = find_dit(weights)
-    if found is None:
-        return ""
-    return "sd3" if isinstance(found[1], Sd3Shape) else "flux"
+    found = encodings.find(files)
+    return sum(network.expected_bytes(part, dtype) for network, part in found.items())

@@ -22,14 +22,15 @@ from diffusion.text.encoder import (
     Encoded,
     Prompt,
     TextEncoder,
-    Tokenizers,
     expected_text_bytes,
     load_text_encoder,
 )
+from diffusion.text.encodings import TextEncodings, Tokenizers
 from diffusion.text.prompt import check_depth
 from diffusion.text.t5_tokenizer import T5Tokenizer, find_t5_tokenizer
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Weights
+from graph.choices import TextEncoderName
 from graph.errors import ServiceError
 from graph.values import Change, Clip, Condition, Conditioning, ModelFile
 
@@ -77,6 +78,7 @@ class EncodeStage:
         dtype: torch.dtype,
         device: torch.device,
         memory: MemoryBudget,
+        encodings: TextEncodings,
         cache_bytes: int,
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
@@ -85,8 +87,12 @@ class EncodeStage:
         called: Called = unheard_call,
         looked_up: Callable[[bool], None] = unheard_lookup,
     ) -> None:
-        """`called` hears of every batch, `looked_up` of every prompt: whether it was known."""
+        """`encodings` say how the families read prompts.
+
+        `called` hears of every batch, `looked_up` of every prompt: whether it was known.
+        """
         self._open = open_weights
+        self._encodings = encodings
         self._dtype = dtype
         self._device = device
         self._weight_changes = frozenset(weight_changes)
@@ -148,7 +154,7 @@ class EncodeStage:
         self,
         clip: Clip,
         *,
-        texts: Mapping[PartName, str],
+        texts: Mapping[TextEncoderName, str],
         padded: bool,
         warn: Warn = unheard,
         owner: str = "",
@@ -236,7 +242,7 @@ class EncodeStage:
     def _measured(self, clip: Clip) -> int:
         """What an encoder will take, told by its files' headers."""
         files = self._opened[clip] = [self._open(file) for file in clip.files]
-        return expected_text_bytes(files, dtype=self._dtype)
+        return expected_text_bytes(files, self._encodings, dtype=self._dtype)
 
     def _compute(self, clip: Clip, prompts: Sequence[Prompt], size: int) -> list[Encoded]:
         """On the thread."""
@@ -261,6 +267,7 @@ class EncodeStage:
         return load_text_encoder(
             files,
             self._tokenizers,
+            self._encodings,
             dtype=self._dtype,
             device=self._device,
             kind=clip.kind,

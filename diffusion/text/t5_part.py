@@ -6,7 +6,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,7 @@ class T5Part:
     tokenizer: Tokenizer
     shortest: int
     dtype: torch.dtype  # in which it computes
+    in_chunks: ClassVar[bool] = False
 
     @property
     def layers(self) -> int:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.families.sd.loading import find_unet
 from diffusion.memory.cache import ModelCache, leased
 from diffusion.vision.clip_vision import ImageEncoder, load_clip_vision
-from diffusion.vision.ip_adapter import SDXL_TEXT, ImageProjection, fitted, load_projection
+from diffusion.vision.ip_adapter import ImageProjection, fitted, load_projection
 from diffusion.vision.style_models import LoadedStyleModel, load_style_model, with_style
 from diffusion.weights import Weights
 from graph.errors import ServiceError
@@ -69,8 +68,11 @@ class VisionStage:
         dtype: torch.dtype,
         device: torch.device,
         budget_bytes: int,
+        adapters_of: Callable[[Weights], str],
     ) -> None:
+        """`adapters_of` says as what presets of IP-Adapters know the model in a file."""
         self._open = open_weights
+        self._adapters_of = adapters_of
         self._place = {"dtype": dtype, "device": device}
         self.weights: ModelCache[Hashable, Any] = ModelCache(budget_bytes, lambda v: v.size)
 
@@ -208,8 +210,7 @@ class VisionStage:
         return files[family]
 
     def _family(self, file: ModelFile) -> str:
-        _, shape = find_unet(self._open(file))
-        return "sdxl" if shape.context_dim == SDXL_TEXT else "sd15"
+        return self._adapters_of(self._open(file))
 
     def _encoder(self, clip_vision: ClipVision) -> AbstractAsyncContextManager[ImageEncoder]:
         load = partial(self._load_encoder, clip_vision.file)

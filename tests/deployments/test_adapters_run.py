@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from deployments.transport import to_arrays, to_numpy, to_tensors
 from diffusion.engine.stage import SampleStage
-from diffusion.families.sd.loading import load_unet
+from diffusion.families.registry import FAMILIES
 from diffusion.memory.budget import MemoryBudget
 from diffusion.vision.stage import VisionStage
 from diffusion.weights import Weights, open_weights
@@ -115,7 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_narrow(where)
     checkpoint = ModelFile("checkpoints", "narrow.safetensors")
     weights = open_weights(where / checkpoint.name, checkpoint)
-    unet = load_unet(weights, dtype=torch.float32, device=CPU).module
+    unet = FAMILIES.load(weights, dtype=torch.float32, device=CPU).module
     save_file(image_encoder(), where / EYE)
     save_file(in_one_file(base_projection(), adapter_layers(unet)), where / ADAPTER)
     return where
@@ -127,7 +127,13 @@ async def picture(folder: Path, document: dict[str, Any]) -> Any:
     def opened(file: ModelFile) -> Weights:
         return open_weights(folder / file.name, file)
 
-    vision = VisionStage(opened, dtype=torch.float32, device=CPU, budget_bytes=2**30)
+    vision = VisionStage(
+        opened,
+        dtype=torch.float32,
+        device=CPU,
+        budget_bytes=2**30,
+        adapters_of=FAMILIES.image_adapters,
+    )
     sampling = SampleStage(opened, device=CPU, dtype=torch.float32, memory=MemoryBudget(2**30))
     stages = Apart(sampling, encoders=EncodersAndEyes(vision))
     loads = [i for i, own in document.items() if own["class_type"] == "LoadImage"]

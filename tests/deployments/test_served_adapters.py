@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.families.sd.loading import find_unet
 from diffusion.families.sd.network import Unet
+from diffusion.families.sd.shapes import find_unet
 from diffusion.weights import open_weights
 from graph.values import ModelFile
 from tests.deployments.test_served import KIT, case, changed, pixels, run

@@ -23,6 +23,7 @@ from deployments.settings import Settings
 from deployments.stores import open_stores
 from deployments.transport import Small, load, to_arrays, to_tensors
 from diffusion.engine.stage import SampleStage
+from diffusion.families.registry import FAMILIES
 from diffusion.memory.budget import MemoryBudget
 from diffusion.text.stage import EncodeStage
 from diffusion.weights import Weights, open_weights
@@ -104,7 +105,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 
     room = MemoryBudget(2**31)
     where: Any = {"device": CPU, "dtype": torch.float32, "room": room}
-    encoder = EncodeStage(file_opened, cache_bytes=0, **where)
+    encoder = EncodeStage(file_opened, cache_bytes=0, encodings=FAMILIES.texts, **where)
     stages = Stages(SampleStage(file_opened, **where), encoder=encoder)
     runner = WorkflowRunner(
         node_types=load_node_types(),

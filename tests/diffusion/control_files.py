@@ -8,10 +8,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.batch.controls import Asked, Control, LoadedControl, Residuals
+from diffusion.batch.asked import Asked
+from diffusion.batch.controls import Control, LoadedControl
 from diffusion.batch.parts import Part
 from diffusion.batch.prompts import Embedding, Prompt, Region
 from diffusion.batch.rows import Row
+from diffusion.families.sd.residuals import Residuals
 from diffusion.schedules.model_sampling import BEFORE_ALL, discrete
 from diffusion.weights import Weights, open_weights
 from graph.values import ControlNet, ControlUse, ModelFile
@@ -78,7 +80,7 @@ def question(
     )
     row = Row(x, torch.tensor(1.0), prompt, discrete())
     use = ControlUse(ControlNet(CONTROL, union_type=union_type), hint.movedim(1, -1))
-    control = Control(use, loaded, len(x), CPU, BEFORE_ALL, 0.0)
+    control = Control(use, loaded, len(x), CPU, 8, BEFORE_ALL, 0.0)
     return Asked(0, Part(row, 0, len(x)), control, x, timestep)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.families.flux.control_files import flux_control_module
+from diffusion.families.flux.control_files import control_module
 from tests.diffusion.dit_files import DEV, SD3, reference_layout
 from tests.diffusion.model_files import seeded
 
@@ -26,7 +26,7 @@ def drawn(module: Any) -> Any:
 
 
 def flux_module(modes: int = 0, *, single: int = 1) -> Any:
-    return drawn(flux_control_module(replace(DEV, single=single), 64, modes))
+    return drawn(control_module(replace(DEV, single=single), 64, modes))
 
 
 def flux_tensors(modes: int = 0) -> dict[str, Tensor]:

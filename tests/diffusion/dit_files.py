@@ -1,14 +1,25 @@
 """Narrow transformers of random weights in the layouts of published files, and their parts."""
 
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.call import DitCall, packed, unpacked
-from diffusion.dit.pieces import Piece, pieces
-from diffusion.dit.shapes import FluxShape, Sd3Shape
-from tests.diffusion.model_files import seeded
+from diffusion.batch.calls import Denoiser, Limits
+from diffusion.dit.call import DitCall, Network
+from diffusion.dit.pieces import Piece
+from diffusion.dit.tokens import packed, unpacked
+from diffusion.families.family import LoadedModel
+from diffusion.families.flux import network as flux_network
+from diffusion.families.flux import pieces as flux_pieces
+from diffusion.families.flux.shapes import FluxShape
+from diffusion.families.sd3 import network as sd3_network
+from diffusion.families.sd3 import pieces as sd3_pieces
+from diffusion.families.sd3.shapes import Sd3Shape
+from tests.diffusion.model_files import CPU, seeded
+
+DitShape: TypeAlias = Sd3Shape | FluxShape
 
 SD3 = Sd3Shape(
     in_channels=16,
@@ -44,6 +55,24 @@ DEV = FluxShape(
     y_dim=24,
     guided=True,
 )
+
+
+def pieces(shape: DitShape) -> list[Piece]:
+    """How its family's own files are cut."""
+    if isinstance(shape, Sd3Shape):
+        return list(sd3_pieces.pieces(shape))
+    return list(flux_pieces.pieces(shape))
+
+
+def network_of(model: LoadedModel) -> Network:
+    """How a transformer of its family is called."""
+    own = sd3_network.sd3 if isinstance(model.shape, Sd3Shape) else flux_network.flux
+    return partial(own, model.module)
+
+
+def denoiser_of(model: LoadedModel) -> Denoiser:
+    """What asks it, at most eight latents at once."""
+    return model.family.denoiser(model, Limits(8, 2**30, torch.float32, CPU))
 
 
 def drawn_module(shape: Sd3Shape | FluxShape) -> Any:

@@ -9,8 +9,10 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.families.sd.image_prompts import JobImage, prepare_images
-from diffusion.families.sd.loading import LoadedUnet, load_unet
+from diffusion.control.image_adapters import prepare_images
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES
+from diffusion.families.sd.image_prompts import JobImage
 from diffusion.schedules.model_sampling import discrete
 from diffusion.vision.ip_adapter import load_image_layers
 from diffusion.weights import Weights, open_weights
@@ -46,8 +48,8 @@ def opener(folder: Path) -> Callable[[ModelFile], Weights]:
     return lambda file: open_weights(folder / file.name, file)
 
 
-def narrow(folder: Path) -> LoadedUnet:
-    return load_unet(opener(folder)(NARROW), dtype=torch.float32, device=CPU)
+def narrow(folder: Path) -> LoadedModel:
+    return FAMILIES.load(opener(folder)(NARROW), dtype=torch.float32, device=CPU)
 
 
 def diffusers_unet(folder: Path, projection: Projection, times: int = 1) -> UNet2DConditionModel:
@@ -64,8 +66,9 @@ def prompt_of(tokens: Tensor, negative: Tensor, use: ImageUse | None = None) -> 
     return ImagePrompt(BASE, tokens, negative, None, use or ImageUse())
 
 
-def prepared(folder: Path, unet: LoadedUnet, prompt: ImagePrompt, batch: int = 1) -> JobImage:
+def prepared(folder: Path, unet: LoadedModel, prompt: ImagePrompt, batch: int = 1) -> JobImage:
     layers = load_image_layers(opener(folder)(BASE), dtype=torch.float32, device=CPU)
     changes = Model(NARROW).changed("ip_adapter", prompt=prompt).changes
     (image,) = prepare_images(changes, {BASE: layers}, unet, discrete(), batch)
+    assert isinstance(image, JobImage)
     return image

@@ -4,13 +4,13 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
+from diffusion.families.family import LoadedModel
 from diffusion.families.sd.attention import AttentionCall, cross_attention_layers, project_context
-from diffusion.families.sd.loading import LoadedUnet
 
 
 @torch.inference_mode()
 def answered(
-    unet: LoadedUnet, x: Tensor, t: Tensor, context: Tensor, y: Tensor | None = None
+    unet: LoadedModel, x: Tensor, t: Tensor, context: Tensor, y: Tensor | None = None
 ) -> Tensor:
     """What the network says of one prompt [B, T, D] for every picture."""
     layers = cross_attention_layers(unet.module)
@@ -19,7 +19,7 @@ def answered(
     return answer
 
 
-def by_diffusers(unet: LoadedUnet) -> UNet2DConditionModel:
+def by_diffusers(unet: LoadedModel) -> UNet2DConditionModel:
     """diffusers' module with the same weights."""
     module: UNet2DConditionModel = UNet2DConditionModel(**unet.shape.config())
     module.load_state_dict(unet.module.state_dict())

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from diffusion.control.controlled import apply_control_to_both
 from diffusion.engine.stage import SampleStage
+from diffusion.families.registry import FAMILIES
 from diffusion.lora.applying import LORA, Loras
 from diffusion.vision.stage import VisionStage
 from graph.image_prompts import ImageUse, Pictures
@@ -120,7 +121,13 @@ async def requested(folder: Path, combined: Combined) -> SampleRequest:
     model = Model(NARROW)
     if combined.lora:
         model = model.changed(LORA, file=LORA_FILE, strength=combined.lora)
-    vision = VisionStage(opener(folder), dtype=torch.float32, device=CPU, budget_bytes=2**30)
+    vision = VisionStage(
+        opener(folder),
+        dtype=torch.float32,
+        device=CPU,
+        budget_bytes=2**30,
+        adapters_of=FAMILIES.image_adapters,
+    )
     for own in combined.images:
         mask = HALF.repeat_interleave(4, 0).repeat_interleave(4, 1)[None] if own.masked else None
         use = ImageUse(

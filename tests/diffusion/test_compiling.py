@@ -12,11 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.call import DitCall, dit_blocks, flux, sd3
+from diffusion.dit.call import DitCall
 from diffusion.engine.engine import SamplingError
 from diffusion.engine.stage import SampleStage
 from diffusion.engine.warming import WarmSize
+from diffusion.families.flux.network import blocks as flux_blocks
+from diffusion.families.flux.network import flux
 from diffusion.families.sd.network import UNET_BLOCKS, TransformerBlock
+from diffusion.families.sd3.network import blocks as sd3_blocks
+from diffusion.families.sd3.network import sd3
 from diffusion.lora.applying import LORA, Loras
 from diffusion.networks.compiling import Regions
 from diffusion.networks.layers import ResnetBlock
@@ -222,20 +226,24 @@ async def test_what_cannot_be_compiled_is_told(models: Path) -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize(
-    ("shape", "network", "blocks", "asked"),
-    [(SD3, sd3, 3, ((2, 5), (3, 9))), (DEV, flux, 5, ((1, 5), (1, 12)))],
+    ("shape", "run", "blocks", "asked"),
+    [
+        (SD3, (sd3, sd3_blocks), 3, ((2, 5), (3, 9))),
+        (DEV, (flux, flux_blocks), 5, ((1, 5), (1, 12))),
+    ],
     ids=["sd3", "flux"],
 )
 def test_transformers_are_compiled_by_block(
-    shape: Any, network: Any, blocks: int, asked: Sequence[tuple[int, int]]
+    shape: Any, run: tuple[Any, Any], blocks: int, asked: Sequence[tuple[int, int]]
 ) -> None:
     """Each of `asked` is a number of rows and of tokens; the first is compiled for."""
+    network, repeated = run
     module = drawn_module(shape)
     calls = [_call(shape, rows, tokens) for rows, tokens in asked]
     expected = [network(module, call) for call in calls]
     counting = Counting()
     regions = Regions(counting)
-    regions.place(module, dit_blocks(module))
+    regions.place(module, repeated(module))
     with regions.compiling():
         network(module, calls[0])
     before = replace(counting)

@@ -15,11 +15,11 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.controlnets.controlnet_union import ControlNetUnionModel
 from torch import Tensor, nn
 
+from diffusion.batch.union_types import UnionTypeError
+from diffusion.families.registry import FAMILIES
 from diffusion.families.sd.controlnet import HintChannelsError, LoadedControlNet
 from diffusion.families.sd.controlnet_files import load_control_lora, load_control_net
-from diffusion.families.sd.loading import load_unet
 from diffusion.families.sd.t2i_adapter import LoadedAdapter, load_adapter
-from diffusion.families.sd.union import UnionTypeError
 from diffusion.networks.layers import sinusoids
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
@@ -234,7 +234,7 @@ def test_a_control_lora_is_the_unets_encoder_under_its_changes(
     encoder["input_blocks.1.0.in_layers.0.bias"] = own["replaced"] = drawn(9, 32)
     own["input_blocks.1.0.in_layers.0.bias"] = own.pop("replaced")
     merged = loaded_net(control_weights(tmp_path, {**encoder, **own}, "merged.safetensors"))
-    unet = load_unet(base, dtype=torch.float32, device=CPU)
+    unet = FAMILIES.load(base, dtype=torch.float32, device=CPU)
     lora = load_control_lora(
         control_weights(tmp_path, {**own, **factors, "lora_controlnet": torch.zeros(1)}),
         dict(unet.module.named_parameters()),

@@ -1,6 +1,8 @@
 """Many rows in one call of a real, narrow network."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.batch.calls import Limits
 from diffusion.batch.frame import Frame
-from diffusion.batch.prompts import prepare
+from diffusion.batch.preparation import prepare
 from diffusion.batch.rows import Row
-from diffusion.families.sd.denoiser import FEATURE_MAPS, Denoiser
-from diffusion.families.sd.loading import LoadedUnet, load_unet
-from diffusion.schedules.model_sampling import ModelSampling, Prediction, discrete
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES
+from diffusion.families.sd.denoiser import FEATURE_MAPS, UnetDenoiser
+from diffusion.schedules.model_sampling import Prediction, discrete
 from diffusion.weights import open_weights
 from graph.values import Change, Condition
 from tests.diffusion.model_files import CPU
@@ -24,29 +28,25 @@ PIXEL_BYTES = FEATURE_MAPS * 32 * 4
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LoadedUnet]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LoadedModel]:
     folder = tmp_path_factory.mktemp("narrow")
     write_models(folder)
     return {
-        file.name: load_unet(
+        file.name: FAMILIES.load(
             open_weights(Path(folder / file.name), file), dtype=torch.float32, device=CPU
         )
         for file in (NARROW, INPAINT, REFINER)
     }
 
 
-def denoiser(unet: LoadedUnet, *, max_rows: int = 64, activation_bytes: int = 2**30) -> Denoiser:
-    return Denoiser(
-        unet.module,
-        max_rows=max_rows,
-        activation_bytes=activation_bytes,
-        dtype=torch.float32,
-        device=CPU,
-    )
+def denoiser(
+    unet: LoadedModel, *, max_rows: int = 64, activation_bytes: int = 2**30
+) -> UnetDenoiser:
+    return UnetDenoiser(unet, Limits(max_rows, activation_bytes, torch.float32, CPU))
 
 
 def row(
-    unet: LoadedUnet,
+    unet: LoadedModel,
     seed: int = 1,
     *,
     batch: int = 1,
@@ -57,17 +57,19 @@ def row(
 ) -> Row:
     x = drawn(seed, batch, 4, 8, 8)
     sampling = discrete(prediction)
-    frame = Frame(x, None, sampling, unet.latent_format, unet.in_channels, unet.y_kind)
+    frame = Frame(x, None, sampling, unet.latent_format)
     condition = Condition(
         drawn(seed + 50, 1, tokens, unet.shape.context_dim), pooled=drawn(seed, 1, 1280)
     )
-    (prompt,) = prepare({"positive": (condition,)}, frame)["positive"]
+    (prompt,) = prepare({"positive": (condition,)}, frame, partial(unet.family.embed, unet))[
+        "positive"
+    ]
     return Row(x, torch.tensor(sigma), prompt, sampling, patches)
 
 
-def direct(unet: LoadedUnet, asked: Row) -> Tensor:
+def direct(unet: LoadedModel, asked: Row) -> Tensor:
     """The same answer, from the network as diffusers runs it."""
-    sampling: ModelSampling = asked.sampling
+    sampling = asked.sampling
     count = len(asked.x)
     with torch.inference_mode():
         output = by_diffusers(unet)(
@@ -78,7 +80,7 @@ def direct(unet: LoadedUnet, asked: Row) -> Tensor:
     return sampling.denoised(asked.sigma, output, asked.x)
 
 
-def apart(answering: Denoiser, rows: Sequence[Row]) -> list[Tensor]:
+def apart(answering: UnetDenoiser, rows: Sequence[Row]) -> list[Tensor]:
     return [answering([each])[0] for each in rows]
 
 
@@ -87,15 +89,17 @@ def assert_close(got: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_the_answer_is_the_networks_own(models: dict[str, LoadedUnet], tmp_path: Path) -> None:
+def test_the_answer_is_the_networks_own(models: dict[str, LoadedModel], tmp_path: Path) -> None:
     write_models(tmp_path)
-    fresh = load_unet(open_weights(tmp_path / NARROW.name, NARROW), dtype=torch.float32, device=CPU)
+    fresh = FAMILIES.load(
+        open_weights(tmp_path / NARROW.name, NARROW), dtype=torch.float32, device=CPU
+    )
     expected = direct(fresh, row(fresh, batch=2))
     assert_close(denoiser(models[NARROW.name])([row(fresh, batch=2)]), [expected])
 
 
 def test_rows_of_any_sigma_prediction_and_prompt_length_share_a_call(
-    models: dict[str, LoadedUnet],
+    models: dict[str, LoadedModel],
 ) -> None:
     unet = models[NARROW.name]
     rows = [
@@ -110,7 +114,7 @@ def test_rows_of_any_sigma_prediction_and_prompt_length_share_a_call(
 
 @pytest.mark.parametrize("name", [INPAINT.name, REFINER.name])
 def test_channels_and_sizes_of_each_row_are_its_own(
-    models: dict[str, LoadedUnet], name: str
+    models: dict[str, LoadedModel], name: str
 ) -> None:
     unet = models[name]
     rows = [row(unet, 1, batch=2), row(unet, 2)]
@@ -118,7 +122,7 @@ def test_channels_and_sizes_of_each_row_are_its_own(
     assert_close(answering(rows), apart(answering, rows))
 
 
-def test_a_call_holds_no_more_than_memory_is_estimated_for(models: dict[str, LoadedUnet]) -> None:
+def test_a_call_holds_no_more_than_memory_is_estimated_for(models: dict[str, LoadedModel]) -> None:
     answering = denoiser(models[NARROW.name], activation_bytes=6 * 64 * PIXEL_BYTES)
     assert (answering.limit(8, 8), answering.limit(16, 8), answering.limit(64, 64)) == (6, 3, 1)
 
@@ -140,16 +144,14 @@ class Cramped(torch.nn.Module):
         return self.inside(sample, *arguments, **options)
 
 
-def cramped(unet: LoadedUnet, room: int) -> tuple[Denoiser, Cramped]:
+def cramped(unet: LoadedModel, room: int) -> tuple[UnetDenoiser, Cramped]:
     module: Any = Cramped(unet.module, room)
-    answering = Denoiser(
-        module, max_rows=64, activation_bytes=2**30, dtype=torch.float32, device=CPU
-    )
+    answering = denoiser(replace(unet, module=module))
     return answering, module
 
 
 def test_a_call_that_runs_out_of_memory_is_halved_and_goes_on(
-    models: dict[str, LoadedUnet],
+    models: dict[str, LoadedModel],
 ) -> None:
     unet = models[NARROW.name]
     rows = [row(unet, 1, batch=3), row(unet, 2, batch=3)]
@@ -158,14 +160,14 @@ def test_a_call_that_runs_out_of_memory_is_halved_and_goes_on(
     assert module.tried == [6, 3, 1, 1, 1, 1, 1, 1]
 
 
-def test_one_picture_that_does_not_fit_is_an_error(models: dict[str, LoadedUnet]) -> None:
+def test_one_picture_that_does_not_fit_is_an_error(models: dict[str, LoadedModel]) -> None:
     answering, _ = cramped(models[NARROW.name], room=0)
     with pytest.raises(torch.OutOfMemoryError):
         answering([row(models[NARROW.name])])
 
 
 def test_blind_self_attention_changes_the_answer_of_its_own_rows_only(
-    models: dict[str, LoadedUnet],
+    models: dict[str, LoadedModel],
 ) -> None:
     unet = models[NARROW.name]
     answering = denoiser(unet)
@@ -174,7 +176,7 @@ def test_blind_self_attention_changes_the_answer_of_its_own_rows_only(
     assert float((plain - blind).abs().max()) > 1e-3
 
 
-def test_attention_that_is_recorded_is_not_blind(models: dict[str, LoadedUnet]) -> None:
+def test_attention_that_is_recorded_is_not_blind(models: dict[str, LoadedModel]) -> None:
     unet = models[NARROW.name]
     recorded, blind = Change("record_attention"), Change("identity_attention")
     rows = [row(unet, patches=(recorded,)), row(unet, patches=(recorded, blind))]
@@ -182,7 +184,7 @@ def test_attention_that_is_recorded_is_not_blind(models: dict[str, LoadedUnet]) 
     assert_close([both], [plain])
 
 
-def test_nothing_of_a_job_is_kept_once_it_is_forgotten(models: dict[str, LoadedUnet]) -> None:
+def test_nothing_of_a_job_is_kept_once_it_is_forgotten(models: dict[str, LoadedModel]) -> None:
     answering = denoiser(models[NARROW.name])
     answering([row(models[NARROW.name])])
     answering.forget()

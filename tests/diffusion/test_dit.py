@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.batch.prompts import Embedding, Prompt, Region
+from diffusion.batch.prompts import Prompt, Region
 from diffusion.batch.rows import Row
-from diffusion.dit.call import DitCall, flux, network_of
-from diffusion.dit.denoiser import DitDenoiser
-from diffusion.dit.loading import LoadedDit, find_dit
-from diffusion.dit.shapes import DitShape
-from diffusion.families.registry import load_model
+from diffusion.dit.call import DitCall
+from diffusion.dit.conditions import DitEmbedding
+from diffusion.families.family import LoadedModel
+from diffusion.families.flux.network import flux
+from diffusion.families.registry import FAMILIES
 from diffusion.guidance.model_changes import model_sampling
 from diffusion.networks.float8 import CastLinear
 from graph.errors import BadModelFile
@@ -22,8 +22,11 @@ from tests.diffusion.dit_files import (
     DEV,
     SD3,
     SD35,
+    DitShape,
+    denoiser_of,
     diffusers_answer,
     drawn_module,
+    network_of,
     reference_layout,
 )
 from tests.diffusion.model_files import CPU, written
@@ -42,10 +45,10 @@ def stored(shape: DitShape, layout: str) -> dict[str, Tensor]:
     return {prefix + k: t.contiguous() for k, t in reference_layout(module, shape).items()}
 
 
-def loaded(folder: Path, tensors: dict[str, Tensor], **options: Any) -> LoadedDit:
+def loaded(folder: Path, tensors: dict[str, Tensor], **options: Any) -> LoadedModel:
     weights = written(folder, tensors)
-    found = load_model(weights, dtype=torch.float32, device=CPU, **options)
-    assert isinstance(found, LoadedDit)
+    found = FAMILIES.load(weights, dtype=torch.float32, device=CPU, **options)
+    assert isinstance(found, LoadedModel)
     return found
 
 
@@ -137,7 +140,7 @@ def test_an_incomplete_file_is_said_to_be(tmp_path: Path) -> None:
         loaded(tmp_path, tensors)
     del tensors["img_in.weight"]
     with pytest.raises(BadModelFile, match="incomplete"):
-        find_dit(written(tmp_path, tensors))
+        FAMILIES.find(written(tmp_path, tensors))
 
 
 def test_shapes_that_cannot_be_are_refused(tmp_path: Path) -> None:
@@ -145,11 +148,11 @@ def test_shapes_that_cannot_be_are_refused(tmp_path: Path) -> None:
     for head in (0, 24):
         tensors["double_blocks.0.img_attn.norm.query_norm.scale"] = torch.zeros(head)
         with pytest.raises(BadModelFile, match=f"heads of {head}"):
-            find_dit(written(tmp_path, tensors))
+            FAMILIES.find(written(tmp_path, tensors))
 
 
-def row(dit: LoadedDit, seed: int, *, tokens: int = 5, guidance: float | None = 3.5) -> Row:
-    embedding = Embedding(
+def row(dit: LoadedModel, seed: int, *, tokens: int = 5, guidance: float | None = 3.5) -> Row:
+    embedding = DitEmbedding(
         drawn(seed, 1, tokens, dit.shape.context_dim),
         drawn(seed + 1, 1, dit.shape.y_dim),
         None,
@@ -164,7 +167,7 @@ def row(dit: LoadedDit, seed: int, *, tokens: int = 5, guidance: float | None = 
 @pytest.mark.parametrize("shape", [SD3, DEV], ids=["sd3", "flux"])
 def test_a_row_does_not_depend_on_its_company(tmp_path: Path, shape: DitShape) -> None:
     dit = loaded(tmp_path, stored(shape, "reference"))
-    denoiser = DitDenoiser(dit, max_rows=8, activation_bytes=2**30, device=CPU)
+    denoiser = denoiser_of(dit)
     rows = [row(dit, 10), row(dit, 20, tokens=9), row(dit, 30, guidance=None), row(dit, 40)]
     together = denoiser(rows)
     alone = [denoiser([each])[0] for each in rows]
@@ -174,7 +177,7 @@ def test_a_row_does_not_depend_on_its_company(tmp_path: Path, shape: DitShape) -
 def test_guidance_is_heard_by_those_it_is_for(tmp_path: Path) -> None:
     for shape, hears in ((DEV, True), (SCHNELL, False)):
         dit = loaded(tmp_path, stored(shape, "reference"))
-        denoiser = DitDenoiser(dit, max_rows=8, activation_bytes=2**30, device=CPU)
+        denoiser = denoiser_of(dit)
         low, high, none = denoiser([row(dit, 1, guidance=g) for g in (1.0, 9.0, None)])
         assert torch.allclose(low, high, atol=1e-5) is not hears
         assert torch.allclose(low, none, atol=1e-5) is not hears

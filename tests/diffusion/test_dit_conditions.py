@@ -1,26 +1,37 @@
 """What conditions say to transformers: guidance, pictures to go by, what is filled in."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
 from diffusion.batch.conditions import with_extras, with_reference
-from diffusion.batch.frame import Frame, process_in
-from diffusion.batch.prompts import prepare
-from diffusion.dit.loading import DEV_FLOW, FLUX_LATENT
-from diffusion.families.flux.conditions import GUIDANCE, TextWidthError, check_widths
-from diffusion.families.sd.concat import concat_channels
+from diffusion.batch.frame import Frame
+from diffusion.batch.preparation import TextWidthError, check_widths, prepare
+from diffusion.dit.conditions import GUIDANCE
+from diffusion.families.flux.concat import concat_channels
+from diffusion.families.flux.conditions import embed
+from diffusion.families.flux.loading import DEV_FLOW
+from diffusion.families.flux.loading import LATENT as FLUX_LATENT
 from diffusion.guidance.model_changes import model_sampling
+from diffusion.latent_format import process_in
 from graph.values import Condition, Latent
 from imaging.kontext import SIZES, scaled_for_kontext
 from tests.diffusion.narrow_stage import drawn
 
 
-def frame(in_channels: int = 16) -> Frame:
+@dataclass(frozen=True)
+class Plain:
+    """A model that takes nothing beside its latent."""
+
+    in_channels: int = 16
+
+
+def frame() -> Frame:
     sampling = model_sampling(DEV_FLOW, ())
-    return Frame(drawn(1, 2, 16, 4, 6), None, sampling, FLUX_LATENT, in_channels, "pooled")
+    return Frame(drawn(1, 2, 16, 4, 6), None, sampling, FLUX_LATENT)
 
 
 def condition(**extras: Any) -> Condition:
@@ -28,7 +39,9 @@ def condition(**extras: Any) -> Condition:
 
 
 def embedding(condition: Condition) -> Any:
-    return prepare({"positive": (condition,)}, frame())["positive"][0].embedding
+    plain: Any = Plain()
+    prompts = prepare({"positive": (condition,)}, frame(), partial(embed, plain))
+    return prompts["positive"][0].embedding
 
 
 @pytest.mark.parametrize(
@@ -57,12 +70,12 @@ def test_text_of_another_family_is_refused() -> None:
 
 
 def test_a_plain_model_takes_no_more_channels() -> None:
-    assert concat_channels({}, frame()) is None
+    assert concat_channels({}, frame(), 16) is None
 
 
 def test_a_model_that_goes_by_a_picture_gets_its_latent() -> None:
     picture = drawn(6, 1, 16, 4, 6)
-    channels = concat_channels({"concat_latent_image": picture}, frame(32))
+    channels = concat_channels({"concat_latent_image": picture}, frame(), 32)
     assert channels is not None
     assert torch.allclose(channels, process_in(FLUX_LATENT, picture).expand(2, -1, -1, -1))
 
@@ -71,7 +84,7 @@ def test_a_model_that_fills_in_gets_every_pixel_of_the_mask() -> None:
     picture = drawn(6, 1, 16, 4, 6)
     mask = drawn(7, 1, 32, 48).sigmoid()
     known = {"concat_latent_image": picture, "concat_mask": mask}
-    channels = concat_channels(known, frame(96))
+    channels = concat_channels(known, frame(), 96)
     assert channels is not None
     assert channels.shape == (2, 80, 4, 6)
     assert torch.allclose(channels[:, :16], process_in(FLUX_LATENT, picture).expand(2, -1, -1, -1))
@@ -81,11 +94,11 @@ def test_a_model_that_fills_in_gets_every_pixel_of_the_mask() -> None:
 
 
 def test_nothing_said_is_all_to_be_painted() -> None:
-    channels = concat_channels({}, frame(96))
+    channels = concat_channels({}, frame(), 96)
     assert channels is not None
     assert torch.equal(channels[:, 16:], torch.ones(2, 64, 4, 6))
-    masked = replace(frame(96), denoise_mask=torch.zeros(2, 16, 4, 6))
-    told = concat_channels({}, masked)
+    masked = replace(frame(), denoise_mask=torch.zeros(2, 16, 4, 6))
+    told = concat_channels({}, masked, 96)
     assert told is not None
     assert not told[:, 16:].any()
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion.dit.call import Added, DitCall, flux, sd3
+from diffusion.dit.call import Added, DitCall
+from diffusion.families.flux.network import flux
+from diffusion.families.sd3.network import sd3
 from tests.diffusion.dit_files import DEV, SD3, SD35, drawn_module
 from tests.diffusion.model_files import recorded
 from tests.diffusion.narrow_stage import drawn

@@ -15,19 +15,20 @@ import torch
 from torch import Tensor
 
 from diffusion.batch.controls import Control, ControlNeedsVaeError, prepare_controls
-from diffusion.batch.prompts import Embedding, Prompt, Region
+from diffusion.batch.prompts import Prompt, Region
 from diffusion.batch.rows import Row
 from diffusion.dit.call import Added
-from diffusion.dit.control import Heard, LoadedDitControl, behind_blocks, spread
-from diffusion.dit.denoiser import DitDenoiser
-from diffusion.dit.loading import LoadedDit
-from diffusion.families.flux.control_files import load_dit_control
-from diffusion.families.registry import load_model
+from diffusion.dit.conditions import DitEmbedding
+from diffusion.dit.control import Heard, LoadedDitControl
+from diffusion.families.family import ControlSource, LoadedModel
+from diffusion.families.flux.control import spread
+from diffusion.families.registry import FAMILIES
+from diffusion.families.sd3.control import spread as sd3_spread
 from diffusion.guidance.model_changes import model_sampling
 from graph.errors import BadModelFile
 from graph.values import Condition, ControlNet, ControlUse, ModelFile, Vae
 from tests.diffusion.dit_control_files import flux_tensors, sd3_tensors, xlabs_tensors
-from tests.diffusion.dit_files import DEV, SD3, drawn_module, reference_layout
+from tests.diffusion.dit_files import DEV, SD3, denoiser_of, drawn_module, reference_layout
 from tests.diffusion.model_files import CPU, recorded, written
 from tests.diffusion.narrow_stage import drawn
 
@@ -46,14 +47,16 @@ HEARD = Heard(
 
 
 def loaded(folder: Path, tensors: dict[str, Tensor]) -> LoadedDitControl:
-    found = load_dit_control(written(folder, tensors), dtype=torch.float32, device=CPU)
-    assert found is not None
+    weights = written(folder, tensors)
+    (kind,) = (kind for kind in FAMILIES.controls if kind.mine(weights))
+    nothing: Any = None
+    found = kind.load(ControlSource(weights, nothing, None, torch.float32, CPU))
+    assert isinstance(found, LoadedDitControl)
     return found
 
 
 def said(control: LoadedDitControl, heard: Heard) -> Added:
-    parts: Any = control
-    return behind_blocks(parts._module, parts._shape, heard)
+    return control.behind(heard)
 
 
 def assert_recorded(name: str, added: Added, kinds: dict[str, tuple[Tensor, ...]]) -> None:
@@ -81,7 +84,7 @@ def test_controls_of_latents_say_what_comfyuis_do(
 def test_controls_of_pictures_say_what_comfyuis_do(tmp_path: Path) -> None:
     control = loaded(tmp_path, xlabs_tensors())
     assert not control.reads_latents
-    guide = control.guide(drawn(12, 2, 64, 48, 3).sigmoid(), 8, 6, NET)
+    guide = control.guide(drawn(12, 2, 64, 48, 3).sigmoid(), 64, 48, NET)
     added = said(control, replace(HEARD, hint=guide.channels))
     assert_recorded("xlabs", added, {"input": spread(added, DEEP_FLUX, cycled=True).double})
 
@@ -89,7 +92,7 @@ def test_controls_of_pictures_say_what_comfyuis_do(tmp_path: Path) -> None:
 def test_controls_of_stable_diffusion_3_say_what_comfyuis_do(tmp_path: Path) -> None:
     control = loaded(tmp_path, sd3_tensors())
     added = said(control, replace(HEARD, times=HEARD.times * 1000))
-    assert_recorded("sd3", added, {"output": spread(added, DEEP_SD3, cycled=False).double})
+    assert_recorded("sd3", added, {"output": sd3_spread(added, DEEP_SD3).double})
 
 
 def test_a_control_for_other_models_is_refused(tmp_path: Path) -> None:
@@ -112,19 +115,19 @@ def test_latents_need_an_autoencoder(tmp_path: Path) -> None:
     nets: Any = {NET: loaded(tmp_path, flux_tensors())}
     sampling = model_sampling(model(tmp_path).parameterization, ())
     with pytest.raises(ControlNeedsVaeError, match="VAE"):
-        prepare_controls(conditions, nets, DEV, sampling, torch.zeros(1, 16, 8, 6))
+        prepare_controls(conditions, nets, DEV, sampling, torch.zeros(1, 16, 8, 6), px=8)
 
 
-def model(folder: Path) -> LoadedDit:
+def model(folder: Path) -> LoadedModel:
     tensors = reference_layout(drawn_module(DEV), DEV)
     weights = written(folder, {k: t.contiguous() for k, t in tensors.items()}, "base.safetensors")
-    found = load_model(weights, dtype=torch.float32, device=CPU)
-    assert isinstance(found, LoadedDit)
+    found = FAMILIES.load(weights, dtype=torch.float32, device=CPU)
+    assert isinstance(found, LoadedModel)
     return found
 
 
-def row(dit: LoadedDit, *controls: Control) -> Row:
-    embedding = Embedding(drawn(1, 1, 5, 32), drawn(2, 1, 24), None, 3.5)
+def row(dit: LoadedModel, *controls: Control) -> Row:
+    embedding = DitEmbedding(drawn(1, 1, 5, 32), drawn(2, 1, 24), None, 3.5)
     x = drawn(3, 1, 16, 8, 6)
     region = Region(None, None, 1.0, 1.0, 1e9, 0.0)
     prompt = Prompt(region, embedding, x.shape, controls)
@@ -137,9 +140,9 @@ def test_rows_with_and_without_control_share_a_call(tmp_path: Path) -> None:
 
     def under(strength: float) -> Control:
         use = ControlUse(NET, drawn(4, 1, 64, 48, 3).sigmoid(), strength, vae=VAE)
-        return Control(use, network, 1, CPU, 1e9, 0.0, lambda _: drawn(5, 1, 16, 8, 6))
+        return Control(use, network, 1, CPU, 8, 1e9, 0.0, lambda _: drawn(5, 1, 16, 8, 6))
 
-    denoiser = DitDenoiser(dit, max_rows=8, activation_bytes=2**30, device=CPU)
+    denoiser = denoiser_of(dit)
     rows = [row(dit), row(dit, under(1.0)), row(dit, under(0.5), under(0.5)), row(dit, under(0.5))]
     plain, whole, halves, half = denoiser(rows)
     assert torch.allclose(plain, denoiser([rows[0]])[0], atol=1e-5)

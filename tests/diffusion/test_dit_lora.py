@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.dit.loading import LoadedDit
-from diffusion.dit.shapes import DitShape
 from diffusion.engine.stage import SampleStage
-from diffusion.families.registry import load_model
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES
 from diffusion.lora.applying import LORA, Loras
 from diffusion.lora.merging import MERGE, WeightChanges
 from diffusion.memory.budget import MemoryBudget
@@ -17,7 +16,7 @@ from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Change, Condition, Latent, Model, ModelFile
-from tests.diffusion.dit_files import DEV, SD3, drawn_module, reference_layout
+from tests.diffusion.dit_files import DEV, SD3, DitShape, drawn_module, reference_layout
 from tests.diffusion.model_files import CPU, seeded, written
 from tests.diffusion.narrow_stage import drawn
 
@@ -28,13 +27,13 @@ QKV = "transformer_blocks.1.attn.to_{}.weight"
 IMAGE_QKV = "double_blocks.1.img_attn.qkv"
 
 
-def base(folder: Path, shape: DitShape, factor: float = 1.0) -> LoadedDit:
+def base(folder: Path, shape: DitShape, factor: float = 1.0) -> LoadedModel:
     tensors = reference_layout(drawn_module(shape), shape)
     scaled = {key: tensor.contiguous() * factor for key, tensor in tensors.items()}
-    found = load_model(
+    found = FAMILIES.load(
         written(folder, scaled, "other.safetensors"), dtype=torch.float32, device=CPU
     )
-    assert isinstance(found, LoadedDit)
+    assert isinstance(found, LoadedModel)
     return found
 
 
@@ -49,7 +48,7 @@ def pair(rows: int, columns: int = WIDTH) -> tuple[Tensor, Tensor]:
     return seeded("up.weight", (rows, RANK)), seeded("down.weight", (RANK, columns))
 
 
-def under(folder: Path, dit: LoadedDit, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def under(folder: Path, dit: LoadedModel, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """What a LoRA adds to every parameter that it changes."""
     written(folder, tensors, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 0.5)))
@@ -218,7 +217,7 @@ def test_no_other_layer_widens(tmp_path: Path) -> None:
     stem = "diffusion_model.txt_in"
     lora = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}
     lora[f"{stem}.reshape_weight"] = torch.tensor([WIDTH, 64])
-    with pytest.raises(BadModelFile, match="only Flux's first layer"):
+    with pytest.raises(BadModelFile, match="only the first layer"):
         under(tmp_path, base(tmp_path, DEV), lora)
 
 
@@ -228,7 +227,7 @@ def test_a_scaled_weight_of_eight_bits_is_changed_in_its_own_scale(tmp_path: Pat
     tensors[key] = (tensors[key] * 100).to(torch.float8_e4m3fn)
     tensors[f"{IMAGE_QKV}.scale_weight"] = torch.tensor(0.01)
     stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    dit = load_model(written(tmp_path, stored), dtype=torch.float32, device=CPU)
+    dit = FAMILIES.load(written(tmp_path, stored), dtype=torch.float32, device=CPU)
     ups, downs = pair(3 * WIDTH)
     stem = "lora_unet_double_blocks_1_img_attn_qkv"
     lora = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}

@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion.batch.frame import process_in
-from diffusion.dit.call import packed, unpacked
-from diffusion.dit.loading import FLUX_LATENT, SD3_LATENT
+from diffusion.dit.tokens import packed, unpacked
 from diffusion.engine.stage import SampleStage
+from diffusion.families.flux.loading import LATENT as FLUX_LATENT
+from diffusion.families.sd3.loading import LATENT as SD3_LATENT
+from diffusion.latent_format import process_in
 from diffusion.memory.budget import MemoryBudget
 from diffusion.weights import Weights, open_weights
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from diffusion.families.registry import FAMILIES
 from diffusion.memory.budget import MemoryBudget
 from diffusion.text.prompt import PromptDepthError
 from diffusion.text.stage import EncodeStage, UnknownChangeError
@@ -94,6 +95,7 @@ async def make(files: Files) -> AsyncIterator[MakeStage]:
             dtype=torch.float32,
             device=CPU,
             memory=MemoryBudget(budget_bytes),
+            encodings=FAMILIES.texts,
             cache_bytes=cache_bytes,
         )
         stages.append(stage)

@@ -35,7 +35,7 @@ class Curved:
         self._name, self._log = name, [] if log is None else log
         self._limit = limit
 
-    def limit(self, height: int, width: int) -> int:
+    def limit(self, *size: int) -> int:
         return self._limit
 
     def forget(self) -> None: ...

@@ -16,14 +16,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from diffusion.batch.frame import Frame
-from diffusion.batch.prompts import prepare
+from diffusion.batch.preparation import prepare
 from diffusion.batch.rows import Asking, Row
-from diffusion.families.sd.loading import SD15_LATENT
+from diffusion.families.sd.family import SD15_LATENT
 from diffusion.guidance.changes import start_changes
 from diffusion.guidance.guiders import GUIDERS, Guided
 from diffusion.samplers.protocol import Prediction
 from diffusion.schedules.model_sampling import discrete
 from graph.values import Change, Condition, Conditioning
+from tests.diffusion.asking import saying
 from tests.diffusion.model_files import recorded
 from tests.diffusion.narrow_stage import drawn
 
@@ -60,8 +61,10 @@ def guided(
     **options: Any,
 ) -> Guided:
     sampling = discrete()
-    frame = Frame(X, None, sampling, SD15_LATENT, in_channels=2)
-    return Guided(prepare(prompts, frame), scales, sampling, start_changes(changes), **options)
+    frame = Frame(X, None, sampling, SD15_LATENT)
+    return Guided(
+        prepare(prompts, frame, saying(2)), scales, sampling, start_changes(changes), **options
+    )
 
 
 def predicted(kind: str, *arguments: Any, **options: Any) -> Tensor:

@@ -9,15 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.batch.calls import Limits
+from diffusion.batch.rows import RowImage
+from diffusion.control.image_adapters import prepare_images
 from diffusion.engine.stage import SampleStage
-from diffusion.families.sd.denoiser import Denoiser
-from diffusion.families.sd.image_prompts import (
-    CallImages,
-    RowImage,
-    over_tokens,
-    places_of,
-    prepare_images,
-)
+from diffusion.families.sd.denoiser import UnetDenoiser
+from diffusion.families.sd.image_prompts import CallImages, over_tokens, places_of
 from diffusion.families.sd.image_weights import Place
 from diffusion.families.sd.network import Unet
 from diffusion.families.sd.shapes import read_shape
@@ -63,9 +60,7 @@ def test_the_prediction_is_that_of_diffusers_ip_adapter(folder: Path) -> None:
         replace(asked[1], outputs=outputs[1], images=(RowImage(image, negative=True),)),
         replace(asked[2], outputs=outputs[2]),
     ]
-    answering = Denoiser(
-        unet.module, max_rows=8, activation_bytes=2**30, dtype=torch.float32, device=CPU
-    )
+    answering = UnetDenoiser(unet, Limits(8, 2**30, torch.float32, CPU))
     answering(rows)
 
     theirs = diffusers_unet(folder, base_projection())

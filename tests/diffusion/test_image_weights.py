@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from diffusion.families.sd.image_weights import LayerWeightsError, Place, Share, share_of
+from diffusion.families.sd.image_weights import (
+    SD15_ROLES,
+    SDXL_ROLES,
+    LayerWeightsError,
+    Place,
+    Share,
+    share_of,
+)
 from graph.image_prompts import ImageUse
 
 
@@ -15,7 +22,9 @@ def shares(use: ImageUse, *, is_sdxl: bool) -> dict[int, float]:
         k for k, n in zip(("input", "middle", "output"), blocks, strict=True) for _ in range(n)
     ]
     places = [Place(i, kind, len(kinds)) for i, kind in enumerate(kinds)]  # type: ignore[arg-type]
-    found = {place.index: share_of(use, place, is_sdxl=is_sdxl) for place in places}
+    found = {
+        place.index: share_of(use, place, SDXL_ROLES if is_sdxl else SD15_ROLES) for place in places
+    }
     return {index: share.weight for index, share in found.items() if share is not None}
 
 
@@ -77,5 +86,5 @@ def test_layer_weights_go_before_the_type() -> None:
 
 def test_precise_types_push_the_negative_towards_the_picture() -> None:
     use = ImageUse(weight_type="style transfer precise")
-    pushed = share_of(use, Place(3, "input", 11), is_sdxl=True)
+    pushed = share_of(use, Place(3, "input", 11), SDXL_ROLES)
     assert pushed == Share(1.0, "zeros", "positive")

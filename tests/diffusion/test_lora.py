@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from diffusion.engine.stage import SampleStage
-from diffusion.families.sd.loading import LoadedUnet, load_unet
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES
 from diffusion.lora.applying import LORA, Loras
 from diffusion.memory.budget import MemoryBudget
 from diffusion.weights import Weights, open_weights
@@ -104,12 +105,12 @@ async def sampled(stage: SampleStage, asked: SampleRequest) -> Tensor:
     return latent.samples  # type: ignore[no-any-return]
 
 
-def loaded(folder: Path) -> LoadedUnet:
+def loaded(folder: Path) -> LoadedModel:
     file = open_weights(folder / NARROW.name, NARROW)
-    return load_unet(file, dtype=torch.float32, device=CPU)
+    return FAMILIES.load(file, dtype=torch.float32, device=CPU)
 
 
-def contents(unet: LoadedUnet) -> dict[str, bytes]:
+def contents(unet: LoadedModel) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in unet.module.state_dict().items()}
 
 
@@ -251,7 +252,7 @@ async def test_a_bad_file_is_named_and_the_next_request_works(
 
 def test_precision_is_the_base_models_own(models: Path) -> None:
     file = open_weights(models / NARROW.name, NARROW)
-    base = load_unet(file, dtype=torch.bfloat16, device=CPU)
+    base = FAMILIES.load(file, dtype=torch.bfloat16, device=CPU)
     loras = Loras(lambda f: open_weights(models / f.name, f), budget_bytes=2**24)
     patched = loras.on_unet(base, [lora("a")])
     name = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight"

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from diffusion.families.sd.shapes import UnetShape, diffusers_keys, read_shape
-from diffusion.lora.keys import ClipNames, Names, UnetNames, by_stem
+from diffusion.families.sd.weight_names import UnetNames
+from diffusion.lora.keys import ClipNames, by_stem
+from diffusion.networks.weight_names import Names
 from diffusion.weights import Entry, Weights
 from graph.values import ModelFile
 from tests.diffusion.model_files import recorded_shapes

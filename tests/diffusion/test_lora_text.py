@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.families.registry import FAMILIES
 from diffusion.lora.applying import LORA, Loras
 from diffusion.lora.merging import WeightChanges
 from diffusion.memory.budget import MemoryBudget
 from diffusion.text.embeddings import EmbeddingFiles
-from diffusion.text.encoder import TextEncoder, Tokenizers, load_text_encoder
+from diffusion.text.encoder import TextEncoder, load_text_encoder
+from diffusion.text.encodings import Tokenizers
 from diffusion.text.stage import EncodeStage
 from diffusion.text.tokenizer import END, ClipTokenizer
 from diffusion.weights import Entry, Weights, open_weights
@@ -50,7 +52,11 @@ def in_memory(tensors: dict[str, Tensor]) -> Weights:
 def encoder(*widths: int) -> TextEncoder:
     files = [in_memory(clip_tensors(width, 16)) for width in widths]
     return load_text_encoder(
-        files, Tokenizers(ClipTokenizer(), t5=ClipTokenizer), dtype=torch.float32, device=CPU
+        files,
+        Tokenizers(ClipTokenizer(), t5=ClipTokenizer),
+        FAMILIES.texts,
+        dtype=torch.float32,
+        device=CPU,
     )
 
 
@@ -126,6 +132,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[EncodeStage]:
         dtype=torch.float32,
         device=CPU,
         memory=MemoryBudget(2**30),
+        encodings=FAMILIES.texts,
         cache_bytes=2**20,
         weight_changes=(LORA,),
         apply_changes=Loras(opened, budget_bytes=2**24).on_text_encoder,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.lora.file import Lora, read_lora
-from diffusion.lora.keys import Target, flat
+from diffusion.networks.weight_names import Names, flat
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import seeded, written
 
@@ -18,7 +18,7 @@ LINEAR, CONV = (12, 20), (8, 6, 3, 3)
 
 
 @dataclass(frozen=True)
-class OneLayer:
+class OneLayer(Names):
     """A model of one layer that has a bias."""
 
     def mine(self, key: str) -> bool:
@@ -29,9 +29,6 @@ class OneLayer:
 
     def stems(self, stem: str) -> Iterable[str]:
         return (flat(stem.removeprefix("base_model.model.")),)
-
-    def targets(self, name: str) -> list[Target]:
-        return [Target(name)]
 
 
 def read(folder: Path, tensors: Mapping[str, Tensor]) -> Lora:

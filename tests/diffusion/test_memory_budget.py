@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from diffusion.engine.stage import SampleStage
+from diffusion.families.registry import FAMILIES
 from diffusion.memory.budget import MemoryBudget
 from diffusion.text.stage import EncodeStage
 from diffusion.weights import Weights, open_weights
@@ -72,6 +73,7 @@ class Replica:
             device=CPU,
             dtype=torch.float32,
             memory=self.memory,
+            encodings=FAMILIES.texts,
             cache_bytes=2**20,
             called=self.seen.look,
         )

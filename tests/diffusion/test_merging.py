@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.families.sd.loading import LoadedUnet, load_unet
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES
 from diffusion.lora.applying import Loras
-from diffusion.lora.merging import WeightChanges, ldm_name, share_of
+from diffusion.lora.merging import WeightChanges, file_name, share_of
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.nodes.attention_multiply import multiply_cross_attention, multiply_self_attention
@@ -35,8 +36,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[ModelFile], We
 
 
 @pytest.fixture(scope="module")
-def base(opened: Callable[[ModelFile], Weights]) -> LoadedUnet:
-    return load_unet(opened(NARROW), dtype=torch.float32, device=CPU)
+def base(opened: Callable[[ModelFile], Weights]) -> LoadedModel:
+    return FAMILIES.load(opened(NARROW), dtype=torch.float32, device=CPU)
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +45,19 @@ def weight_changes(opened: Callable[[ModelFile], Weights]) -> WeightChanges:
     return WeightChanges(opened, Loras(opened, budget_bytes=2**20))
 
 
-def weight(unet: LoadedUnet, name: str) -> Tensor:
-    return unet.module.get_parameter(name)
+def weight(unet: LoadedModel, name: str) -> Tensor:
+    found: Tensor = unet.module.get_parameter(name)
+    return found
 
 
-def test_a_merge_mixes_every_weight(base: LoadedUnet, weight_changes: WeightChanges) -> None:
+def test_a_merge_mixes_every_weight(base: LoadedModel, weight_changes: WeightChanges) -> None:
     half = merge_models(model1=ONE, model2=TWO, ratio=0.5)
     mixed = weight_changes.on_unet(base, half.changes)
     for name, own in base.module.named_parameters():
         torch.testing.assert_close(weight(mixed, name), own * 0.95)
 
 
-def test_blocks_have_shares_of_their_own(base: LoadedUnet, weight_changes: WeightChanges) -> None:
+def test_blocks_have_shares_of_their_own(base: LoadedModel, weight_changes: WeightChanges) -> None:
     thirds = merge_three_blocks(model1=ONE, model2=TWO, input=0.5, middle=1.0, out=0.0)
     mixed = weight_changes.on_unet(base, thirds.changes)
     middle = "mid_block.resnets.0.conv1.weight"
@@ -66,14 +68,14 @@ def test_blocks_have_shares_of_their_own(base: LoadedUnet, weight_changes: Weigh
     torch.testing.assert_close(weight(mixed, time), weight(base, time) * 0.95)
 
 
-def test_a_difference_is_added(base: LoadedUnet, weight_changes: WeightChanges) -> None:
+def test_a_difference_is_added(base: LoadedModel, weight_changes: WeightChanges) -> None:
     difference = subtract_models(model1=ONE, model2=TWO, multiplier=1.0)
     moved = weight_changes.on_unet(base, add_models(model1=ONE, model2=difference).changes)
     torch.testing.assert_close(weight(moved, FIRST), weight(base, FIRST) * 1.1)
 
 
 def test_attention_is_multiplied_with_its_biases(
-    base: LoadedUnet, weight_changes: WeightChanges
+    base: LoadedModel, weight_changes: WeightChanges
 ) -> None:
     changed = multiply_cross_attention(
         model=multiply_self_attention(model=ONE, q=0.5, out=2.0), v=3.0, out=0.5
@@ -92,14 +94,14 @@ def test_attention_is_multiplied_with_its_biases(
 def test_a_first_layer_of_another_width_is_left_out(
     opened: Callable[[ModelFile], Weights], weight_changes: WeightChanges
 ) -> None:
-    inpaint = load_unet(opened(INPAINT), dtype=torch.float32, device=CPU)
+    inpaint = FAMILIES.load(opened(INPAINT), dtype=torch.float32, device=CPU)
     mixed = weight_changes.on_unet(inpaint, add_models(model1=Model(INPAINT), model2=TWO).changes)
     assert torch.equal(weight(mixed, FIRST), weight(inpaint, FIRST))
     torch.testing.assert_close(weight(mixed, LAST), weight(inpaint, LAST) * 1.9)
 
 
 def test_a_merge_costs_what_it_does_not_share(
-    base: LoadedUnet, weight_changes: WeightChanges
+    base: LoadedModel, weight_changes: WeightChanges
 ) -> None:
     only_out = merge_by_blocks(model1=ONE, model2=TWO, **{"time_embed.": 1.0, "out.2": 0.5})
     mixed = weight_changes.on_unet(base, only_out.changes)
@@ -107,14 +109,14 @@ def test_a_merge_costs_what_it_does_not_share(
     assert mixed.size == ends
 
 
-def test_a_base_is_never_written_to(base: LoadedUnet, weight_changes: WeightChanges) -> None:
+def test_a_base_is_never_written_to(base: LoadedModel, weight_changes: WeightChanges) -> None:
     before = weight(base, FIRST).clone()
     weight_changes.on_unet(base, subtract_models(model1=ONE, model2=TWO, multiplier=3.0).changes)
     assert torch.equal(weight(base, FIRST), before)
 
 
 def test_models_of_two_families_are_refused(
-    base: LoadedUnet, weight_changes: WeightChanges
+    base: LoadedModel, weight_changes: WeightChanges
 ) -> None:
     with pytest.raises(BadModelFile, match="family refiner"):
         weight_changes.on_unet(base, merge_models(model1=ONE, model2=Model(REFINER)).changes)
@@ -130,5 +132,5 @@ def test_the_longest_start_counts() -> None:
 def test_weights_are_named_as_ldm_names_them() -> None:
     ldm = {"up_blocks.0.attentions.1": "output_blocks.1.1", "conv_out": "out.2"}
     name = "up_blocks.0.attentions.1.transformer_blocks.0.norm1.weight"
-    assert ldm_name(name, ldm) == "output_blocks.1.1.transformer_blocks.0.norm1.weight"
-    assert ldm_name("conv_out.bias", ldm) == "out.2.bias"
+    assert file_name(name, ldm) == "output_blocks.1.1.transformer_blocks.0.norm1.weight"
+    assert file_name("conv_out.bias", ldm) == "out.2.bias"

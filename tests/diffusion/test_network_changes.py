@@ -14,18 +14,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.batch.calls import Limits
 from diffusion.batch.frame import Frame
-from diffusion.batch.prompts import prepare
-from diffusion.batch.rows import Asking, Row
-from diffusion.families.sd.denoiser import Denoiser
-from diffusion.families.sd.loading import SD15_LATENT, LoadedUnet, load_unet
-from diffusion.families.sd.token_changes import Draws
+from diffusion.batch.preparation import prepare
+from diffusion.batch.rows import Asking, Draws, Row
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES
+from diffusion.families.sd.denoiser import UnetDenoiser
+from diffusion.families.sd.family import SD15_LATENT
 from diffusion.guidance.changes import GuidanceChanges
 from diffusion.guidance.guiders import Guided
 from diffusion.guidance.step_caches import Drift, EasyCache, Span, lazily
 from diffusion.samplers.protocol import Prediction
 from diffusion.schedules.model_sampling import discrete
 from graph.values import Change, Condition, Model
+from tests.diffusion.asking import saying
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
 from tests.diffusion.narrow_stage import NARROW, narrow_stage, request, write_models
 
@@ -90,25 +93,23 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def unet(tmp_path_factory: pytest.TempPathFactory) -> LoadedUnet:
+def unet(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     tensors = filled(recorded_shapes("unet_shapes")["sd15"])
     weights = written(tmp_path_factory.mktemp("unet"), tensors)
-    return load_unet(weights, dtype=torch.float32, device=CPU)
+    return FAMILIES.load(weights, dtype=torch.float32, device=CPU)
 
 
 @pytest.fixture(scope="module")
-def denoiser(unet: LoadedUnet) -> Denoiser:
-    return Denoiser(
-        unet.module, max_rows=8, activation_bytes=2**30, dtype=torch.float32, device=CPU
-    )
+def denoiser(unet: LoadedModel) -> UnetDenoiser:
+    return UnetDenoiser(unet, Limits(8, 2**30, torch.float32, CPU))
 
 
 def row(name: str, seed: int = 11) -> Row:
     (height, width), changes = CASES[name]
     x = seeded("x", (2, 4, height, width)) * 20 * (SIGMA**2 + 1) ** 0.5
-    frame = Frame(x, None, SAMPLING, SD15_LATENT, 4)
+    frame = Frame(x, None, SAMPLING, SD15_LATENT)
     condition = Condition(seeded("context", (2, 9, 768)) * 20)
-    (prompt,) = prepare({"positive": (condition,)}, frame)["positive"]
+    (prompt,) = prepare({"positive": (condition,)}, frame, saying())["positive"]
     draws = Draws(torch.Generator().manual_seed(seed))
     return Row(x, SIGMA, prompt, SAMPLING, changes, draws=draws, outputs=[])
 
@@ -119,13 +120,13 @@ def assert_as_recorded(name: str, asked: Row) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_patched_network_answers_as_in_comfyui(name: str, denoiser: Denoiser) -> None:
+def test_a_patched_network_answers_as_in_comfyui(name: str, denoiser: UnetDenoiser) -> None:
     asked = row(name)
     denoiser([asked])
     assert_as_recorded(name, asked)
 
 
-def test_rows_with_other_changes_beside_them_answer_as_alone(denoiser: Denoiser) -> None:
+def test_rows_with_other_changes_beside_them_answer_as_alone(denoiser: UnetDenoiser) -> None:
     names = ["plain", "freeu", "tome", "downscale", "plain"]
     rows = [row(name) for name in names]
     denoiser(rows)
@@ -133,14 +134,14 @@ def test_rows_with_other_changes_beside_them_answer_as_alone(denoiser: Denoiser)
         assert_as_recorded(name, asked)
 
 
-def test_a_call_in_pieces_draws_as_a_whole_one(unet: LoadedUnet) -> None:
-    one = Denoiser(unet.module, max_rows=1, activation_bytes=2**30, dtype=torch.float32, device=CPU)
+def test_a_call_in_pieces_draws_as_a_whole_one(unet: LoadedModel) -> None:
+    one = UnetDenoiser(unet, Limits(1, 2**30, torch.float32, CPU))
     asked = row("tome")
     one([asked])
     assert_as_recorded("tome", asked)
 
 
-def test_nothing_is_left_on_a_network(unet: LoadedUnet, denoiser: Denoiser) -> None:
+def test_nothing_is_left_on_a_network(unet: LoadedModel, denoiser: UnetDenoiser) -> None:
     denoiser([row("downscale_and_freeu")])
     layers = list(unet.module.modules())
     assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
@@ -232,8 +233,10 @@ def test_lazycache_leaves_out_the_steps_that_comfyui_leaves_out() -> None:
 
 
 def _prompts() -> tuple[Any, ...]:
-    frame = Frame(noisy(0), None, SAMPLING, SD15_LATENT, 4)
-    return prepare({"positive": (Condition(seeded("context", (1, 9, 8))),)}, frame)["positive"]
+    frame = Frame(noisy(0), None, SAMPLING, SD15_LATENT)
+    return prepare({"positive": (Condition(seeded("context", (1, 9, 8))),)}, frame, saying())[
+        "positive"
+    ]
 
 
 async def test_jobs_with_different_changes_run_side_by_side(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from diffusion.families.sd.loading import Parameterization
 from diffusion.guidance.changes import GUIDANCE_CHANGES, start_changes
 from diffusion.guidance.guiders import GUIDERS
 from diffusion.guidance.model_changes import (
@@ -20,6 +19,7 @@ from diffusion.guidance.model_changes import (
     model_sampling,
 )
 from diffusion.lora.merging import WEIGHT_CHANGES
+from diffusion.parameterization import Parameterization
 from diffusion.samplers import SAMPLERS
 from diffusion.schedules.model_sampling import discrete
 from graph.node import NodeType

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from diffusion.engine.noising import noised
-from diffusion.families.sd.loading import SD15_LATENT
+from diffusion.families.sd.family import SD15_LATENT
 from diffusion.schedules.model_sampling import discrete
 from graph.sampling import Noise
 from graph.values import Latent

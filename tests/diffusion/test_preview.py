@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion.autoencoder.preview import Previews, preview
-from diffusion.families.sd.loading import SD15_LATENT, SDXL_LATENT, LatentFormat
+from diffusion.families.sd.family import SD15_LATENT, SDXL_LATENT
+from diffusion.latent_format import LatentFormat
 from graph.events import Progress, Warned
 from tests.diffusion.narrow_stage import narrow_stage, request, write_models
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffusion.batch.frame import process_in
 from diffusion.engine.stage import SampleStage
-from diffusion.families.sd.loading import PLAYGROUND_LATENT, SD15_LATENT
+from diffusion.families.sd.family import SD15_LATENT
 from diffusion.guidance.model_changes import UnknownModelChangeError
+from diffusion.latent_format import PLAYGROUND_LATENT, process_in
 from diffusion.memory.budget import MemoryBudget
 from graph.events import Progress, Warned
 from graph.sampling import Noise

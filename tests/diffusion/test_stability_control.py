@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from diffusion.batch.controls import Control
-from diffusion.dit.call import Added, DitCall, sd3
+from diffusion.dit.call import Added, DitCall
 from diffusion.dit.control import Heard
-from diffusion.dit.loading import LoadedDit
-from diffusion.families.registry import load_model
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES
+from diffusion.families.sd3.network import sd3
 from diffusion.families.sd3.stability import StabilityControl, load_stability_control, positions
 from graph.errors import BadModelFile
 from graph.values import ControlNet, ControlUse, ModelFile
@@ -61,11 +62,11 @@ def control_tensors(*, own: bool, **numbers: float) -> dict[str, Tensor]:
     return tensors | {name: torch.tensor(number) for name, number in numbers.items()}
 
 
-def model(folder: Path, shape: Any = SD35) -> LoadedDit:
+def model(folder: Path, shape: Any = SD35) -> LoadedModel:
     tensors = reference_layout(drawn_module(shape), shape)
     weights = written(folder, {k: t.contiguous() for k, t in tensors.items()}, "base.safetensors")
-    found = load_model(weights, dtype=torch.float32, device=CPU)
-    assert isinstance(found, LoadedDit)
+    found = FAMILIES.load(weights, dtype=torch.float32, device=CPU)
+    assert isinstance(found, LoadedModel)
     return found
 
 
@@ -78,7 +79,7 @@ def loaded(folder: Path, tensors: dict[str, Tensor], shape: Any = SD35) -> Stabi
 
 
 def said(control: Any, heard: Heard = HEARD) -> Added:
-    found: Added = control._behind(heard)
+    found: Added = control.behind(heard)
     return found
 
 
@@ -125,7 +126,7 @@ def test_each_kind_has_its_pictures_its_own_way(tmp_path: Path, kind: int, expec
         return torch.full((1, 16, 8, 6), 0.5)
 
     use = ControlUse(NET, torch.full((1, 64, 48, 3), 0.25))
-    guide = Control(use, control, 1, CPU, 1e9, 0.0, encode).guide(8, 6)
+    guide = Control(use, control, 1, CPU, 8, 1e9, 0.0, encode).guide(8, 6)
     assert torch.allclose(seen[0], torch.tensor(expected))
     assert torch.allclose(guide.channels, torch.tensor((0.5 - 0.0609) * 1.5305))
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.families.registry import FAMILIES
 from diffusion.networks.float8 import CastLinear
-from diffusion.text.encoder import Prompt, TextEncoder, Tokenizers, load_text_encoder
+from diffusion.text.encoder import Prompt, TextEncoder, load_text_encoder
+from diffusion.text.encodings import Tokenizers
 from diffusion.text.prompt import no_embeddings
 from diffusion.text.t5_part import LONGEST, PromptTooLongError, T5Part, load_t5
 from diffusion.text.t5_tokenizer import (
@@ -120,14 +122,18 @@ def families(kind: str, *widths: int, t5: bool = True) -> TextEncoder:
     files: list[Weights] = [in_memory(clip_tensors(width, END + 1)) for width in widths]
     files += [in_memory(t5_tensors("t5xxl.transformer."))] * t5
     tokenizers = Tokenizers(ClipTokenizer(), lambda: letters)
-    return load_text_encoder(files, tokenizers, dtype=torch.float32, device=CPU, kind=kind)
+    return load_text_encoder(
+        files, tokenizers, FAMILIES.texts, dtype=torch.float32, device=CPU, kind=kind
+    )
 
 
 def test_flux_reads_t5_and_the_pooled_state_of_clip() -> None:
     encoder = families("flux", 768)
     (both,) = encoder.encode([Prompt("fox", text_t5="cat")])
+    assert both.pooled is not None
     assert (both.tokens.shape, both.pooled.shape) == ((1, 256, WIDTH), (1, 768))
     (other,) = encoder.encode([Prompt("dog", text_t5="cat")])
+    assert other.pooled is not None
     assert torch.equal(both.tokens, other.tokens)
     assert not torch.equal(both.pooled, other.pooled)
 
@@ -137,6 +143,7 @@ def test_flux_reads_t5_and_the_pooled_state_of_clip() -> None:
 )
 def test_stable_diffusion_3_pads_what_is_missing(widths: tuple[int, ...], t5: bool) -> None:
     (answer,) = families("sd3", *widths, t5=t5).encode([Prompt("fox")])
+    assert answer.pooled is not None
     assert (answer.tokens.shape, answer.pooled.shape) == ((1, 77, 4096), (1, 2048))
     starts = {768: 0, 1280: 768}
     for width, start in starts.items():

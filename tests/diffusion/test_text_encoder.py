@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.text.encoder import Encoded, Prompt, TextEncoder, Tokenizers, load_text_encoder
+from diffusion.families.registry import FAMILIES
+from diffusion.text.encoder import Encoded, Prompt, TextEncoder, load_text_encoder
+from diffusion.text.encodings import Tokenizers
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Entry, Weights
 from graph.errors import BadModelFile
@@ -48,7 +50,7 @@ def in_memory(tensors: Mapping[str, Tensor]) -> Weights:
 
 def made(shapes: Shapes) -> TextEncoder:
     weights = in_memory({key: drawn(key, shape) for key, shape in shapes.items()})
-    return load_text_encoder([weights], TOKENIZERS, dtype=torch.float32, device=CPU)
+    return load_text_encoder([weights], TOKENIZERS, FAMILIES.texts, dtype=torch.float32, device=CPU)
 
 
 TOKENIZERS = Tokenizers(ClipTokenizer(), t5=ClipTokenizer)
@@ -64,6 +66,7 @@ def encoder(request: pytest.FixtureRequest) -> TextEncoder:
 
 
 def assert_recorded(encoded: Encoded, case: str) -> None:
+    assert encoded.pooled is not None
     tokens, pooled = encoded.tokens[:, ::9, ::96], encoded.pooled[:, ::32]
     torch.testing.assert_close(tokens, OUTPUTS[case + ".tokens"], rtol=ROUNDING, atol=ROUNDING)
     torch.testing.assert_close(pooled, OUTPUTS[case + ".pooled"], rtol=ROUNDING, atol=ROUNDING)
@@ -115,7 +118,7 @@ def test_two_files_that_hold_one_clip_each_make_one_encoder(encoder: TextEncoder
         bare = rest.removeprefix("transformer.") if index == "0" else rest.removeprefix("model.")
         parts[f"{kind}.{index}"][bare] = drawn(key, shape)
     files = [in_memory(tensors) for tensors in parts.values()]
-    joined = load_text_encoder(files, TOKENIZERS, dtype=torch.float32, device=CPU)
+    joined = load_text_encoder(files, TOKENIZERS, FAMILIES.texts, dtype=torch.float32, device=CPU)
     (found,), (wanted,) = (each.encode([Prompt("a fox")]) for each in (joined, encoder))
     assert torch.equal(found.tokens, wanted.tokens)
 

@@ -9,7 +9,8 @@ from diffusers import DDPMScheduler
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
-from diffusion.families.sd.loading import load_unet
+from diffusion.families.registry import FAMILIES
+from diffusion.families.sd.family import SD20
 from diffusion.vision.unclip import OFFSET, Seen, unclip_conditioning, unclip_vector
 from graph.values import ClipVisionOutput, Condition
 from tests.diffusion.model_files import CPU, filled, recorded_shapes, written
@@ -78,5 +79,5 @@ def test_a_checkpoint_that_goes_by_pictures_is_known_by_its_vector(tmp_path: Pat
         "label_emb.0.2.weight": (time, time),
         "label_emb.0.2.bias": (time,),
     }
-    unet = load_unet(written(tmp_path, filled(shapes)), dtype=torch.float32, device=CPU)
-    assert (unet.family, unet.y_kind, unet.shape.y_dim) == ("sd20", "unclip", 2048)
+    unet = FAMILIES.load(written(tmp_path, filled(shapes)), dtype=torch.float32, device=CPU)
+    assert (unet.family, unet.shape.y_dim) == (SD20, 2048)

@@ -14,13 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.families.sd.loading import (
-    PLAYGROUND_LATENT,
-    SD15_LATENT,
-    SDXL_LATENT,
-    LoadedUnet,
-    load_unet,
-)
+from diffusion.families.family import Family, LoadedModel
+from diffusion.families.registry import FAMILIES
+from diffusion.families.sd.family import REFINER, SD15, SD15_LATENT, SD20, SDXL, SDXL_LATENT
+from diffusion.latent_format import PLAYGROUND_LATENT
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
 from tests.diffusion.networks import answered, by_diffusers
@@ -34,11 +31,11 @@ def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {prefix + key: value for key, value in tensors.items()}
 
 
-def loaded(folder: Path, tensors: Mapping[str, Tensor]) -> LoadedUnet:
-    return load_unet(written(folder, tensors), dtype=torch.float32, device=CPU)
+def loaded(folder: Path, tensors: Mapping[str, Tensor]) -> LoadedModel:
+    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
 
 
-def answer(unet: LoadedUnet) -> Tensor:
+def answer(unet: LoadedModel) -> Tensor:
     shape = unet.shape
     return answered(
         unet,
@@ -68,21 +65,21 @@ def test_the_network_is_diffusers(name: str, size: tuple[int, int], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "family", "y_kind", "in_channels", "latent"),
+    ("name", "family", "in_channels", "latent"),
     [
-        ("sd15", "sd15", "none", 4, SD15_LATENT),
-        ("sd15_slim_inpaint", "sd15", "none", 9, SD15_LATENT),
-        ("sd20", "sd20", "none", 4, SD15_LATENT),
-        ("koala_700m", "sdxl", "sdxl", 4, SDXL_LATENT),
-        ("refiner", "refiner", "refiner", 4, SDXL_LATENT),
+        ("sd15", SD15, 4, SD15_LATENT),
+        ("sd15_slim_inpaint", SD15, 9, SD15_LATENT),
+        ("sd20", SD20, 4, SD15_LATENT),
+        ("koala_700m", SDXL, 4, SDXL_LATENT),
+        ("refiner", REFINER, 4, SDXL_LATENT),
     ],
 )
 def test_the_family_is_read_from_the_shapes(
-    name: str, family: str, y_kind: str, in_channels: int, latent: object, tmp_path: Path
+    name: str, family: Family, in_channels: int, latent: object, tmp_path: Path
 ) -> None:
     unet = loaded(tmp_path, prefixed(LDM, filled(SHAPES[name])))
-    found = (unet.family, unet.y_kind, unet.in_channels, unet.latent_format)
-    assert found == (family, y_kind, in_channels, latent)
+    found = (unet.family, unet.in_channels, unet.latent_format)
+    assert found == (family, in_channels, latent)
 
 
 @pytest.mark.parametrize("prefix", ["", LDM])
@@ -135,7 +132,7 @@ def test_a_loaded_unet_takes_no_gradients_and_keeps_nothing_on_meta(tmp_path: Pa
 
 def test_a_unet_is_loaded_in_the_precision_asked_for(tmp_path: Path) -> None:
     weights = written(tmp_path, prefixed(LDM, filled(SHAPES["sd15_slim_inpaint"])))
-    unet = load_unet(weights, dtype=torch.bfloat16, device=CPU)
+    unet = FAMILIES.load(weights, dtype=torch.bfloat16, device=CPU)
     assert {p.dtype for p in unet.module.parameters()} == {torch.bfloat16}
     assert unet.size == 2 * sum(p.numel() for p in unet.module.parameters())
 
@@ -155,15 +152,15 @@ def test_a_tensor_of_a_wrong_shape_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_unet_is_refused_with_what_was_found(tmp_path: Path) -> None:
-    with pytest.raises(BadModelFile, match=r"no U-Net in it; found 1 tensors such as double_block"):
-        loaded(tmp_path, {"double_blocks.0.img_attn.qkv.weight": torch.zeros(3)})
+    with pytest.raises(BadModelFile, match=r"no U-Net in it; found 1 tensors such as other_blocks"):
+        loaded(tmp_path, {"other_blocks.0.img_attn.qkv.weight": torch.zeros(3)})
 
 
 def test_a_unet_for_narrower_text_is_a_slim_relative_of_sd15(tmp_path: Path) -> None:
     tensors = prefixed(LDM, filled(SHAPES["sd15_slim_inpaint"]))
     for key in [key for key in tensors if "attn2.to_k" in key or "attn2.to_v" in key]:
         tensors[key] = torch.zeros(tensors[key].shape[0], 128)
-    assert loaded(tmp_path, tensors).family == "sd15"
+    assert loaded(tmp_path, tensors).family is SD15
 
 
 def test_a_unet_of_no_known_family_is_refused(tmp_path: Path) -> None:

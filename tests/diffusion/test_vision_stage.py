@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from diffusion.families.registry import FAMILIES
 from diffusion.vision.ip_adapter import ImageEncoderMismatchError, load_projection
 from diffusion.vision.stage import NoAdapterForModelError, NoImageEncoderError, VisionStage
 from graph.image_prompts import ImageUse, Pictures
@@ -24,7 +25,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def vision(folder: Path) -> VisionStage:
-    return VisionStage(opener(folder), dtype=torch.float32, device=CPU, budget_bytes=2**30)
+    return VisionStage(
+        opener(folder),
+        dtype=torch.float32,
+        device=CPU,
+        budget_bytes=2**30,
+        adapters_of=FAMILIES.image_adapters,
+    )
 
 
 EYES = ClipVision(EYE)

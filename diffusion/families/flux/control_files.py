@@ -1,72 +1,59 @@
-"""ControlNets of transformers from files: diffusers' layout (InstantX, Shakker), and XLabs'."""
+"""Files of ControlNets of Flux: diffusers' layout (InstantX, Shakker), and XLabs'."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.control import LoadedDitControl
-from diffusion.dit.pieces import Piece, pieces
-from diffusion.dit.shapes import (
-    PATCH,
-    DitShape,
-    FluxShape,
-    Sd3Shape,
-    counted,
-)
+from diffusion.dit.pieces import by_source, named
+from diffusion.dit.reading import counted
+from diffusion.dit.tokens import PATCH
+from diffusion.families.family import ControlSource
+from diffusion.families.flux.control import FluxControl
+from diffusion.families.flux.loading import precision
+from diffusion.families.flux.pieces import pieces
+from diffusion.families.flux.shapes import FluxShape
 from diffusion.networks.filling import copied, fill
 from diffusion.weights import Weights
 
-FLUX = "controlnet_x_embedder.weight"  # diffusers' layout of Flux
-SD3 = "pos_embed_input.proj.weight"  # diffusers' layout of Stable Diffusion 3
+HINT = "controlnet_x_embedder.weight"  # in diffusers' layout
 HINTS = "input_hint_block."  # of XLabs: pictures as hints, and Black Forest Labs' names
 STRIDES = (1, 1, 2, 1, 2, 1, 2, 1)  # of the convolutions that read pictures
 MODES = "controlnet_mode_embedder.weight"  # of those for several kinds of hints
 LEAVES: Mapping[str, str] = {"weight": "weight", "bias": "bias", "scale": "weight"}
 
 
-def load_dit_control(
-    weights: Weights, *, dtype: torch.dtype, device: torch.device
-) -> LoadedDitControl | None:
-    """The ControlNet of a file; None where it is none for transformers of these families.
+def is_control(weights: Weights) -> bool:
+    """Whether a file holds one."""
+    return HINT in weights or _is_xlabs(weights)
 
-    Raises:
-        BadModelFile: it is incomplete, or of a kind that is not known.
-    """
-    if SD3 in weights and "transformer_blocks.0.attn.add_q_proj.weight" in weights:
-        return _loaded(weights, read_sd3_control(weights), dtype, device)
-    if FLUX in weights or _is_xlabs(weights):
-        return _loaded(weights, read_flux_control(weights), dtype, device)
-    return None
+
+def load_control(source: ControlSource) -> FluxControl:
+    """The ControlNet of a file. Raises BadModelFile where something is missing."""
+    weights, dtype, device = source.weights, precision(source.dtype), source.device
+    shape = read_control(weights)
+    modes = weights.shape(MODES)[0] if MODES in weights else 0
+    channels = weights.shape(HINT)[1] if HINT in weights else shape.in_channels * PATCH**2
+    with torch.device("meta"):
+        module = control_module(shape, channels, modes)
+    wanted = {name for name, _ in module.named_parameters()}
+    tensors = {
+        name: copied(tensor, dtype, device)
+        for name, tensor in _read(weights, shape)
+        if name in wanted
+    }
+    fill(module, weights, tensors)
+    hints = _hint_reader(weights, dtype, device) if _is_xlabs(weights) else None
+    return FluxControl(module, shape, hints)
 
 
 def _is_xlabs(weights: Weights) -> bool:
     return f"{HINTS}0.weight" in weights and "double_blocks.0.img_attn.qkv.weight" in weights
 
 
-def read_sd3_control(weights: Weights) -> Sd3Shape:
-    """Raises BadModelFile where something is missing."""
-    try:
-        width, channels, *_ = weights.shape("pos_embed.proj.weight")
-        return Sd3Shape(
-            in_channels=channels,
-            out_channels=channels,
-            width=width,
-            depth=counted(weights, "transformer_blocks.{}."),
-            context_dim=weights.shape("context_embedder.weight")[1],
-            y_dim=weights.shape("time_text_embed.text_embedder.linear_1.weight")[1],
-            positions=math.isqrt(weights.shape("pos_embed.pos_embed")[1]),
-            dual=(),
-            qk_norm="transformer_blocks.0.attn.norm_q.weight" in weights,
-        )
-    except (KeyError, ValueError) as error:
-        raise weights.bad(problem=f"its ControlNet is incomplete: {error}") from error
-
-
-def read_flux_control(weights: Weights) -> FluxShape:
-    """Raises BadModelFile where something is missing."""
+def read_control(weights: Weights) -> FluxShape:
+    """The shape of a ControlNet. Raises BadModelFile where something is missing."""
     own = _is_xlabs(weights)
     first, block = ("img_in", "double_blocks") if own else ("x_embedder", "transformer_blocks")
     norm = "img_attn.norm.query_norm.scale" if own else "attn.norm_q.weight"
@@ -92,40 +79,7 @@ def read_flux_control(weights: Weights) -> FluxShape:
         raise weights.bad(problem=f"its ControlNet is incomplete: {error}") from error
 
 
-def _loaded(
-    weights: Weights, shape: DitShape, dtype: torch.dtype, device: torch.device
-) -> LoadedDitControl:
-    if isinstance(shape, FluxShape) and dtype == torch.float16:
-        dtype = torch.bfloat16  # as for Flux itself
-    module = _empty(weights, shape)
-    wanted = {name for name, _ in module.named_parameters()}
-    tensors = {
-        name: copied(tensor, dtype, device)
-        for name, tensor in _read(weights, shape)
-        if name in wanted
-    }
-    fill(module, weights, tensors)
-    if isinstance(shape, Sd3Shape):
-        table = copied(weights["pos_embed.pos_embed"], dtype, device)
-        module.pos_embed.register_buffer("pos_embed", table)
-    hints = _hint_reader(weights, dtype, device) if _is_xlabs(weights) else None
-    return LoadedDitControl(module, shape, hints)
-
-
-def _empty(weights: Weights, shape: DitShape) -> Any:
-    from diffusers.models.controlnets import controlnet_sd3  # noqa: PLC0415 - takes seconds
-
-    with torch.device("meta"):
-        if isinstance(shape, Sd3Shape):
-            extra = weights.shape(SD3)[1] - shape.in_channels
-            sd3: Any = controlnet_sd3.SD3ControlNetModel
-            return sd3(**shape.config(), extra_conditioning_channels=extra)
-        modes = weights.shape(MODES)[0] if MODES in weights else 0
-        channels = weights.shape(FLUX)[1] if FLUX in weights else shape.in_channels * PATCH**2
-        return flux_control_module(shape, channels, modes)
-
-
-def flux_control_module(shape: FluxShape, hint_channels: int, modes: int = 0) -> Any:
+def control_module(shape: FluxShape, hint_channels: int, modes: int = 0) -> Any:
     """Flux's blocks, each with what it says to the model; named as diffusers names them."""
     from diffusers.models.transformers.transformer_flux import (  # noqa: PLC0415 - takes seconds
         FluxTransformer2DModel,
@@ -143,20 +97,18 @@ def flux_control_module(shape: FluxShape, hint_channels: int, modes: int = 0) ->
     return module
 
 
-def _read(weights: Weights, shape: DitShape) -> Iterator[tuple[str, Tensor]]:
+def _read(weights: Weights, shape: FluxShape) -> Iterator[tuple[str, Tensor]]:
     """diffusers' name and the tensor, of all that the file has names for."""
     if not _is_xlabs(weights):
         yield from ((key, weights[key]) for key in weights)
         return
-    by_source: dict[str, list[Piece]] = {}
     beside = {"controlnet_x_embedder": "pos_embed_input"}
     blocks = counted(weights, "controlnet_blocks.{}.")
     beside |= {f"controlnet_blocks.{i}": f"controlnet_blocks.{i}" for i in range(blocks)}
-    for piece in (*pieces(shape), *(Piece(ours, theirs) for ours, theirs in beside.items())):
-        by_source.setdefault(piece.source, []).append(piece)
+    sources = by_source((*pieces(shape), *named(beside)))
     for key in weights:
         layer, _, leaf = key.rpartition(".")
-        for piece in by_source.get(layer, ()):
+        for piece in sources.get(layer, ()):
             if leaf in LEAVES:
                 yield f"{piece.module}.{LEAVES[leaf]}", piece.of(weights[key])
 

@@ -7,22 +7,27 @@ each call, so one module serves calls with and without.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.families.sd.token_changes import TOKEN_CHANGES, Draws, Site, Undo
+from diffusion.batch.rows import Draws
+from diffusion.families.sd.token_changes import TOKEN_CHANGES, Site, Undo
 from graph.values import Change
-
-if TYPE_CHECKING:
-    from diffusion.families.sd.image_prompts import CallImages
 
 KeysAndValues: TypeAlias = Mapping[str, tuple[Tensor, Tensor]]  # by layer, each [B, T, D]
 
 MIDDLE = "mid_block."
 FIRST_BLOCK = "transformer_blocks.0."
+
+
+class AddsImages(Protocol):
+    """Image prompts, of which cross attention layers see more than the text."""
+
+    def added(self, place: str, heads: int, queries: Tensor, attended: Tensor) -> Tensor:
+        """`attended` [N, T, C] of the layer at `place`, with what its queries see in pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,7 @@ class AttentionCall:
     size: tuple[int, int] = (0, 0)  # of the latents
     draws: Draws | None = None
     recorded: list[Tensor] = field(default_factory=list)  # [B, heads, T, T]
-    images: "CallImages | None" = None
+    images: AddsImages | None = None
 
     @property
     def is_changed(self) -> bool:

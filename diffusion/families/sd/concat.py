@@ -9,22 +9,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffusion.batch.frame import Frame, fitted_to, process_in
-from diffusion.families.flux.concat import flux_channels
+from diffusion.batch.frame import Frame, fitted_to
+from diffusion.latent_format import process_in
 
 GREY = (0.8223, -0.6876, 0.6364, 0.1380)  # a picture of zeros in SD 1's latent space
 
 
-def concat_channels(extras: Mapping[str, Any], frame: Frame) -> Tensor | None:
-    """[B, C, h, w] to append to a latent of [B, c, h, w]; None where the model takes no more."""
-    extra = frame.in_channels - frame.shape[1]
+def concat_channels(
+    extras: Mapping[str, Any], frame: Frame, in_channels: int, *, scaled: bool = False
+) -> Tensor | None:
+    """[B, C, h, w] to append to a latent of [B, c, h, w]; None where the model takes no more.
+
+    `scaled`: the pictures of InstructPix2Pix come in the model's scale, not in the VAE's.
+    """
+    extra = in_channels - frame.shape[1]
     if extra == 0:
         return None
-    if frame.y_kind == "pooled":
-        return flux_channels(extras, frame)
     if extra == frame.shape[1] + 1:
         return _inpaint(extras, frame)
-    return _instruct(extras, frame)
+    return _instruct(extras, frame, scaled=scaled)
 
 
 def _inpaint(extras: Mapping[str, Any], frame: Frame) -> Tensor:
@@ -46,13 +49,13 @@ def _nothing_known(frame: Frame) -> Tensor:
     return torch.cat([mask, grey.expand(batch, -1, height, width)], dim=1)
 
 
-def _instruct(extras: Mapping[str, Any], frame: Frame) -> Tensor:
+def _instruct(extras: Mapping[str, Any], frame: Frame, *, scaled: bool) -> Tensor:
     """The picture to be changed."""
     picture = extras.get("concat_latent_image")
     if picture is None:
         return torch.zeros(frame.shape, device=frame.device)
     fitted = fitted_to(frame, _placed(picture, frame))
-    return process_in(frame.format, fitted) if frame.scaled_concat else fitted
+    return process_in(frame.format, fitted) if scaled else fitted
 
 
 def _placed(tensor: Tensor, frame: Frame) -> Tensor:

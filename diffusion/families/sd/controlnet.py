@@ -5,23 +5,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from diffusion.batch.controls import Asked, ModelShape, Residuals, unchanged
-from diffusion.batch.parts import Contexts, vectors
+from diffusion.batch.asked import Asked
+from diffusion.batch.controls import unchanged
+from diffusion.batch.parts import vectors
+from diffusion.batch.union_types import union_type_index
+from diffusion.families.family import FOR_UNETS
 from diffusion.families.sd.attention import AttentionCall, cross_attention_layers
+from diffusion.families.sd.contexts import Contexts
 from diffusion.families.sd.control_network import ControlNetwork
-from diffusion.families.sd.loading import FOR_UNETS
+from diffusion.families.sd.residuals import Residuals
 from diffusion.families.sd.shapes import UnetShape, skip_widths
-from diffusion.families.sd.union import UnionTypes, union_type_index
+from diffusion.families.sd.union import UnionTypes
 from diffusion.networks.convolutions import place_convolutions
 from graph.errors import ServiceError
 from graph.values import ControlNet
 from imaging.resize import resize
-
-PX = 8  # pixels of a picture along one pixel of its latent
 
 
 @dataclass(eq=False)
@@ -74,7 +77,7 @@ class LoadedControlNet:
         """Bytes."""
         return sum(p.nbytes for part in self._parts for p in part.parameters())
 
-    def misfit(self, model: ModelShape) -> str | None:
+    def misfit(self, model: Any) -> str | None:
         """Why it cannot control a model of such a shape, if so."""
         if not isinstance(model, UnetShape):
             return FOR_UNETS
@@ -90,10 +93,10 @@ class LoadedControlNet:
         return None
 
     def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> Guide:
-        """What a hint [B, H, W, C] says at a latent size; the same at every step."""
+        """What a hint [B, H, W, C] says of pictures of so many pixels; the same at every step."""
         hints = self._module.controlnet_cond_embedding
         expected = hints.conv_in.in_channels
-        picture = fitted_hint(hint, (height * PX, width * PX), expected, net)
+        picture = fitted_hint(hint, (height, width), expected, net)
         embedding = hints(picture.to(self._dtype))
         if self._union is None:
             return Guide(embedding)

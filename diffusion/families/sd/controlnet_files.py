@@ -47,26 +47,34 @@ def is_difference(weights: Weights) -> bool:
     return DIFFERENCE_MARK in weights and "control_model.zero_convs.0.0.weight" in weights
 
 
+def find_control_net(weights: Weights) -> Weights | None:
+    """The part of a file that is a ControlNet, named without prefix."""
+    parts = (weights.under(prefix) for prefix in PREFIXES)
+    marks = ("zero_convs.0.0.weight", HINT + "conv_in.weight")
+    return next((part for part in parts if any(mark in part for mark in marks)), None)
+
+
+def is_control_net(weights: Weights) -> bool:
+    """Whether a file holds a ControlNet for U-Nets."""
+    return find_control_net(weights) is not None
+
+
 def load_control_net(
     weights: Weights,
     *,
     dtype: torch.dtype,
     device: torch.device,
     base: Mapping[str, Tensor] | None = None,
-) -> LoadedControlNet | None:
-    """The ControlNet of a file; None where the file holds none.
+) -> LoadedControlNet:
+    """The ControlNet of a file that holds one.
 
     `base` are the weights of a U-Net under diffusers' names, for files that hold differences.
 
     Raises:
         BadModelFile: it is damaged, or differs from a base that is not given.
     """
-    for prefix in PREFIXES:
-        part = weights.under(prefix)
-        if "zero_convs.0.0.weight" in part or HINT + "conv_in.weight" in part:
-            break
-    else:
-        return None
+    part = find_control_net(weights)
+    assert part is not None
     shape = _read_shape(part)
     keys = _keys(part, shape)
     tensors = {name: part[key] for name, key in keys.items()}

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffusion.batch.calls import Calls, denoised_by, times_of
-from diffusion.batch.controls import added_by_controls
-from diffusion.batch.parts import Contexts, Part, vectors
+from diffusion.batch.calls import Calls, Limits, denoised_by, times_of
+from diffusion.batch.parts import Part, vectors
 from diffusion.batch.prompts import Prompt
 from diffusion.batch.rows import Row
+from diffusion.families.family import LoadedModel
 from diffusion.families.sd.attention import (
     AttentionCall,
     KeysAndValues,
     cross_attention_layers,
 )
 from diffusion.families.sd.block_changes import changed_blocks
+from diffusion.families.sd.contexts import Contexts
 from diffusion.families.sd.image_prompts import call_images
 from diffusion.families.sd.network import Unet
+from diffusion.families.sd.residuals import added_by_controls
 from diffusion.networks.convolutions import place_convolutions
 
 LONGEST_REPEAT = 16  # times that a prompt may be repeated to reach a common length
@@ -42,36 +44,27 @@ class Prompts:
     y: Tensor | None
 
 
-class Denoiser:
+class UnetDenoiser:
     """One set of weights that answers rows. Called by one thread at a time."""
 
-    def __init__(
-        self,
-        module: Unet,
-        *,
-        max_rows: int,
-        activation_bytes: int,
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, model: LoadedModel, limits: Limits) -> None:
+        module: Unet = model.module
         widest = module.shape.levels[0].channels
         self._module = module
-        self._dtype = dtype
-        self._device = device
-        self._layout = place_convolutions(module, device)
-        self._contexts = Contexts(cross_attention_layers(module), dtype)
+        self._dtype = limits.dtype
+        self._device = limits.device
+        self._layout = place_convolutions(module, limits.device)
+        self._contexts = Contexts(cross_attention_layers(module), limits.dtype)
         self._prompts: list[Prompts] = []
         self._calls = Calls(
-            bytes_per_pixel=FEATURE_MAPS * widest * dtype.itemsize,
-            max_rows=max_rows,
-            activation_bytes=activation_bytes,
-            device=device,
+            bytes_per_pixel=FEATURE_MAPS * widest * limits.dtype.itemsize,
+            limits=limits,
             drop=self._prompts.clear,
         )
 
-    def limit(self, height: int, width: int) -> int:
-        """How many latent pictures of this size one call may hold."""
-        return self._calls.limit(height, width)
+    def limit(self, *size: int) -> int:
+        """How many latents of this size one call may hold."""
+        return self._calls.limit(*size)
 
     def forget(self) -> None:
         """Let go of what was kept for the jobs of the last calls."""

@@ -5,29 +5,25 @@ CrossAttentionPatch.py, ipadapter_attention)
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from diffusion.batch.noise_levels import PercentSchedule
+from diffusion.batch.parts import Part
+from diffusion.batch.rows import RowImage
+from diffusion.families.family import LoadedModel
 from diffusion.families.sd.attention import cross_attention_layers
-from diffusion.families.sd.image_weights import Block, Place, Share, Tokens, share_of
-from diffusion.families.sd.loading import FOR_UNETS, LoadedUnet
-from diffusion.vision.ip_adapter import SDXL_TEXT, ImageLayers, fitted
+from diffusion.families.sd.image_weights import Block, Place, Roles, Share, Tokens, share_of
+from diffusion.vision.ip_adapter import ImageLayers, fitted
 from graph.errors import BadModelFile
 from graph.image_prompts import ImagePrompt
-from graph.values import Change, ModelFile
+from graph.values import ModelFile
 
-if TYPE_CHECKING:
-    from diffusion.batch.frame import PercentSchedule
-    from diffusion.batch.parts import Part
-    from diffusion.families.registry import LoadedModel
-
-IP_ADAPTER = "ip_adapter"
-IMAGE_CHANGES = frozenset({IP_ADAPTER})
 FULL_WIDTH = 1280  # of a layer that the "C penalty" leaves alone
 ORDER: Mapping[str, Block] = {"down": "input", "mid": "middle", "up": "output"}
 
@@ -106,14 +102,6 @@ def over_tokens(mask: Tensor, size: tuple[int, int], length: int) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class RowImage:
-    """An image prompt that a row goes by, from which side."""
-
-    image: JobImage
-    negative: bool
-
-
-@dataclass(frozen=True, eq=False)
 class CallImages:
     """The image prompts of one call of the network."""
 
@@ -123,12 +111,13 @@ class CallImages:
     def added(self, place: str, heads: int, queries: Tensor, attended: Tensor) -> Tensor:
         """`attended` [N, T, C] of the layer at `place`, with what its queries see in pictures."""
         for here, own, row in self.entries:
-            layer = row.image.layers[place]
+            image = cast(JobImage, row.image)
+            layer = image.layers[place]
             if layer.share is None:
                 continue
             keys, values = _own(row, layer.number, layer.share, own)
             seen = _seen(row, layer.share, queries[here], (keys, values), heads)
-            mask = row.image.mask(self.size, queries.shape[1])
+            mask = image.mask(self.size, queries.shape[1])
             if mask is not None:
                 seen = seen * mask[own].to(seen.device, seen.dtype)
             attended[here] = attended[here] + seen
@@ -138,7 +127,7 @@ class CallImages:
 def _own(row: RowImage, number: int, share: Share, own: slice) -> tuple[Tensor, Tensor]:
     """The keys and values of some pictures of a job."""
     tokens = share.negative if row.negative else share.positive
-    keys, values = row.image.keys_and_values(number, tokens)
+    keys, values = cast(JobImage, row.image).keys_and_values(number, tokens)
     return (keys[own], values[own]) if len(keys) > 1 else (keys, values)
 
 
@@ -146,7 +135,8 @@ def _seen(
     row: RowImage, share: Share, queries: Tensor, pictures: tuple[Tensor, Tensor], heads: int
 ) -> Tensor:
     keys, values = pictures
-    scaling, weight = row.image.prompt.use.scaling, share.weight
+    scaling = cast(JobImage, row.image).prompt.use.scaling
+    weight = share.weight
     if scaling.endswith("C penalty"):
         weight *= keys.shape[-1] / FULL_WIDTH
     if scaling == "V only":
@@ -166,7 +156,7 @@ def _attention(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Ten
     return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def call_images(parts: "Sequence[Part]", size: tuple[int, int]) -> CallImages | None:
+def call_images(parts: Sequence[Part], size: tuple[int, int]) -> CallImages | None:
     """The image prompts of the rows of a call; None where none of them has any."""
     entries = []
     start = 0
@@ -177,39 +167,28 @@ def call_images(parts: "Sequence[Part]", size: tuple[int, int]) -> CallImages | 
     return CallImages(tuple(entries), size) if entries else None
 
 
-def image_prompts(changes: Iterable[Change]) -> Iterator[ImagePrompt]:
-    """Those that are laid on a model, in order."""
-    yield from (change["prompt"] for change in changes if change.kind == IP_ADAPTER)
-
-
-def prepare_images(
-    changes: Iterable[Change],
-    weights: Mapping[ModelFile, ImageLayers],
-    model: "LoadedModel",
-    sampling: "PercentSchedule",
+def prepare_image(
+    prompt: ImagePrompt,
+    weights: ImageLayers,
+    model: LoadedModel,
+    sampling: PercentSchedule,
     batch: int,
-) -> tuple[JobImage, ...]:
-    """The image prompts laid on a model, for a job of `batch` pictures.
+    *,
+    roles: Roles,
+) -> JobImage:
+    """An image prompt laid on a model, for a job of `batch` pictures.
 
     Raises:
-        BadModelFile: an IP-Adapter is made for another kind of model.
+        BadModelFile: the IP-Adapter is made for another U-Net.
     """
-    found = []
-    for prompt in image_prompts(changes):
-        own = weights[prompt.file]
-        if not isinstance(model, LoadedUnet):
-            raise BadModelFile(prompt.file.folder, prompt.file.name, FOR_UNETS)
-        unet = model
-        _check_fit(prompt.file, own, unet)
-        is_sdxl = unet.shape.context_dim == SDXL_TEXT
-        layers = {
-            name: ImageLayer(number, share_of(prompt.use, place, is_sdxl=is_sdxl))
-            for name, (number, place) in places_of(unet.module).items()
-        }
-        ends = (prompt.use.start_percent, prompt.use.end_percent)
-        start, end = map(sampling.percent_to_sigma, ends)
-        found.append(JobImage(prompt, own, layers, batch, start, end))
-    return tuple(found)
+    _check_fit(prompt.file, weights, model)
+    layers = {
+        name: ImageLayer(number, share_of(prompt.use, place, roles))
+        for name, (number, place) in places_of(model.module).items()
+    }
+    ends = (prompt.use.start_percent, prompt.use.end_percent)
+    start, end = map(sampling.percent_to_sigma, ends)
+    return JobImage(prompt, weights, layers, batch, start, end)
 
 
 def places_of(unet: nn.Module) -> dict[str, tuple[int, Place]]:
@@ -234,7 +213,7 @@ def _transformer(name: str) -> str:
     return name.partition(".transformer_blocks")[0]
 
 
-def _check_fit(file: ModelFile, weights: ImageLayers, unet: LoadedUnet) -> None:
+def _check_fit(file: ModelFile, weights: ImageLayers, unet: LoadedModel) -> None:
     layers = cross_attention_layers(unet.module).values()
     wanted = [layer.to_q.out_features for layer in layers]
     given = [k.shape[0] for k, _ in weights.weights]

@@ -49,12 +49,16 @@ class Share:
 
 @dataclass(frozen=True)
 class Roles:
-    """Which transformers of a family do what; `half` composes at a quarter of the weight."""
+    """Which transformers of a family do what; `half` composes at a quarter of the weight.
+
+    With `own_composition` those that compose go by the picture for that, where there is one.
+    """
 
     count: int
     styling: tuple[int, ...]
     composing: tuple[int, ...]
     half: int | None = None
+    own_composition: bool = False
 
     def styled(self, weight: float) -> Table:
         return dict.fromkeys(self.styling, weight)
@@ -66,13 +70,12 @@ class Roles:
         return [index for index in range(self.count) if index not in set(than)]
 
 
-SD15 = Roles(16, (0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 15), (4, 5), half=4)
-SDXL = Roles(11, (6,), (3,))
+SD15_ROLES = Roles(16, (0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 15), (4, 5), half=4)
+SDXL_ROLES = Roles(11, (6,), (3,), own_composition=True)
 
 
-def share_of(use: ImageUse, place: Place, *, is_sdxl: bool) -> Share | None:
+def share_of(use: ImageUse, place: Place, roles: Roles) -> Share | None:
     """What the transformer at `place` takes of an image prompt; None where it takes nothing."""
-    roles = SDXL if is_sdxl else SD15
     table = layer_table(use, roles)
     if table is None:
         weight = use.weight * eased(use.weight_type, place)
@@ -83,7 +86,7 @@ def share_of(use: ImageUse, place: Place, *, is_sdxl: bool) -> Share | None:
     composes = place.index in roles.composing
     if use.weight_type == ("style transfer precise" if composes else "composition precise"):
         return Share(weight, "zeros", "positive")  # away from the picture
-    return Share(weight, "composition" if is_sdxl and composes else "positive")
+    return Share(weight, "composition" if roles.own_composition and composes else "positive")
 
 
 def eased(weight_type: str, place: Place) -> float:

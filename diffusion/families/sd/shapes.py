@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Any
 
+from diffusion.networks.prefixes import PREFIXES
 from diffusion.weights import Weights
 
 
@@ -99,6 +100,21 @@ def read_shape(weights: Weights) -> UnetShape | None:
         raise weights.bad(problem=f"its U-Net is incomplete: {error}") from error
     _check(shape, weights)
     return shape
+
+
+def find_unet(weights: Weights) -> tuple[Weights, UnetShape]:
+    """The part of a file that is a U-Net, named without prefix, and its shape.
+
+    Raises:
+        BadModelFile: no part of it is.
+    """
+    for prefix in PREFIXES:
+        part = weights.under(prefix)
+        shape = read_shape(part)
+        if shape is not None:
+            return part, shape
+    examples = ", ".join(sorted(weights)[:3])
+    raise weights.bad(problem=f"no U-Net in it; found {len(weights)} tensors such as {examples}")
 
 
 def _check(shape: UnetShape, weights: Weights) -> None:

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.batch.controls import Asked, ModelShape, Residuals, unchanged
-from diffusion.families.sd.controlnet import PX, fitted_hint
-from diffusion.families.sd.loading import FOR_UNETS
+from diffusion.batch.asked import Asked
+from diffusion.batch.controls import unchanged
+from diffusion.families.family import FOR_UNETS
+from diffusion.families.sd.controlnet import fitted_hint
+from diffusion.families.sd.residuals import Residuals
 from diffusion.families.sd.shapes import UnetShape
 from diffusion.networks.filling import copied, fill
 from diffusion.weights import Weights
@@ -65,7 +67,7 @@ class LoadedAdapter:
         """Bytes."""
         return sum(parameter.nbytes for parameter in self._module.parameters())
 
-    def misfit(self, model: ModelShape) -> str | None:
+    def misfit(self, model: Any) -> str | None:
         """Why it cannot control a model of such a shape, if so."""
         if not isinstance(model, UnetShape):
             return FOR_UNETS
@@ -80,9 +82,9 @@ class LoadedAdapter:
         return f"it is a T2I-Adapter for a U-Net with other levels than this model's, of {own}"
 
     def guide(self, hint: Tensor, height: int, width: int, net: ControlNet) -> list[Tensor]:
-        """The features of a hint [B, H, W, C] at a latent size, finest first."""
+        """The features of a hint [B, H, W, C] for pictures of so many pixels, finest first."""
         patch, channels = self._shape.patch, self._shape.picture_channels
-        size = (-(-height * PX // patch) * patch, -(-width * PX // patch) * patch)
+        size = (-(-height // patch) * patch, -(-width // patch) * patch)
         if channels == 1:
             hint = hint.mean(dim=-1, keepdim=True)
         features: list[Tensor] = self._module(
@@ -102,17 +104,19 @@ class EvenHalf(nn.Module):
         return functional.avg_pool2d(x, kernel_size=2, stride=2, padding=padding)
 
 
-def load_adapter(
-    weights: Weights, *, dtype: torch.dtype, device: torch.device
-) -> LoadedAdapter | None:
-    """The T2I-Adapter of a file; None where the file holds none.
+def is_adapter(weights: Weights) -> bool:
+    """Whether a file holds a T2I-Adapter."""
+    names = {_name(key, weights) for key in weights}
+    return bool({"adapter.conv_in.weight", "adapter.body.0.out_conv.weight"} & names)
+
+
+def load_adapter(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> LoadedAdapter:
+    """The T2I-Adapter of a file that holds one.
 
     Raises:
         BadModelFile: it is damaged, or of a kind that is not known.
     """
     keys = {_name(key, weights): key for key in weights}
-    if not {"adapter.conv_in.weight", "adapter.body.0.out_conv.weight"} & keys.keys():
-        return None
     try:
         shape = _read_shape(weights, keys)
     except (KeyError, IndexError, ValueError) as error:

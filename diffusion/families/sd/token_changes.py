@@ -5,34 +5,18 @@ Both take the tokens that ask and leave those that are asked; what they draw com
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from diffusion.batch.rows import Draws
 from graph.values import Change
 
 Undo: TypeAlias = Callable[[Tensor], Tensor]
 STRIDE = 2  # along both sides of the squares of which one token each is merged into
-
-
-@dataclass(frozen=True, eq=False)
-class Draws:
-    """What is drawn for the rows of one question of a job: once for each layer and size.
-
-    Kept until it is answered, so the rows may be asked for in one call or in many.
-    """
-
-    generator: torch.Generator
-    drawn: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
-
-    def integers(self, key: tuple[object, ...], high: int, shape: tuple[int, ...]) -> Tensor:
-        """From 0 until `high`, int64 on the CPU."""
-        if key not in self.drawn:
-            self.drawn[key] = torch.randint(high, shape, generator=self.generator)
-        return self.drawn[key]
 
 
 @dataclass(frozen=True)

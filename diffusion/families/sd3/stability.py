@@ -12,12 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusion.dit.call import Added, padded, tokens_along
-from diffusion.dit.control import Heard, LoadedDitControl
-from diffusion.dit.loading import SD3_LATENT, LoadedDit
-from diffusion.dit.pieces import Piece, thirds
-from diffusion.dit.shapes import HEAD, PATCH, DitShape, Sd3Shape, counted
-from diffusion.families.sd.loading import LoadedUnet
+from diffusion.dit.call import Added
+from diffusion.dit.control import Heard
+from diffusion.dit.pieces import Piece, by_source, thirds
+from diffusion.dit.reading import counted
+from diffusion.dit.tokens import PATCH, padded, tokens_along
+from diffusion.families.family import LoadedModel
+from diffusion.families.sd3.control import Sd3Control
+from diffusion.families.sd3.loading import LATENT
+from diffusion.families.sd3.shapes import HEAD, Sd3Shape
+from diffusion.latent_format import process_in
 from diffusion.networks.filling import copied, fill
 from diffusion.weights import Weights
 
@@ -36,10 +40,10 @@ EMBEDDERS: Mapping[str, str] = {
 VECTOR = ("y_embedder.mlp.0.weight", f"{EMBEDDERS['y_embedder.mlp.0']}.weight")
 
 
-class StabilityControl(LoadedDitControl):
+class StabilityControl(Sd3Control):
     """One set of weights, with the layers of the model that it was loaded for."""
 
-    def __init__(self, module: Any, kind: int, model: LoadedDit) -> None:
+    def __init__(self, module: Any, kind: int, model: LoadedModel) -> None:
         assert isinstance(model.shape, Sd3Shape)
         super().__init__(module, model.shape)
         base: Any = model.module
@@ -54,10 +58,10 @@ class StabilityControl(LoadedDitControl):
             return picture * 255 * 0.5 + 0.5
         return 1.0 - picture if self._kind == DEPTH else picture
 
-    def _scaled(self, hint: Tensor) -> Tensor:
-        return (hint - SD3_LATENT.shift) * SD3_LATENT.scale
+    def scaled(self, latents: Tensor) -> Tensor:
+        return process_in(LATENT, latents)
 
-    def _behind(self, heard: Heard) -> Added:
+    def behind(self, heard: Heard) -> Added:
         picture, pooled = _tokens(self._first, heard.sample), heard.pooled
         if self._own_picture:
             pooled = self._vector(pooled)
@@ -75,7 +79,7 @@ class StabilityControl(LoadedDitControl):
             behind.append(out(seen))
         return Added(tuple(behind))
 
-    def spread(self, added: Added, shape: DitShape) -> Added:
+    def spread(self, added: Added, shape: Any) -> Added:
         """For every block, the last one too; neighbours hear the same."""
         assert isinstance(shape, Sd3Shape)
         times = -(-shape.depth // len(added.double))
@@ -102,19 +106,17 @@ def _along(count: int, half: float) -> Tensor:
 
 
 def load_stability_control(
-    weights: Weights, model: LoadedDit | LoadedUnet, *, dtype: torch.dtype, device: torch.device
-) -> StabilityControl | None:
-    """The ControlNet of a file, for a model; None where the file holds none of this kind.
+    weights: Weights, model: LoadedModel, *, dtype: torch.dtype, device: torch.device
+) -> StabilityControl:
+    """The ControlNet of a file that holds one of this kind, for a model.
 
     Raises:
         BadModelFile: it is incomplete, or for models of another kind or width.
     """
-    if MARK not in weights:
-        return None
     width, vector = next((weights.shape(key) for key in VECTOR if key in weights), (0, 0))
     if not width or width % HEAD:
         raise weights.bad(problem=f"its ControlNet has blocks of width {width}")
-    if not isinstance(model.shape, Sd3Shape) or not isinstance(model, LoadedDit):
+    if not isinstance(model.shape, Sd3Shape):
         problem = "it is a ControlNet for Stable Diffusion 3, which this model is not"
         raise weights.bad(problem=problem)
     doubled = vector == width
@@ -145,7 +147,7 @@ def stability_module(width: int, depth: int, vector: int, *, doubled: bool) -> A
         module: Any = nn.Module()
         module.time_text_embed = kind(width, vector)
         for name in ("pos_embed_input", "pos_embed")[: 1 + doubled]:
-            layer = nn.Conv2d(SD3_LATENT.channels, width, PATCH, stride=PATCH)
+            layer = nn.Conv2d(LATENT.channels, width, PATCH, stride=PATCH)
             setattr(module, name, nn.Sequential(OrderedDict(proj=layer)))
         blocks = (block(width, width // HEAD, HEAD) for _ in range(depth))
         module.transformer_blocks = nn.ModuleList(blocks)
@@ -167,10 +169,8 @@ def stability_pieces(width: int, depth: int) -> Iterator[Piece]:
 
 def _read(weights: Weights, width: int, depth: int) -> Iterator[tuple[str, Tensor]]:
     """diffusers' name and the tensor, of all tensors of the file."""
-    by_source: dict[str, list[Piece]] = {}
-    for piece in stability_pieces(width, depth):
-        by_source.setdefault(piece.source, []).append(piece)
+    sources = by_source(stability_pieces(width, depth))
     for key in weights:
         layer, _, leaf = key.rpartition(".")
-        for piece in by_source.get(layer, [Piece(layer, layer)]):
+        for piece in sources.get(layer, [Piece(layer, layer)]):
             yield f"{piece.module}.{leaf}", piece.of(weights[key])

@@ -1,0 +1,51 @@
+"""Keys and values of prompts, projected once for as long as their jobs last."""
+
+import math
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from diffusion.batch.parts import Part
+from diffusion.batch.prompts import Embedding
+from diffusion.families.sd.attention import Attention, KeysAndValues, project_context
+
+
+class Contexts:
+    """What one network's layers read of prompts, projected once for as long as a job lasts."""
+
+    def __init__(self, layers: Mapping[str, Attention], dtype: torch.dtype) -> None:
+        self._layers = layers
+        self._dtype = dtype
+        self._projected: WeakKeyDictionary[Embedding, KeysAndValues] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        return len(self._projected)
+
+    def beside(self, parts: Sequence[Part]) -> KeysAndValues:
+        """Keys and values [N, T, D] by layer, all at one length, one entry for every picture."""
+        embeddings = [part.row.prompt.embedding for part in parts]
+        tokens = [embedding.context.shape[1] for embedding in embeddings]
+        length = math.lcm(*tokens)
+        repeats = [length // count for count in tokens]
+        known = [self._of(embedding) for embedding in embeddings]
+
+        def joined(tensors: Sequence[Tensor]) -> Tensor:
+            pairs = zip(parts, tensors, repeats, strict=True)
+            return torch.cat([part.of(t.repeat(1, times, 1)) for part, t, times in pairs])
+
+        return {
+            place: (
+                joined([layers[place][0] for layers in known]),
+                joined([layers[place][1] for layers in known]),
+            )
+            for place in self._layers
+        }
+
+    def _of(self, embedding: Embedding) -> KeysAndValues:
+        known = self._projected.get(embedding)
+        if known is None:
+            known = project_context(self._layers, embedding.context.to(self._dtype))
+            self._projected[embedding] = known
+        return known

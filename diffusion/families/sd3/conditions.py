@@ -1,0 +1,28 @@
+"""What conditions say to Stable Diffusion 3."""
+
+import torch
+
+from diffusion.batch.frame import Frame
+from diffusion.batch.preparation import batched
+from diffusion.dit.conditions import DitEmbedding, embedding
+from diffusion.families.family import LoadedModel
+from diffusion.families.pooled import pooled_text
+from diffusion.families.sd3.shapes import Sd3Shape
+from graph.values import Condition
+
+TOKENS = 77  # of a prompt that says nothing
+
+
+def embed(_model: LoadedModel, condition: Condition, name: str, frame: Frame) -> DitEmbedding:
+    """Raises PooledTextMissingError."""
+    return embedding(
+        condition,
+        frame,
+        context=batched(condition.tokens, frame),
+        pooled=pooled_text(condition, name, frame),
+    )
+
+
+def blank(shape: Sd3Shape) -> Condition:
+    """A prompt that says nothing, for a network of this shape."""
+    return Condition(torch.zeros(1, TOKENS, shape.context_dim), torch.zeros(1, shape.y_dim))

@@ -1,0 +1,4 @@
+"""Where files keep a diffusion model among other networks."""
+
+# "" is for a file that holds nothing else.
+PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "")

@@ -1,0 +1,22 @@
+"""What the output of a diffusion model means, as files say it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Parameterization:
+    """What the model's output means, and the noise levels it was trained on where they are given.
+
+    `kind`: "eps", "v" (both over the discrete 1000-step schedule), "edm" or "v_edm" (continuous,
+    from `sigma_min` to `sigma_max`), "flow" or "flux" (rectified flows, moved by `shift`; the
+    network is told the time times `multiplier`). `zsnr`: the schedule ends in pure noise.
+    """
+
+    kind: Literal["eps", "v", "edm", "v_edm", "flow", "flux"]
+    zsnr: bool = False
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+    sigma_data: float = 1.0
+    shift: float = 1.0
+    multiplier: float = 1000.0
