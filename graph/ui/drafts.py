@@ -12,6 +12,7 @@ from graph.ui.links import VIRTUAL, Resolver
 from graph.ui.widget_values import WidgetValues, widget_values
 from graph.ui.widgets import CURVE, CUSTOM_COMBO, UPLOAD, Widget, slots_of
 
+CORE_MODULES = frozenset({"nodes", "comfy_extras", "comfy_api_nodes"})
 UPLOAD_VALUE = "image"  # of an upload button; sent only where a subgraph shows the button
 
 
@@ -75,8 +76,8 @@ class OwnValues:
             return WidgetValues(_unknown_values(node))
         if node.type not in self._slots:
             self._slots[node.type] = slots_of(facts, node.type)
-        custom = str(facts.get("python_module", "")).startswith("custom_nodes")
-        return widget_values(node, self._slots[node.type], by_name=custom)
+        module = str(facts.get("python_module", "")).partition(".")[0]
+        return widget_values(node, self._slots[node.type], by_name=module not in CORE_MODULES)
 
 
 def drafts_of(

@@ -72,7 +72,8 @@ def test_an_object_of_values_is_read_for_custom_nodes_only() -> None:
     saved = document([node(1, "Video", {"rate": 24})])
     custom = convert_ui(saved, {"Video": {**facts, "python_module": "custom_nodes.video"}})
     assert custom.nodes["1"].inputs == {"rate": 24}
-    core = convert_ui(saved, {"Video": {**facts, "python_module": "nodes"}})
+    assert convert_ui(saved, {"Video": facts}).nodes["1"].inputs == {"rate": 24}
+    core = convert_ui(saved, {"Video": {**facts, "python_module": "comfy_extras.nodes_video"}})
     assert core.nodes["1"].inputs == {"rate": 8}
     assert core.warnings
 
