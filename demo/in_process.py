@@ -25,11 +25,10 @@ from deployments.site import Site
 from deployments.transport import Shelf, Small, nbytes, to_arrays
 from graph.cache import Handle, ResultCache
 from graph.execution import Execution
-from graph.expansion import expanded
+from graph.folding import fold
 from graph.node import NodeType
 from graph.nodes import load_node_types
 from graph.object_info import ObjectInfo
-from graph.plan import fold
 from graph.prompt import Source
 from graph.stages import Stage
 from graph.validation import Library, Uploads, validate
@@ -122,7 +121,7 @@ class InProcess:
         files = Files(self._library, self._given)
         workflow = read_workflow(document, ObjectInfo(self._node_types, files))
         checked = validate(workflow, self._node_types, files, self._uploads(workflow.nodes))
-        folded = expanded(fold(checked), checked)
+        folded = fold(checked, node_types=self._node_types)
         saved = Saved()
         work = JobWork(lambda _node_id: saved)
         stages = JobStages(self._clients, self._node_types, work)

@@ -17,11 +17,11 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from api.figures.stage_figures import StageFigures
-from deployments.transport import load, to_numpy
+from deployments.transport import load, stored_calls, to_numpy
 from deployments.watches import SegmentWatch
 from graph.cache import Handle, ResultLostError
 from graph.errors import ServiceError
-from graph.events import Done, StepEvent
+from graph.events import Done, Expanded, StepEvent
 from graph.node import NodeType
 from graph.plan import Segment
 from graph.prompt import Source
@@ -137,6 +137,10 @@ class StageClients:
     stages: Mapping[Stage, ReplicasClient]
     pinned: Mapping[str, ReplicasClient] = field(default_factory=dict)
 
+    def serves(self, stage: Stage) -> bool:
+        """Whether a deployment runs the nodes of a stage; else this process does."""
+        return stage in self.stages
+
     def of(self, segment: Segment) -> StageClient:
         if segment.stage == Stage.SAMPLE:
             return self._sampler(segment.base)
@@ -195,16 +199,24 @@ class JobStages:
     def _events(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        if segment.stage in {Stage.INLINE, Stage.OUTPUT}:
-            return self.run_here(segment, inputs)
-        return self.clients.of(segment).run(segment, inputs)
+        if self.clients.serves(segment.stage):
+            return self.clients.of(segment).run(segment, inputs)
+        return self.run_here(segment, inputs)
 
     async def run_here(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        values = {link: await load(handle, to_numpy) for link, handle in inputs.items()}
+        # What is only passed on stays an Array, so that a stage can make a tensor of it again.
+        unpack = to_numpy if segment.stage == Stage.OUTPUT else _as_it_is
+        values = {link: await load(handle, unpack) for link, handle in inputs.items()}
         async for event in run_segment(segment, values, self.node_types, self.work):
             if isinstance(event, Done) and event.outputs is not None:
                 yield replace(event, outputs=tuple(map(Handle, event.outputs)))
+            elif isinstance(event, Expanded):
+                yield replace(event, calls=stored_calls(event.calls, Handle))
             else:
                 yield event
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -136,6 +136,9 @@ class RouterConfig(Size):
         default=DELAYS_S, description="Between the tries to deliver a webhook."
     )
     job_timeout_s: PositiveFloat = 3600
+    max_expanded_nodes: PositiveInt = Field(
+        default=10_000, description="Nodes that a job's nodes may add to its workflow as it runs."
+    )
     max_body_bytes: PositiveInt = 64 * 2**20
     max_body_values: PositiveInt = Field(
         default=1_000_000, description="Of JSON: texts, numbers, lists and objects together."

@@ -83,6 +83,7 @@ class Router:
             clients=clients,
             cache=cache,
             own_embeddings=OwnEmbeddings(stores.models.library, stores.models.store.models),
+            most_expanded=config.max_expanded_nodes,
             watches=(StageCalls(metrics.registry).watch,),
             watch_job=job_watch(settings.otlp_endpoint),
         )

@@ -6,6 +6,7 @@ import random
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -18,11 +19,13 @@ from deployments.owners_files import OwnersFiles
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.batches import expected_outputs
 from graph.cache import ResultCache
+from graph.checked import CheckedWorkflow
 from graph.dependencies import needed_by, requested_outputs, sources
 from graph.errors import ServiceError
-from graph.events import Progress, Started, Warned
-from graph.execution import Execution, NodeTiming
-from graph.expansion import expanded
+from graph.events import Blocked, Progress, Started, Warned
+from graph.execution import Execution, NodeTiming, Told
+from graph.folding import MOST_EXPANDED, fold
+from graph.hooks import Answers, ask
 from graph.logs import about
 from graph.missing import missing_models, missing_nodes
 from graph.model_fit import misfits
@@ -30,17 +33,12 @@ from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
 from graph.overrides import apply
 from graph.parameters import parameters
-from graph.plan import Folded, fold, make_plan
+from graph.plan import Folded, make_plan
 from graph.problems import WorkflowIncompleteError, WorkflowInvalidError
 from graph.prompt import NoLink, Source, Workflow
 from graph.saved_names import prefix_problems
 from graph.splitting import split_batches
-from graph.validation import (
-    CheckedWorkflow,
-    Uploads,
-    validate,
-    without,
-)
+from graph.validation import Uploads, validate, without
 from graph.values import InputFile
 from graph.workflow import read_workflow
 from storage.animations import Animation
@@ -95,6 +93,16 @@ class NodeOutputs:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A workflow with what its owner has for it. With `strict` every output must be able to run."""
+
+    workflow: Workflow
+    files: OwnersFiles
+    uploads: Uploads
+    strict: bool
+
+
+@dataclass(frozen=True)
 class WorkflowRunner:
     """Everything a job needs between its request and its pictures."""
 
@@ -107,6 +115,7 @@ class WorkflowRunner:
     clients: StageClients
     cache: ResultCache
     own_embeddings: OwnEmbeddings | None = None
+    most_expanded: int = MOST_EXPANDED
     watches: tuple[SegmentWatch, ...] = ()
     watch_job: JobWatch = no_watch
     heavy: HeavyWork = field(default_factory=HeavyWork)
@@ -119,8 +128,9 @@ class WorkflowRunner:
         constants = await work.run(list, self._constants(workflow))
         uploads = await self._uploads(owner, constants)
         await self._read_headers(files, constants)
-        strict = ExecuteRequest.read(body).strict
-        return await work.run(self._prepared, workflow, applied, files, uploads, strict=strict)
+        given = Given(workflow, files, uploads, ExecuteRequest.read(body).strict)
+        answers = await self._asked(given, work) if self._has_hooks(workflow) else Answers()
+        return await work.run(self._prepared, given, applied, answers)
 
     def _overridden(
         self, body: Mapping[str, Any], files: OwnersFiles
@@ -129,17 +139,24 @@ class WorkflowRunner:
         workflow = read_workflow(body.get("workflow"), known)
         return apply(workflow, body.get("inputs") or {}, known, random.Random())
 
+    def _has_hooks(self, workflow: Workflow) -> bool:
+        """Whether a node wants to be asked before the workflow runs."""
+        types = (self.node_types.get(node.class_type) for node in workflow.nodes.values())
+        return any(known and (known.hooks.changed or known.hooks.validate) for known in types)
+
+    async def _asked(self, given: Given, work: RequestWork) -> Answers:
+        """What the hooks of nodes say, of a workflow that is valid but for them."""
+        with suppress(WorkflowInvalidError):  # it is told when the workflow is prepared
+            return await ask(await work.run(self._checked, given))
+        return Answers()
+
     def _prepared(
-        self,
-        workflow: Workflow,
-        applied: dict[str, str],
-        files: OwnersFiles,
-        uploads: Uploads,
-        strict: bool,
+        self, given: Given, applied: dict[str, str], answers: Answers
     ) -> PreparedWorkflow:
-        missing = self._missing(workflow, files)
+        workflow = given.workflow
+        missing = self._missing(workflow, given.files)
         try:
-            checked, folded = self._planned(workflow, files, uploads, strict=strict)
+            checked, folded = self._planned(given, answers)
         except WorkflowInvalidError as error:
             raise WorkflowIncompleteError(error.problems, **missing) from error
         meta = {"seed": _seeds(checked, folded), "overrides": applied}
@@ -154,30 +171,41 @@ class WorkflowRunner:
             folded=folded,
         )
 
-    def _planned(
-        self, workflow: Workflow, files: OwnersFiles, uploads: Uploads, *, strict: bool
-    ) -> tuple[CheckedWorkflow, Folded]:
+    def _checked(self, given: Given) -> CheckedWorkflow:
+        return validate(
+            given.workflow,
+            self.node_types,
+            given.files,
+            given.uploads,
+            elsewhere=self.comfyui_nodes,
+            strict=given.strict,
+        )
+
+    def _planned(self, given: Given, answers: Answers) -> tuple[CheckedWorkflow, Folded]:
         """What can run of a workflow, and its steps.
 
         Raises:
             WorkflowInvalidError: nothing can, or with `strict` not all can.
         """
-        checked = validate(
-            workflow,
-            self.node_types,
-            files,
-            uploads,
-            elsewhere=self.comfyui_nodes,
-            strict=strict,
-        )
+        checked, problems = self._checked(given), answers.problems
         while True:  # each time without the outputs that cannot run; there is one at least
+            if problems:
+                checked = without(checked, problems, given.workflow, strict=given.strict)
             try:
-                return checked, expanded(self._folded(checked, files), checked)
+                return checked, self._folded(checked, given.files, answers.fingerprints)
             except WorkflowInvalidError as error:
-                checked = without(checked, error.problems, workflow, strict=strict)
+                problems = error.problems
 
-    def _folded(self, checked: CheckedWorkflow, files: OwnersFiles) -> Folded:
-        folded = fold(checked, files.own_words)
+    def _folded(
+        self, checked: CheckedWorkflow, files: OwnersFiles, fingerprints: Mapping[str, Any]
+    ) -> Folded:
+        folded = fold(
+            checked,
+            files.own_words,
+            self.node_types,
+            fingerprints,
+            most_expanded=self.most_expanded,
+        )
         unfit = misfits(checked, folded, self.checks.family, self.checks.layers)
         if problems := (*unfit, *prefix_problems(folded)):
             raise WorkflowInvalidError(problems)
@@ -193,9 +221,11 @@ class WorkflowRunner:
     async def run(self, prepared: PreparedWorkflow, job: RunningJob) -> tuple[NodeTiming, ...]:
         """Run it; cancelling this cancels all that was started."""
 
-        def report(event: Started | Progress | Warned | NodeTiming) -> None:
+        def report(event: Told) -> None:
             if isinstance(event, Warned):
                 job.warn(event.text)
+            elif isinstance(event, Blocked):
+                job.warn(f"Node {event.node_id}: execution blocked: {event.message}")
             elif told := self._event(event, prepared):
                 job.report(told)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deployments.stage_metrics import StageMetrics
-from deployments.transport import Shelf, load, to_tensors
+from deployments.transport import Shelf, load, stored_calls, to_tensors
 from deployments.watches import SegmentWatch
 from graph.cache import Handle
-from graph.events import Done, StepEvent
+from graph.events import Done, Expanded, StepEvent
 from graph.node import NodeType
 from graph.nodes import load_node_types
 from graph.plan import Segment
@@ -58,6 +58,9 @@ class SegmentRunner:
 
     async def _leaving(self, event: StepEvent) -> StepEvent:
         """The event as it goes to the router: with Handles for outputs."""
+        if isinstance(event, Expanded):
+            calls = await asyncio.to_thread(stored_calls, event.calls, self.shelf.store)
+            return replace(event, calls=calls)
         if not isinstance(event, Done) or event.outputs is None:
             return event
         return replace(event, outputs=await asyncio.to_thread(self._stored, event.outputs))

@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import ObjectLostError, OwnerDiedError
 
 from graph.cache import Handle, ResultLostError
+from graph.results import Expansion, Outcome
 
 LOST_AFTER_S = 10.0  # a result that is there comes in milliseconds, from another node in seconds
 INLINE_BYTES = 64 * 2**10  # below this a round trip to the object store costs more than the copy
@@ -99,6 +100,24 @@ def nbytes(value: Any) -> int:
     return total
 
 
+def stored_calls(calls: tuple[Outcome, ...], store: Callable[[Any], Handle]) -> tuple[Outcome, ...]:
+    """What the calls of a node that expanded gave, with Handles for tensors."""
+
+    def stored(value: Any) -> Any:
+        return store(value) if nbytes(to_arrays(value)) else value
+
+    def of_call(call: Outcome) -> Outcome:
+        if not isinstance(call, Expansion):
+            return tuple(map(stored, call))
+        nodes = {
+            node_id: replace(node, inputs={n: stored(v) for n, v in node.inputs.items()})
+            for node_id, node in call.nodes.items()
+        }
+        return replace(call, nodes=nodes, outputs=tuple(map(stored, call.outputs)))
+
+    return tuple(map(of_call, calls))
+
+
 class Shelf:
     """Where a replica puts its outputs. Used from several threads.
 
@@ -136,7 +155,7 @@ async def load(handle: Handle, unpack: Callable[[Any], Any]) -> Any:
     if isinstance(handle.value, Small):
         return unpack(pickle.loads(handle.value.data))
     if not isinstance(handle.value, ray.ObjectRef):
-        return handle.value
+        return unpack(handle.value)
     try:
         async with asyncio.timeout(LOST_AFTER_S):
             value = await handle.value

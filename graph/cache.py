@@ -19,6 +19,10 @@ class ResultLostError(Exception):
     """A result that was promised or stored cannot be had any more; it has to be computed anew."""
 
 
+class PromiseBrokenError(ResultLostError):
+    """A result that another job promised, and does not compute after all."""
+
+
 @dataclass(frozen=True, eq=False)
 class Handle:
     """One output, or where it lies. `nbytes` is what keeping it costs."""
@@ -69,6 +73,10 @@ class ResultCache:
 
     def __contains__(self, key: Key) -> bool:
         return key in self._stored or key in self._promised
+
+    def has(self, key: Key) -> bool:
+        """Whether a result is there already, not only promised."""
+        return key in self._stored
 
     async def get(self, key: Key, job: int) -> Outputs:
         """A result that is stored or being computed, for a job.
@@ -122,7 +130,7 @@ class ResultCache:
     def withdraw(self, key: Key) -> None:
         """Take a promise back; who waits for it gets ResultLostError."""
         if promised := self._promised.pop(key, None):
-            promised.set_exception(ResultLostError(key[1]))
+            promised.set_exception(PromiseBrokenError(key[1]))
 
     def forget(self, key: Key) -> None:
         """Drop a stored result."""

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeAlias
 
-from graph.node import NodeType
-from graph.prompt import Node, Workflow
+from graph.dynamic_inputs import layout
+from graph.node import Input, NodeType
+from graph.prompt import Node, Source, Workflow
 
 SourcesOf: TypeAlias = Callable[[str], Iterable[str]]  # the nodes that a node is linked to
 Edges: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -67,6 +68,23 @@ def requested_outputs(
     return tuple(chosen | outputs)
 
 
+def inputs_of(node_type: NodeType, node: Node) -> Mapping[str, Input]:
+    """The inputs that a node of the type has, as far as the workflow says.
+
+    A type that takes any input has those that it is given; so has one that takes any link, as
+    ComfyUI hands links to `**kwargs`.
+    """
+    declared = layout(node_type.inputs, node.inputs).inputs
+    if not (node_type.open_links or node_type.open_inputs):
+        return declared
+    others = {
+        name: Input(name, "*", required=False)
+        for name, value in node.inputs.items()
+        if name not in declared and (node_type.open_inputs or isinstance(value, Source))
+    }
+    return {**declared, **others}
+
+
 def sources(workflow: Workflow, node_types: Mapping[str, NodeType]) -> Edges:
     """The nodes that each node is linked to, of those that are there.
 
@@ -75,10 +93,9 @@ def sources(workflow: Workflow, node_types: Mapping[str, NodeType]) -> Edges:
     found = {}
     for node_id, node in workflow.nodes.items():
         node_type = node_types.get(node.class_type)
+        taken = inputs_of(node_type, node) if node_type else {}
         links = [
-            source.node_id
-            for name, source in node.sources()
-            if node_type is None or name in node_type.inputs
+            source.node_id for name, source in node.sources() if node_type is None or name in taken
         ]
         found[node_id] = tuple(dict.fromkeys(link for link in links if link in workflow.nodes))
     return found

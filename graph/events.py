@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from graph.results import Outcome
+
 
 @dataclass(frozen=True)
 class Started:
@@ -27,6 +29,32 @@ class Warned:
     text: str
 
 
+@dataclass(frozen=True)
+class Blocked:
+    """A node did not run, as an ExecutionBlocker with a message came in. Others go on."""
+
+    node_id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A node has to wait for lazy inputs: it runs again when they are there."""
+
+    node_id: str
+    inputs: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Expanded:
+    """A node gave graphs instead of results, or beside them: what each of its calls returned."""
+
+    node_id: str
+    seconds: float
+    calls: tuple[Outcome, ...]
+    mapped: bool = False  # the calls were over the items of lists
+
+
 @dataclass(frozen=True, eq=False)
 class Done:
     """A node has its outputs. `outputs` is None where nobody outside the segment needs them."""
@@ -36,4 +64,4 @@ class Done:
     outputs: tuple[Any, ...] | None = None
 
 
-StepEvent: TypeAlias = Started | Progress | Warned | Done
+StepEvent: TypeAlias = Started | Progress | Warned | Blocked | Needs | Expanded | Done

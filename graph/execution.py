@@ -1,18 +1,26 @@
-"""Running a plan: segments that do not depend on each other at the same time, equal work once."""
+"""Running a plan: segments that do not depend on each other at the same time, equal work once.
+
+A plan is run as far as it goes. A node that asked for more inputs, or gave a graph, changes what
+there is to run, and the rest is planned again; a workflow without such nodes has one plan.
+"""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias
 
-from graph.cache import Handle, Outputs, ResultCache, ResultLostError
-from graph.events import Done, Progress, Started, StepEvent, Warned
+from graph.cache import Handle, Outputs, PromiseBrokenError, ResultCache, ResultLostError
+from graph.events import Blocked, Done, Expanded, Needs, Progress, Started, StepEvent, Warned
+from graph.expanding import expand
 from graph.part_reports import PartReports
 from graph.plan import Folded, Plan, Segment, Step, make_plan
 from graph.prompt import Source
 from graph.segment_run import first_cause
+
+Results: TypeAlias = "dict[str, asyncio.Future[Outputs | None]]"  # None: not in this plan
+Told: TypeAlias = "Started | Progress | Warned | Blocked | NodeTiming"
 
 
 class Stages(Protocol):
@@ -42,20 +50,22 @@ class NodeTiming:
 
 @dataclass
 class Execution:
-    """One job's way through its plan."""
+    """One job's way through its plans."""
 
     owner: str
     folded: Folded
     stages: Stages
     cache: ResultCache
-    report: Callable[[Started | Progress | Warned | NodeTiming], None]
+    report: Callable[[Told], None]
     job: int = 0
     most_attempts: int = 3
     timings: dict[str, NodeTiming] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _parts: PartReports = field(default_factory=PartReports)
-    _outputs: frozenset[str] = frozenset()
     _finished: set[str] = field(default_factory=set)  # output nodes: run once, whatever is repeated
+    _own: dict[str, Outputs] = field(default_factory=dict)  # by key: what later plans may read
+    _changes: list[Needs | Expanded] = field(default_factory=list)
+    _trusts: bool = True  # waits for what other jobs compute
 
     async def run(self) -> tuple[NodeTiming, ...]:
         """Run every output node.
@@ -63,28 +73,50 @@ class Execution:
         When a result that was counted on is lost (its replica died, or the job computing it
         failed), what is still missing is planned and run again, a bounded number of times.
         """
-        self._outputs = frozenset(self.folded.output_ids)
-        for attempt in range(self.most_attempts):
-            plan = make_plan(self._unfinished(), lambda key: (self.owner, key) in self.cache)
+        lost = 0
+        while True:
+            plan = make_plan(self._unfinished(), self._is_known)
             try:
                 await self._run_plan(plan)
+            except PromiseBrokenError:  # two jobs may wait for each other's promises, not twice
+                self._trusts = False
             except ResultLostError:
-                if attempt == self.most_attempts - 1:
+                lost += 1
+                if lost == self.most_attempts:
                     raise
             else:
-                break
+                if not self._changes:
+                    break
+            await self._change()
         self._tell_warnings()
         return tuple(self.timings.values())
 
+    def _is_known(self, key: str) -> bool:
+        known = self.cache.__contains__ if self._trusts else self.cache.has
+        return key in self._own or known((self.owner, key))
+
     def _unfinished(self) -> Folded:
         left = tuple(i for i in self.folded.output_ids if i not in self._finished)
-        return Folded(self.folded.steps, self.folded.stages, left)
+        return replace(self.folded, output_ids=left)
+
+    async def _change(self) -> None:
+        """Let what nodes asked for, or gave instead of results, be part of what there is to run."""
+        changes, self._changes = self._changes, []
+        folding = self.folded.folding
+        if not changes or folding is None:
+            return
+        for change in changes:
+            if isinstance(change, Needs):
+                folding.ask(change.node_id, change.inputs)
+            else:
+                await expand(folding, change)
+        self.folded = folding.folded(self.folded.output_ids)
 
     async def _run_plan(self, plan: Plan) -> None:
         self._parts.expect(plan)
         for node_id in sorted(plan.known):
             self._tell_cached(node_id)
-        results: dict[str, asyncio.Future[Outputs]] = {}
+        results: Results = {}
         for segment in plan.segments:
             for node_id in segment.gives:
                 self.cache.promise(self._key(node_id))
@@ -99,18 +131,17 @@ class Execution:
             for node_id, result in results.items():
                 if not result.done():
                     result.cancel()
+                if result.cancelled() or result.result() is None:
                     self.cache.withdraw(self._key(node_id))
+        self._end_expanded()
 
-    async def _run_segment(
-        self, segment: Segment, results: dict[str, "asyncio.Future[Outputs]"]
-    ) -> None:
+    async def _run_segment(self, segment: Segment, results: Results) -> None:
         inputs = {}
         for link in segment.needs:
-            outputs = await (  # shielded: who waits here may be cancelled, the result not with it
-                asyncio.shield(results[link.node_id])
-                if link.node_id in results
-                else self.cache.get(self._key(link.node_id), self.job)
-            )
+            outputs = await self._outputs(link.node_id, results)
+            if outputs is None:
+                self._leave(segment, results)
+                return
             inputs[link] = outputs[link.slot]
         steps = {step.node_id: step for step in segment.steps}
         try:
@@ -119,38 +150,73 @@ class Execution:
                     self._follow(event, segment, steps, results)
         except ResultLostError:
             for node_id in {link.node_id for link in segment.needs} | segment.gives:
-                self.cache.forget(self._key(node_id))
+                if node_id in self.folded.steps:
+                    self.cache.forget(self._key(node_id))
+                    self._own.pop(self.folded.steps[node_id].key, None)
             raise
+        self._leave(segment, results)
+
+    async def _outputs(self, node_id: str, results: Results) -> Outputs | None:
+        """The outputs of a step; None where it has none in this plan."""
+        if node_id in results:  # shielded: who waits may be cancelled, the result not with it
+            return await asyncio.shield(results[node_id])
+        folding = self.folded.folding
+        if folding and node_id in folding.given:
+            return (folding.given[node_id],)
+        own = self._own.get(self.folded.steps[node_id].key)
+        return own or await self.cache.get(self._key(node_id), self.job)
+
+    def _leave(self, segment: Segment, results: Results) -> None:
+        """Tell who waits that what did not run is left to the next plan."""
+        for node_id in segment.gives:
+            if not results[node_id].done():
+                results[node_id].set_result(None)
 
     def _follow(
-        self,
-        event: StepEvent,
-        segment: Segment,
-        steps: Mapping[str, Step],
-        results: dict[str, "asyncio.Future[Outputs]"],
+        self, event: StepEvent, segment: Segment, steps: Mapping[str, Step], results: Results
     ) -> None:
         if isinstance(event, Warned):
             self.cache.warn(self._key(event.node_id), event.text, self.job)
-            return
-        if not isinstance(event, Done):
+        elif isinstance(event, Needs | Expanded):
+            self._changes.append(event)
+        elif isinstance(event, Blocked):
+            self.report(event)
+        elif not isinstance(event, Done):
             if (told := self._parts.merged(event, segment)) is not None:
                 self.report(told)
-            return
+        else:
+            self._done(event, steps[event.node_id], results)
+
+    def _done(self, event: Done, step: Step, results: Results) -> None:
         if event.outputs is not None:
             self.cache.keep(self._key(event.node_id), event.outputs, self.job)
             results[event.node_id].set_result(event.outputs)
-        if event.node_id in self._outputs:
+            if not self.folded.settled:
+                self._own[step.key] = event.outputs
+        if event.node_id in self.folded.output_ids:
             self._finished.add(event.node_id)
-        end, step = time.monotonic() - self._began, steps[event.node_id]
+        end = time.monotonic() - self._began
         start = self._parts.ended(step, max(0.0, end - event.seconds))
         if start is not None:
-            self._tell(NodeTiming(step.told_as, step.class_type, segment.stage, start, end))
+            stage = self.folded.stages[step.node_id]
+            self._tell(NodeTiming(step.told_as, step.told_class, stage, start, end))
+
+    def _end_expanded(self) -> None:
+        """Keep the results of nodes that expanded, once the nodes in their place have theirs."""
+        folding = self.folded.folding
+        for node_id, ended in list(folding.ended.items()) if folding else ():
+            assert folding
+            outputs = folding.outputs_of(ended, self._own)
+            if outputs is not None:
+                del folding.ended[node_id]
+                self._own[ended.step.key] = outputs
+                self.cache.keep((self.owner, ended.step.key), outputs, self.job)
 
     def _tell_cached(self, node_id: str) -> None:
         now = time.monotonic() - self._began
         step, stage = self.folded.steps[node_id], self.folded.stages[node_id]
         if not self._parts.runs(step.told_as):
-            timing = NodeTiming(step.told_as, step.class_type, stage, now, now, cached=True)
+            timing = NodeTiming(step.told_as, step.told_class, stage, now, now, cached=True)
             self._tell(timing)
 
     def _tell(self, timing: NodeTiming) -> None:
@@ -161,11 +227,11 @@ class Execution:
     def _tell_warnings(self) -> None:
         """Every warning once, whether its node ran in this job or its result was there."""
         said = set()
-        for node_id in self.folded.steps:
+        for node_id, step in self.folded.steps.items():
             for text in self.cache.warnings(self._key(node_id), self.job):
                 if text not in said:
                     said.add(text)
-                    self.report(Warned(node_id, text))
+                    self.report(Warned(step.told_as, text))
 
     def _key(self, node_id: str) -> tuple[str, str]:
         return self.owner, self.folded.steps[node_id].key

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import chain
 from typing import TypeAlias
 
+from graph.checked import CheckedWorkflow
 from graph.families import title_of
 from graph.plan import Folded, Step
 from graph.presets import PresetFiles
 from graph.problems import Problem
-from graph.validation import CheckedWorkflow
 from graph.values import ControlNet, IpAdapter, Model, ModelFile
 
 FamilyOf: TypeAlias = Callable[[ModelFile], str]  # "" where a file does not say

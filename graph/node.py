@@ -17,6 +17,7 @@ from typing import (
     Literal,
     TypeVar,
     Union,
+    Unpack,
     cast,
     get_args,
     get_origin,
@@ -24,12 +25,15 @@ from typing import (
 )
 
 from graph.annotators import Needs, always
+from graph.dynamic_inputs import Growing, Options
+from graph.hooks import NO_HOOKS, Hooks
 from graph.presets import Presets
 from graph.stages import Stage
 from graph.values import InputFile, Link
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 NODE = "__comfy_node__"
+AUTOGROW, DYNAMIC_COMBO = "COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3"  # ComfyUI's type names
 REQUIRED = inspect.Parameter.empty
 NO_WEIGHTS = always()
 
@@ -85,13 +89,39 @@ class Hidden(StrEnum):
     NODE_ID = "UNIQUE_ID"
     PROMPT = "PROMPT"
     EXTRA_PNGINFO = "EXTRA_PNGINFO"
-    UPSCALED = "UPSCALED"  # its picture from the upscale stage: ours, as is the next
     ROWS = "ROWS"  # the part of a batch to do, or None: ours, and not in /object_info
+
+
+@dataclass(frozen=True)
+class Default:
+    """The default of an input that is declared in a TypedDict, which can say none itself."""
+
+    value: Any
+
+
+NO_DEFAULT = Default(REQUIRED)
 
 
 @dataclass(frozen=True)
 class MayBeAbsent:
     """Marks an input of ComfyUI's optional section whose default is not None."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """Marks inputs and outputs that are of one type, whichever that is, by a name they share."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Marks an input that is computed only when the type's `lazy` hook asks for it."""
+
+
+@dataclass(frozen=True)
+class RawLink:
+    """Marks an input of which the node gets the link itself, a Source; nothing runs for it."""
 
 
 _SCALARS = {int: "INT", float: "FLOAT", str: "STRING", bool: "BOOLEAN"}
@@ -110,6 +140,11 @@ class Input:
     files: Files | None = None
     upload: Upload | None = None
     presets: Presets | None = None
+    lazy: bool = False
+    raw_link: bool = False
+    growing: Growing | None = None  # stands for as many inputs as are given
+    options: Options | None = None  # a combo whose choices bring inputs
+    match: str = ""  # inputs and outputs with the same name here are of one type
 
     @property
     def is_widget(self) -> bool:
@@ -123,11 +158,15 @@ class Output:
     type: str
     name: str
     is_list: bool = False
+    match: str = ""  # its type is that of the inputs with the same name here
 
 
 @dataclass(frozen=True)
 class NodeType:
-    """What a workflow may say of a node of this class, and what runs it."""
+    """What a workflow may say of a node of this class, the stage that runs it, and how.
+
+    A type whose code is elsewhere has `not_here` for its function: the stage of that name runs it.
+    """
 
     name: str
     stage: Stage
@@ -145,6 +184,18 @@ class NodeType:
     experimental: bool
     deprecated: bool
     weights: Needs
+    hooks: Hooks = NO_HOOKS
+    expands: bool = False  # it may give a graph instead of results
+    rewrites: bool = False  # it gives a graph before anything runs, and gets links as Sources
+    open_links: bool = False  # links to inputs that it does not declare are passed on
+    open_inputs: bool = False  # constants too
+    per_node: bool = False  # two nodes that say the same are not one
+    internal: bool = False  # workflows may not name it: other nodes expand to it
+
+    @property
+    def lazy(self) -> bool:
+        """Whether some inputs may not be needed."""
+        return self.hooks.lazy is not None
 
 
 def node(
@@ -162,29 +213,32 @@ def node(
     experimental: bool = False,
     deprecated: bool = False,
     weights: Needs = NO_WEIGHTS,
+    hooks: Hooks = NO_HOOKS,
+    expands: bool = False,
+    rewrites: bool = False,
+    internal: bool = False,
 ) -> Callable[[Function], Function]:
     """Declare a node type; the function comes back unchanged, so tests call it.
 
     `outputs` names the sockets where ComfyUI does not name them after their types. A `costly`
     node's result is kept in the cache even when only its own segment uses it. `splits_batch` names
     the input whose pictures may be done apart from each other. `weights` says which annotators the
-    node needs, where it is a preprocessor with a network.
+    node needs, where it is a preprocessor with a network. A function that `expands` may return an
+    Expansion; one that `rewrites` always does, before anything runs. Inputs that several types
+    share are a TypedDict, as `**inputs: Unpack[...]`, after those of the type's own; with other
+    `**inputs` a node gets the links to inputs that it does not declare.
     """
 
     def declare(function: Function) -> Function:
         hints = get_type_hints(function, include_extras=True)
         returned = hints.pop("return", None)
-        parameters = [
-            parameter
-            for parameter in inspect.signature(function).parameters.values()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        ]
+        given = inspect.signature(function).parameters.values()
+        parameters = [p for p in given if p.kind is inspect.Parameter.KEYWORD_ONLY]
         hidden = {p.name: mark for p in parameters if (mark := _mark(hints[p.name], Hidden))}
-        inputs = {
-            p.name: _input(p.name, hints[p.name], p.default)
-            for p in parameters
-            if p.name not in hidden
-        }
+        own = {p.name: (hints[p.name], p.default) for p in parameters if p.name not in hidden}
+        others = next((p for p in given if p.kind is inspect.Parameter.VAR_KEYWORD), None)
+        shared = _shared(hints[others.name]) if others else {}
+        inputs = {name: _input(name, *one) for name, one in (own | (shared or {})).items()}
         declared = NodeType(
             name=name,
             stage=runs_on,
@@ -202,11 +256,26 @@ def node(
             experimental=experimental,
             deprecated=deprecated,
             weights=weights,
+            hooks=hooks,
+            expands=expands,
+            rewrites=rewrites,
+            open_links=shared is None,
+            per_node=Hidden.NODE_ID in hidden.values(),
+            internal=internal,
         )
         setattr(function, NODE, (*getattr(function, NODE, ()), declared))
         return function
 
     return declare
+
+
+def _shared(hint: Any) -> dict[str, tuple[Any, Any]] | None:
+    """The inputs of a TypedDict that a function takes as `**inputs`; None for any `**inputs`."""
+    if get_origin(hint) is not Unpack:
+        return None
+    (declared,) = get_args(hint)
+    hints = get_type_hints(declared, include_extras=True)
+    return {name: (one, (_mark(one, Default) or NO_DEFAULT).value) for name, one in hints.items()}
 
 
 def _mark(hint: Any, kind: type[Any]) -> Any:
@@ -241,6 +310,11 @@ def _input(name: str, hint: Any, default: Any) -> Input:
         files=_mark(hint, Files),
         upload=_mark(hint, Upload),
         presets=_mark(hint, Presets),
+        lazy=bool(_mark(hint, Lazy)),
+        raw_link=bool(_mark(hint, RawLink)),
+        growing=_mark(hint, Growing),
+        options=_mark(hint, Options),
+        match=(_mark(hint, Match) or Match("")).name,
     )
 
 
@@ -252,6 +326,10 @@ def _choices(hint: Any) -> tuple[Any, ...] | None:
 
 
 def _type_name(hint: Any, *, combo: bool = False) -> str:
+    if _mark(hint, Growing):
+        return AUTOGROW
+    if _mark(hint, Options):
+        return DYNAMIC_COMBO
     if combo or any(_mark(hint, kind) for kind in (Files, Upload, Presets)):
         return "COMBO"
     if link := _mark(hint, Link):
@@ -270,11 +348,13 @@ def _outputs(
     if returned in {None, type(None)}:
         return ()
     several = get_origin(returned) is tuple and Ellipsis not in get_args(returned)
-    kinds = [_type_name(hint) for hint in (get_args(returned) if several else (returned,))]
+    hints = get_args(returned) if several else (returned,)
+    kinds = [_type_name(hint) for hint in hints]
+    matches = [(_mark(hint, Match) or Match("")).name for hint in hints]
     named = names or tuple(kinds)
     return tuple(
-        Output(kind, name, index in list_outputs)
-        for index, (kind, name) in enumerate(zip(kinds, named, strict=True))
+        Output(kind, name, index in list_outputs, match)
+        for index, (kind, name, match) in enumerate(zip(kinds, named, matches, strict=True))
     )
 
 

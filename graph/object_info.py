@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from graph.node import REQUIRED, Hidden, Input, NodeType
 
-OURS = frozenset({Hidden.ROWS, Hidden.UPSCALED})
+OURS = frozenset({Hidden.ROWS})
 
 
 class FileLists(Protocol):
@@ -62,13 +62,16 @@ class ObjectInfo(Mapping[str, Any]):
         self._files = files
 
     def __getitem__(self, name: str) -> dict[str, Any]:
-        return describe(self._node_types[name], self._files)
+        node_type = self._node_types[name]
+        if node_type.internal:
+            raise KeyError(name)
+        return describe(node_type, self._files)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._node_types)
+        return (name for name, known in self._node_types.items() if not known.internal)
 
     def __len__(self) -> int:
-        return len(self._node_types)
+        return sum(1 for _ in self)
 
 
 def _describe_input(declared: Input, files: FileLists) -> list[Any]:

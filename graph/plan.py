@@ -1,27 +1,23 @@
-"""From a checked workflow to segments: runs of neighbouring nodes that one stage does in one call.
+"""From steps to segments: runs of neighbouring nodes that one stage does in one call.
 
-INLINE nodes compute descriptions, so they are run right here, before anything is planned; what is
-left needs tensors. The plan walks back from the outputs, stops where a result is known, and joins
-what is left into segments.
+The plan walks back from the outputs, stops where a result is known, and joins what is left into
+segments. Of a node that may need more inputs, or give a graph, what follows is planned as if it
+gave results; what cannot run then is planned again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from itertools import chain
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from graph.content_keys import Digests
-from graph.errors import ServiceError
-from graph.made_values import MadeValues
-from graph.node import NodeType
-from graph.own_words import NamedWords, OwnWords, with_own_words
-from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Source
 from graph.sampling import Rows
-from graph.segments import base_of, grouped
+from graph.segments import grouped
 from graph.stages import Stage
-from graph.validation import CheckedWorkflow, with_defaults
+
+if TYPE_CHECKING:
+    from graph.folding import Folding
 
 RESULT_VERSION = 1  # part of every key: raise it when a node's result changes
 
@@ -36,15 +32,28 @@ class Step:
     links: Mapping[str, Source]
     key: str
     keep: bool = False  # its result is worth the cache
-    part_of: str = ""  # the node of which this does some `rows`, in a segment of its own
+    part_of: str = ""  # the node of the workflow that this is told as, where that is another
+    part_class: str = ""  # the class of that node
     rows: Rows | None = None
     base: str = ""  # the file of the diffusion model that it is handed, where it is handed one
     joins: bool = False  # it is given the parts of its result, and puts them together
+    waiting: Mapping[str, Source] = field(default_factory=dict)  # lazy inputs nobody asked for yet
+    may_expand: bool = False  # it may give a graph instead of results
 
     @property
     def told_as(self) -> str:
         """The node that the workflow knows this as."""
         return self.part_of or self.node_id
+
+    @property
+    def told_class(self) -> str:
+        """The class of that node."""
+        return self.part_class or self.class_type
+
+    @property
+    def settled(self) -> bool:
+        """Whether it gives results when it runs, whatever they are."""
+        return not self.waiting and not self.may_expand
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Segment:
     @property
     def is_part(self) -> bool:
         """Whether it does some rows of a batch; others do the rest, at the same time."""
-        return any(step.part_of for step in self.steps)
+        return any(step.rows for step in self.steps)
 
     @property
     def needs(self) -> frozenset[Source]:
@@ -83,86 +92,23 @@ class Folded:
     stages: Mapping[str, Stage]
     output_ids: tuple[str, ...]
     known: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # what was computed, by node
+    wanted: tuple[str, ...] = ()  # steps that are needed too, unless their results are known
+    folding: "Folding | None" = field(default=None, compare=False, repr=False)
+
+    def live(self, step: Step) -> Step:
+        """A step as it reads now, what it is linked to having expanded since."""
+        return self.folding.live(step) if self.folding else step
+
+    @property
+    def settled(self) -> bool:
+        """Whether no step can change what has to run."""
+        return all(step.settled for step in self.steps.values())
 
 
 @dataclass(frozen=True)
 class Plan:
     segments: tuple[Segment, ...]
     known: frozenset[str]  # ids of nodes whose results are there already
-
-
-def fold(checked: CheckedWorkflow, own_words: OwnWords = MappingProxyType({})) -> Folded:
-    """Run what needs no tensors, and give every other node its content key.
-
-    `own_words` are the owner's own embeddings, for prompts that name them.
-
-    Raises:
-        WorkflowInvalidError: with every node that cannot be computed from what it is given.
-    """
-    known: dict[str, tuple[Any, ...]] = {}
-    keys: dict[str, str] = {}
-    first: dict[str, str] = {}  # the node that a key came with first
-    twins: dict[str, str] = {}  # of nodes that say the same, only the first is a step
-    failed: dict[str, Problem | None] = {}  # None: it needs one that failed
-    digests, made, named_words = Digests(), MadeValues(), NamedWords(own_words)
-    steps: dict[str, Step] = {}
-    for node_id, node in checked.nodes.items():
-        if any(link.node_id in failed for link in node.links.values()):
-            failed[node_id] = None
-            continue
-        constants = with_defaults(node)
-        links = {
-            name: Source(twins.get(link.node_id, link.node_id), link.slot)
-            for name, link in node.links.items()
-        }
-        for name, link in node.links.items():
-            if link.node_id in known:
-                constants[name] = known[link.node_id][link.slot]
-                del links[name]
-        if node.node_type.stage == Stage.INLINE and not links and not node.node_type.hidden:
-            try:
-                known[node_id] = run_inline(node_id, node.node_type, constants, made)
-            except WorkflowInvalidError as error:
-                failed[node_id] = error.problems[0]
-            continue
-        constants = with_own_words(constants, own_words, named_words)
-        keyed = {name: [keys[link.node_id], link.slot] for name, link in links.items()}
-        name = node.node_type.name
-        key = digests.key([RESULT_VERSION, name, constants, keyed, node.weights])
-        twin = first.setdefault(key, node_id)
-        if twin != node_id and not node.node_type.output_node:
-            twins[node_id] = twin
-            continue
-        keys[node_id] = key
-        handed = base_of(steps[links["model"].node_id]) if "model" in links else ""
-        steps[node_id] = Step(
-            node_id, name, constants, links, key, node.node_type.costly, base=handed
-        )
-    if failed:
-        raise WorkflowInvalidError(tuple(filter(None, failed.values())))
-    stages = {node_id: checked.nodes[node_id].node_type.stage for node_id in steps}
-    outputs = tuple(i for i in checked.output_ids if i in steps)
-    return Folded(steps, stages, outputs, known)
-
-
-def run_inline(
-    node_id: str, node_type: NodeType, inputs: Mapping[str, Any], made: MadeValues
-) -> tuple[Any, ...]:
-    """The outputs of a node that computes only descriptions."""
-    try:
-        outputs = as_outputs(node_type, node_type.function(**inputs))
-        made.count(outputs)
-    except ServiceError as error:
-        problem = Problem("custom_validation_failed", str(error), node_id, node_type.name)
-        raise WorkflowInvalidError((problem,)) from error
-    return outputs
-
-
-def as_outputs(node_type: NodeType, returned: Any) -> tuple[Any, ...]:
-    """What a node function returned, by socket."""
-    if not node_type.outputs:
-        return ()
-    return tuple(returned) if len(node_type.outputs) > 1 else (returned,)
 
 
 def make_plan(folded: Folded, is_known: Callable[[str], bool]) -> Plan:
@@ -172,9 +118,9 @@ def make_plan(folded: Folded, is_known: Callable[[str], bool]) -> Plan:
         is_known: whether the result under a content key need not be computed.
     """
     wanted, known = _wanted(folded, is_known)
-    steps = [step for name, step in folded.steps.items() if name in wanted]
+    steps = in_order([folded.live(s) for name, s in folded.steps.items() if name in wanted])
     groups = grouped(steps, folded.stages)
-    read_outside = _read_outside([group for _, group in groups])
+    read_outside = _read_outside([group for _, group in groups]) | _read_later(steps)
     return Plan(
         tuple(
             Segment(
@@ -194,12 +140,14 @@ def _wanted(folded: Folded, is_known: Callable[[str], bool]) -> tuple[set[str], 
     wanted: set[str] = set()
     known: set[str] = set()
     outputs = frozenset(folded.output_ids)
-    waiting = list(folded.output_ids)
+    waiting = [*folded.output_ids, *folded.wanted]
     while waiting:
         node_id = waiting.pop()
         if node_id in wanted or node_id in known:
             continue
-        step = folded.steps[node_id]
+        if node_id not in folded.steps:  # it came with an expansion, and is there
+            continue
+        step = folded.live(folded.steps[node_id])
         if node_id not in outputs and is_known(step.key):
             known.add(node_id)
             continue
@@ -227,3 +175,26 @@ def _read_outside(groups: Sequence[Sequence[Step]]) -> set[str]:
         for link in step.links.values()
         if group_of.get(link.node_id, k) != k
     }
+
+
+def _read_later(steps: Sequence[Step]) -> set[str]:
+    """The steps whose results may be read when this plan has run: by what had to be left out."""
+    return set() if all(step.settled for step in steps) else {step.node_id for step in steps}
+
+
+def in_order(steps: Sequence[Step]) -> list[Step]:
+    """`steps`, each after those that it reads; as they are where they are so already."""
+    seen: set[str] = set()
+    names = {step.node_id for step in steps}
+    for step in steps:
+        if any(link.node_id in names - seen for link in step.links.values()):
+            break
+        seen.add(step.node_id)
+    else:
+        return list(steps)
+    by_name = {step.node_id: step for step in steps}
+    links = {
+        step.node_id: [link.node_id for link in step.links.values() if link.node_id in names]
+        for step in steps
+    }
+    return [by_name[name] for name in TopologicalSorter(links).static_order()]

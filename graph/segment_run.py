@@ -1,24 +1,29 @@
 """Running a segment on its stage: node functions, called as soon as their inputs are there."""
 
 import asyncio
+import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, cast
 
 from graph.cache import ResultLostError
+from graph.dynamic_inputs import layout
 from graph.errors import NodeFailed, ServiceError
-from graph.events import Done, Progress, Started, StepEvent, Warned
+from graph.events import Blocked, Done, Expanded, Needs, Progress, Started, StepEvent, Warned
+from graph.hooks import answer
 from graph.node import Hidden, NodeType
 from graph.plain_reasons import plain_reason
-from graph.plan import Segment, Step, as_outputs
+from graph.plan import Segment, Step
 from graph.prompt import Source
+from graph.results import Expansion, Outcome, as_outputs, blocked, item_calls, merged
 from graph.stages import Stage
-from graph.values import Items
 
 LOG = logging.getLogger(__name__)
 Report: TypeAlias = Callable[[Progress | Warned], None]
+Events: TypeAlias = "asyncio.Queue[StepEvent | None]"
 
 
 class StageWork(Protocol):
@@ -46,27 +51,37 @@ async def run_segment(
 ) -> AsyncGenerator[StepEvent, None]:
     """Run all steps, each when its inputs are there, and tell what happens.
 
+    What waits for a step that has no results yet (it needs more inputs, or expanded) does not run.
     Closing the iterator, or an error in one step, cancels the steps that are running.
     """
-    events: asyncio.Queue[StepEvent | None] = asyncio.Queue()
-    results: dict[str, asyncio.Task[tuple[Any, ...]]] = {}
+    events: Events = asyncio.Queue()
+    results: dict[str, asyncio.Task[tuple[Any, ...] | None]] = {}
 
-    async def run(step: Step) -> tuple[Any, ...]:
-        handed = {  # shielded: cancelling a long chain would go up it again from every step
-            name: (await asyncio.shield(results[link.node_id]))[link.slot]
-            if link.node_id in results
-            else inputs[link]
-            for name, link in step.links.items()
-        }
-        node_type = node_types[step.class_type]
+    async def run(step: Step) -> tuple[Any, ...] | None:
+        handed = {}
+        for name, link in step.links.items():
+            if link.node_id in results:
+                outputs = await results[link.node_id]
+                if outputs is None:
+                    return None
+                handed[name] = outputs[link.slot]
+            else:
+                handed[name] = inputs[link]
         events.put_nowait(Started(step.told_as))
         began = time.perf_counter()
         with named_failure(step):
-            outputs = await run_node(step, node_type, {**step.constants, **handed}, work, events)
+            running = NodeRun(step, node_types[step.class_type], work, events)
+            ended = await running.run({**step.constants, **handed})
+        if isinstance(ended, Needs):
+            events.put_nowait(ended)
+            return None
         seconds = time.perf_counter() - began
+        if isinstance(ended, Calls):
+            events.put_nowait(Expanded(step.node_id, seconds, ended.results, ended.mapped))
+            return None
         leaves = step.node_id in segment.gives
-        events.put_nowait(Done(step.node_id, seconds, outputs if leaves else None))
-        return outputs
+        events.put_nowait(Done(step.node_id, seconds, ended if leaves else None))
+        return ended
 
     async def run_all() -> None:
         try:
@@ -96,70 +111,82 @@ def named_failure(step: Step) -> Iterator[None]:
     except ResultLostError:
         raise
     except ServiceError as error:
-        raise error.at(step.told_as, step.class_type) from error
+        raise error.at(step.told_as, step.told_class) from error
     except Exception as error:
-        LOG.exception("node %s (%s) failed", step.told_as, step.class_type)
-        raise NodeFailed(step.told_as, step.class_type, f"{plain_reason(error)}.") from error
+        LOG.exception("node %s (%s) failed", step.told_as, step.told_class)
+        raise NodeFailed(step.told_as, step.told_class, f"{plain_reason(error)}.") from error
 
 
-async def run_node(
-    step: Step,
-    node_type: NodeType,
-    inputs: Mapping[str, Any],
-    work: StageWork,
-    events: "asyncio.Queue[StepEvent | None]",
-) -> tuple[Any, ...]:
-    """The outputs of one node; for each of several items where a list comes in."""
-    told = {Hidden.NODE_ID: step.told_as, Hidden.ROWS: step.rows}
-    hidden = {name: told[mark] for name, mark in node_type.hidden.items() if mark in told}
-    place = (
-        () if node_type.stage == Stage.INLINE else (work.for_node(step.told_as, events.put_nowait),)
-    )
+@dataclass(frozen=True)
+class Calls:
+    """What the calls of a node's function gave, where one of them is an expansion."""
 
-    async def join(given: Mapping[str, Any]) -> tuple[Any, ...]:
-        (joining,) = cast(tuple[Joining], place)
-        values, outputs = list(given.values()), len(node_type.outputs)
+    results: tuple[Outcome, ...]
+    mapped: bool
+
+
+@dataclass(frozen=True)
+class NodeRun:
+    """One node, run with its inputs."""
+
+    step: Step
+    node_type: NodeType
+    work: StageWork
+    events: Events
+
+    async def run(self, inputs: Mapping[str, Any]) -> tuple[Any, ...] | Calls | Needs:
+        """Its outputs, or why it has none yet."""
+        if self.step.joins:
+            return await self._joined(inputs)
+        inputs = {**inputs, **dict.fromkeys(self.step.waiting)}  # None, as ComfyUI gives them
+        if self.step.waiting and (needed := await self._needed(inputs)):
+            return Needs(self.step.node_id, needed)
+        calls, mapped = item_calls(self.node_type, inputs)
+        results = tuple([await self._called(call) for call in calls])
+        if any(isinstance(result, Expansion) for result in results):
+            return Calls(results, mapped)
+        outputs = cast(tuple[tuple[Any, ...], ...], results)
+        return merged(len(self.node_type.outputs), outputs, mapped=mapped)
+
+    async def _needed(self, inputs: Mapping[str, Any]) -> frozenset[str]:
+        """The inputs that are waited for and that it does need, for any of its items."""
+        assert self.node_type.hooks.lazy
+        named: set[Any] = set()
+        for call in item_calls(self.node_type, inputs)[0]:
+            if blocked(call, lists=self.node_type.input_is_list) is None:
+                named |= set(await answer(self.node_type.hooks.lazy(call)) or ())
+        return frozenset(named & self.step.waiting.keys())
+
+    async def _called(self, given: dict[str, Any]) -> Outcome:
+        """One call of its function, unless something keeps it from being made."""
+        if block := blocked(given, lists=self.node_type.input_is_list):
+            if block.message is not None:
+                self.events.put_nowait(Blocked(self.step.told_as, block.message))
+            return (type(block)(),) * len(self.node_type.outputs)
+        function, place = self.node_type.function, self._place()
+        told = {Hidden.NODE_ID: self.step.told_as, Hidden.ROWS: self.step.rows}
+        hidden = {name: told[mark] for name, mark in self.node_type.hidden.items() if mark in told}
+        nested = layout(self.node_type.inputs, given).nested(given)
+
+        def call() -> Any:
+            return function(*place, **nested, **hidden)
+
+        if inspect.iscoroutinefunction(function):
+            return as_outputs(self.node_type, await call())
+        return as_outputs(self.node_type, await self.work.call(call))
+
+    async def _joined(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
+        """One batch of the parts of each output."""
+        (joining,) = cast(tuple[Joining], self._place())
+        values, outputs = list(given.values()), len(self.node_type.outputs)
         count = len(values) // outputs
         by_output = [values[slot * count : (slot + 1) * count] for slot in range(outputs)]
-        return tuple(await work.call(lambda: [joining.join_rows(parts) for parts in by_output]))
+        return tuple(await self.work.call(lambda: [joining.join_rows(p) for p in by_output]))
 
-    async def call(given: Mapping[str, Any]) -> tuple[Any, ...]:
-        def function() -> Any:
-            return node_type.function(*place, **given, **hidden)
-
-        if asyncio.iscoroutinefunction(node_type.function):
-            return as_outputs(node_type, await function())
-        return as_outputs(node_type, await work.call(function))
-
-    return await over_items(node_type, inputs, join if step.joins else call)
-
-
-async def over_items(
-    node_type: NodeType,
-    inputs: Mapping[str, Any],
-    call: Callable[[Mapping[str, Any]], Awaitable[tuple[Any, ...]]],
-) -> tuple[Any, ...]:
-    """ComfyUI's lists: a node runs once per item, short lists repeating their last."""
-    lists = {name: value.values for name, value in inputs.items() if isinstance(value, Items)}
-    if node_type.input_is_list:
-        return await call({name: list(lists.get(name, [value])) for name, value in inputs.items()})
-    if not lists:
-        return await call(inputs)
-    count = max(map(len, lists.values()))
-    each = [
-        await call(
-            {**inputs, **{name: items[min(k, len(items) - 1)] for name, items in lists.items()}}
-        )
-        for k in range(count)
-    ]
-    return tuple(
-        Items(tuple(item for outputs in each for item in _items(outputs[slot])))
-        for slot in range(len(node_type.outputs))
-    )
-
-
-def _items(value: Any) -> tuple[Any, ...]:
-    return value.values if isinstance(value, Items) else (value,)
+    def _place(self) -> tuple[object, ...]:
+        if self.node_type.stage == Stage.INLINE:
+            return ()
+        return (self.work.for_node(self.step.told_as, self.events.put_nowait),)
 
 
 def first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -91,7 +91,8 @@ class Splitting:
             links={**step.links, name: link},
             key=content_key([step.key, rows]),
             keep=False,
-            part_of=step.node_id,
+            part_of=step.told_as,
+            part_class=step.told_class,
             rows=rows,
         )
 
@@ -103,6 +104,8 @@ def split_batches(
     is_known: Callable[[str], bool],
 ) -> Folded:
     """`folded` with its large batches in as many parts as `ways` says for their base model."""
+    if not folded.settled:  # what runs may change while it runs
+        return folded
     return Splitting(folded, node_types, ways, is_known).apply()
 
 

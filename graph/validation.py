@@ -12,19 +12,27 @@ from typing import Any, Protocol
 
 from graph import file_prefix
 from graph.annotators import Annotator, MissingAnnotatorError
+from graph.checked import CheckedNode, CheckedWorkflow, with_defaults
 from graph.coercion import Refused, coerced, in_range
-from graph.dependencies import cycles, needed_by, reached_from, requested_outputs, sources
+from graph.dependencies import (
+    cycles,
+    inputs_of,
+    needed_by,
+    reached_from,
+    requested_outputs,
+    sources,
+)
 from graph.embeddings import embedding_file, named_in
 from graph.errors import NotAvailableError, ServiceError
 from graph.missing import AskedModels
-from graph.node import REQUIRED, Files, Input, NodeType
+from graph.node import Files, Input, NodeType
 from graph.node_packs import COMFYUI, pack_of
 from graph.object_info import FileLists, choices_of
 from graph.presets import PresetFiles, Presets
 from graph.problems import MOST_DEPENDENTS, Hints, Problem, WorkflowInvalidError
 from graph.prompt import Node, NoLink, Source, Workflow
 from graph.shown import quoted, shown_text
-from graph.skipped import REFUSED, Skipped, parted
+from graph.skipped import REFUSED, parted
 from graph.values import InputFile, ModelFile
 
 NO_OUTPUTS = "The workflow has no output node, such as SaveImage."
@@ -47,28 +55,6 @@ class Library(FileLists, Protocol):
     def annotator(self, annotator: Annotator) -> ModelFile:
         """The weights of a preprocessor. Raises MissingAnnotatorError; here always."""
         raise MissingAnnotatorError.of(annotator)
-
-
-@dataclass(frozen=True)
-class CheckedNode:
-    """A node whose inputs are complete: constants of the right type, and links.
-
-    `weights` are the files of its networks, as far as its constants tell them.
-    """
-
-    node_type: NodeType
-    constants: Mapping[str, Any]
-    links: Mapping[str, Source]
-    weights: tuple[ModelFile, ...] = ()
-
-
-@dataclass(frozen=True)
-class CheckedWorkflow:
-    """The nodes that the outputs need, in an order in which they can run."""
-
-    nodes: Mapping[str, CheckedNode]
-    output_ids: tuple[str, ...]
-    skipped: tuple[Skipped, ...] = ()  # outputs that cannot run
 
 
 @dataclass(frozen=True)
@@ -187,12 +173,13 @@ class _Check:
     def node(self, node_id: str) -> tuple[CheckedNode | None, list[Problem]]:
         node = self.workflow.nodes[node_id]
         node_type = self.node_types.get(node.class_type)
-        if node_type is None:  # without a class at all it is a problem of the document
+        if node_type is None or node_type.internal:  # no class at all: the document's problem
             return None, [self.unknown_type(node_id, node)] if node.class_type else []
         constants: dict[str, Any] = {}
         links: dict[str, Source] = {}
         problems: list[Problem] = []
-        for name, declared in node_type.inputs.items():
+        raw: set[str] = set()
+        for name, declared in inputs_of(node_type, node).items():
             if name not in node.inputs:
                 if declared.required:
                     problems.append(_missing(node_id, node_type, declared))
@@ -200,21 +187,24 @@ class _Check:
             value = node.inputs[name]
             try:
                 if isinstance(value, Source):
-                    links[name] = self.link(declared, value)
+                    links[name] = self.link(node_type, declared, value)
+                    if declared.raw_link:
+                        raw.add(name)
                 elif isinstance(value, NoLink):
                     said = f"A link must be [node id, output slot], got {quoted(value.value)}."
                     raise Refused(  # noqa: TRY301 - told at its node and input, below
                         "bad_linked_input", said, expected=declared.type, received=value.value
                     )
                 else:
-                    constants[name] = self.constant(node_id, declared, value)
+                    own = name in node_type.hooks.validates
+                    constants[name] = self.constant(node_id, declared, value, own=own)
             except Refused as refused:
                 problems.append(
                     replace(
                         refused.problem, node_id=node_id, class_type=node.class_type, input=name
                     )
                 )
-        checked = CheckedNode(node_type, constants, links)
+        checked = CheckedNode(node_type, constants, links, raw_links=frozenset(raw))
         if problems:
             return checked, problems
         try:
@@ -240,7 +230,7 @@ class _Check:
             pack=pack or None,
         )
 
-    def link(self, declared: Input, source: Source) -> Source:
+    def link(self, node_type: NodeType, declared: Input, source: Source) -> Source:
         received = [source.node_id, source.slot]
         origin = self.workflow.nodes.get(source.node_id)
         if origin is None:
@@ -257,7 +247,8 @@ class _Check:
             )
             raise Refused("bad_linked_input", said, expected=declared.type, received=received)
         given = origin_type.outputs[source.slot].type
-        if not compatible(given, declared.type):
+        own = "input_types" in node_type.hooks.validates
+        if not own and not compatible(given, declared.type):
             said = (
                 f"It takes {declared.type}, and is linked to output {source.slot} of "
                 f"node {source.node_id} ({origin.class_type}), which gives {given}."
@@ -265,17 +256,19 @@ class _Check:
             raise Refused("return_type_mismatch", said, expected=declared.type, received=given)
         return source
 
-    def constant(self, node_id: str, declared: Input, value: Any) -> Any:
+    def constant(self, node_id: str, declared: Input, value: Any, *, own: bool) -> Any:
+        """A constant as the node takes it; its range and choice may be its `own` to check."""
         if declared.upload:
             return self.upload(node_id, declared, value)
         if declared.type == "COMBO":
-            return self.choice(declared, value)
+            return value if own else self.choice(declared, value)
         if not declared.is_widget:
             if declared.type == "*":
                 return value
             said = f"It must be a link to an output of type {declared.type}."
             raise Refused("bad_linked_input", said, expected=declared.type, received=value)
-        value = in_range(declared, coerced(declared.type, value))
+        value = coerced(declared.type, value)
+        value = value if own else in_range(declared, value)
         if declared.widget.dynamicPrompts:
             self.embeddings(value)
         if declared.name == file_prefix.INPUT and (problem := file_prefix.prefix_problem(value)):
@@ -365,11 +358,3 @@ def compatible(given: str, wanted: str) -> bool:
     """Whether an output of type `given` may be linked to an input of type `wanted`."""
     gives, wants = ({part.strip() for part in kind.split(",")} for kind in (given, wanted))
     return "*" in gives | wants or not gives.isdisjoint(wants)
-
-
-def with_defaults(node: CheckedNode) -> dict[str, Any]:
-    """The constants of a node and the defaults of what was left out."""
-    given = node.node_type.inputs.items()
-    defaults = {name: i.default for name, i in given if i.default is not REQUIRED}
-    linked = node.links.keys()
-    return {k: v for k, v in defaults.items() if k not in linked} | dict(node.constants)

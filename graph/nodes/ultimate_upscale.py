@@ -1,178 +1,159 @@
 """Pictures made larger and drawn again tile by tile. The nodes of ComfyUI_UltimateSDUpscale."""
 
-from typing import Annotated, Literal, TypeAlias
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypedDict, Unpack
 
-from graph.node import Choices, Hidden, Widget, node
+from graph.node import Choices, Default, Widget, node
+from graph.prompt import Node, Source
 from graph.redraw import Drawing, Tiles
+from graph.results import Expansion
 from graph.sampling import SAMPLER_NAMES, SCHEDULER_NAMES, SamplerChoice, Sigmas
 from graph.stages import Stage
 from graph.stages.sample import Redrawing
-from graph.values import Conditioning, Image, Model, UpscaleModel, Vae
+from graph.values import Conditioning, Image, Link, Model, UpscaleModel, Vae
 
 LARGEST = 8192
-Factor = Annotated[float, Widget(min=0.05, max=4, step=0.05)]
-Seed = Annotated[int, Widget(min=0, max=2**64 - 1)]
-Steps = Annotated[int, Widget(min=1, max=10000, step=1)]
-Cfg = Annotated[float, Widget(min=0.0, max=100.0)]
-Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
-Side = Annotated[int, Widget(min=64, max=LARGEST, step=8)]
-Width = Annotated[int, Widget(min=0, max=LARGEST, step=8)]
+CATEGORY = "image/upscaling"
+REDRAW = "comfyray.RedrawInTiles"
+Side = Annotated[int, Widget(min=64, max=LARGEST, step=8), Default(512)]
 Radius = Annotated[int, Widget(min=0, max=64, step=1)]
-Count = Annotated[int, Widget(min=1, max=4096, step=1)]
-SamplerName = Annotated[str, Choices(SAMPLER_NAMES)]
-SchedulerName = Annotated[str, Choices(SCHEDULER_NAMES)]
-Mode = Literal["Linear", "Chess", "None"]
-SeamFix = Literal["None", "Band Pass", "Half Tile", "Half Tile + Intersections"]
-Upscaled: TypeAlias = Annotated[Image | None, Hidden.UPSCALED]
+Width = Annotated[int, Widget(min=0, max=LARGEST, step=8)]
+Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
+Redrawn = Annotated[Expansion, Link("IMAGE")]
+
+
+class Picture(TypedDict):
+    image: Image
+
+
+class UpscaledPicture(TypedDict):
+    upscaled_image: Image
+
+
+class Prompts(TypedDict):
+    model: Model
+    positive: Conditioning
+    negative: Conditioning
+    vae: Vae
+
+
+class Factor(TypedDict):
+    upscale_by: Annotated[float, Widget(min=0.05, max=4, step=0.05), Default(2)]
+
+
+class Sampling(TypedDict):
+    seed: Annotated[int, Widget(min=0, max=2**64 - 1), Default(0)]
+    steps: Annotated[int, Widget(min=1, max=10000, step=1), Default(20)]
+    cfg: Annotated[float, Widget(min=0.0, max=100.0), Default(8.0)]
+    sampler_name: Annotated[str, Choices(SAMPLER_NAMES)]
+    scheduler: Annotated[str, Choices(SCHEDULER_NAMES)]
+    denoise: Annotated[Share, Default(0.2)]
+
+
+class Upscaler(TypedDict):
+    upscale_model: UpscaleModel
+
+
+class Tiling(TypedDict):
+    mode_type: Literal["Linear", "Chess", "None"]
+    tile_width: Side
+    tile_height: Side
+    mask_blur: Annotated[Radius, Default(8)]
+    tile_padding: Annotated[Width, Default(32)]
+    seam_fix_mode: Literal["None", "Band Pass", "Half Tile", "Half Tile + Intersections"]
+    seam_fix_denoise: Annotated[Share, Default(1.0)]  # the pack draws seams with `denoise` too
+    seam_fix_width: Annotated[Width, Default(64)]
+    seam_fix_mask_blur: Annotated[Radius, Default(8)]
+    seam_fix_padding: Annotated[Width, Default(16)]
+    force_uniform_tiles: Annotated[bool, Default(True)]
+    tiled_decode: Annotated[bool, Default(False)]
+    batch_size: Annotated[int, Widget(min=1, max=4096, step=1), Default(1)]
+
+
+class OwnSampler(TypedDict):
+    upscale_model: UpscaleModel | None
+    custom_sampler: SamplerChoice | None
+    custom_sigmas: Sigmas | None
+
+
+class Upscale(Picture, Prompts, Factor, Sampling, Upscaler, Tiling):
+    """The inputs of UltimateSDUpscale."""
+
+
+class Refine(UpscaledPicture, Prompts, Sampling, Tiling):
+    """The inputs of UltimateSDUpscaleNoUpscale."""
+
+
+class UpscaleCustom(Picture, Prompts, Factor, Sampling, Tiling, OwnSampler):
+    """The inputs of UltimateSDUpscaleCustomSample."""
+
+
+class Redraw(Picture, Prompts, Factor, Sampling, Tiling):
+    """The inputs of the step that draws."""
 
 
 @node(
     "UltimateSDUpscale",
-    runs_on=Stage.SAMPLE,
+    runs_on=Stage.INLINE,
+    rewrites=True,
     display_name="Ultimate SD Upscale",
-    category="image/upscaling",
-    costly=True,
+    category=CATEGORY,
 )
-async def upscale(
-    sampler: Redrawing,
-    *,
-    image: Image,
-    model: Model,
-    positive: Conditioning,
-    negative: Conditioning,
-    vae: Vae,
-    upscale_by: Factor = 2,
-    seed: Seed = 0,
-    steps: Steps = 20,
-    cfg: Cfg = 8.0,
-    sampler_name: SamplerName,
-    scheduler: SchedulerName,
-    denoise: Share = 0.2,
-    upscale_model: UpscaleModel,  # noqa: ARG001 - used by the step before, which gives `upscaled`
-    mode_type: Mode,
-    tile_width: Side = 512,
-    tile_height: Side = 512,
-    mask_blur: Radius = 8,
-    tile_padding: Width = 32,
-    seam_fix_mode: SeamFix,
-    seam_fix_denoise: Share = 1.0,  # noqa: ARG001 - the pack draws seams with `denoise` too
-    seam_fix_width: Width = 64,
-    seam_fix_mask_blur: Radius = 8,
-    seam_fix_padding: Width = 16,
-    force_uniform_tiles: bool = True,
-    tiled_decode: bool = False,
-    batch_size: Count = 1,
-    upscaled: Upscaled = None,
-) -> Image:
+def upscale(**inputs: Unpack[Upscale]) -> Redrawn:
     """Make pictures larger with a model, and draw them again in tiles."""
-    drawing = Drawing(
-        model, positive, negative, vae, seed, steps, cfg,
-        sampler_name, scheduler, denoise, tiled_decode,
-    )  # fmt: skip
-    tiles = Tiles(
-        mode_type, tile_width, tile_height, mask_blur, tile_padding,
-        seam_fix_mode, seam_fix_width, seam_fix_mask_blur, seam_fix_padding,
-        force_uniform_tiles, batch_size,
-    )  # fmt: skip
-    return await sampler.redraw(image, drawing, tiles, factor=upscale_by, upscaled=upscaled)
+    return _redrawn(dict(inputs))
 
 
 @node(
     "UltimateSDUpscaleNoUpscale",
-    runs_on=Stage.SAMPLE,
+    runs_on=Stage.INLINE,
+    rewrites=True,
     display_name="Ultimate SD Upscale (No Upscale)",
-    category="image/upscaling",
-    costly=True,
+    category=CATEGORY,
 )
-async def refine(
-    sampler: Redrawing,
-    *,
-    upscaled_image: Image,
-    model: Model,
-    positive: Conditioning,
-    negative: Conditioning,
-    vae: Vae,
-    seed: Seed = 0,
-    steps: Steps = 20,
-    cfg: Cfg = 8.0,
-    sampler_name: SamplerName,
-    scheduler: SchedulerName,
-    denoise: Share = 0.2,
-    mode_type: Mode,
-    tile_width: Side = 512,
-    tile_height: Side = 512,
-    mask_blur: Radius = 8,
-    tile_padding: Width = 32,
-    seam_fix_mode: SeamFix,
-    seam_fix_denoise: Share = 1.0,  # noqa: ARG001 - as above
-    seam_fix_width: Width = 64,
-    seam_fix_mask_blur: Radius = 8,
-    seam_fix_padding: Width = 16,
-    force_uniform_tiles: bool = True,
-    tiled_decode: bool = False,
-    batch_size: Count = 1,
-) -> Image:
+def refine(**inputs: Unpack[Refine]) -> Redrawn:
     """Draw pictures again in tiles, in the size in which they are."""
-    drawing = Drawing(
-        model, positive, negative, vae, seed, steps, cfg,
-        sampler_name, scheduler, denoise, tiled_decode,
-    )  # fmt: skip
-    tiles = Tiles(
-        mode_type, tile_width, tile_height, mask_blur, tile_padding,
-        seam_fix_mode, seam_fix_width, seam_fix_mask_blur, seam_fix_padding,
-        force_uniform_tiles, batch_size,
-    )  # fmt: skip
-    return await sampler.redraw(upscaled_image, drawing, tiles, factor=1.0)
+    given = dict(inputs)
+    return _redrawn({"image": given.pop("upscaled_image"), "upscale_by": 1.0, **given})
 
 
 @node(
     "UltimateSDUpscaleCustomSample",
-    runs_on=Stage.SAMPLE,
+    runs_on=Stage.INLINE,
+    rewrites=True,
     display_name="Ultimate SD Upscale (Custom Sample)",
-    category="image/upscaling",
-    costly=True,
+    category=CATEGORY,
 )
-async def upscale_custom(
+def upscale_custom(**inputs: Unpack[UpscaleCustom]) -> Redrawn:
+    """Make pictures larger and draw them again in tiles, by a sampler and sigmas of one's own."""
+    return _redrawn(dict(inputs))
+
+
+def _redrawn(given: dict[str, Any]) -> Expansion:
+    """What draws the pictures, after an upscaling model has made them larger if there is one."""
+    nodes: dict[str, Node] = {}
+    if (model := given.pop("upscale_model", None)) is not None:
+        larger = {"upscale_model": model, "image": given["image"]}
+        nodes["upscaled"] = Node("ImageUpscaleWithModel", larger)
+        given["upscaled"] = Source("upscaled", 0)
+    nodes["drawn"] = Node(REDRAW, given)
+    return Expansion(nodes, (Source("drawn", 0),))
+
+
+@node(REDRAW, runs_on=Stage.SAMPLE, internal=True, costly=True)
+async def redraw(
     sampler: Redrawing,
     *,
-    image: Image,
-    model: Model,
-    positive: Conditioning,
-    negative: Conditioning,
-    vae: Vae,
-    upscale_by: Factor = 2,
-    seed: Seed = 0,
-    steps: Steps = 20,
-    cfg: Cfg = 8.0,
-    sampler_name: SamplerName,
-    scheduler: SchedulerName,
-    denoise: Share = 0.2,
-    mode_type: Mode,
-    tile_width: Side = 512,
-    tile_height: Side = 512,
-    mask_blur: Radius = 8,
-    tile_padding: Width = 32,
-    seam_fix_mode: SeamFix,
-    seam_fix_denoise: Share = 1.0,  # noqa: ARG001 - as above
-    seam_fix_width: Width = 64,
-    seam_fix_mask_blur: Radius = 8,
-    seam_fix_padding: Width = 16,
-    force_uniform_tiles: bool = True,
-    tiled_decode: bool = False,
-    batch_size: Count = 1,
-    upscale_model: UpscaleModel | None = None,  # noqa: ARG001 - as above
+    upscaled: Image | None = None,
     custom_sampler: SamplerChoice | None = None,
     custom_sigmas: Sigmas | None = None,
-    upscaled: Upscaled = None,
+    **inputs: Unpack[Redraw],
 ) -> Image:
-    """Make pictures larger and draw them again in tiles, by a sampler and sigmas of one's own."""
-    drawing = Drawing(
-        model, positive, negative, vae, seed, steps, cfg,
-        sampler_name, scheduler, denoise, tiled_decode, custom_sampler, custom_sigmas,
-    )  # fmt: skip
-    tiles = Tiles(
-        mode_type, tile_width, tile_height, mask_blur, tile_padding,
-        seam_fix_mode, seam_fix_width, seam_fix_mask_blur, seam_fix_padding,
-        force_uniform_tiles, batch_size,
-    )  # fmt: skip
-    return await sampler.redraw(image, drawing, tiles, factor=upscale_by, upscaled=upscaled)
+    """Draw pictures again in tiles; `upscaled` are they as a model made them larger."""
+    given: dict[str, Any] = {**inputs, "custom_sampler": custom_sampler}
+    given["custom_sigmas"] = custom_sigmas
+    drawing = Drawing(**{part.name: given[part.name] for part in fields(Drawing)})
+    tiles = Tiles(**{part.name: given[part.name] for part in fields(Tiles)})
+    return await sampler.redraw(
+        inputs["image"], drawing, tiles, factor=inputs["upscale_by"], upscaled=upscaled
+    )

@@ -23,8 +23,8 @@ from diffusion.weights import Weights, open_weights
 from graph.cache import Handle, ResultCache
 from graph.events import Done, StepEvent
 from graph.execution import Execution
-from graph.expansion import expanded
-from graph.plan import Segment, fold
+from graph.folding import fold
+from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report, run_segment
 from graph.stages import Stage
@@ -139,7 +139,7 @@ async def picture(folder: Path, document: dict[str, Any]) -> Any:
     loads = [i for i, own in document.items() if own["class_type"] == "LoadImage"]
     uploads = Uploads({(i, "image"): scene() for i in loads})
     checked = validate(read_workflow(document, {}), TYPES, LIBRARY, uploads)
-    folded = expanded(fold(checked), checked)
+    folded = fold(checked, node_types=TYPES)
     await Execution("local", folded, stages, ResultCache(10**8), lambda _: None).run()
     await sampling.close()
     return stages.kept.pictures[0]

@@ -24,8 +24,9 @@ from graph.cache import Handle, ResultCache
 from graph.errors import ServiceError
 from graph.events import StepEvent
 from graph.execution import Execution
+from graph.folding import fold
 from graph.nodes import load_node_types
-from graph.plan import Segment, fold
+from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
 from graph.stages import Stage

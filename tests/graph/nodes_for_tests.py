@@ -3,10 +3,11 @@
 import sys
 from typing import Annotated, Any, Literal, Protocol
 
+from graph.checked import CheckedWorkflow
 from graph.node import Files, Hidden, NodeType, Widget, declared_in, node
 from graph.sampling import Guider, Rows
 from graph.stages import Stage
-from graph.validation import CheckedWorkflow, Library, Uploads, validate
+from graph.validation import Library, Uploads, validate
 from graph.values import Clip, Image, Items, Latent, Model, ModelFile
 from graph.workflow import read_workflow
 

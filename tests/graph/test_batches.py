@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from graph.batches import expected_outputs
+from graph.folding import fold
 from graph.nodes import load_node_types
-from graph.plan import fold
 from graph.validation import Uploads, validate
 from graph.workflow import read_workflow
 from tests.graph.nodes_for_tests import TwoFiles

@@ -13,7 +13,8 @@ from graph.cache import Handle, ResultCache, ResultLostError
 from graph.errors import MissingModelFile, NodeFailed
 from graph.events import StepEvent, Warned
 from graph.execution import Execution, NodeTiming
-from graph.plan import Segment, fold
+from graph.folding import fold
+from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
 from tests.graph.nodes_for_tests import checked, node_types, picture

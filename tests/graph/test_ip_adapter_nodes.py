@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from graph.checked import CheckedWorkflow
+from graph.folding import fold
 from graph.model_fit import misfits
 from graph.node import REQUIRED
 from graph.nodes import load_node_types
 from graph.object_info import describe
-from graph.plan import Folded, fold
+from graph.plan import Folded
 from graph.problems import Problem, WorkflowInvalidError
 from graph.segments import base_of
-from graph.validation import CheckedWorkflow, Library, Uploads, validate
+from graph.validation import Library, Uploads, validate
 from graph.values import ClipVision, InputFile, IpAdapter, ModelFile
 from graph.workflow import read_workflow
 from tests.graph.nodes_for_tests import TwoFiles

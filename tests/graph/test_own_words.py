@@ -1,7 +1,7 @@
 """Who reads a prompt is handed the owner's own embeddings that it names, and no others."""
 
+from graph.folding import fold
 from graph.own_words import with_own_words
-from graph.plan import fold
 from graph.values import Clip, ModelFile
 from tests.graph.nodes_for_tests import checked, picture
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from graph.plan import Plan, fold, make_plan
+from graph.folding import fold
+from graph.plan import Plan, make_plan
 from graph.stages import Stage
 from tests.graph.nodes_for_tests import checked, guided_batch, picture
 

@@ -11,7 +11,8 @@ from graph.cache import Handle, ResultCache, ResultLostError
 from graph.errors import NodeFailed
 from graph.events import Progress, Started, StepEvent
 from graph.execution import Execution, NodeTiming
-from graph.plan import Folded, Plan, Segment, fold, make_plan
+from graph.folding import fold
+from graph.plan import Folded, Plan, Segment, make_plan
 from graph.prompt import Source
 from graph.sampling import Rows
 from graph.segment_run import Report

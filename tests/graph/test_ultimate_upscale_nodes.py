@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from graph.expansion import expanded
+from graph.folding import fold
 from graph.object_info import describe
-from graph.plan import fold, make_plan
+from graph.plan import make_plan
 from graph.stages import Stage
 from graph.validation import Uploads, validate
 from graph.values import InputFile
@@ -58,7 +58,7 @@ def document(class_type: str, **inputs: Any) -> dict[str, Any]:
 def planned(workflow: dict[str, Any]) -> list[tuple[Stage, list[str]]]:
     uploads = Uploads({("3", "image"): InputFile("scene.png", b"", "")})
     checked = validate(read_workflow(workflow, {}), TYPES, LIBRARY, uploads)
-    plan = make_plan(expanded(fold(checked), checked), lambda _: False)
+    plan = make_plan(fold(checked, node_types=TYPES), lambda _: False)
     return [(s.stage, [step.class_type for step in s.steps]) for s in plan.segments]
 
 
@@ -76,7 +76,7 @@ def test_a_picture_that_a_node_of_its_own_makes_larger_is_made_so_once() -> None
     workflow["8"] = node("SaveImage", images=["7", 0])
     classes = [name for _, names in planned(workflow) for name in names]
     assert sorted(classes).count("ImageUpscaleWithModel") == 1
-    assert "UltimateSDUpscale" in classes
+    assert "comfyray.RedrawInTiles" in classes
 
 
 @pytest.mark.parametrize(

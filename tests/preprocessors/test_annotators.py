@@ -18,8 +18,9 @@ from deployments.transport import load, to_tensors
 from graph.annotators import FOLDER, HED, LINEART, LINEART_COARSE, MissingAnnotatorError
 from graph.errors import BadModelFile
 from graph.events import Done
+from graph.folding import fold
 from graph.nodes import load_node_types
-from graph.plan import fold, make_plan
+from graph.plan import make_plan
 from graph.problems import WorkflowInvalidError
 from graph.prompt import Node, Source, Workflow
 from graph.validation import Uploads, validate

@@ -1,0 +1,40 @@
+"""Graphs that nodes gave while a job runs, made part of what it has to run."""
+
+from graph.events import Expanded
+from graph.expansions import Shown, grown
+from graph.folding import Folding
+from graph.hooks import fingerprints
+from graph.prompt import Source
+from graph.results import Expansion
+
+
+async def expand(folding: Folding, event: Expanded) -> None:
+    """Put the graphs of a node in its place.
+
+    Raises:
+        NodeFailed: a graph cannot be.
+    """
+    step = folding.steps[event.node_id]
+    calls = tuple(
+        grown(event.node_id, index, call) if isinstance(call, Expansion) else call
+        for index, call in enumerate(event.calls)
+    )
+    changing = {
+        node_id: (
+            node_type,
+            {name: v for name, v in node.inputs.items() if not isinstance(v, Source)},
+        )
+        for call in calls
+        if isinstance(call, Expansion)
+        for node_id, node in call.nodes.items()
+        if (node_type := folding.node_types.get(node.class_type))
+    }
+    folding.expand(
+        event.node_id,
+        folding.node_types[step.class_type],
+        calls,
+        step.key,
+        mapped=event.mapped,
+        shown=Shown(step.told_as, step.told_class),
+        fingerprints=await fingerprints(changing),
+    )
