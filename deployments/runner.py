@@ -37,6 +37,8 @@ from graph.plan import Folded, make_plan
 from graph.problems import WorkflowIncompleteError, WorkflowInvalidError
 from graph.prompt import NoLink, Source, Workflow
 from graph.saved_names import prefix_problems
+from graph.shown import fitting
+from graph.skipped import bodies, sentences
 from graph.splitting import split_batches
 from graph.validation import Uploads, validate, without
 from graph.values import InputFile
@@ -56,6 +58,7 @@ from storage.picture_limits import (
 )
 
 SEEDS = frozenset({"seed", "noise_seed"})
+MOST_MISSING = 256_000  # characters of JSON that missing nodes, or models, are listed in
 READ_AT_ONCE = 8  # input files of one request
 Constant: TypeAlias = tuple[str, Input, Any]  # what is written, not linked: node id, input, value
 NOT_THE_WORKFLOWS_FAULT = (
@@ -160,12 +163,12 @@ class WorkflowRunner:
         except WorkflowInvalidError as error:
             raise WorkflowIncompleteError(error.problems, **missing) from error
         meta = {"seed": _seeds(checked, folded), "overrides": applied}
-        warnings = [*workflow.warnings, *map(str, checked.skipped)]
+        warnings = [*workflow.warnings, *sentences(checked.skipped)]
         return PreparedWorkflow(
             prompt=workflow.to_api(),
             workflow=workflow.ui,
             meta=meta | ({"warnings": warnings} if warnings else {}),
-            skipped=tuple(output.body() for output in checked.skipped),
+            skipped=tuple(bodies(checked.skipped)),
             outputs=expected_outputs(folded, self.node_types),
             quote=_quote(folded) | missing,
             folded=folded,
@@ -213,9 +216,11 @@ class WorkflowRunner:
 
     def _missing(self, workflow: Workflow, files: OwnersFiles) -> dict[str, Any]:
         """All that the workflow has and that is not here."""
+        nodes = missing_nodes(workflow, self.node_types, self.comfyui_nodes)
+        models = missing_models(workflow, self.node_types, files)
         return {
-            "missing_nodes": missing_nodes(workflow, self.node_types, self.comfyui_nodes),
-            "missing_models": missing_models(workflow, self.node_types, files),
+            "missing_nodes": fitting(nodes, MOST_MISSING)[0],
+            "missing_models": fitting(models, MOST_MISSING)[0],
         }
 
     async def run(self, prepared: PreparedWorkflow, job: RunningJob) -> tuple[NodeTiming, ...]:

@@ -7,11 +7,12 @@ from typing import Any
 from graph.dependencies import Edges, reached_from, turned
 from graph.problems import MOST_DEPENDENTS, Problem, WorkflowInvalidError
 from graph.prompt import Workflow
-from graph.shown import LONGEST_MESSAGE, fitting, shown_text
+from graph.shown import LONGEST_MESSAGE, LONGEST_TEXT, fitting, shown_text
 
 REFUSED = frozenset({"url_refused"})  # with such a problem nothing runs, whichever node has it
 
 MOST_REASONS = 4000  # characters of JSON, of one output
+MOST_EXPLAINED = 20  # outputs whose reasons are told; the others are named
 
 
 @dataclass(frozen=True)
@@ -24,20 +25,32 @@ class Skipped:
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
-        of = f" of pack {self.pack}" if self.pack else ""
-        return (
-            f"Output node {self.node_id} ({self.class_type}{of}) was left out: {self.problems[0]}"
-        )
+        of = f" of pack {shown_text(self.pack)}" if self.pack else ""
+        node = f"{shown_text(self.node_id)} ({shown_text(self.class_type)}{of})"
+        return f"Output node {node} was left out: {self.problems[0]}"
 
-    def body(self) -> dict[str, Any]:
+    def body(self, *, explained: bool = True) -> dict[str, Any]:
         """The facts, for a caller."""
+        problems = self.problems if explained else ()
         return {
-            "node_id": self.node_id,
-            "class_type": self.class_type,
-            "pack": self.pack or None,
-            "message": shown_text(str(self), LONGEST_MESSAGE),
-            "errors": fitting((problem.body() for problem in self.problems), MOST_REASONS)[0],
+            "node_id": shown_text(self.node_id),
+            "class_type": shown_text(self.class_type),
+            "pack": shown_text(self.pack) or None,
+            "message": shown_text(str(self), LONGEST_MESSAGE if explained else LONGEST_TEXT),
+            "errors": fitting((problem.body() for problem in problems), MOST_REASONS)[0],
         }
+
+
+def bodies(skipped: Sequence[Skipped]) -> list[dict[str, Any]]:
+    """All that were left out, the first of them with every reason."""
+    return [one.body(explained=k < MOST_EXPLAINED) for k, one in enumerate(skipped)]
+
+
+def sentences(skipped: Sequence[Skipped]) -> list[str]:
+    """A warning for each, as long as they are few."""
+    said = [shown_text(str(one), LONGEST_MESSAGE) for one in skipped[:MOST_EXPLAINED]]
+    more = len(skipped) - len(said)
+    return [*said, f"{more} more output nodes were left out."] if more else said
 
 
 def parted(

@@ -199,6 +199,19 @@ async def test_no_answer_repeats_what_is_large(client: httpx.AsyncClient, place:
     assert response.json()["errors"]
 
 
+async def test_many_skipped_outputs_are_all_named_in_a_bounded_answer(
+    client: httpx.AsyncClient,
+) -> None:
+    odd = {f"n{k}": node("Odd" * 100, images=["1", 0], x="y" * 100) for k in range(1000)}
+    body = {"workflow": square() | odd, "dry_run": True}
+    response = await client.post(f"{API}/execute", json=body)
+    answer = response.json()
+    assert {one["node_id"] for one in answer["skipped"]} == odd.keys()
+    assert all(one["message"].startswith("Output node n") for one in answer["skipped"])
+    assert len(answer["meta"]["warnings"]) == 21
+    assert len(response.content) < 2**20
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
