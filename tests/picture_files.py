@@ -67,6 +67,16 @@ def tiff_of_pages(pages: int) -> bytes:
     return bytes(file)
 
 
+def tiff_of_shared_tags(tags: int, shared_bytes: int) -> bytes:
+    """A TIFF of one page, of which many tags have the same value."""
+    page = tiff_of_pages(1)[12:-4]
+    entries = [page[2 + k : 14 + k] for k in range(0, len(page) - 2, 12)]
+    behind = 12 + 2 + 12 * (len(entries) + tags) + 4
+    entries += [struct.pack("<HHII", 50_000 + k, 7, shared_bytes, behind) for k in range(tags)]
+    head = struct.pack("<2sHIB3xH", b"II", 42, 12, 0, len(entries))
+    return head + b"".join(entries) + bytes(4 + shared_bytes)
+
+
 def gif_of_frames(frames: int) -> bytes:
     """A GIF of frames of one pixel, 23 bytes each."""
     frame = b"!\xf9\x04\0\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0"

@@ -65,7 +65,7 @@ class PoolLimits:
     waiting_of_owner: Mapping[Kind, int] = field(
         default_factory=lambda: {"check": 1024, "preview": 16}
     )
-    check: Costs = Costs(cpu_s=3, memory_bytes=512 * 2**20)
+    check: Costs = Costs(cpu_s=3, memory_bytes=2**30)  # WebP's reader makes room for two frames
     preview: Costs = Costs(cpu_s=30, memory_bytes=1536 * 2**20)
     most_s: float = 120.0
     cache_bytes: int = 32 * 2**20

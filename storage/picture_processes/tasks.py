@@ -3,7 +3,7 @@
 import io
 import struct
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,7 +19,9 @@ from graph.picture_formats import (
 MOST_TEXT_BYTES = 16 * 2**20  # of the text that a masked picture takes over from its original
 DEEPER = {"I": 1 / 255, "I;16": 1 / 257, "I;16B": 1 / 257, "I;16L": 1 / 257, "I;16N": 1 / 257}
 STREAM_START = b"\xff\x4f\xff\x51"  # of a JPEG 2000 code stream, up to its size
-LARGEST_ICON = 256 * 256
+TAG_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+PLAIN_TAGS = frozenset({1, 2, 6, 7})  # bytes and text; others become numbers, which take more
+MOST_NUMBERS = 2**18  # in a tag: of a page of 64 Mi pixels, more than one for each strip
 
 Answer: TypeAlias = tuple[dict[str, Any], bytes]
 
@@ -123,22 +125,38 @@ def eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def tiff_pages(content: bytes, most: int) -> int | None:
-    """How many pages a TIFF has, counted up to `most` + 1 by their links; None of other files."""
+    """How many pages a TIFF has, counted up to `most` + 1 by their links; None of other files.
+
+    Raises:
+        RefusedError: the tags of a page say that they hold more than the file does.
+    """
     if content[:4] not in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
         return None
-    order, big = ("<" if content[:1] == b"I" else ">"), b"+" in content[:4]
-    count_code, link_code, entry_bytes = ("Q", "Q", 20) if big else ("H", "I", 12)
+    big = b"+" in content[:4]
+    order = "<" if content[:1] == b"I" else ">"
+    count, link = struct.Struct(order + "HQ"[big]), struct.Struct(order + "IQ"[big])
+    entry = struct.Struct(order + ("HHQQ" if big else "HHII"))
     pages = 0
     try:
-        (page,) = struct.unpack_from(order + link_code, content, 8 if big else 4)
+        (page,) = link.unpack_from(content, 8 if big else 4)
         while page and pages <= most:
             pages += 1
-            (entries,) = struct.unpack_from(order + count_code, content, page)
-            link = page + struct.calcsize(order + count_code) + entries * entry_bytes
-            (page,) = struct.unpack_from(order + link_code, content, link)
-    except struct.error:  # the last link is cut off
+            (entries,) = count.unpack_from(content, page)
+            end = page + count.size + entries * entry.size
+            _check_tags(entry.iter_unpack(content[page + count.size : end]), len(content))
+            (page,) = link.unpack_from(content, end)
+    except (struct.error, OverflowError):  # the last page is cut off
         pass
     return max(pages, 1)
+
+
+def _check_tags(entries: Iterator[tuple[int, ...]], most_bytes: int) -> None:
+    """Raises RefusedError where tags share their values, which a reader would copy for each."""
+    left = most_bytes
+    for _, kind, count, _ in entries:
+        left -= count * TAG_BYTES.get(kind, 1)
+        if left < 0 or (kind not in PLAIN_TAGS and count > MOST_NUMBERS):
+            raise RefusedError("NoPictureError", {"problem": "its tags are too large"})
 
 
 def _loaded(picture: ImageFile.ImageFile) -> Image.Image:

@@ -36,6 +36,7 @@ from tests.picture_files import (
     png_with,
     small,
     tiff_of_pages,
+    tiff_of_shared_tags,
 )
 
 WEBP = Painting("webp", "", 80, shrink=True)
@@ -160,6 +161,10 @@ async def test_a_large_picture_has_a_smaller_preview(pictures: PictureProcesses)
     [
         (tiff_of_pages(3000), TooManyFramesError),
         (gif_of_frames(3000), TooManyFramesError),
+        (tiff_of_shared_tags(4000, 10**6), NoPictureError),
+        (encoded(Image.new("1", (1, 1)), "WEBP", save_all=True, lossless=True, minimize_size=False,
+                 append_images=[Image.new("1", (1, 1), k % 2) for k in range(1, 1101)]),
+         TooManyFramesError),
         (encoded(Image.new("1", (9000, 9000))), PictureTooLargeError),
         (crafted_ico(9000), PictureTooLargeError),
         (encoded(Image.new("1", (6000, 6000)), save_all=True,
@@ -171,6 +176,12 @@ async def test_what_would_unfold_to_too_much_is_refused(
 ) -> None:
     with pytest.raises(error):
         await looked(pictures, content)
+
+
+async def test_the_largest_picture_that_is_taken_is_looked_at(pictures: PictureProcesses) -> None:
+    content = encoded(Image.new("RGB", (8192, 8192)), "WEBP", lossless=True)
+    assert (await looked(pictures, content)).width == 8192
+    assert (await looked(pictures, tiff_of_pages(1000))).width == 1
 
 
 async def test_a_jpeg_2000_of_another_size_than_it_says_is_refused(
