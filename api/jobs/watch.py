@@ -1,10 +1,12 @@
 """Waiting for jobs that may run on another replica."""
 
 import asyncio
+import logging
 from collections import defaultdict
 
 from storage.jobs.records import JobRecord, JobRecords
 
+LOG = logging.getLogger(__name__)
 State = tuple[str, int]  # status, epoch
 
 
@@ -45,7 +47,11 @@ class JobWatch:
             await asyncio.sleep(self._every_s)
             if not self._waiting:
                 return
-            states = await self._jobs.states(list(self._waiting))
+            try:
+                states = await self._jobs.states(list(self._waiting))
+            except Exception:  # who waits goes on waiting
+                LOG.exception("the states of jobs cannot be read; trying on")
+                continue
             for job_id, waiting in list(self._waiting.items()):
                 if any(state != states.get(job_id) for state in waiting.values()):
                     self.tell(job_id)

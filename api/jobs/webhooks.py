@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from sqlalchemy.exc import SQLAlchemyError
 from standardwebhooks import Webhook
 
 from api.errors import unexpected
@@ -28,6 +27,7 @@ from storage.jobs.records import MissingJobError
 LOG = logging.getLogger(__name__)
 JITTER = 0.2  # of a delay, up or down, so that receivers are not met by all at once
 AT_ONCE = 32
+UNRECORDED = 5  # attempts that are made once more because they could not be written down
 CLOSE_S = 5.0
 GONE = 410  # a receiver's word that it wants no more
 PREFIX = "whsec_"
@@ -111,7 +111,7 @@ class Webhooks:
             try:
                 await self._send_due()
                 pause_s = await self._pause_s()
-            except (SQLAlchemyError, OSError):
+            except Exception:  # most often a database that does not answer
                 LOG.exception("the outbox cannot be read; trying on")
                 pause_s = self._look_s
             with suppress(TimeoutError):
@@ -148,7 +148,7 @@ class Webhooks:
 
     async def _send_due(self) -> None:
         while free := AT_ONCE - len(self._sending):
-            events = await self._outbox.take_due(free)
+            events = await self._outbox.take_due(free, len(self._delays_s) + 1 + UNRECORDED)
             for event in events:
                 task = asyncio.get_running_loop().create_task(self._attempt(event))
                 self._sending.add(task)
@@ -170,7 +170,7 @@ class Webhooks:
             await self._outbox.record(delivery, taken=taken, next_attempt_s=again_s)
         except MissingJobError:
             return  # deleted while its webhook was on its way
-        except (SQLAlchemyError, OSError):
+        except Exception:  # it is made again, so often at most as `take_due` counts
             LOG.exception("webhook %s: the attempt could not be written down", event.event_id)
 
     def _again_s(self, event: WebhookEvent) -> float | None:

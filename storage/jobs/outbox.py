@@ -118,9 +118,14 @@ class Outbox(Ledger):
         for table in (EVENTS, DELIVERIES):
             await connection.execute(sa.delete(table).where(table.c.job_id.in_(job_ids)))
 
-    async def take_due(self, most: int) -> tuple[WebhookEvent, ...]:
-        """Events whose time has come, to be sent now by the caller alone."""
+    async def take_due(self, most: int, most_attempts: int = 1000) -> tuple[WebhookEvent, ...]:
+        """Events whose time has come, to be sent now by the caller alone.
+
+        After `most_attempts` there is no other, though none was ever recorded.
+        """
         now_s = time.time()
+        last = EVENTS.c.attempts + 1 >= most_attempts
+        again_s = sa.case((last, sa.null()), else_=now_s + self._sending_s)
         due = (
             sa.select(EVENTS.c.event_id)
             .where(EVENTS.c.next_attempt_s <= now_s)
@@ -135,7 +140,7 @@ class Outbox(Ledger):
             taken = await connection.execute(
                 sa.update(EVENTS)
                 .where(EVENTS.c.event_id.in_(ids))
-                .values(next_attempt_s=now_s + self._sending_s, attempts=EVENTS.c.attempts + 1)
+                .values(next_attempt_s=again_s, attempts=EVENTS.c.attempts + 1)
                 .returning(EVENTS)
             )
             return tuple(map(WebhookEvent.from_row, taken))
