@@ -9,11 +9,12 @@ class Parameterization:
     """What the model's output means, and the noise levels it was trained on where they are given.
 
     `kind`: "eps", "v" (both over the discrete 1000-step schedule), "edm" or "v_edm" (continuous,
-    from `sigma_min` to `sigma_max`), "flow" or "flux" (rectified flows, moved by `shift`; the
-    network is told the time times `multiplier`). `zsnr`: the schedule ends in pure noise.
+    from `sigma_min` to `sigma_max`), "flow" or "exponential_flow" (rectified flows, moved
+    by `shift` or by its exponential; the network is told the time times `multiplier`). `zsnr`: the
+    schedule ends in pure noise.
     """
 
-    kind: Literal["eps", "v", "edm", "v_edm", "flow", "flux"]
+    kind: Literal["eps", "v", "edm", "v_edm", "flow", "exponential_flow"]
     zsnr: bool = False
     sigma_min: float | None = None
     sigma_max: float | None = None

@@ -78,7 +78,7 @@ async def add_ip_adapter(draft: Draft, request: ImageRequest, bench: Bench) -> N
         return
     name = request.ip_adapter_id or ("ip-adapter_sdxl" if _of_xl(draft) else "ip-adapter_sd15")
     picture = await bench.pictures.read("ip_adapter_image", request.ip_adapter_image)
-    kind = VIT_G if "sdxl" in name and "vit-h" not in name else VIT_H
+    kind = VIT_G if is_xl(name) and "vit-h" not in name else VIT_H
     catalog = bench.catalog
     vision = catalog.aliases("clip_vision").get(kind) or catalog.best("clip_vision", (kind,))
     _change_model(

@@ -13,6 +13,11 @@ from diffusion.batch.parts import Part
 from diffusion.batch.rows import Row
 
 Predict: TypeAlias = Callable[[list[Part]], list[Tensor]]
+Called: TypeAlias = Callable[[int, float], None]  # how much one call answered, and its seconds
+
+
+def unheard(_size: int, _seconds: float) -> None:
+    """Nobody counts."""
 
 
 @dataclass(frozen=True)

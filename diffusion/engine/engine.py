@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from diffusion.batch.calls import Denoiser
+from diffusion.batch.calls import Called, Denoiser, unheard
 from diffusion.batch.rows import Asking, Row
 from graph.errors import ServiceError
 from graph.events import Progress, Warned
@@ -53,11 +53,6 @@ class DeadlineError(SamplingError):
 
 Report: TypeAlias = Callable[[Progress | Warned], None]  # called on the event loop
 Preview: TypeAlias = Callable[[Tensor], bytes | None]  # of the denoised latents so far
-Called: TypeAlias = Callable[[int, float], None]  # how much one call answered, and its seconds
-
-
-def unheard(_size: int, _seconds: float) -> None:
-    """Nobody counts."""
 
 
 @dataclass(eq=False)

@@ -18,10 +18,11 @@ from diffusion.control.image_adapters import prepare_images
 from diffusion.engine.run import Inpainting, Run
 from diffusion.families.family import LoadedModel
 from diffusion.guidance.changes import start_changes
-from diffusion.guidance.guiders import GUIDERS, Guided
+from diffusion.guidance.guided import Guided
+from diffusion.guidance.guiders import GUIDERS
+from diffusion.guidance.lazy_cache import with_lazycache
 from diffusion.guidance.model_changes import mask_function, model_sampling
 from diffusion.guidance.network_changes import start_run_changes
-from diffusion.guidance.step_caches import with_lazycache
 from diffusion.latent.noise import NoiseSource
 from diffusion.latent_format import process_in
 from diffusion.samplers import SAMPLERS

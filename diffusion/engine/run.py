@@ -8,7 +8,7 @@ from torch import Tensor
 
 from diffusion.batch.rows import Asking
 from diffusion.engine.engine import Track
-from diffusion.guidance.guiders import Guided, Guider
+from diffusion.guidance.guided import Guided, Guider
 from diffusion.guidance.model_changes import MaskFunction
 from diffusion.samplers.protocol import Midway, Prediction, SamplerType, SamplingContext
 from diffusion.schedules.model_sampling import ModelSampling

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
 from diffusion.autoencoder.vae import LoadedVae, decode, encode, expected_vae_bytes, load_vae
-from diffusion.batch.calls import Denoiser, Limits
+from diffusion.batch.calls import Called, Denoiser, Limits, unheard
 from diffusion.batch.slices import latent_rows
 from diffusion.control.image_adapters import IMAGE_CHANGES, ImageAdapters
 from diffusion.control.loading import Controls
-from diffusion.engine.engine import Called, Job, Report, StepEngine, Track, unheard
+from diffusion.engine.engine import Job, Report, StepEngine, Track
 from diffusion.engine.noising import noised
 from diffusion.engine.request import latent_for, prepare_run
 from diffusion.engine.run import sample
@@ -34,8 +34,8 @@ from diffusion.memory.budget import MemoryBudget
 from diffusion.memory.cache import leased
 from diffusion.networks.compiling import Regions
 from diffusion.parameterization import Parameterization
+from diffusion.samplers.ksampler import ksampler_sigmas
 from diffusion.schedules.model_sampling import ModelSampling
-from diffusion.schedules.schedulers import ksampler_sigmas
 from diffusion.weights import Weights
 from graph.events import Warned
 from graph.sampling import Noise, SampleRequest

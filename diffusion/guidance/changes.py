@@ -6,9 +6,8 @@ change remembers of earlier steps is in its closure.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch.nn import functional
 
 from diffusion.batch.rows import Asking
 from diffusion.guidance.attention_blur import blurred_where_attended
+from diffusion.guidance.guided import After, Before, Combine, GuidanceChanges, Predicted
 from diffusion.guidance.scaling import (
     epsilon_scaling,
     frequencies,
@@ -28,61 +28,7 @@ from diffusion.guidance.scaling import (
 from diffusion.guidance.skip_layers import skip_layer_guidance
 from graph.values import Change
 
-if TYPE_CHECKING:
-    from diffusion.guidance.guiders import Guided
-
 PICTURE = (1, 2, 3)  # all axes of [B, C, h, w] but the batch
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """What was asked at one step, and the denoised predictions that came back."""
-
-    guided: "Guided"
-    x: Tensor
-    sigma: Tensor
-    cond: Tensor
-    uncond: Tensor  # zeros where it was not asked for
-    scale: float
-    cond_name: str | None
-    uncond_name: str | None
-
-
-Before: TypeAlias = Callable[[Predicted], Predicted]
-Combine: TypeAlias = Callable[[Predicted], Tensor]
-After: TypeAlias = Callable[[Predicted, Tensor], Asking[Tensor]]
-
-
-@dataclass(frozen=True, eq=False)
-class GuidanceChanges:
-    """One job's changes, in the order in which they were laid on the model."""
-
-    befores: tuple[Before, ...] = ()
-    combination: Combine | None = None
-    afters: tuple[After, ...] = ()
-    need_uncond: bool = False
-
-    def before(self, predicted: Predicted) -> Predicted:
-        for change in self.befores:
-            predicted = change(predicted)
-        return predicted
-
-    def combine(self, predicted: Predicted) -> Asking[Tensor]:
-        combination = self.combination or extrapolated
-        return (yield from self.after(predicted, combination(predicted)))
-
-    def after(self, predicted: Predicted, denoised: Tensor) -> Asking[Tensor]:
-        for change in self.afters:
-            denoised = yield from change(predicted, denoised)
-        return denoised
-
-
-def extrapolated(predicted: Predicted) -> Tensor:
-    """Classifier-free guidance itself."""
-    cond, uncond = predicted.cond, predicted.uncond
-    if predicted.uncond_name is None and predicted.scale == 1.0:
-        return cond
-    return uncond + (cond - uncond) * predicted.scale
 
 
 def perpendicular(
@@ -272,16 +218,8 @@ AFTER: Mapping[str, Callable[[Change], After]] = MappingProxyType(
     }
 )
 GUIDANCE_CHANGES = frozenset({*BEFORE, *COMBINE, *AFTER})
-# Changes for which a scale of 1 asks for the negative too, and those that need patched rows.
+# Changes for which a scale of 1 asks for the negative too.
 NEED_UNCOND = frozenset({"self_attention_guidance"})
-PATCHES: Mapping[str, Change] = MappingProxyType(
-    {"self_attention_guidance": Change("record_attention")}
-)
-
-
-def row_patches(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """How every row of a job is run for its changes of guidance."""
-    return tuple(PATCHES[change.kind] for change in changes if change.kind in PATCHES)
 
 
 def start_changes(changes: Iterable[Change]) -> GuidanceChanges:

@@ -23,8 +23,8 @@ from diffusion.schedules.model_sampling import (
     continuous_edm,
     continuous_v,
     discrete,
+    exponential_flow,
     flow,
-    flux,
 )
 from graph.errors import ServiceError
 from graph.values import Change
@@ -83,7 +83,7 @@ SAMPLING_CHANGES: Mapping[str, Callable[[Change], ModelSampling]] = MappingProxy
         "model_sampling_continuous_v": _continuous_v,
         "model_sampling_sd3": lambda change: flow(shift=change["shift"]),
         "model_sampling_aura_flow": lambda change: flow(shift=change["shift"], multiplier=1.0),
-        "model_sampling_flux": lambda change: flux(shift=change["shift"]),
+        "model_sampling_flux": lambda change: exponential_flow(shift=change["shift"]),
     }
 )
 
@@ -146,8 +146,8 @@ def own_sampling(own: Parameterization) -> ModelSampling:
         return discrete("v" if own.kind == "v" else "eps", zsnr=own.zsnr)
     if own.kind == "flow":
         return flow(shift=own.shift, multiplier=own.multiplier)
-    if own.kind == "flux":
-        return flux(shift=own.shift)
+    if own.kind == "exponential_flow":
+        return exponential_flow(shift=own.shift)
     assert own.sigma_min is not None
     assert own.sigma_max is not None
     return continuous_edm(

@@ -1,18 +1,23 @@
 """Changes to how the network is run: which of a model's changes its rows carry, and when."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 
+from diffusion.batch.patches import SKIP_BLOCKS
 from diffusion.batch.rows import Draws, JobImage, RowImage
 from diffusion.families.family import Family
-from diffusion.guidance.changes import row_patches
-from diffusion.guidance.skip_layers import SKIP_OF_NEGATIVE, skipping
 from diffusion.guidance.step_caches import CACHE_CHANGES, EasyCache, start_easycache
 from diffusion.schedules.model_sampling import ModelSampling
 from graph.values import Change
 
+SKIP_OF_NEGATIVE = "skip_negative_layers"  # a change to how the network is run
+# Changes of guidance that need patched rows.
+PATCHES: Mapping[str, Change] = MappingProxyType(
+    {"self_attention_guidance": Change("record_attention")}
+)
 NETWORK_CHANGES = CACHE_CHANGES | {SKIP_OF_NEGATIVE}
 
 
@@ -45,6 +50,16 @@ class RunChanges:
     def draws(self) -> Draws | None:
         """What one question's rows draw from."""
         return None if self.generator is None else Draws(self.generator)
+
+
+def skipping(change: Change) -> Change:
+    """The patch of rows that leaves out the blocks of a change."""
+    return Change(SKIP_BLOCKS, tuple((kind, change[kind]) for kind in ("double", "single")))
+
+
+def row_patches(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """How every row of a job is run for its changes of guidance."""
+    return tuple(PATCHES[change.kind] for change in changes if change.kind in PATCHES)
 
 
 def start_run_changes(

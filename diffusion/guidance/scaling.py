@@ -2,24 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from diffusion.batch.rows import Asking
+from diffusion.guidance.guided import After, Before, Combine, Predicted
 from diffusion.latent.operations import operate
 from graph.values import Change
 
-if TYPE_CHECKING:
-    from diffusion.guidance.changes import After, Before, Combine, Predicted
 
-
-def frequencies(change: Change) -> "Before":
+def frequencies(change: Change) -> Before:
     """Guidance whose low and high frequencies count differently (FreSca, arXiv 2504.02154)."""
     low, high, cutoff = (change[n] for n in ("scale_low", "scale_high", "freq_cutoff"))
 
-    def before(predicted: "Predicted") -> "Predicted":
+    def before(predicted: Predicted) -> Predicted:
         if predicted.cond_name is None or predicted.uncond_name is None:
             return predicted
         guidance = predicted.cond - predicted.uncond
@@ -33,27 +30,27 @@ def frequencies(change: Change) -> "Before":
     return before
 
 
-def operation(change: Change) -> "Before":
+def operation(change: Change) -> Before:
     """A latent operation on guidance; of three prompts, on the positive's prediction itself.
 
     (ComfyUI comfy_extras/nodes_latent.py, LatentApplyOperationCFG)
     """
 
-    def before(predicted: "Predicted") -> "Predicted":
+    def before(predicted: Predicted) -> Predicted:
         base = 0 if len(predicted.guided.prompts) > 2 else predicted.uncond
         return replace(predicted, cond=base + operate(change["operation"], predicted.cond - base))
 
     return before
 
 
-def renorm_cfg(change: Change) -> "Combine":
+def renorm_cfg(change: Change) -> Combine:
     """Guidance no longer than the positive times a number, below a noise level.
 
     (ComfyUI comfy_extras/nodes_lumina2.py)
     """
     below, most = float(change["cfg_trunc"]), float(change["renorm_cfg"])
 
-    def combine(predicted: "Predicted") -> Tensor:
+    def combine(predicted: Predicted) -> Tensor:
         cond, uncond = predicted.cond, predicted.uncond
         if float(predicted.sigma) >= below:
             return cond
@@ -71,16 +68,16 @@ def _length(x: Tensor) -> Tensor:
     return length
 
 
-def over_batch(rising: Callable[[Tensor], Tensor]) -> Callable[[Change], "Combine"]:
+def over_batch(rising: Callable[[Tensor], Tensor]) -> Callable[[Change], Combine]:
     """Guidance whose scale goes from `min_cfg` to all of it by a picture's place in its batch.
 
     `rising` gives how much of that way [B], for places [B] from 0 to 1.
     """
 
-    def made(change: Change) -> "Combine":
+    def made(change: Change) -> Combine:
         least = float(change["min_cfg"])
 
-        def combine(predicted: "Predicted") -> Tensor:
+        def combine(predicted: Predicted) -> Tensor:
             cond, uncond = predicted.cond, predicted.uncond
             way = rising(torch.linspace(0, 1, len(cond), device=cond.device))
             scales = least + way * (predicted.scale - least)
@@ -100,11 +97,11 @@ def triangle(places: Tensor) -> Tensor:
     return 2 * (places - (places + 0.5).floor()).abs()
 
 
-def epsilon_scaling(change: Change) -> "After":
+def epsilon_scaling(change: Change) -> After:
     """Less of the predicted noise, of which samplers meet too much (arXiv 2308.15321)."""
     factor = float(change["scaling_factor"])
 
-    def after(predicted: "Predicted", denoised: Tensor) -> Asking[Tensor]:
+    def after(predicted: Predicted, denoised: Tensor) -> Asking[Tensor]:
         yield from ()
         return predicted.x - (predicted.x - denoised) / factor
 

@@ -3,30 +3,19 @@
 (ComfyUI comfy_extras/nodes_slg.py)
 """
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from diffusion.batch.patches import SKIP_BLOCKS
 from diffusion.batch.rows import Asking
+from diffusion.guidance.guided import After, Predicted
+from diffusion.guidance.network_changes import skipping
 from graph.values import Change
 
-if TYPE_CHECKING:
-    from diffusion.guidance.changes import After, Predicted
 
-SKIP_OF_NEGATIVE = "skip_negative_layers"  # a change to how the network is run
-
-
-def skipping(change: Change) -> Change:
-    """The patch of rows that leaves out the blocks of a change."""
-    return Change(SKIP_BLOCKS, tuple((kind, change[kind]) for kind in ("double", "single")))
-
-
-def skip_layer_guidance(change: Change) -> "After":
+def skip_layer_guidance(change: Change) -> After:
     """Away from a prediction without `double` and `single` blocks, in a part of the schedule."""
     scale, rescaling = float(change["scale"]), float(change["rescaling_scale"])
 
-    def after(predicted: "Predicted", denoised: Tensor) -> Asking[Tensor]:
+    def after(predicted: Predicted, denoised: Tensor) -> Asking[Tensor]:
         sampling, sigma = predicted.guided.sampling, float(predicted.sigma)
         first, last = (
             sampling.percent_to_sigma(change[part]) for part in ("start_percent", "end_percent")

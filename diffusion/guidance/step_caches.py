@@ -7,19 +7,14 @@ ComfyUI comfy_extras/nodes_easycache.py)
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from diffusion.batch.prompts import Prompt
 from diffusion.batch.rows import Asking, Row
-from diffusion.samplers.protocol import Prediction
 from diffusion.schedules.model_sampling import ModelSampling
 from graph.values import Change
-
-if TYPE_CHECKING:
-    from diffusion.guidance.guiders import Guided, Guider
 
 EVERY = 8  # of the pixels along a side, the one that is looked at
 CACHE_CHANGES = frozenset({"easycache", "lazycache"})
@@ -151,43 +146,14 @@ def _called_with(first: Row, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.x.shape == first.x.shape]
 
 
-def lazily(guider: "Guider", span: Span, drift: Drift) -> "Guider":
-    """`guider`, whose guided prediction is reused, for one job."""
-    added: Tensor | None = None
-    last: Prediction | None = None
-
-    def cached(guided: "Guided", x: Tensor, sigma: Tensor) -> Asking[Prediction]:
-        nonlocal added, last
-        if span.is_past(sigma):
-            return (yield from guider(guided, x, sigma))
-        movement = drift.moved(x) if span.has_begun(sigma) else None
-        if drift.is_small(movement) and last is not None and added is not None:
-            return last._replace(denoised=x + added)
-        last = yield from guider(guided, x, sigma)
-        drift.answered(x, last.denoised, last.denoised.abs().mean(), movement)
-        added = last.denoised - x
-        return last
-
-    return cached
-
-
 def start_easycache(changes: Iterable[Change], sampling: ModelSampling) -> EasyCache | None:
     """The cache of one job, where a change asks for it; the last one counts."""
-    laid = _last(changes, "easycache")
+    laid = last_of(changes, "easycache")
     if laid is None:
         return None
     return EasyCache(Span.of(laid, sampling), Drift(laid["reuse_threshold"]))
 
 
-def with_lazycache(
-    guider: "Guider", changes: Iterable[Change], sampling: ModelSampling
-) -> "Guider":
-    """`guider`, or one that reuses its predictions, where a change asks for it."""
-    laid = _last(changes, "lazycache")
-    if laid is None:
-        return guider
-    return lazily(guider, Span.of(laid, sampling), Drift(laid["reuse_threshold"]))
-
-
-def _last(changes: Iterable[Change], kind: str) -> Change | None:
+def last_of(changes: Iterable[Change], kind: str) -> Change | None:
+    """The last change of a kind, which counts."""
     return next((c for c in reversed(list(changes)) if c.kind == kind), None)

@@ -20,8 +20,8 @@ from diffusion.schedules.time_axes import (
     CosmosTime,
     DiscreteTime,
     EdmTime,
+    ExponentialFlowTime,
     FlowTime,
-    FluxTime,
     TimeAxis,
     beta_table,
     betas_to_sigmas,
@@ -70,7 +70,7 @@ class ModelSampling:
     def percent_to_sigma(self, percent: float) -> float:
         """The sigma at which `percent` (0..1) of sampling is done."""
         if percent <= 0.0:
-            return 1.0 if isinstance(self.time, FlowTime | FluxTime) else BEFORE_ALL
+            return 1.0 if isinstance(self.time, FlowTime | ExponentialFlowTime) else BEFORE_ALL
         return 0.0 if percent >= 1.0 else self.time.percent_to_sigma(percent)
 
     def input_scaling(self, sigma: Tensor, x: Tensor) -> Tensor:
@@ -186,8 +186,8 @@ def flow(*, shift: float = 1.0, multiplier: float = 1000) -> ModelSampling:
     return ModelSampling("const", FlowTime(shift, multiplier))
 
 
-def flux(*, shift: float = 1.15) -> ModelSampling:
-    return ModelSampling("const", FluxTime(shift))
+def exponential_flow(*, shift: float = 1.15) -> ModelSampling:
+    return ModelSampling("const", ExponentialFlowTime(shift))
 
 
 def stable_cascade(*, shift: float = 1.0) -> ModelSampling:

@@ -1,8 +1,8 @@
 """Schedules: the falling sigmas [steps + 1], float32, that a sampler walks down.
 
-The nine of KSampler by name in SCHEDULERS, KSampler's own logic around them, and the formulas of
-the *Scheduler nodes. ComfyUI comfy/samplers.py, comfy/k_diffusion/sampling.py and
-comfy_extras/nodes_custom_sampler.py hold the same numbers.
+The nine of KSampler by name in SCHEDULERS, and the formulas of the *Scheduler nodes. ComfyUI
+comfy/samplers.py, comfy/k_diffusion/sampling.py and comfy_extras/nodes_custom_sampler.py hold the
+same numbers.
 """
 
 import math
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.samplers import SAMPLERS
 from diffusion.schedules.model_sampling import ModelSampling
 
 Schedule: TypeAlias = Callable[[ModelSampling, int], Tensor]
@@ -23,21 +22,6 @@ Schedule: TypeAlias = Callable[[ModelSampling, int], Tensor]
 
 def schedule(name: str, model: ModelSampling, steps: int) -> Tensor:
     return SCHEDULERS[name](model, steps)
-
-
-def ksampler_sigmas(
-    model: ModelSampling, sampler: str, scheduler: str, steps: int, denoise: float = 1.0
-) -> Tensor:
-    """KSampler's: with `denoise` < 1 the tail of a longer schedule; empty at 0."""
-    if denoise <= 0.0:
-        return torch.zeros(0)
-    total = steps if denoise > 0.9999 else int(steps / denoise)
-    if SAMPLERS[sampler].discards_penultimate_sigma:
-        sigmas = schedule(scheduler, model, total + 1)
-        sigmas = torch.cat([sigmas[:-2], sigmas[-1:]])
-    else:
-        sigmas = schedule(scheduler, model, total)
-    return sigmas if denoise > 0.9999 else sigmas[-(steps + 1) :]
 
 
 def steps_between(

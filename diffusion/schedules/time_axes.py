@@ -174,7 +174,7 @@ class FlowTime:
 
 
 @dataclass(frozen=True)
-class FluxTime:
+class ExponentialFlowTime:
     """Sigma is time in 0..1, shifted by exp(shift), which grows with the picture (Flux)."""
 
     shift: float = 1.15

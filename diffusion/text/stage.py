@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import torch
 
-from diffusion.engine.engine import Called
-from diffusion.engine.engine import unheard as unheard_call
+from diffusion.batch.calls import Called
+from diffusion.batch.calls import unheard as unheard_call
 from diffusion.memory.budget import MemoryBudget
 from diffusion.text.clip_layout import PartName
 from diffusion.text.embeddings import FindVectors

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from diffusion.engine.stage import SampleStage
 from diffusion.memory.budget import MemoryBudget
+from diffusion.samplers.ksampler import ksampler_sigmas
 from diffusion.schedules.model_sampling import discrete
-from diffusion.schedules.schedulers import ksampler_sigmas
 from diffusion.weights import Weights, open_weights
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Conditioning, Latent, Model, ModelFile

@@ -74,7 +74,8 @@ def test_every_layout_gives_diffusers_module(tmp_path: Path, shape: DitShape, la
 
 
 @pytest.mark.parametrize(
-    ("shape", "kind", "shift"), [(SD3, "flow", 3.0), (DEV, "flux", 1.15), (SCHNELL, "flow", 1.0)]
+    ("shape", "kind", "shift"),
+    [(SD3, "flow", 3.0), (DEV, "exponential_flow", 1.15), (SCHNELL, "flow", 1.0)],
 )
 def test_a_family_has_its_own_flow(
     tmp_path: Path, shape: DitShape, kind: str, shift: float

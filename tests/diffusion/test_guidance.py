@@ -20,7 +20,8 @@ from diffusion.batch.preparation import prepare
 from diffusion.batch.rows import Asking, Row
 from diffusion.families.sd.family import SD15_LATENT
 from diffusion.guidance.changes import start_changes
-from diffusion.guidance.guiders import GUIDERS, Guided
+from diffusion.guidance.guided import Guided
+from diffusion.guidance.guiders import GUIDERS
 from diffusion.samplers.protocol import Prediction
 from diffusion.schedules.model_sampling import discrete
 from graph.values import Change, Condition, Conditioning

@@ -9,8 +9,8 @@ from diffusion.schedules.model_sampling import (
     continuous_edm,
     continuous_v,
     discrete,
+    exponential_flow,
     flow,
-    flux,
     stable_cascade,
 )
 from tests.recorded_sigmas import recorded
@@ -30,7 +30,7 @@ MODELS: dict[str, ModelSampling] = {
     "flow_1": flow(),
     "sd3": flow(shift=3.0),
     "aura": flow(shift=1.73, multiplier=1.0),
-    "flux": flux(),
+    "flux": exponential_flow(),
     "cascade": stable_cascade(shift=2.0),
     "cosmos": continuous_edm("cosmos_rflow", sigma_max=80.0),
 }

@@ -22,9 +22,9 @@ from diffusion.families.family import LoadedModel
 from diffusion.families.registry import FAMILIES
 from diffusion.families.sd.denoiser import UnetDenoiser
 from diffusion.families.sd.family import SD15_LATENT
-from diffusion.guidance.changes import GuidanceChanges
-from diffusion.guidance.guiders import Guided
-from diffusion.guidance.step_caches import Drift, EasyCache, Span, lazily
+from diffusion.guidance.guided import GuidanceChanges, Guided
+from diffusion.guidance.lazy_cache import lazily
+from diffusion.guidance.step_caches import Drift, EasyCache, Span
 from diffusion.samplers.protocol import Prediction
 from diffusion.schedules.model_sampling import discrete
 from graph.values import Change, Condition, Model

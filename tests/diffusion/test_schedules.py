@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffusion.samplers.ksampler import ksampler_sigmas
 from diffusion.schedules import schedulers, sigma_lists, tables
 from diffusion.schedules.model_sampling import ModelSampling, discrete
 from graph.choices import SigmaSpacing
@@ -37,7 +38,7 @@ def test_a_scheduler_gives_comfyui_s_sigmas(name: str) -> None:
 @pytest.mark.parametrize("name", names("ksampler"))
 def test_ksampler_cuts_its_schedule_as_comfyui_does(name: str) -> None:
     _, sampler, denoise = name.split("/")
-    same(schedulers.ksampler_sigmas(SD, sampler, "normal", 7, float(denoise)), name)
+    same(ksampler_sigmas(SD, sampler, "normal", 7, float(denoise)), name)
 
 
 @pytest.mark.parametrize("name", names("basic"))

@@ -12,7 +12,7 @@ from diffusion.latent_format import LatentFormat
 from diffusion.parameterization import Parameterization
 
 LATENT = LatentFormat(16, 0.3611, 0.1159)
-DEV_FLOW = Parameterization("flux", shift=1.15)
+DEV_FLOW = Parameterization("exponential_flow", shift=1.15)
 SCHNELL_FLOW = Parameterization("flow", shift=1.0, multiplier=1.0)
 DIFFUSERS = "transformer_blocks.0.attn.to_q.weight"
 
