@@ -45,9 +45,6 @@ class TooDeepError(ServiceError):
 def read_json_text(raw: bytes, limits: BodyLimits) -> Any:
     """The value that JSON says, as json.loads reads it.
 
-    The fast reader keeps the interpreter to itself until it is done. A large text is read by the
-    slow one of the same library, which lets other threads go on.
-
     Raises:
         ValueError, RecursionError: it is no JSON.
         TooManyValuesError, TooDeepError: it is over a limit.
@@ -55,15 +52,23 @@ def read_json_text(raw: bytes, limits: BodyLimits) -> Any:
     openings = raw.count(b"[") + raw.count(b"{")
     if raw.count(b",") + openings > limits.most_values:
         raise TooManyValuesError(limits.most_values)
-    if len(raw) <= QUICK_BYTES:
-        value = json.loads(raw)
-    else:
-        decoder = JSONDecoder()
-        setattr(decoder, "scan_once", py_make_scanner(decoder))  # noqa: B010 - no type tells of it
-        value = decoder.decode(raw.decode(detect_encoding(raw), "surrogatepass"))
+    value = json_value(raw)
     if openings > limits.most_nested and _nested(value) > limits.most_nested:
         raise TooDeepError(limits.most_nested)
     return value
+
+
+def json_value(raw: bytes) -> Any:
+    """As json.loads.
+
+    The fast reader keeps the interpreter to itself until it is done. A large text is read by the
+    slow one of the same library, which lets other threads go on.
+    """
+    if len(raw) <= QUICK_BYTES:
+        return json.loads(raw)
+    decoder = JSONDecoder()
+    setattr(decoder, "scan_once", py_make_scanner(decoder))  # noqa: B010 - no type tells of it
+    return decoder.decode(raw.decode(detect_encoding(raw), "surrogatepass"))
 
 
 def _nested(value: Any) -> int:

@@ -1,5 +1,6 @@
 """Accepting a job: read, checked, recorded, and only then begun or put in line."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 from api.errors import InvalidFieldsError, one_field
 from api.figures.metrics import ServiceMetrics
+from api.heavy_work import is_small
 from api.jobs.estimates import RunTimes
 from api.jobs.requests import JobRequests
 from api.jobs.runner import Prepared, Runner
@@ -78,7 +80,7 @@ class Acceptance:
         Raises:
             ServiceError: nothing was accepted.
         """
-        body_hash = _body_hash(body) if idempotency_key else None
+        body_hash = await _hash_of(body) if idempotency_key else None
         if idempotency_key is not None and body_hash is not None:
             earlier = await self.jobs.replayed(caller.owner, idempotency_key, body_hash)
             if earlier is not None:
@@ -130,9 +132,16 @@ class Acceptance:
         return record
 
 
+async def _hash_of(body: Mapping[str, Any]) -> str:
+    return _body_hash(body) if is_small(body) else await asyncio.to_thread(_body_hash, body)
+
+
 def _body_hash(body: Mapping[str, Any]) -> str:
-    canonical = json.dumps(body, sort_keys=True, default=str).encode()
-    return hashlib.sha256(canonical).hexdigest()
+    """In pieces, between which other threads go on."""
+    digest = hashlib.sha256()
+    for piece in json.JSONEncoder(sort_keys=True, default=str).iterencode(body):
+        digest.update(piece.encode())
+    return digest.hexdigest()
 
 
 def _as_problem(refused: InvalidFieldsError) -> Problem:
