@@ -28,6 +28,11 @@ class Allowance:
         self._outputs = 0
         self._growing = asyncio.Lock()
 
+    @property
+    def priced(self) -> bool:
+        """Whether jobs cost anything."""
+        return not self._prices.free
+
     async def cover(self, outputs: int) -> None:
         """Reserve more where so many outputs, and the time until now, cost more than is reserved.
 

@@ -137,6 +137,10 @@ class JobRun:
         if written:
             self.record = written
             self.log.add(written.status, {})
+            if written.status == "failed" and not self._saved() and self._allowance.priced:
+                self._place.runner.forget(
+                    {written.id}
+                )  # it costs nothing, so nobody goes on from it
 
     async def _do(self, prepared: Prepared | None) -> tuple[NodeTiming, ...]:
         place, record = self._place, self.record

@@ -50,6 +50,7 @@ async def test_a_job_that_fails_costs_nothing(keyed: KeyedSite) -> None:
     client = await keyed.client(await keyed.key("acme", budget=micros(1)))
     answer = await client.post(f"{API}/execute", json={"workflow": {"broken": 1}})
     assert answer.json()["status"] == "failed"
+    assert keyed.site.runner.kept == set()  # nor does another job go on from its results
     assert ((await account(client))["key"] or {})["spent"] == 0
 
 
@@ -120,4 +121,17 @@ async def test_a_job_that_is_cancelled_and_deleted_pays_for_its_outputs(keyed: K
     job_id = (await executed(client, hold_after=1)).json()["id"]
     await keyed.site.runner.saved.wait()
     assert (await client.delete(f"{API}/jobs/{job_id}")).is_success
+    assert (await account(client))["key"]["spent"] == PRICES.per_output
+
+
+async def test_a_file_that_no_answer_lists_is_not_served(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme"))
+    job_id = (await executed(client, hold_after=1)).json()["id"]
+    await keyed.site.runner.saved.wait()
+    files = keyed.site.service.stores.outputs.files
+    (name,) = [file.key.rpartition("/")[2] for file in files.list(f"outputs/acme/{job_id}/temp/")]
+    view = f"/view?filename={name}&subfolder={job_id}&type=temp"
+    assert (await client.get(view)).status_code == 404
+    await client.post(f"{API}/cancel/{job_id}")
+    assert (await client.get(view)).status_code == 200
     assert (await account(client))["key"]["spent"] == PRICES.per_output
