@@ -169,6 +169,12 @@ async def nothing_of_hers(two: TwoOwners) -> None:
     """The route names nothing that anybody owns."""
 
 
+async def view_headers(two: TwoOwners) -> None:
+    for name in (f"{two.upload}&type=input", "ComfyUI_00001_.png", "nobodys.png"):
+        assert (await two.bob.head(f"/view?filename={name}")).status_code == 404
+    assert (await two.alice.head(f"/view?filename={two.upload}&type=input")).is_success
+
+
 async def view(two: TwoOwners) -> None:
     for theirs, none in (
         (two.upload, "nobodys.png"),
@@ -333,6 +339,7 @@ CHECKS: Mapping[Route, Check] = {
     ("GET", "/object_info"): only_his_own_lists,
     ("GET", "/object_info/{node_class}"): only_his_own_lists,
     ("GET", "/view"): view,
+    ("HEAD", "/view"): view_headers,
     ("POST", "/upload/image"): upload,
     ("POST", "/upload/mask"): mask,
     ("GET", "/metrics"): metrics,
