@@ -209,7 +209,8 @@ class WorkflowRunner:
             fingerprints,
             most_expanded=self.most_expanded,
         )
-        unfit = misfits(checked, folded, self.checks.family, self.checks.layers)
+        checks = self.checks
+        unfit = misfits(checked, folded, checks.family, checks.layers, checks.names)
         if problems := (*unfit, *prefix_problems(folded)):
             raise WorkflowInvalidError(problems)
         return folded

@@ -31,6 +31,8 @@ SERVED = (
             has("controlnet_blocks.0", "controlnet_x_embedder"),
             has("controlnet_blocks.0", FLUX_BLOCK),
         ),
+        layers=r"((single_)?transformer|double|single)_blocks_\d+_|(img|txt|time|vector|guidance)_in"
+        r"|(x|context)_embedder|time_text_embed|final_layer|(norm|proj)_out",
         served=True,
     ),
     Family(
@@ -43,6 +45,8 @@ SERVED = (
             LoraMark(r"transformer_blocks_\d+_attn_(to_|add_)", width=2432),
         ),
         controls=(has("controlnet_blocks.0", "pos_embed_input.proj"),),
+        layers=r"(joint|transformer)_blocks_\d+_|(x|t|y|context)_embedder|pos_embed|time_text_embed"
+        r"|final_layer|(norm|proj)_out",
         served=True,
     ),
 )

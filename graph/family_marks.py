@@ -30,7 +30,10 @@ class LoraMark:
 
 @dataclass(frozen=True)
 class Family:
-    """Models that share an architecture. `text_width` tells a U-Net: the text that it reads."""
+    """Models that share an architecture. `text_width` tells a U-Net: the text that it reads.
+
+    `layers` is how the names begin that LoRAs give to a transformer's layers, as a pattern.
+    """
 
     name: str
     title: str
@@ -40,6 +43,7 @@ class Family:
     vaes: tuple[Mark, ...] = ()
     encoders: tuple[Mark, ...] = ()
     text_width: int = 0
+    layers: str = ""
     served: bool = False
 
 

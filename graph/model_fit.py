@@ -1,11 +1,12 @@
 """Whether the models of a workflow belong together: a LoRA or ControlNet and what it changes."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import chain
 from typing import TypeAlias
 
 from graph.checked import CheckedWorkflow
-from graph.families import title_of
+from graph.families import BY_NAME, title_of
 from graph.plan import Folded, Step
 from graph.presets import PresetFiles
 from graph.problems import Problem
@@ -14,6 +15,8 @@ from graph.values import ControlNet, IpAdapter, Model, ModelFile
 FamilyOf: TypeAlias = Callable[[ModelFile], str]  # "" where a file does not say
 # The shapes of a file's layers, or of its changes to these, by what the layers are called.
 LayersOf: TypeAlias = Callable[[ModelFile], Mapping[str, Set[tuple[int, int]]]]
+# The names of a U-Net's layers, or those that a LoRA gives to what it changes; empty: not known.
+NamesOf: TypeAlias = Callable[[ModelFile], Set[str]]
 CARRIES_CONTROL = frozenset({"CONDITIONING", "GUIDER"})
 
 
@@ -22,12 +25,15 @@ def misfits(
     folded: Folded,
     family_of: FamilyOf,
     layers_of: LayersOf = lambda _: {},
+    names_of: NamesOf = lambda _: frozenset(),
 ) -> tuple[Problem, ...]:
     """One problem for every file that is used with a base model that it is not made for."""
     found: dict[ModelFile, tuple[str, str]] = {}  # the reason, and the family it is used with
     for base, file in _together(checked, folded, family_of):
-        reason = _of_another_family(base, file, family_of) or _of_other_layers(
-            base, file, layers_of
+        reason = (
+            _of_another_family(base, file, family_of)
+            or _of_other_layers(base, file, layers_of)
+            or _of_no_layer(base, file, family_of, names_of)
         )
         if reason and file not in found:
             found[file] = reason, family_of(base)
@@ -98,6 +104,20 @@ def _of_other_layers(model: ModelFile, file: ModelFile, layers_of: LayersOf) -> 
                 f"{model.folder}/{model.name} are {there}"
             )
     return None
+
+
+def _of_no_layer(
+    base: ModelFile, file: ModelFile, family_of: FamilyOf, names_of: NamesOf
+) -> str | None:
+    changed, there = names_of(file), names_of(base)
+    if file.folder != "loras" or not changed or changed & there:
+        return None
+    family = BY_NAME.get(family_of(base))
+    starts = family.layers if family else ""
+    if not there and (not starts or any(re.match(starts, layer) for layer in changed)):
+        return None
+    listed = f"{len(changed)} layers that it changes, such as {min(changed)!r},"
+    return f"none of the {listed} is in {base.folder}/{base.name}"
 
 
 def _in_changes(model: Model) -> Iterator[ModelFile]:

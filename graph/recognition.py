@@ -43,11 +43,11 @@ LORA = re.compile(
     r"^(lora|lycoris)_.+\.[ab][12]\.weight$"
 )
 LORA_END = re.compile(
-    r"([._]lora[._].*|\.(hada|lokr|oft|boft)_.*|\.(dora_scale|alpha|diff|diff_b|set_weight|"
+    r"([._]lora[._].*|\.(up|down)\.weight|\.(hada|lokr|oft|boft)_.*|\.(dora_scale|alpha|diff|diff_b|set_weight|"
     r"w_norm|b_norm|reshape_weight|magnitude)|\.[ab][12]\.weight)$"
 )
 LORA_START = re.compile(
-    r"^(base_model\.model\.)?(model\.diffusion_model\.|diffusion_model\.|transformer\.|unet\.|net\.|"
+    r"^(unet\.)?(base_model\.model\.)?(model\.diffusion_model\.|diffusion_model\.|transformer\.|unet\.|net\.|"
     r"lora_unet_|lora_transformer_|lycoris_|lora_)?"
 )
 # The halves of a low-rank change, each pair's up first.
@@ -127,6 +127,11 @@ def lora_pairs(tensors: Mapping[str, Shaped]) -> Iterator[tuple[str, str]]:
                 yield name, down
 
 
+def lora_layer(name: str) -> str:
+    """The layer that a LoRA's tensor changes, with underscores and without what stands around."""
+    return LORA_START.sub("", LORA_END.sub("", name), count=1).replace(".", "_")
+
+
 class _Names:
     """The names of a file, in which modules are looked up under any prefix."""
 
@@ -160,7 +165,7 @@ class _Names:
 def _lora_family(tensors: Mapping[str, Shaped]) -> Family | None:
     """By the layers that a LoRA changes, the families in the order in which they are tried."""
     sizes = _lora_sizes(tensors)
-    layers = {_layer(LORA_END.sub("", name)): (0, 0) for name in tensors} | sizes
+    layers = {lora_layer(name): (0, 0) for name in tensors} | sizes
     for family in FAMILIES:
         for mark in family.loras:
             pattern = re.compile(mark.layer)
@@ -181,9 +186,5 @@ def _lora_sizes(tensors: Mapping[str, Shaped]) -> dict[str, tuple[int, int]]:
     for up, down in lora_pairs(tensors):
         gives, reads = tensors[up].shape, tensors[down].shape
         if len(gives) > 1 and len(reads) > 1:
-            sizes[_layer(LORA_END.sub("", up))] = gives[0], math.prod(reads[1:])
+            sizes[lora_layer(up)] = gives[0], math.prod(reads[1:])
     return sizes
-
-
-def _layer(stem: str) -> str:
-    return LORA_START.sub("", stem, count=1).replace(".", "_")

@@ -6,6 +6,8 @@ The data must be covered by the tensors without gaps, overlaps or bytes left ove
 """
 
 import json
+import json.decoder
+import json.scanner
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,9 @@ from graph.model_files.limits import BadHeaderError, HeaderLimits
 METADATA = "__metadata__"
 LENGTH_BYTES = 8
 NUMBER_DIGITS = 20  # of the largest uint64
+LISTS_BESIDE = 100_000  # brackets that texts of the metadata may have
+# json's compiled parser lets no other thread run; a long header is parsed by the one in Python.
+COMPILED_BYTES = 2**20
 BITS: Mapping[str, int] = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
@@ -73,14 +78,19 @@ class _Parser:
         self._objects_left = limits.tensors + 2  # the header itself, and the metadata
 
     def parsed(self, text: bytes) -> dict[str, Any]:
-        self._limits.check_count(text.count(b'"data_offsets"'))  # a quote in a string is escaped
+        described = text.count(b'"data_offsets"')  # a quote in a string is escaped
+        self._limits.check_count(described)
+        if text.count(b"[") > 2 * described + LISTS_BESIDE:
+            problem = "its header has more lists than its tensors need"
+            raise BadHeaderError(problem)
+        decoder = json.JSONDecoder(
+            object_pairs_hook=self._object, parse_int=_whole, parse_constant=_constant
+        )
+        if len(text) > COMPILED_BYTES:
+            decoder.parse_string = json.decoder.py_scanstring  # type: ignore[attr-defined]
+            decoder.scan_once = json.scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
         try:
-            document = json.loads(
-                text.decode(),
-                object_pairs_hook=self._object,
-                parse_int=_whole,
-                parse_constant=_constant,
-            )
+            document = decoder.decode(text.decode())
         except BadHeaderError:
             raise
         except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from graph.values import ModelFile
 from storage.models.files import ModelFolders
 from storage.models.header_reader import HeaderReader
 from storage.models.kinds import UNKNOWN, misplaced, misshapen, nature_of
+from storage.models.layer_names import changed_layers, unet_layers
 from storage.models.layers import Layers, layers_of
 
 REMEMBERED = 4096  # files
@@ -19,13 +20,15 @@ REMEMBERED = 4096  # files
 class Facts:
     """What a file holds, which family of models it is for, and why it cannot be used, if so.
 
-    `layers` are those of a U-Net that it has, or that it changes.
+    `layers` are those of a U-Net's transformers that it has, or that it changes. `names` are all
+    names of a U-Net's layers, or those that a LoRA gives to the layers it changes.
     """
 
     kind: str = UNKNOWN
     family: str = ""
     problem: str | None = None
     layers: Layers = field(default_factory=dict, compare=False)
+    names: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class ModelChecks:
@@ -66,6 +69,10 @@ class ModelChecks:
         """The layers of a U-Net that a file has, or changes."""
         return self.facts(file).layers
 
+    def names(self, file: ModelFile) -> frozenset[str]:
+        """The names of a U-Net's layers, or those that a LoRA gives to what it changes."""
+        return self.facts(file).names
+
     def _read(self, file: ModelFile) -> Facts:
         tensors: dict[str, Entry] = {}
         try:
@@ -85,4 +92,6 @@ def facts_of(header: Header, folder: str) -> Facts:
     kind = nature.kind
     problem = nature.problem or misplaced(header, folder, kind) or misshapen(header, kind)
     shown = problem and shortened(problem)
-    return Facts(kind, nature.family, shown, layers_of(header.tensors, kind))
+    of_lora = kind == "lora"
+    names = changed_layers(header.tensors) if of_lora else unet_layers(header.tensors)
+    return Facts(kind, nature.family, shown, layers_of(header.tensors, kind), names)

@@ -211,6 +211,10 @@ MISFITS = [
     ("upscale_models", CHECKPOINT, "it is a checkpoint, not an upscaling model"),
     ("loras", zeros(lora_shapes("lora_unet_double_blocks_0_img_attn_qkv", 3072, 9216)),
      "it is made for Flux, and checkpoints/sound.safetensors is Stable Diffusion 1.x"),
+    ("loras", zeros(lora_shapes("lora_unet_nowhere", 8, 8)),
+     "none of the 1 layers that it changes, such as 'nowhere', is in checkpoints/sound"),
+    ("loras", zeros(lora_shapes("unet.up_blocks.3.resnets.2.conv1", 8, 8)),
+     "such as 'up_blocks_3_resnets_2_conv1', is in checkpoints/sound.safetensors"),
     ("loras", zeros(lora_shapes("diffusion_model.blocks.0.self_attn.q", 64, 64)),
      "it is a LoRA of Wan 2.1/2.2, which is not served here"),
     ("controlnet", zeros(shapes_of(OTHERS["qwen_image", "controlnet"][0])),
@@ -288,6 +292,38 @@ async def test_every_bad_file_is_told_at_once(client: httpx.AsyncClient, models:
         path.write_bytes(path.read_bytes()[:-10])
     errors = (await execute(client)).json()["errors"]
     assert {(error["node_id"], error["input"]) for error in errors} == set(NAMED.values())
+
+
+@pytest.mark.parametrize(
+    ("layer", "fits"),
+    [
+        ("transformer.single_transformer_blocks.0.attn.to_q", True),
+        ("double_blocks.0.processor.qkv_lora1", True),
+        ("img_in", True),
+        ("lora_unet_nowhere", False),
+        ("unet.down_blocks.0.resnets.0.conv1", False),
+    ],
+)
+async def test_a_lora_of_a_transformer_changes_layers_that_it_has(
+    client: httpx.AsyncClient, models: Path, layer: str, fits: bool
+) -> None:
+    flux = shapes_of("double_blocks.0.img_attn.qkv.weight img_in.weight vector_in.in_layer.weight")
+    (models / "unet").mkdir()
+    save_file(dict(zeros(flux)), models / "unet" / "flux.safetensors")
+    save_file(dict(zeros(lora_shapes(layer, 4, 4))), models / "loras" / "one.safetensors")
+    document = workflow(NAMES)
+    document["17"] = node("UNETLoader", unet_name="flux.safetensors", weight_dtype="default")
+    document["18"] = node("LoraLoaderModelOnly", model=["17", 0], lora_name="one.safetensors")
+    document["11"]["inputs"]["model"] = ["18", 0]
+    for name in ("3", "9"):
+        del document[name]
+    document["11"]["inputs"]["positive"] = ["8", 0]
+    answer = await client.post(EXECUTE, json={"workflow": document, "dry_run": True})
+    assert answer.status_code == (200 if fits else 422), answer.text
+    if not fits:
+        (error,) = answer.json()["errors"]
+        assert (error["node_id"], error["input"]) == ("18", "lora_name")
+        assert "is in diffusion_models/flux.safetensors" in error["message"]
 
 
 async def test_a_lora_on_a_model_that_goes_by_pictures_is_held_to_its_base(

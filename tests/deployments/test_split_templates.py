@@ -103,8 +103,8 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     def file_opened(file: ModelFile) -> Weights:
         return open_weights(models / file.folder / file.name, file)
 
-    room = MemoryBudget(2**31)
-    where: Any = {"device": CPU, "dtype": torch.float32, "room": room}
+    memory = MemoryBudget(2**31)
+    where: Any = {"device": CPU, "dtype": torch.float32, "memory": memory}
     encoder = EncodeStage(file_opened, cache_bytes=0, encodings=FAMILIES.texts, **where)
     stages = Stages(SampleStage(file_opened, **where), encoder=encoder)
     runner = WorkflowRunner(

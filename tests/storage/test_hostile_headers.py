@@ -150,6 +150,37 @@ def test_a_header_over_the_limit_is_not_read(tmp_path: Path) -> None:
     assert "the limit is 100" in refused(tmp_path / "m.pt", pickled_file(pickle), limits)
 
 
+LONG = json.dumps({"a": 'x \\ " [] {} \n' * 120_000})
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        ('"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}', None),
+        ('"a": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 4]}}', "it has NaN"),
+        ('"a": {"dtype": "F32", "shape": [-0], "data_offsets": [0, 4]}}', "no file needs"),
+        ('"a": {}, "a": {}}', "a name twice"),
+        ('"a": ' + '{"a": ' * 2000, "is not JSON"),
+        ('"a": ' + "[" * 2000, "is not JSON"),
+        ('"a": {}} {}', "is not JSON"),
+        ('"a": ' + "[" * 200_000, "more lists than its tensors need"),
+    ],
+    ids=range(8),
+)
+def test_a_long_header_is_read_as_a_short_one(
+    rest: str, reason: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    header = f'{{"__metadata__": {LONG}, {rest}'.encode()
+    if reason is not None:
+        assert reason in refused(path, safetensors_file(header))
+        return
+    path.write_bytes(safetensors_file(header))
+    read = read_header(path, ModelFile("loras", path.name))
+    assert read.metadata == json.loads(LONG)
+    assert list(open_weights(path, ModelFile("loras", path.name))) == ["a"]
+
+
 NAMES = [text(f"w{k}") for k in range(3)]
 WIDE = b"(" + number(1) * 50_000 + b"tq\x01"  # a tuple of many numbers, kept under 1
 GLOBAL_OF_STACK = b"\x93"
