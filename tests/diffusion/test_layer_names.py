@@ -1,9 +1,9 @@
 """The names of layers that validation knows are those that a LoRA's keys are matched with."""
 
 import pytest
-from diffusion.unet.architecture import diffusers_keys, read_shape
 
-from diffusion.lora.keys import UnetNames
+from diffusion.families.sd.shapes import diffusers_keys, read_shape
+from diffusion.families.sd.weight_names import UnetNames
 from diffusion.weights import Entry, Weights
 from graph.model_files.header import Entry as HeaderEntry
 from graph.values import ModelFile
