@@ -13,14 +13,14 @@ import io
 import json
 import struct
 import sys
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from multiprocessing import get_context
 
 import httpx
 import psutil
@@ -34,6 +34,7 @@ ROUTER = "ServeReplica:comfyray:Router"
 AT_ONCE = 4
 PAUSE_S = 0.02  # between a neighbour's requests
 REST_S = 8.0  # after which memory is looked at
+STARTS_S = 2.0  # within which the attacker is at work
 
 
 @dataclass
@@ -74,25 +75,34 @@ class Neighbour:
 Attack = Callable[[httpx.Client], None]
 
 
-def _post_raw(client: httpx.Client, body: bytes, headers: Mapping[str, str]) -> None:
-    json_type = {"Content-Type": "application/json"}
-    client.post(f"{API}/execute", content=body, headers={**json_type, **headers})
+def _post_raw(client: httpx.Client, body: bytes) -> None:
+    client.post(f"{API}/execute", content=body, headers={"Content-Type": "application/json"})
+
+
+@cache
+def _small_values() -> bytes:
+    return b'{"a":[' + b"[]," * (5 * 10**6) + b"[]]}"
+
+
+@cache
+def _dry_run() -> bytes:
+    return json.dumps(many_outputs(4980)).encode()
 
 
 def strangers_bodies(client: httpx.Client) -> None:
     """15 MB of small values, without a key."""
     with httpx.Client(base_url=client.base_url, timeout=300) as stranger:
-        _post_raw(stranger, b'{"a":[' + b"[]," * (5 * 10**6) + b"[]]}", {})
+        _post_raw(stranger, _small_values())
 
 
 def bodies(client: httpx.Client) -> None:
     """As many values as are read."""
-    _post_raw(client, b'{"a":[' + b'{"b":1},' * 300_000 + b"1]}", {})
+    _post_raw(client, b'{"a":[' + b'{"b":1},' * 300_000 + b"1]}")
 
 
 def dry_runs(client: httpx.Client) -> None:
     """2,490 outputs of a chain of as many nodes."""
-    client.post(f"{API}/execute", json=many_outputs(4980))
+    _post_raw(client, _dry_run())
 
 
 def previews(client: httpx.Client) -> None:
@@ -163,24 +173,36 @@ ATTACKS: Mapping[str, Attack] = {
 }
 
 
-@contextmanager
-def attacked(base: str, key: str, attack: Attack | None) -> Iterator[None]:
-    """Several at once, again and again."""
-    stop = threading.Event()
+def attack_for_ever(base: str, key: str, name: str) -> None:
+    """Several at once, again and again; one after the other for each."""
 
     def go_on() -> None:
         headers = {"X-API-Key": key}
         with httpx.Client(base_url=base, headers=headers, timeout=300) as client:
-            while not stop.is_set() and attack:
+            while True:
                 with suppress(httpx.HTTPError):
-                    attack(client)
+                    ATTACKS[name](client)
                 time.sleep(PAUSE_S)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in range(AT_ONCE if attack else 0):
+        for _ in range(AT_ONCE):
             pool.submit(go_on)
+
+
+@contextmanager
+def attacked(base: str, key: str, name: str) -> Iterator[None]:
+    """In a process of its own, so that only the service is shared with whoever is measured."""
+    if not name:
         yield
-        stop.set()
+        return
+    attacker = get_context("spawn").Process(target=attack_for_ever, args=(base, key, name))
+    attacker.start()
+    time.sleep(STARTS_S)
+    try:
+        yield
+    finally:
+        attacker.kill()
+        attacker.join()
 
 
 def router_mib() -> float:
@@ -190,7 +212,7 @@ def router_mib() -> float:
     return float(sum(it.info["memory_info"].rss for it in routers)) / 2**20
 
 
-def measure(base: str, keys: tuple[str, str], attack: Attack | None, for_s: float) -> Neighbour:
+def measure(base: str, keys: tuple[str, str], attack: str, for_s: float) -> Neighbour:
     """How a neighbour fares for so long."""
     neighbour = Neighbour(base, keys[1])
     with attacked(base, keys[0], attack):
@@ -210,11 +232,11 @@ def prepare(base: str, key: str) -> None:
 def main(base: str, key: str, other: str, for_s: str = "15", *names: str) -> None:
     prepare(base, key)
     show = partial(print, flush=True)
-    measure(base, (key, other), None, 3.0)  # warm
+    measure(base, (key, other), "", 3.0)  # warm
     for name in names or ATTACKS:
-        quiet = measure(base, (key, other), None, float(for_s) / 2)
+        quiet = measure(base, (key, other), "", float(for_s) / 2)
         before = router_mib()
-        hurt = measure(base, (key, other), ATTACKS[name], float(for_s))
+        hurt = measure(base, (key, other), name, float(for_s))
         time.sleep(REST_S)
         facts = {
             "attack": name,

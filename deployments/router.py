@@ -1,6 +1,7 @@
 """The ingress: HTTP in, jobs planned and run, answers out. It never sees a tensor's library."""
 
 import gc
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,10 @@ from storage.keys import Keys
 from storage.models.annotators import AnnotatorFolder
 from storage.models.own_embeddings import OwnEmbeddings
 from storage.private_folder import write_privately
+
+# How long a thread that computes keeps the interpreter while the event loop waits for it. Python's
+# own 5 ms are waited for at each of the dozens of turns that one small job takes.
+SWITCH_S = 0.0005
 
 
 class Router:
@@ -104,6 +109,7 @@ class Router:
         self._pace = BodyPace(config.body_first_s, config.body_least_bytes_per_s)
         self._public_url = settings.public_url.rstrip("/")
         self._hosted = HostedOptions(**config.hosted.model_dump())
+        sys.setswitchinterval(SWITCH_S)
         gc.collect()
         gc.freeze()  # node types stay: looking at them again takes longer than most requests
 
