@@ -31,6 +31,7 @@ PREFIXES = (
     "model.model.",
     "model.",
     "net.",
+    "unet.",
     "transformer.",
     "control_model.",
     "first_stage_model.",

@@ -29,15 +29,20 @@ IN_RESNET: Mapping[str, str] = {
     "out_layers.3": "conv2",
     "skip_connection": "conv_shortcut",
 }
-NETWORK = "model.diffusion_model."
+FIRST = "input_blocks.0.0"
+NETWORKS = ("model.diffusion_model.", "diffusion_model.", "unet.", "")
 
 
 def unet_layers(tensors: Mapping[str, Entry]) -> frozenset[str]:
     """Every name that a LoRA may call a layer of an LDM U-Net; empty where there is no such."""
-    own = {name.removeprefix(NETWORK) for name in tensors if name.endswith(".weight")}
-    if "input_blocks.0.0.weight" not in own:
+    start = next((start for start in NETWORKS if f"{start}{FIRST}.weight" in tensors), None)
+    if start is None:
         return frozenset()
-    layers = {name.removesuffix(".weight") for name in own}
+    layers = {
+        name.removeprefix(start).removesuffix(".weight")
+        for name in tensors
+        if name.startswith(start) and name.endswith(".weight")
+    }
     blocks = dict(_blocks(layers))
     return frozenset(
         alias for layer in layers for name in (layer, *_renamed(layer, blocks))
@@ -53,7 +58,7 @@ def changed_layers(tensors: Mapping[str, Entry]) -> frozenset[str]:
 
 def _blocks(layers: set[str]) -> Iterator[tuple[str, str]]:
     """LDM's name of each part of a block, and diffusers'."""
-    yield "input_blocks.0.0", "conv_in"
+    yield FIRST, "conv_in"
     yield "middle_block.0", "mid_block.resnets.0"
     attends = any(layer.startswith("middle_block.1.transformer_blocks.") for layer in layers)
     yield "middle_block.1", "mid_block.attentions.0" if attends else "mid_block.resnets.1"

@@ -11,14 +11,12 @@ from storage.models.layer_names import changed_layers, unet_layers
 from tests.diffusion.model_files import recorded_shapes
 from tests.family_layouts import Shapes
 
-NETWORK = "model.diffusion_model."
-
 
 def header(shapes: Shapes) -> dict[str, HeaderEntry]:
     return {name: HeaderEntry(tuple(shape), "F16") for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("prefix", ["", NETWORK])
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model.", "unet."])
 @pytest.mark.parametrize("name", recorded_shapes("unet_shapes"))
 def test_every_weight_that_a_lora_can_name_is_known_from_the_header(name: str, prefix: str) -> None:
     shapes = recorded_shapes("unet_shapes")[name]

@@ -144,6 +144,23 @@ def test_prefixes_scales_and_what_lies_beside_a_network_do_not_hide_its_family(
         assert found is BY_NAME[family]
 
 
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model.", "diffusion_model.", "unet."])
+@pytest.mark.parametrize(
+    ("width", "family"),
+    [(768, "sd15"), (1024, "sd20"), (2048, "sdxl"), (1280, "refiner"), (64, None)],
+)
+@pytest.mark.parametrize(
+    "first", ["input_blocks.0.0.weight", "down_blocks.0.resnets.0.norm1.weight"]
+)
+def test_a_u_net_is_told_by_the_text_that_it_reads(
+    prefix: str, width: int, family: str | None, first: str
+) -> None:
+    text = "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    shapes = prefixed({f"{first}.weight": (320, 4, 3, 3), text: (640, width)}, prefix)
+    assert family_of(header(shapes).tensors) is (BY_NAME[family] if family else None)
+    assert facts_of(header(shapes), "diffusion_models").problem is None
+
+
 def test_the_message_names_the_family_and_what_the_file_is() -> None:
     shapes = recorded()
     problems = {name: facts_of(header(shapes[name]), "").problem for name in RECORDED}
