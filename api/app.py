@@ -1,17 +1,20 @@
 """The HTTP application: every route, one error shape."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from api import files, nodes, workflows
+from api.browsers import OtherSites, origin_of
+from api.comfyui import home, server, settings, user_data
 from api.comfyui import models as comfyui_models
-from api.comfyui import server, settings, user_data
 from api.comfyui.editor import Editor
+from api.comfyui.home import mount_editor
 from api.context import Context
 from api.docs_page import add_docs
 from api.errors import add_error_handlers
@@ -34,6 +37,12 @@ from api.page.routes import mount_page
 from api.slow_senders import BodyPace, SlowSenders
 
 DESCRIPTION = "ComfyUI workflows over REST. Post a workflow, get ComfyUI's pictures."
+
+CORS: Mapping[str, Any] = {  # no cookies: pages of other sites show a key
+    "allow_methods": ["*"],
+    "allow_headers": ["*"],
+    "expose_headers": ["Retry-After", "ETag", "Content-Range"],
+}
 
 
 class Application(FastAPI):
@@ -67,7 +76,7 @@ def _routes() -> tuple[BaseRoute, ...]:
     )
     comfyui = (settings, user_data, comfyui_models, server)
     hosted = (fetching, routes, site_routes, unserved)
-    for module in own + comfyui:
+    for module in (*own, home, *comfyui):
         router.include_router(module.router)
     for module in (nodes, files, *comfyui):  # ComfyUI serves each of its routes under /api too
         router.include_router(module.router, prefix="/api", include_in_schema=False)
@@ -84,12 +93,14 @@ def create_app(
     heavy: HeavyWork | None = None,
     hosted: HostedOptions | None = None,
     public_url: str = "",
+    cors_origins: frozenset[str] = frozenset(),
     pace: BodyPace | None = None,
     manage_service: bool = True,
 ) -> FastAPI:
     """The application over a service.
 
-    URLs in answers begin with `public_url`, or with what a request says was called.
+    URLs in answers begin with `public_url`, or with what a request says was called. Pages of
+    `cors_origins` may call it from a browser, no others.
     `manage_service` opens the service with the application and closes it with it; switch it off
     where somebody else does.
     """
@@ -115,11 +126,15 @@ def create_app(
         heavy or HeavyWork(),
         public_url,
     )
-    app.state.editor = Editor.installed()
+    app.state.editor = editor = Editor.installed()
     app.state.hosted = hosted or HostedOptions()
     add_docs(app)
     mount_page(app)
+    mount_editor(app, editor)
     add_error_handlers(app)
     app.add_middleware(SlowSenders, pace=pace or BodyPace())
+    if cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=sorted(cors_origins), **CORS)
+    app.add_middleware(OtherSites, allowed=cors_origins, own=origin_of(public_url))
     app.add_middleware(HttpMetrics, answered=service.metrics.answered)
     return app

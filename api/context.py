@@ -85,14 +85,18 @@ class CallWith:
 
 @dataclass(frozen=True)
 class CallerWith:
-    """Lets a request in for a scope; its JSON body may hold a key alone."""
+    """Lets a request in for a scope; its JSON body may hold a key alone.
+
+    With `session` a browser that logged in needs no key: the editor's routes, and no others.
+    """
 
     scope: Scope
+    session: bool = False
 
     async def __call__(self, request: Request, _: KeyPlaces) -> Caller:
         known = context(request)
         body = KeyBody(request, known.heavy, known.body_limits)
-        return await known.access.caller(request, self.scope, body.head)
+        return await known.access.caller(request, self.scope, body.head, session=self.session)
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,10 @@ class OwnerWith:
     """As CallerWith, and gives the owner."""
 
     scope: Scope
+    session: bool = False
 
     async def __call__(self, request: Request, _: KeyPlaces) -> str:
-        return (await CallerWith(self.scope)(request, None)).owner
+        return (await CallerWith(self.scope, self.session)(request, None)).owner
 
 
 def base_url(request: Request) -> str:
@@ -132,6 +137,8 @@ async def in_job_id(job_id: str) -> int:
 InContext = Annotated[Context, Depends(in_context)]
 Owner = Annotated[str, Depends(OwnerWith("read"))]
 ActingOwner = Annotated[str, Depends(OwnerWith("execute"))]
+EditorOwner = Annotated[str, Depends(OwnerWith("read", session=True))]
+ActingEditorOwner = Annotated[str, Depends(OwnerWith("execute", session=True))]
 ReadingCall = Annotated[Call, Depends(CallWith("read"))]
 ActingCall = Annotated[Call, Depends(CallWith("execute"))]
 BaseUrl = Annotated[str, Depends(in_base_url)]

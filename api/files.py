@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData, UploadFile
 
 from api.bodies import read_form, text_field
-from api.context import ActingOwner, InContext, Owner
+from api.context import ActingEditorOwner, EditorOwner, InContext
 from api.documentation import content, errors, form_body
 from api.errors import one_field
 from api.file_response import file_response, headers
@@ -53,7 +53,9 @@ router = APIRouter(tags=["files"])
     responses=errors(400, 401, 403, 413, 415, 422, 429, 503),
     openapi_extra=form_body(("image",), **FIELDS),
 )
-async def upload_image(request: Request, owner: ActingOwner, known: InContext) -> JsonResponse:
+async def upload_image(
+    request: Request, owner: ActingEditorOwner, known: InContext
+) -> JsonResponse:
     """As ComfyUI's. The same name and content give the same file, other content "x (1).png"."""
     uploads = known.service.stores.uploads
     async with read_form(request, uploads.limits.most_bytes + FORM_BYTES) as form:
@@ -69,7 +71,7 @@ async def upload_image(request: Request, owner: ActingOwner, known: InContext) -
     responses=errors(400, 401, 403, 413, 415, 422, 429, 503),
     openapi_extra=form_body(("image", "original_ref"), **FIELDS, original_ref=ORIGINAL),
 )
-async def upload_mask(request: Request, owner: ActingOwner, known: InContext) -> JsonResponse:
+async def upload_mask(request: Request, owner: ActingEditorOwner, known: InContext) -> JsonResponse:
     """As ComfyUI's: saves the original picture with the alpha of the uploaded one."""
     uploads = known.service.stores.uploads
     async with read_form(request, uploads.limits.most_bytes + FORM_BYTES) as form:
@@ -93,7 +95,7 @@ async def upload_mask(request: Request, owner: ActingOwner, known: InContext) ->
 async def view(
     *,
     request: Request,
-    owner: Owner,
+    owner: EditorOwner,
     known: InContext,
     filename: Annotated[str, Query(min_length=1)],
     type: UploadType = "output",

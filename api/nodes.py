@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.context import InContext, Owner
+from api.context import EditorOwner, InContext
 from api.documentation import errors
 from api.json_response import JsonResponse
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["nodes"])
     response_model=dict[str, Any],
     responses=errors(401, 403),
 )
-async def object_info(owner: Owner, known: InContext) -> JsonResponse:
+async def object_info(owner: EditorOwner, known: InContext) -> JsonResponse:
     """ComfyUI's own route, file lists filled in."""
     types = await known.service.runner.object_info(owner)
     return JsonResponse(await asyncio.to_thread(dict, types))
@@ -30,7 +30,7 @@ async def object_info(owner: Owner, known: InContext) -> JsonResponse:
     response_model=dict[str, Any],
     responses=errors(401, 403),
 )
-async def object_info_of(node_class: str, owner: Owner, known: InContext) -> JsonResponse:
+async def object_info_of(node_class: str, owner: EditorOwner, known: InContext) -> JsonResponse:
     """An unknown class is an empty object, as in ComfyUI."""
     types = await known.service.runner.object_info(owner)
     return JsonResponse({node_class: types[node_class]} if node_class in types else {})

@@ -18,6 +18,7 @@ from api.json_reading import BodyLimits
 from api.keys.access import LOCAL, Access, Caller, LocalAccess
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
+from api.keys.sessions import Sessions
 from api.slow_senders import BodyPace
 from deployments.clients import DeploymentClient, StageClients
 from deployments.config import RouterConfig
@@ -38,6 +39,7 @@ from storage.keys import Keys
 from storage.models.annotators import AnnotatorFolder
 from storage.models.own_embeddings import OwnEmbeddings
 from storage.private_folder import write_privately
+from storage.signing import load_key
 
 # How long a thread that computes keeps the interpreter while the event loop waits for it. Python's
 # own 5 ms are waited for at each of the dozens of turns that one small job takes.
@@ -108,6 +110,8 @@ class Router:
         self._heavy = heavy
         self._pace = BodyPace(config.body_first_s, config.body_least_bytes_per_s)
         self._public_url = settings.public_url.rstrip("/")
+        origins = (origin.strip().lower() for origin in settings.cors_origins.split(","))
+        self._cors_origins = frozenset(filter(None, origins))
         self._hosted = HostedOptions(**config.hosted.model_dump())
         sys.setswitchinterval(SWITCH_S)
         gc.collect()
@@ -121,6 +125,7 @@ class Router:
             heavy=self._heavy,
             hosted=self._hosted,
             public_url=self._public_url,
+            cors_origins=self._cors_origins,
             pace=self._pace,
         )
 
@@ -158,4 +163,5 @@ def access(settings: Settings, config: RouterConfig, database: Database) -> Acce
         Rates(redis_url),
         reading_rate=config.reading_rate,
         stranger_rate=config.stranger_rate,
+        sessions=Sessions(load_key(settings.data_dir / "session_key")),
     )

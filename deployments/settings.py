@@ -50,6 +50,12 @@ class Settings(BaseSettings):
         description="What URLs in answers and webhooks begin with, https://pictures.example; "
         "unset: what the caller's Host header says.",
     )
+    cors_origins: str = Field(
+        default="",
+        pattern=r"^(https?://[A-Za-z0-9.\[\]:_-]+(, *https?://[A-Za-z0-9.\[\]:_-]+)*)?$",
+        description="Origins, parted by commas, whose pages may call from a browser: "
+        "https://app.example; empty: none.",
+    )
     trusted_proxies: str = Field(
         default="127.0.0.1",
         description="Addresses or networks, parted by commas, of proxies whose X-Forwarded-For "

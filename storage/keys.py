@@ -121,12 +121,18 @@ class Keys:
         row = await self._row(shape[1]) if shape else None
         if row is None or not hmac.compare_digest(row.hash, _hash(key)):
             raise InvalidKeyError("unknown")
-        record = KeyRecord.from_row(row)
-        if record.revoked_s is not None:
-            raise InvalidKeyError("revoked")
-        if record.expires_s is not None and record.expires_s <= time.time():
-            raise InvalidKeyError("expired")
-        return record
+        return _that_holds(KeyRecord.from_row(row))
+
+    async def holding(self, key_id: str) -> KeyRecord:
+        """The record of the key of that id, if it holds now.
+
+        Raises:
+            InvalidKeyError: it is gone, was revoked, or has expired.
+        """
+        row = await self._row(key_id)
+        if row is None:
+            raise InvalidKeyError("unknown")
+        return _that_holds(KeyRecord.from_row(row))
 
     async def get(self, key_id: str) -> KeyRecord:
         """The record of a key, whether it holds or not.
@@ -185,6 +191,14 @@ class Keys:
         query = sa.select(API_KEYS).where(API_KEYS.c.id == key_id)
         async with self._database.reading() as connection:
             return (await connection.execute(query)).first()
+
+
+def _that_holds(record: KeyRecord) -> KeyRecord:
+    if record.revoked_s is not None:
+        raise InvalidKeyError("revoked")
+    if record.expires_s is not None and record.expires_s <= time.time():
+        raise InvalidKeyError("expired")
+    return record
 
 
 def _hash(key: str) -> str:

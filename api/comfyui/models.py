@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.context import Context, InContext, Owner
+from api.context import Context, EditorOwner, InContext
 from api.documentation import errors
 from api.json_response import JsonResponse
 from api.keys.access import LOCAL
@@ -18,26 +18,26 @@ router = APIRouter(tags=["comfyui"])
 
 
 @router.get("/models", summary="Folders of models", responses=errors(401, 403))
-async def folders(_owner: Owner) -> JsonResponse:
+async def folders(_owner: EditorOwner) -> JsonResponse:
     """ComfyUI's folder names."""
     return JsonResponse(list(FOLDERS))
 
 
 @router.get("/models/{folder}", summary="Models of a folder", responses=errors(401, 403, 404))
-async def models(folder: str, owner: Owner, known: InContext) -> JsonResponse:
+async def models(folder: str, owner: EditorOwner, known: InContext) -> JsonResponse:
     """Names as loader nodes take them."""
     return JsonResponse(await _names(known, owner, folder))
 
 
 @router.get("/embeddings", summary="Embeddings", responses=errors(401, 403))
-async def embeddings(owner: Owner, known: InContext) -> JsonResponse:
+async def embeddings(owner: EditorOwner, known: InContext) -> JsonResponse:
     """Names without their endings, as prompts take them."""
     names = await _names(known, owner, "embeddings")
     return JsonResponse([str(PurePosixPath(name).with_suffix("")) for name in names])
 
 
 @router.get("/experiment/models", summary="Folders with their places", responses=errors(401, 403))
-async def places(owner: Owner, known: InContext) -> JsonResponse:
+async def places(owner: EditorOwner, known: InContext) -> JsonResponse:
     """Paths of the machine are told to the local owner alone; others get names."""
     library = known.service.stores.models.library
 
@@ -54,7 +54,7 @@ async def places(owner: Owner, known: InContext) -> JsonResponse:
 @router.get(
     "/experiment/models/{folder}", summary="Models with sizes", responses=errors(401, 403, 404)
 )
-async def files(folder: str, owner: Owner, known: InContext) -> JsonResponse:
+async def files(folder: str, owner: EditorOwner, known: InContext) -> JsonResponse:
     """Name, size and times of each file of a folder."""
     names = await _names(known, owner, folder)
     library = known.service.stores.models.library
@@ -77,7 +77,7 @@ async def files(folder: str, owner: Owner, known: InContext) -> JsonResponse:
     summary="A model's picture",
     responses=errors(401, 403, 404),
 )
-async def preview(folder: str, index: str, name: str, _owner: Owner) -> JsonResponse:
+async def preview(folder: str, index: str, name: str, _owner: EditorOwner) -> JsonResponse:
     """Pictures beside model files are not served."""
     raise MissingFileError(f"{folder}/{index}/{name}"[:200])
 

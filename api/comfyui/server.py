@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.comfyui.editor import Editor
-from api.context import ActingOwner, InContext, Owner
+from api.context import ActingEditorOwner, EditorOwner, InContext
 from api.documentation import errors
 from api.json_response import JsonResponse
 from api.keys.access import LOCAL
@@ -25,13 +25,13 @@ router = APIRouter(tags=["comfyui"])
 
 
 @router.get("/users", summary="Users", responses=errors(401, 403))
-async def users(_owner: Owner) -> JsonResponse:
+async def users(_owner: EditorOwner) -> JsonResponse:
     """One user for each owner: who somebody is, the key says."""
     return JsonResponse({"storage": "server", "migrated": True})
 
 
 @router.get("/features", summary="Features of this server", responses=errors(401, 403))
-async def features(_owner: Owner, known: InContext) -> JsonResponse:
+async def features(_owner: EditorOwner, known: InContext) -> JsonResponse:
     """As /ws answers a client's own."""
     return JsonResponse(features_of(known.service.stores.uploads.limits.most_bytes))
 
@@ -42,7 +42,7 @@ def features_of(most_upload_bytes: int) -> dict[str, Any]:
 
 
 @router.get("/system_stats", summary="Versions and memory", responses=errors(401, 403))
-async def system_stats(request: Request, owner: Owner) -> JsonResponse:
+async def system_stats(request: Request, owner: EditorOwner) -> JsonResponse:
     """The command line is told to the local owner alone."""
     editor: Editor = request.app.state.editor
     memory = psutil.virtual_memory()
@@ -78,62 +78,62 @@ def _version(package: str) -> str:
 
 
 @router.get("/extensions", summary="Scripts of the editor", responses=errors(401, 403))
-async def extensions(request: Request, _owner: Owner) -> JsonResponse:
+async def extensions(request: Request, _owner: EditorOwner) -> JsonResponse:
     """The installed editor's own."""
     editor: Editor = request.app.state.editor
     return JsonResponse(list(editor.extensions()))
 
 
 @router.get("/i18n", summary="Translations", responses=errors(401, 403))
-async def translations(_owner: Owner) -> JsonResponse:
+async def translations(_owner: EditorOwner) -> JsonResponse:
     """None beside the editor's own."""
     return JsonResponse({})
 
 
 @router.get("/global_subgraphs", summary="Subgraphs for all", responses=errors(401, 403))
-async def subgraphs(_owner: Owner) -> JsonResponse:
+async def subgraphs(_owner: EditorOwner) -> JsonResponse:
     """None."""
     return JsonResponse({})
 
 
 @router.get("/node_replacements", summary="Nodes in place of others", responses=errors(401, 403))
-async def replacements(_owner: Owner) -> JsonResponse:
+async def replacements(_owner: EditorOwner) -> JsonResponse:
     """None."""
     return JsonResponse({})
 
 
 @router.post("/free", summary="Give memory back", response_class=Response)
-async def free(_owner: ActingOwner) -> Response:
+async def free(_owner: ActingEditorOwner) -> Response:
     """Accepted and nothing done: models are shared, and go when others need the memory."""
     return Response()
 
 
 @router.get("/user.css", summary="A user's style", responses=errors(401, 403, 404))
-async def style(_owner: Owner) -> Response:
+async def style(_owner: EditorOwner) -> Response:
     """Nobody has one."""
     return Response("", media_type="text/css")
 
 
 @router.get("/internal/logs", summary="The log", responses=errors(401, 403))
-async def logs(_owner: Owner) -> JsonResponse:
+async def logs(_owner: EditorOwner) -> JsonResponse:
     """Empty: logs are the operator's, and are not served."""
     return JsonResponse("")
 
 
 @router.get("/internal/logs/raw", summary="The log's lines", responses=errors(401, 403))
-async def log_lines(_owner: Owner) -> JsonResponse:
+async def log_lines(_owner: EditorOwner) -> JsonResponse:
     """As /internal/logs."""
     return JsonResponse({"entries": [], "size": {"cols": 80, "rows": 24}})
 
 
 @router.patch("/internal/logs/subscribe", summary="Follow the log", response_class=Response)
-async def follow_log(_owner: ActingOwner) -> Response:
+async def follow_log(_owner: ActingEditorOwner) -> Response:
     """Accepted; there are no lines to send."""
     return Response()
 
 
 @router.get("/internal/files/{kind}", summary="Files of a kind", responses=errors(400, 401, 403))
-async def files(kind: str, owner: Owner, known: InContext) -> JsonResponse:
+async def files(kind: str, owner: EditorOwner, known: InContext) -> JsonResponse:
     """The owner's uploads; outputs are in the history."""
     if kind not in get_args(UploadType):
         raise UnsafePathError(kind[:80], f"it is not one of {', '.join(get_args(UploadType))}")
@@ -142,7 +142,7 @@ async def files(kind: str, owner: Owner, known: InContext) -> JsonResponse:
 
 
 @router.get("/internal/folder_paths", summary="Folders of models", responses=errors(401, 403))
-async def folder_paths(owner: Owner, known: InContext) -> JsonResponse:
+async def folder_paths(owner: EditorOwner, known: InContext) -> JsonResponse:
     """Paths of the machine, told to the local owner alone."""
     library = known.service.stores.models.library
     shown = owner == LOCAL

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.bodies import read_value
-from api.context import ActingOwner, Context, InContext, Owner
+from api.context import ActingEditorOwner, Context, EditorOwner, InContext
 from api.documentation import errors, json_body
 from api.errors import BodyError
 from api.json_response import JsonResponse
@@ -23,13 +23,13 @@ router = APIRouter(tags=["comfyui"])
 
 
 @router.get("/settings", summary="All settings", response_model=dict[str, Any])
-async def settings(owner: Owner, known: InContext) -> JsonResponse:
+async def settings(owner: EditorOwner, known: InContext) -> JsonResponse:
     """The editor's settings of the owner."""
     return JsonResponse(await _all(known, owner))
 
 
 @router.get("/settings/{name:path}", summary="One setting", responses=errors(401, 403))
-async def setting(name: str, owner: Owner, known: InContext) -> JsonResponse:
+async def setting(name: str, owner: EditorOwner, known: InContext) -> JsonResponse:
     """A setting that was never set is null, as in ComfyUI."""
     return JsonResponse((await _all(known, owner)).get(name))
 
@@ -41,7 +41,7 @@ async def setting(name: str, owner: Owner, known: InContext) -> JsonResponse:
     responses=errors(400, 401, 403, 413),
     openapi_extra=json_body(VALUES),
 )
-async def change_settings(request: Request, owner: ActingOwner, known: InContext) -> Response:
+async def change_settings(request: Request, owner: ActingEditorOwner, known: InContext) -> Response:
     """Settings that are not named stay as they are."""
     values = await read_value(request, MOST_BYTES)
     if not isinstance(values, dict):
@@ -59,7 +59,7 @@ async def change_settings(request: Request, owner: ActingOwner, known: InContext
     openapi_extra=json_body(VALUE),
 )
 async def change_setting(
-    name: str, request: Request, owner: ActingOwner, known: InContext
+    name: str, request: Request, owner: ActingEditorOwner, known: InContext
 ) -> Response:
     """The body is the value."""
     value = await read_value(request, MOST_BYTES)

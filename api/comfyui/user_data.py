@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api.bodies import read_bytes
-from api.context import ActingOwner, InContext, Owner
+from api.context import ActingEditorOwner, EditorOwner, InContext
 from api.documentation import content, errors
 from api.file_response import file_response
 from api.json_response import JsonResponse
@@ -42,7 +42,7 @@ class FolderNeededError(ServiceError):
 @router.get("/userdata", summary="Saved files", responses=errors(400, 401, 403, 404))
 async def listed(
     *,
-    owner: Owner,
+    owner: EditorOwner,
     known: InContext,
     dir: str = "",
     recurse: str = "",
@@ -62,7 +62,7 @@ async def listed(
 
 
 @router.get("/v2/userdata", summary="A saved folder", responses=errors(400, 401, 403, 404))
-async def folder(owner: Owner, known: InContext, path: str = "") -> JsonResponse:
+async def folder(owner: EditorOwner, known: InContext, path: str = "") -> JsonResponse:
     """The files and folders right under `path`."""
     stores = known.service.stores
     try:
@@ -89,7 +89,7 @@ async def folder(owner: Owner, known: InContext, path: str = "") -> JsonResponse
     response_class=Response,
     responses={200: content("*/*"), **errors(401, 403, 404)},
 )
-async def load(file: str, request: Request, owner: Owner, known: InContext) -> Response:
+async def load(file: str, request: Request, owner: EditorOwner, known: InContext) -> Response:
     """Its content; Range requests work."""
     del file
     stores = known.service.stores
@@ -108,7 +108,7 @@ async def save(
     *,
     file: str,
     request: Request,
-    owner: ActingOwner,
+    owner: ActingEditorOwner,
     known: InContext,
     overwrite: Annotated[str, Query(description="false: 409 where it is there")] = "true",
     full_info: str = "",
@@ -133,7 +133,9 @@ async def save(
     status_code=204,
     responses=errors(401, 403, 404),
 )
-async def remove(file: str, request: Request, owner: ActingOwner, known: InContext) -> Response:
+async def remove(
+    file: str, request: Request, owner: ActingEditorOwner, known: InContext
+) -> Response:
     """Gone for good."""
     del file
     (name,) = _names(request, 1)

@@ -1,9 +1,9 @@
-"""GET /, /healthz and /metrics."""
+"""GET /healthz and /metrics."""
 
 from typing import Literal
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
@@ -16,12 +16,6 @@ router = APIRouter(tags=["health"])
 
 class Healthy(BaseModel):
     status: Literal["ok"]
-
-
-@router.get("/", include_in_schema=False)
-async def home() -> RedirectResponse:
-    """A browser that was given nothing but the address is led to the page."""
-    return RedirectResponse("app/")
 
 
 @router.get("/healthz", summary="200 once requests are served", response_model=Healthy)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal, Protocol, TypeAlias
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from graph.errors import ServiceError
 
@@ -28,11 +28,23 @@ class Caller:
 class Access(Protocol):
     """Lets requests in."""
 
-    async def caller(self, request: Request, scope: Scope, body: ReadBody) -> Caller:
+    async def caller(
+        self, request: HTTPConnection, scope: Scope, body: ReadBody, *, session: bool = False
+    ) -> Caller:
         """Who asks for something of `scope`. `body` reads the JSON body, for a key in it.
+
+        With `session` the cookie of a browser that logged in counts too.
 
         Raises:
             ServiceError: 401 without a valid key, 403 where the key lacks the scope, 429.
+        """
+        ...
+
+    async def session(self, request: HTTPConnection, key: str) -> str | None:
+        """A token for the cookie of a browser that showed this key; None: no key is needed.
+
+        Raises:
+            ServiceError: 401 for a key that does not hold, 429.
         """
         ...
 
@@ -53,17 +65,24 @@ class KeysNeededError(ServiceError):
 class LocalAccess:
     """Everything belongs to one owner: a service on a loopback address, without keys."""
 
-    async def caller(self, request: Request, scope: Scope, body: ReadBody) -> Caller:
+    async def caller(
+        self, request: HTTPConnection, scope: Scope, body: ReadBody, *, session: bool = False
+    ) -> Caller:
         """Always `local`, who may do everything.
 
         Raises:
             KeysNeededError: the request came to an address that others reach too.
         """
-        del scope, body
+        del scope, body, session
         address, _ = request.scope.get("server") or ("", None)
         if not _is_loopback(address):
             raise KeysNeededError(address)
         return Caller(LOCAL)
+
+    async def session(self, request: HTTPConnection, key: str) -> str | None:
+        """None: nobody has to log in."""
+        del request, key
+        return None
 
 
 def _is_loopback(address: str) -> bool:

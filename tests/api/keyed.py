@@ -18,6 +18,7 @@ from api.jobs.service import Service
 from api.keys.access import Scope
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
+from api.keys.sessions import Sessions
 from storage.keys import Keys, KeyTerms
 from tests.api.conftest import Site
 
@@ -25,6 +26,8 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 PUBLIC = frozenset(
     {
         ("GET", "/"),
+        ("POST", "/login"),
+        ("POST", "/logout"),
         ("GET", "/healthz"),
         ("GET", "/openapi.json"),
         ("GET", "/docs"),
@@ -32,7 +35,9 @@ PUBLIC = frozenset(
         ("GET", "/app"),
         ("GET", "/app/examples.json"),
         ("GET", "/outputs/{path:path}"),  # needs the signature in it
+        ("HEAD", "/outputs/{path:path}"),
         ("GET", "/api/outputs/{path:path}"),
+        ("HEAD", "/api/outputs/{path:path}"),
     }
 )
 
@@ -64,7 +69,8 @@ class KeyedSite:
 @asynccontextmanager
 async def keyed_site(site: Site, *, reading_rate: str = "") -> AsyncIterator[KeyedSite]:
     keys = Keys(site.service.stores.database)
-    access = KeyAccess(keys, Rates(), reading_rate=reading_rate)
+    sessions = Sessions(b"a secret of tests")
+    access = KeyAccess(keys, Rates(), reading_rate=reading_rate, sessions=sessions)
     async with AsyncExitStack() as stack:
         app = create_app(site.service, access, manage_service=False)
         yield KeyedSite(site, app, keys, stack)
