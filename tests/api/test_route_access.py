@@ -78,6 +78,7 @@ SCOPE_OF: Mapping[Route, Scope] = {
     ("GET", "/object_info"): "read",
     ("GET", "/object_info/{node_class}"): "read",
     ("GET", "/view"): "read",
+    ("HEAD", "/view"): "read",
     ("POST", "/upload/image"): "execute",
     ("POST", "/upload/mask"): "execute",
     **{("GET", path): "read" for path in COMFYUI_READS},
