@@ -147,14 +147,23 @@ class InProcess:
 
 @contextmanager
 def in_process(
-    models: Path, *, threads: int = 0, config: AppConfig | None = None
+    models: Path,
+    *,
+    threads: int = 0,
+    config: AppConfig | None = None,
+    more_families: tuple[str, ...] = (),
 ) -> Iterator[InProcess]:
     """The stages over a models folder, warm, on an event loop of their own."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
-    site = Site(models.resolve(), models.resolve() / "private", torch_threads=threads)
+    site = Site(
+        models.resolve(),
+        models.resolve() / "private",
+        torch_threads=threads,
+        more_families=more_families,
+    )
 
     async def made() -> Fused:
         stages = Fused(site, config or AppConfig())

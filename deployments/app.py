@@ -32,6 +32,7 @@ def build(config: AppConfig) -> Application:
         log=settings.log,
         otlp_endpoint=settings.otlp_endpoint,
         header_limits=config.router.models.header_limits,
+        more_families=config.router.models.families,
     )
     has_gpu = wants_gpu(config)
 

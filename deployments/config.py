@@ -98,6 +98,9 @@ class ModelsConfig(Part):
     max_header_bytes: PositiveInt = Field(
         default=8 * 2**20, description="Of a model file's header, or of the pickle in it."
     )
+    families: tuple[str, ...] = Field(
+        default=(), description="Packages of further model families: see CONTRIBUTING.md."
+    )
     fetch_timeout_s: PositiveFloat = 3600
     allowed_hosts: tuple[str, ...] = Field(
         default=("huggingface.co", "civitai.com"),

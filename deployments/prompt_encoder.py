@@ -30,7 +30,6 @@ class PromptEncoder:
         memory: "MemoryBudget | None" = None,
     ) -> None:
         from deployments.encode_functions import NodeEncoding  # noqa: PLC0415
-        from diffusion.families.registry import FAMILIES  # noqa: PLC0415
         from diffusion.lora.applying import Loras  # noqa: PLC0415
         from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges  # noqa: PLC0415
         from diffusion.memory.budget import MemoryBudget  # noqa: PLC0415
@@ -40,6 +39,7 @@ class PromptEncoder:
 
         place = site.placement()
         open_weights = site.opener()
+        families = site.families()
         metrics = StageMetrics(Stage.ENCODE)
         loras = Loras(open_weights, budget_bytes=config.lora_bytes)
         encoders = EncodeStage(
@@ -47,10 +47,10 @@ class PromptEncoder:
             dtype=place.text,
             device=place.device,
             memory=memory or MemoryBudget(config.memory_bytes),
-            encodings=FAMILIES.texts,
+            encodings=families.texts,
             cache_bytes=config.cache_bytes,
             weight_changes=WEIGHT_CHANGES,
-            apply_changes=WeightChanges(open_weights, loras).on_text_encoder,
+            apply_changes=WeightChanges(open_weights, loras, families).on_text_encoder,
             embeddings=EmbeddingFiles(site.finder(), open_weights),
             models_dir=site.models_dir,
             called=metrics.calls(),
@@ -61,7 +61,7 @@ class PromptEncoder:
             dtype=place.text,
             device=place.device,
             budget_bytes=config.vision_bytes,
-            adapters_of=FAMILIES.image_adapters,
+            adapters_of=families.image_adapters,
         )
         own = {} if memory else {"text": encoders.weights}  # what is shared is told by others
         metrics.watch_weights({**own, "vision": vision.weights})

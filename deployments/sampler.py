@@ -45,6 +45,7 @@ class Sampler:
 
         place = site.placement()
         open_weights = site.opener()
+        families = site.families()
         metrics = StageMetrics(Stage.SAMPLE)
         loras = Loras(open_weights, budget_bytes=config.lora_bytes)
         self._stage = SampleStage(
@@ -56,9 +57,10 @@ class Sampler:
             max_rows=config.max_rows,
             batching=config.batching,
             weight_changes=WEIGHT_CHANGES,
-            apply_changes=WeightChanges(open_weights, loras).on_unet,
+            apply_changes=WeightChanges(open_weights, loras, families).on_unet,
             called=metrics.calls(),
             regions=Regions() if config.compile else None,
+            families=families,
         )
         metrics.watch_weights({"model": self._stage.weights})
         metrics.watch_waiting(lambda: self._stage.jobs)

@@ -18,6 +18,7 @@ from storage.models.library import ModelLibrary
 
 if TYPE_CHECKING:
     from diffusion.device import Placement
+    from diffusion.families.registry import Families
     from diffusion.weights import Weights
 
 
@@ -34,6 +35,7 @@ class Site:
     log: LogFormat = "text"
     otlp_endpoint: str | None = None
     header_limits: HeaderLimits = DEFAULT
+    more_families: tuple[str, ...] = ()  # packages of them
 
     def placement(self) -> "Placement":
         """The device and dtypes of this replica; also sets its number of threads, and its logs.
@@ -47,6 +49,12 @@ class Site:
         set_up_logs(self.log)
         torch.set_num_threads(self.torch_threads or os.cpu_count() or 1)
         return choose(self.device, self.dtype)
+
+    def families(self) -> "Families":
+        """The families of models that are served."""
+        from deployments.more_families import families_with  # noqa: PLC0415
+
+        return families_with(self.more_families)
 
     def library(self) -> ModelLibrary:
         """The shared model files and the owners' own."""

@@ -6,6 +6,7 @@ from api.jobs.service import Stores
 from api.jobs.webhooks import Signer
 from api.models.intake import ModelIntake, Source
 from deployments.config import ModelsConfig, RouterConfig
+from deployments.more_families import marks_with
 from deployments.settings import Settings
 from storage.database import Database
 from storage.disk_quota import DiskQuota
@@ -92,10 +93,11 @@ def open_models(
         allowed_hosts=allowed_hosts(settings),
     )
     reader = HeaderReader(config.header_limits, at_once=HEADERS_AT_ONCE)
+    families = marks_with(config.families)
     return ModelIntake(
         library,
-        ModelChecks(library, reader),
-        ModelStore(private, OwnedModels(database, quota), reader),
+        ModelChecks(library, reader, families),
+        ModelStore(private, OwnedModels(database, quota), reader, families),
         ModelUploads(private / ".uploads", database, terms, room),
         Source(Fetcher(limits), config.allowed_hosts),
         disk=disk,

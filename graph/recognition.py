@@ -8,7 +8,7 @@ header's entries by name (`graph.model_files.header`), or anything else that has
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,20 +72,22 @@ class Recognised:
     of: str
 
 
-def recognised(tensors: Mapping[str, Shaped]) -> Recognised | None:
-    """The kind and the family that a file's marks tell; None where they tell none.
+def recognised(
+    tensors: Mapping[str, Shaped], families: Sequence[Family] = FAMILIES
+) -> Recognised | None:
+    """The kind and the family that a file's marks tell; None where they tell none of `families`.
 
     U-Nets of served families have no marks but their text's width: see `family_of`.
     """
     if any(map(LORA.search, tensors)):
-        family = _lora_family(tensors)
+        family = _lora_family(tensors, families)
         return Recognised("lora", family, family.title) if family else None
     names = _Names(tensors)
     marks = (
-        ("controlnet", [(family, family.controls) for family in FAMILIES]),
-        ("diffusion_model", [(family, family.networks) for family in FAMILIES]),
-        ("vae", [(family, family.vaes) for family in FAMILIES]),
-        ("text_encoder", [(family, family.encoders) for family in FAMILIES]),
+        ("controlnet", [(family, family.controls) for family in families]),
+        ("diffusion_model", [(family, family.networks) for family in families]),
+        ("vae", [(family, family.vaes) for family in families]),
+        ("text_encoder", [(family, family.encoders) for family in families]),
     )
     for kind, of_families in marks:
         for family, of_kind in of_families:
@@ -95,9 +97,11 @@ def recognised(tensors: Mapping[str, Shaped]) -> Recognised | None:
     return None
 
 
-def family_of(tensors: Mapping[str, Shaped]) -> Family | None:
+def family_of(
+    tensors: Mapping[str, Shaped], families: Sequence[Family] = FAMILIES
+) -> Family | None:
     """The family of a diffusion model, alone or in a checkpoint; None where no family is known."""
-    found = recognised(tensors)
+    found = recognised(tensors, families)
     if found is not None:
         return found.family if found.kind == "diffusion_model" else None
     return of_text_width(text_width(tensors)) if is_unet(tensors) else None
@@ -163,11 +167,11 @@ class _Names:
         return any(len(shape) > axis and shape[axis] == size for shape in shapes)
 
 
-def _lora_family(tensors: Mapping[str, Shaped]) -> Family | None:
+def _lora_family(tensors: Mapping[str, Shaped], families: Sequence[Family]) -> Family | None:
     """By the layers that a LoRA changes, the families in the order in which they are tried."""
     sizes = _lora_sizes(tensors)
     layers = {lora_layer(name): (0, 0) for name in tensors} | sizes
-    for family in FAMILIES:
+    for family in families:
         for mark in family.loras:
             pattern = re.compile(mark.layer)
             if any(pattern.match(layer) and _fits(mark, *layers[layer]) for layer in layers):

@@ -19,5 +19,8 @@ Nothing outside this package and `graph/families.py` asks of which family a mode
    - `pieces.py`, `weight_names.py`: how LoRA files call the weights;
    - `control.py`: its ControlNets, as `ControlKind`s.
 3. One line in `registry.py`.
-4. Tests like those of `tests/diffusion/toy_family`, and a case in `tests/parity`.
+4. Tests, and a case in `tests/parity`.
+
+`tests/diffusion/toy_family` is the smallest family there is. It is served without lines in lists:
+an operator may add families of other packages (`deployments/more_families.py`).
 """

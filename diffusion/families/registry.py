@@ -15,6 +15,7 @@ from diffusion.networks.prefixes import PREFIXES
 from diffusion.parameterization import Parameterization
 from diffusion.text.encodings import TextEncoding, TextEncodings
 from diffusion.weights import Weights
+from graph.recognition import family_of
 
 # What UNETLoader calls the precisions that weights may be brought to. The fast kind is a way to
 # multiply on a GPU, not another precision.
@@ -57,12 +58,20 @@ class Families:
 
     def found(self, weights: Weights) -> Found:
         """As `find`. Raises BadModelFile where there is no diffusion model in the file, too."""
+        self._refuse_unserved(weights)
         found = self.find(weights)
         if found is None:
             examples = ", ".join(sorted(weights)[:3])
             problem = f"no U-Net in it; found {len(weights)} tensors such as {examples}"
             raise weights.bad(problem=problem)
         return found
+
+    def _refuse_unserved(self, weights: Weights) -> None:
+        """Raises BadModelFile, by its title, for a family that is known and not among these."""
+        known = family_of(weights.entries)
+        if known is not None and known.name not in {own.name for own in self.families}:
+            problem = f"it is a diffusion model of {known.title}, which is not served here"
+            raise weights.bad(problem=problem)
 
     def load(
         self,

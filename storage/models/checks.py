@@ -1,10 +1,13 @@
 """What is known of model files before anything loads them, each read once."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
 from graph.errors import BadModelFile, MissingModelFile, shortened
+from graph.families import FAMILIES
+from graph.family_marks import Family
 from graph.model_files.header import Entry, Header
 from graph.values import ModelFile
 from storage.models.files import ModelFolders
@@ -34,9 +37,15 @@ class Facts:
 class ModelChecks:
     """Facts of the files of a models folder. Safe to use from several threads."""
 
-    def __init__(self, folders: ModelFolders, reader: HeaderReader | None = None) -> None:
+    def __init__(
+        self,
+        folders: ModelFolders,
+        reader: HeaderReader | None = None,
+        families: Sequence[Family] = FAMILIES,
+    ) -> None:
         self._folders = folders
         self._reader = reader or HeaderReader()
+        self._families = families
         self._known: OrderedDict[ModelFile, Facts] = OrderedDict()  # a stamp is part of a file
         self._lock = Lock()
 
@@ -83,12 +92,12 @@ class ModelChecks:
             return Facts(problem=error.problem)
         except MissingModelFile:
             return Facts(problem="it is not there any more")
-        return facts_of(Header(tensors, {}), file.folder)
+        return facts_of(Header(tensors, {}), file.folder, self._families)
 
 
-def facts_of(header: Header, folder: str) -> Facts:
+def facts_of(header: Header, folder: str, families: Sequence[Family] = FAMILIES) -> Facts:
     """What a file with this header is, in `folder` of the models folder."""
-    nature = nature_of(header)
+    nature = nature_of(header, families)
     kind = nature.kind
     problem = nature.problem or misplaced(header, folder, kind) or misshapen(header, kind)
     shown = problem and shortened(problem)

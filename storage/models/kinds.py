@@ -1,10 +1,12 @@
 """What a model file holds, and for which family of models, told by names and shapes alone."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from graph.families import FAMILIES
+from graph.family_marks import Family
 from graph.model_files.header import Entry, Header
 from graph.recognition import LORA, TO_TEXT, is_unet, of_text_width, recognised, text_width
 from storage.models.layers import pairs
@@ -117,10 +119,10 @@ class Nature:
     problem: str | None = None
 
 
-def nature_of(header: Header) -> Nature:
+def nature_of(header: Header, families: Sequence[Family] = FAMILIES) -> Nature:
     """What a file with this header is."""
     kind = next((k for k, mark in MARKS if any(map(mark.search, header.tensors))), UNKNOWN)
-    found = recognised(header.tensors) if kind not in OF_ANY_FAMILY else None
+    found = recognised(header.tensors, families) if kind not in OF_ANY_FAMILY else None
     if found is not None and (found.kind == "lora") == (kind == "lora"):
         kind, family = found.kind, found.family.name
     else:

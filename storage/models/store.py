@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from graph.errors import BadModelFile, ServiceError
+from graph.families import FAMILIES
+from graph.family_marks import Family
 from graph.model_files.header import SAFETENSORS, Header
 from graph.values import ModelFile
 from storage.models.checks import Facts, facts_of
@@ -114,10 +116,17 @@ def checked_folder(folder: str | None, filename: str) -> str | None:
 class ModelStore:
     """ROOT/<owner>/<folder>/<id>.<ending>, and the table of what is there."""
 
-    def __init__(self, root: Path, models: OwnedModels, reader: HeaderReader | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        models: OwnedModels,
+        reader: HeaderReader | None = None,
+        families: Sequence[Family] = FAMILIES,
+    ) -> None:
         self.models = models
         self._root = root
         self._reader = reader or HeaderReader()
+        self._families = families
 
     async def keep(self, owner: str, arrived: Arrived) -> OwnedModel:
         """Check a file and make it one of the owner's models; it is moved, not copied.
@@ -128,7 +137,7 @@ class ModelStore:
         """
         shown = ModelFile(arrived.folder or "upload", arrived.filename)
         folder, facts = await self._reader.beside(
-            lambda: _told(arrived, self._reader.read(arrived.path, shown))
+            lambda: _told(arrived, self._reader.read(arrived.path, shown), self._families)
         )
         model = await asyncio.to_thread(_described, owner, arrived, folder, facts)
         path = self._path(model)
@@ -177,13 +186,13 @@ class ModelStore:
         return owner_folder(self._root, model.owner) / model.folder / f"{model.id}{ending}"
 
 
-def _told(arrived: Arrived, header: Header) -> tuple[str, Facts]:
+def _told(arrived: Arrived, header: Header, families: Sequence[Family]) -> tuple[str, Facts]:
     """The folder of a file, and what it is, by its header."""
-    kind = facts_of(header, "").kind
+    kind = facts_of(header, "", families).kind
     folder = arrived.folder or FOLDER_OF.get(kind)
     if folder is None or (kind == UNKNOWN and not arrived.folder):
         raise ModelFolderError(arrived.filename, ", ".join(sorted(PLACES)))
-    facts = facts_of(header, folder)
+    facts = facts_of(header, folder, families)
     if facts.problem:
         raise BadModelFile(folder, arrived.filename, facts.problem)
     return folder, facts
