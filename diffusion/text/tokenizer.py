@@ -1,4 +1,4 @@
-"""CLIP's tokenizer, from the vocabulary that open_clip ships, without the network.
+"""CLIP's tokenizer, from its merges in clip_merges.txt.gz (see NOTICE).
 
 Splits text as the CLIPTokenizer of transformers 5 does, which is what a new ComfyUI runs on: one
 pipeline of the tokenizers library, the same for English as the older Python tokenizer, and not for
@@ -6,7 +6,6 @@ CJK, zero-width characters and special tokens in capitals.
 """
 
 import gzip
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -16,20 +15,12 @@ from tokenizers.models import BPE
 START = 49406
 END = 49407
 SPECIAL = {"<|startoftext|>": START, "<|endoftext|>": END}
-VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
+MERGES_FILE = Path(__file__).with_name("clip_merges.txt.gz")
 MERGES = 49152 - 256 - 2  # how many of the file's merges CLIP was trained with
 
 WORDS = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-
-
-def vocabulary_path() -> Path:
-    """The file with CLIP's merges inside the installed open_clip, which is not imported."""
-    spec = find_spec("open_clip")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(name="open_clip")
-    return Path(spec.origin).parent / VOCABULARY_FILE
 
 
 class ClipTokenizer:
@@ -38,9 +29,8 @@ class ClipTokenizer:
     Making one takes a third of a second.
     """
 
-    def __init__(self, vocabulary: Path | None = None) -> None:
-        path = vocabulary or vocabulary_path()
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
+    def __init__(self, file: Path = MERGES_FILE) -> None:
+        lines = gzip.decompress(file.read_bytes()).decode("utf-8").split("\n")
         merges = [(left, right) for left, right in map(str.split, lines[1 : MERGES + 1])]
         letters = _byte_letters()
         words = chain(letters, (c + "</w>" for c in letters), map("".join, merges), SPECIAL)
