@@ -4,63 +4,22 @@ CHECKS has an entry for every route that asks for a key; a route without one fai
 entry is what Bob tries with what Alice has; it passes when he gets what he would get of nothing.
 """
 
-import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
-import httpx
 import pytest
-from PIL import Image
 
+from tests.api.comfyui.owner_checks import COMFYUI_CHECKS
 from tests.api.conftest import API, Site
-from tests.api.keyed import (
-    KeyedSite,
-    hosted_fetch_paths,
-    keyed_routes,
-    keyed_site,
-    translated_paths,
-)
+from tests.api.keyed import hosted_fetch_paths, keyed_routes, keyed_site, translated_paths
 from tests.api.models import lora
+from tests.api.two_owners import Check, Route, TwoOwners, nothing_of_hers, picture
 
-Route: TypeAlias = tuple[str, str]
 ADMIN = "/api/v7/admin/keys"
 MODELS = "/api/v7/models"
 IMAGE_TO_IMAGE = "/api/v7/images/image-to-image"
 NEVER = "1"  # no job's id
 BOB_MAY = ("execute", "read", "models")
-
-
-@dataclass
-class TwoOwners:
-    """Alice has jobs and files; Bob has a key of his own and knows every name of hers."""
-
-    keyed: KeyedSite
-    alice: httpx.AsyncClient
-    bob: httpx.AsyncClient
-    ended: int
-    held: int  # runs until `keyed.site.runner.go`
-    upload: str
-    alices_key_id: str
-    model: str
-    model_upload: str
-
-    async def same_as_nothing(self, method: str, url: str, theirs: object, none: object) -> None:
-        """Bob's answer for what is Alice's is the one for what nobody has."""
-        found = await self.bob.request(method, url.format(theirs))
-        missing = await self.bob.request(method, url.format(none))
-        assert missing.is_error
-        assert found.status_code == missing.status_code
-        assert found.text.replace(str(theirs), "*") == missing.text.replace(str(none), "*")
-
-
-Check: TypeAlias = Callable[[TwoOwners], Awaitable[None]]
-
-
-def picture() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGBA", (8, 8), "red").save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -163,10 +122,6 @@ async def only_his_own_lists(two: TwoOwners) -> None:
 
 async def schema(two: TwoOwners) -> None:
     assert (await two.bob.post(f"{API}/schema", json={"workflow": {}})).json()["owner"] == "bob"
-
-
-async def nothing_of_hers(two: TwoOwners) -> None:
-    """The route names nothing that anybody owns."""
 
 
 async def view_headers(two: TwoOwners) -> None:
@@ -308,6 +263,7 @@ async def delete_image(two: TwoOwners) -> None:
 
 
 CHECKS: Mapping[Route, Check] = {
+    **COMFYUI_CHECKS,
     ("POST", "/api/v4/dreambooth/model_list"): only_his_own_lists,
     ("GET", "/api/v6/processing/request_count"): counted,
     ("POST", "/api/v6/processing/request_count"): counted,

@@ -1,0 +1,113 @@
+"""What Bob tries with what Alice has, in each of ComfyUI's routes: see test_owners_apart.py."""
+
+from collections.abc import Mapping
+
+from tests.api.two_owners import Check, Route, TwoOwners, nothing_of_hers
+
+FILE = "/userdata/workflows%2Fplan.json"
+SETTING = "/settings/Comfy.Secret"
+
+
+async def her_settings(two: TwoOwners) -> None:
+    await two.alice.post("/settings", json={"Comfy.Secret": "fox"})
+    assert (await two.alice.get("/settings")).json()["Comfy.Secret"] == "fox"
+
+
+async def settings(two: TwoOwners) -> None:
+    await her_settings(two)
+    assert "Comfy.Secret" not in (await two.bob.get("/settings")).json()
+    assert (await two.bob.get(SETTING)).json() is None
+
+
+async def change_settings(two: TwoOwners) -> None:
+    await her_settings(two)
+    assert (await two.bob.post("/settings", json={"Comfy.Secret": "his"})).is_success
+    assert (await two.bob.post(SETTING, json="his own")).is_success
+    assert (await two.bob.get(SETTING)).json() == "his own"
+    assert (await two.alice.get(SETTING)).json() == "fox"
+
+
+async def her_file(two: TwoOwners) -> None:
+    assert (await two.alice.post(FILE, content=b"hers")).is_success
+
+
+async def saved_files(two: TwoOwners) -> None:
+    await her_file(two)
+    for url in (FILE, "/userdata?dir=workflows", "/userdata/..%2Falice%2Fworkflows%2Fplan.json"):
+        assert (await two.bob.get(url)).status_code in {400, 404}
+    assert (await two.bob.get("/v2/userdata")).json() == []
+    assert (await two.bob.get("/v2/userdata?path=workflows")).status_code == 404
+
+
+async def save_file(two: TwoOwners) -> None:
+    """A file of the same name is another file, and hers is nothing to move."""
+    await her_file(two)
+    assert (await two.bob.post(f"{FILE}/move/mine.json")).status_code == 404
+    assert (await two.bob.post(f"{FILE}?overwrite=false", content=b"his")).is_success
+    assert (await two.alice.get(FILE)).content == b"hers"
+
+
+async def remove_file(two: TwoOwners) -> None:
+    await her_file(two)
+    assert (await two.bob.delete(FILE)).status_code == 404
+    assert (await two.alice.get(FILE)).content == b"hers"
+
+
+async def model_names(two: TwoOwners) -> None:
+    for url in ("/models/loras", "/experiment/models/loras"):
+        assert (await two.bob.get(url)).json() == []
+        assert len((await two.alice.get(url)).json()) == 1
+
+
+async def machine_paths(two: TwoOwners) -> None:
+    """Paths of the machine are nobody's who has a key."""
+    for client in (two.alice, two.bob):
+        assert not any((await client.get("/internal/folder_paths")).json().values())
+        places = (await client.get("/experiment/models")).json()
+        assert not any(place["folders"] for place in places)
+        assert (await client.get("/internal/logs")).json() == ""
+        assert (await client.get("/internal/logs/raw")).json()["entries"] == []
+        assert (await client.get("/system_stats")).json()["system"]["argv"] == ["comfyray"]
+
+
+async def input_files(two: TwoOwners) -> None:
+    assert (await two.bob.get("/internal/files/input")).json() == []
+    assert (await two.alice.get("/internal/files/input")).json() == [f"{two.upload} [input]"]
+
+
+COMFYUI_CHECKS: Mapping[Route, Check] = {
+    ("GET", "/settings"): settings,
+    ("GET", "/settings/{name:path}"): settings,
+    ("POST", "/settings"): change_settings,
+    ("POST", "/settings/{name:path}"): change_settings,
+    ("GET", "/userdata"): saved_files,
+    ("GET", "/v2/userdata"): saved_files,
+    ("GET", "/userdata/{file:path}"): saved_files,
+    ("POST", "/userdata/{file:path}"): save_file,
+    ("DELETE", "/userdata/{file:path}"): remove_file,
+    ("GET", "/models/{folder}"): model_names,
+    ("GET", "/experiment/models/{folder}"): model_names,
+    ("GET", "/experiment/models"): machine_paths,
+    ("GET", "/internal/folder_paths"): machine_paths,
+    ("GET", "/internal/logs"): machine_paths,
+    ("GET", "/internal/logs/raw"): machine_paths,
+    ("GET", "/system_stats"): machine_paths,
+    ("GET", "/internal/files/{kind}"): input_files,
+    **{
+        ("GET", path): nothing_of_hers
+        for path in (
+            "/users",
+            "/features",
+            "/extensions",
+            "/i18n",
+            "/global_subgraphs",
+            "/node_replacements",
+            "/user.css",
+            "/models",
+            "/embeddings",
+            "/experiment/models/preview/{folder}/{index}/{name:path}",
+        )
+    },
+    ("POST", "/free"): nothing_of_hers,
+    ("PATCH", "/internal/logs/subscribe"): nothing_of_hers,
+}
