@@ -10,7 +10,7 @@ from graph.ui.document import BYPASSED, MUTED, Slot, UiNode
 from graph.ui.frames import Frame
 from graph.ui.links import VIRTUAL, Resolver
 from graph.ui.widget_values import WidgetValues, widget_values
-from graph.ui.widgets import CURVE, CUSTOM_COMBO, UPLOAD, Widget, slots_of
+from graph.ui.widgets import CURVE, CUSTOM_COMBO, DYNAMIC_GROUP, UPLOAD, Widget, slots_of
 
 CORE_MODULES = frozenset({"nodes", "comfy_extras", "comfy_api_nodes"})
 UPLOAD_VALUE = "image"  # of an upload button; sent only where a subgraph shows the button
@@ -160,7 +160,8 @@ def _is_lost(slot: Slot, known: Mapping[str, Widget]) -> bool:
     while "." in outer:
         outer = outer.rpartition(".")[0]
         if outer in known:
-            return bool(known[outer].branches) or (known[outer].sent and bool(slot.widget))
+            brings = bool(known[outer].branches) or known[outer].kind == DYNAMIC_GROUP
+            return brings or (known[outer].sent and bool(slot.widget))
     return bool(slot.widget)
 
 

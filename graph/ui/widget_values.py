@@ -11,7 +11,9 @@ from graph.ui.widgets import (
     CONTROL_FILTER,
     CONTROL_VALUES,
     CUSTOM_COMBO,
+    DYNAMIC_GROUP,
     Widget,
+    brought_by,
     folded,
 )
 
@@ -144,10 +146,9 @@ def deal(slots: Sequence[Widget], value_of: Callable[[Widget], Any]) -> Dealt:
         slot = waiting.pop()
         value = value_of(slot) if slot.saved else MISSING
         dealt.append((slot, value))
-        if slot.branches:
-            choice = mend(slot, slot.default if value is MISSING else value)
-            brought = slot.branches.get(choice, ()) if isinstance(choice, str) else ()
-            waiting.extend(reversed(brought))
+        if slot.branches or slot.kind == DYNAMIC_GROUP:
+            value = mend(slot, slot.default if value is MISSING else value)
+            waiting.extend(reversed(brought_by(slot, value)))
     return dealt
 
 

@@ -33,7 +33,9 @@ DEFAULTS: Mapping[str, Any] = {  # kinds of widgets, and what a new one holds
 }
 CURVE = "CURVE"
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"  # each of its choices brings inputs of its own
-WIDGETS = frozenset({*DEFAULTS, DYNAMIC_COMBO})
+
+DYNAMIC_GROUP = "COMFY_DYNAMICGROUP_V3"  # a number of rows of inputs, saved before them
+WIDGETS = frozenset({*DEFAULTS, DYNAMIC_COMBO, DYNAMIC_GROUP})
 AUTOGROW = "COMFY_AUTOGROW_V3"  # as many inputs as are linked
 CUSTOM_COMBO = "CustomCombo"  # the one node type whose widgets the editor makes from their values
 SHOWS_3D = frozenset({"Preview3D", "SaveGLB"})  # the editor adds the path of what they show
@@ -68,7 +70,7 @@ class Widget:
     @property
     def sent(self) -> bool:
         """Whether it is an input of the node with a value, not a control of the editor's own."""
-        return self.kind not in (CONTROL, CONTROL_FILTER, UPLOAD, PART, SOCKET)
+        return self.kind not in (CONTROL, CONTROL_FILTER, UPLOAD, PART, SOCKET, DYNAMIC_GROUP)
 
     @property
     def saved(self) -> bool:
@@ -181,6 +183,21 @@ def _slots(name: str, kind: Any, options: Mapping[str, Any], *, depth: int) -> I
         widget = Widget(name, widget_kind, options, choices)
         yield widget
         yield from _added(widget, inner=depth > 0)
+
+
+def brought_by(slot: Widget, value: Any) -> tuple[Widget, ...]:
+    """The inputs that a widget brings along with this value; they follow it."""
+    if slot.kind == DYNAMIC_GROUP:
+        most = min(number(slot.options.get("max")) or MAX_GROWN, MAX_GROWN)
+        rows = min(max(number(value), number(slot.options.get("min"))), most)
+        template = {"input": slot.options.get("template")}
+        return tuple(
+            inner
+            for row in range(rows)
+            for name, kind, options in node_inputs(template)
+            for inner in _slots(f"{slot.name}.{row}.{name}", kind, options, depth=1)
+        )
+    return slot.branches.get(value, ()) if isinstance(value, str) else ()
 
 
 def _branches(

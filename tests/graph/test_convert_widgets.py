@@ -117,6 +117,29 @@ def test_inputs_that_grow_as_widgets_are_there_from_the_start() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "inputs"),
+    [
+        (
+            [2, "a", 0.5, "b", 1.5, 7],
+            {"r.0.name": "a", "r.0.w": 0.5, "r.1.name": "b", "r.1.w": 1.5},
+        ),
+        ([0, "a", 0.5, 7], {"r.0.name": "a", "r.0.w": 0.5}),
+        ([9, "a"], {**{f"r.{k}.name": "" for k in (1, 2)}, "r.0.name": "a"}),
+    ],
+)
+def test_a_group_of_rows_has_as_many_inputs_as_its_number_says(
+    values: list[Any], inputs: dict[str, Any]
+) -> None:
+    row = {"required": {"name": ["STRING", {}]}, "optional": {"w": ["FLOAT", {"default": 1.0}]}}
+    rows = ["COMFY_DYNAMICGROUP_V3", {"min": 1, "max": 3, "template": row}]
+    facts = {"Rows": {"input": {"required": {"r": rows, "last": ["INT", {}]}}}}
+    found = inputs_of("Rows", values, facts)
+    last = found.pop("last")
+    assert {name: value for name, value in found.items() if value != 1.0} == inputs
+    assert last == (7 if 7 in values else 0)
+
+
+@pytest.mark.parametrize(
     ("kind", "values", "inputs"),
     [
         ("ImageCompare", ["x", "y"], {"compare_view": ["", ""]}),
