@@ -18,10 +18,10 @@ import torch
 from diffusion.device import choose
 from diffusion.engine.stage import SampleStage
 from diffusion.engine.warming import WarmSize
-from diffusion.latent.latents import PX
 from diffusion.memory.budget import MemoryBudget
 from diffusion.networks.compiling import Regions
 from diffusion.weights import Weights, open_weights
+from graph.latent_sizes import NODE_PX
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
 from graph.values import Condition, Latent, Model, ModelFile
 
@@ -50,7 +50,7 @@ def two_steps(model: Model, side: int, rows: int) -> SampleRequest:
         for seed in (1, 2)
     )
     guider = Guider("cfg", model, (("positive", positive), ("negative", negative)), (("cfg", 7.0),))
-    latent = Latent(torch.zeros(rows // 2, 4, side // PX, side // PX))
+    latent = Latent(torch.zeros(rows // 2, 4, side // NODE_PX, side // NODE_PX))
     sigmas = torch.tensor([10.0, 5.0, 1.0])
     return SampleRequest(guider, Noise(1), SamplerChoice("euler"), sigmas, latent)
 

@@ -12,11 +12,12 @@ from typing import Literal, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from graph.latent_sizes import NODE_PX
+
 Box: TypeAlias = tuple[int, int, int, int]
 Size: TypeAlias = tuple[int, int]  # width, height
 Mode = Literal["Linear", "Chess", "None"]
 SeamFix = Literal["None", "Band Pass", "Half Tile", "Half Tile + Intersections"]
-PX = 8  # pixels of a picture along one pixel of its latent
 GRADIENT = 256  # the side of Pillow's own
 REACH = 4  # radii from which on a blur leaves nothing
 
@@ -54,9 +55,14 @@ class Tile:
         return (found[0] + left, found[1] + top, found[2] + left, found[3] + top)
 
 
+def _whole(side: int) -> int:
+    """The next multiple of what a latent pixel stands for."""
+    return math.ceil(side / NODE_PX) * NODE_PX
+
+
 def target_size(size: Size, factor: float) -> Size:
     """The size of a picture made `factor` times as large, in whole pixels of a latent."""
-    width, height = (round(side * factor / PX) * PX for side in size)
+    width, height = (round(side * factor / NODE_PX) * NODE_PX for side in size)
     return width, height
 
 
@@ -215,7 +221,7 @@ def _tile(
         target = (width, round(width / ratio)) if wide else (round(height * ratio), height)
         size = drawn
     else:
-        target = size = (math.ceil(width / PX) * PX, math.ceil(height / PX) * PX)
+        target = size = (_whole(width), _whole(height))
     box = _expanded(box, mask.size, target)
     return Tile(box, size, _blurred(mask, box, blur), redraw)
 

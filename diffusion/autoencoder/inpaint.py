@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from diffusion.autoencoder.vae import cut_to_multiple
-from diffusion.batch.conditions import PX
+from graph.latent_sizes import NODE_PX
 from imaging.sizes import BatchMismatchError
 
 GREY = 0.5
@@ -18,12 +18,12 @@ def fit_mask(image: Tensor, mask: Tensor) -> Tensor:
     """A mask [1, 1, H, W] for each that came in, over the part of `image` that has a latent."""
     mask = mask.reshape(-1, 1, *mask.shape[-2:])
     mask = functional.interpolate(mask, size=tuple(image.shape[1:3]), mode="bilinear")
-    return cut_to_multiple(mask.movedim(1, -1), PX).movedim(-1, 1)
+    return cut_to_multiple(mask.movedim(1, -1), NODE_PX).movedim(-1, 1)
 
 
 def grey_out(image: Tensor, mask: Tensor) -> Tensor:
     """The part of `image` that has a latent, grey where a fitted mask is above a half."""
-    pixels = cut_to_multiple(image[..., :3], PX)
+    pixels = cut_to_multiple(image[..., :3], NODE_PX)
     if len(mask) not in {1, len(pixels)} and len(pixels) != 1:
         raise BatchMismatchError(len(pixels), len(mask))
     kept = 1.0 - mask.round().movedim(1, -1)

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from graph.errors import ServiceError
+from graph.latent_sizes import NODE_PX
 from graph.values import Condition, Conditioning, Latent
-
-PX = 8  # pixels of a picture along one pixel of its latent
 
 
 @dataclass(eq=False)
@@ -67,7 +66,7 @@ def set_area(
     conditioning: Conditioning, *, width: int, height: int, x: int, y: int, strength: float
 ) -> Conditioning:
     """Apply in a rectangle, in picture pixels."""
-    area = (height // PX, width // PX, y // PX, x // PX)
+    area = (height // NODE_PX, width // NODE_PX, y // NODE_PX, x // NODE_PX)
     return _each(
         conditioning, area=area, area_in_percent=False, strength=strength, mask_bounds=False
     )

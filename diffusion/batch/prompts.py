@@ -102,7 +102,7 @@ class Prompt:
 
     region: Region
     embedding: Embedding
-    shape: torch.Size  # [B, C, h, w], the job's latents
+    shape: torch.Size  # [B, C, h, w] or [B, C, T, h, w], the job's latents
     controls: tuple[Control, ...] = ()
     lends_controls: bool = False
 
@@ -119,7 +119,10 @@ class Prompt:
 
     @cached_property
     def weight(self) -> Tensor | None:
-        """How much a prediction counts, [B or 1, 1, h, w] of the box; None is 1 everywhere."""
+        """How much a prediction counts, [B or 1, 1, h, w] of the box; None is 1 everywhere.
+
+        Of videos [B or 1, 1, 1, h, w], the same for all frames.
+        """
         region = self.region
         if region.mask is not None:
             return self._masked(region.mask)
@@ -132,8 +135,10 @@ class Prompt:
     def _masked(self, mask: Tensor) -> Tensor:
         batch = self.shape[0]
         part = mask[:batch] if self.box is None else self.box.crop(mask[:batch])
-        weight = (part * self.region.mask_strength * self.region.strength).unsqueeze(1)
-        return weight.repeat(batch // len(weight), 1, 1, 1)
+        weight = part * self.region.mask_strength * self.region.strength
+        between = [1] * (len(self.shape) - 3)  # channels, and the frames of a video
+        weight = weight.reshape(len(weight), *between, *weight.shape[-2:])
+        return weight.repeat(batch // len(weight), *between, 1, 1)
 
     def applies(self, sigma: float) -> bool:
         return self.region.last_sigma <= sigma <= self.region.first_sigma

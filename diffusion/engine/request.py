@@ -36,12 +36,16 @@ from graph.values import ControlNet, Latent, ModelFile, Vae
 def latent_for(latent: Latent, model: LoadedModel) -> Latent:
     """`latent`, of which an empty one gets as many channels as the model has.
 
+    A picture becomes a video of one frame, where the model's latents have a time axis.
+
     (ComfyUI comfy/sample.py, fix_empty_latent_channels)
     """
-    samples, channels = latent.samples, model.latent_format.channels
-    if samples.shape[1] == channels or torch.count_nonzero(samples):
-        return latent
-    return replace(latent, samples=repeat_to(samples.movedim(1, 0), channels).movedim(0, 1))
+    samples, format = latent.samples, model.latent_format
+    if samples.shape[1] != format.channels and not torch.count_nonzero(samples):
+        samples = repeat_to(samples.movedim(1, 0), format.channels).movedim(0, 1)
+    if format.dimensions == 3 and samples.ndim == 4:
+        samples = samples.unsqueeze(2)
+    return latent if samples is latent.samples else replace(latent, samples=samples)
 
 
 def prepare_run(
@@ -143,7 +147,12 @@ def _denoise_mask(latent: Latent, device: torch.device) -> Tensor | None:
     mask = latent.noise_mask
     if mask is None:
         return None
-    batch, channels, height, width = latent.samples.shape
-    mask = mask.to(torch.float32).reshape(-1, 1, *mask.shape[-2:])
-    mask = functional.interpolate(mask, size=(height, width), mode="bilinear")
-    return repeat_to(mask.expand(-1, channels, -1, -1), batch).to(device)
+    batch, channels, *size = latent.samples.shape
+    mask = mask.to(torch.float32)
+    if len(size) == 3:  # what comes without a time axis is a mask for each frame
+        mask = mask if mask.ndim == 5 else mask.reshape(1, 1, -1, *mask.shape[-2:])
+        mask = functional.interpolate(mask, size=size, mode="trilinear")
+    else:
+        mask = mask.reshape(-1, 1, *mask.shape[-2:])
+        mask = functional.interpolate(mask, size=size, mode="bilinear")
+    return repeat_to(mask.expand(-1, channels, *size), batch).to(device)

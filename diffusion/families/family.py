@@ -164,5 +164,7 @@ class Family:
     controls: Sequence[ControlKind] = ()
     changes: frozenset[str] = frozenset()  # kinds of changes to how the network is run
     drawing_changes: frozenset[str] = frozenset()  # those of them that draw random numbers
+    # Those under which the latents of a batch see each other, so that no call may divide them.
+    joining_changes: frozenset[str] = frozenset()
     image_prompt: ImagePrompts = no_image_prompts
     image_adapters: str = ""  # as which presets of IP-Adapters know it

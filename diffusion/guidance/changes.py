@@ -136,7 +136,7 @@ def cfg_zero_star(_: Change) -> After:
         positive = (predicted.x - predicted.cond).flatten(1)
         negative = (predicted.x - uncond).flatten(1)
         fit = (positive * negative).sum(1) / ((negative**2).sum(1) + 1e-8)
-        alpha = fit.reshape(-1, 1, 1, 1)
+        alpha = fit.reshape(-1, *[1] * (uncond.ndim - 1))
         return denoised + uncond * (alpha - 1.0) + predicted.scale * uncond * (1.0 - alpha)
 
     return unasking(after)

@@ -102,7 +102,7 @@ class Guided:
                     crop = x if prompt.box is None else prompt.box.crop(x)
                     images = self.running.images_at(float(sigma), negative=place == 1)
                     row = Row(crop, sigma, prompt, self.sampling, (*patches, *own), draws=draws)
-                    rows.append(replace(row, images=images))
+                    rows.append(replace(row, images=images, divisible=self.running.divisible))
                     owners.append(place)
         answers = (yield from self._ask(rows)) if rows else []
         self._keep_records(names, owners, rows)

@@ -30,6 +30,7 @@ class RunChanges:
     generator: torch.Generator | None = None
     cache: EasyCache | None = None
     images: tuple[JobImage, ...] = ()
+    divisible: bool = True  # whether calls may hold some of its latents without the others
 
     def at(self, sigma: float) -> tuple[Change, ...]:
         """Those that hold at a noise level."""
@@ -79,6 +80,7 @@ def start_run_changes(
         draw() if draws else None,
         start_easycache(laid, sampling),
         images,
+        divisible=not any(change.kind in family.joining_changes for change in laid),
     )
 
 

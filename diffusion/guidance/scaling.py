@@ -81,7 +81,8 @@ def over_batch(rising: Callable[[Tensor], Tensor]) -> Callable[[Change], Combine
             cond, uncond = predicted.cond, predicted.uncond
             way = rising(torch.linspace(0, 1, len(cond), device=cond.device))
             scales = least + way * (predicted.scale - least)
-            return uncond + (cond - uncond) * scales.reshape(-1, 1, 1, 1)
+            beside = scales.reshape(-1, *[1] * (cond.ndim - 1))
+            return uncond + (cond - uncond) * beside
 
         return combine
 

@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from diffusion.latent.latents import PX, fit
+from diffusion.latent.latents import fit
+from graph.latent_sizes import NODE_PX
 from graph.values import Latent
 from imaging.sizes import SizeMismatchError, check_size, repeat_to_batch
 
@@ -76,7 +77,7 @@ def rebatch_latents(latents: Sequence[Latent], batch_size: int) -> tuple[Latent,
         counted.append(replace(latent, batch_index=_indices(latent, before)))
     return tuple(
         part
-        for _, run in groupby(counted, lambda latent: latent.samples.shape[-2:])
+        for _, run in groupby(counted, lambda latent: latent.samples.shape[2:])
         for part in _split(_joined(list(run)), batch_size)
     )
 
@@ -104,7 +105,7 @@ def _mask(latent: Latent) -> Tensor:
     """A noise mask for every picture, all ones where there is none."""
     batch, *_, height, width = latent.samples.shape
     if latent.noise_mask is None:
-        return torch.ones(batch, 1, height * PX, width * PX)
+        return torch.ones(batch, 1, height * NODE_PX, width * NODE_PX)
     mask: Tensor = latent.noise_mask
     return repeat_to_batch(mask, batch)
 

@@ -1,4 +1,7 @@
-"""Latents made, scaled, cut and combined, with ComfyUI's results. `samples` are [B, C, h, w]."""
+"""Latents made, scaled, cut and combined, with ComfyUI's results.
+
+`samples` are [B, C, h, w], or [B, C, T, h, w] of videos, whose frames are treated alike.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,6 +11,7 @@ import torch
 from torch import Tensor
 
 from graph.choices import ScaleCrop, ScaleMethod
+from graph.latent_sizes import NODE_PX
 from graph.values import Latent
 from imaging.compositing import paste
 from imaging.resize import resize
@@ -21,7 +25,6 @@ from imaging.sizes import (
 )
 from imaging.transform import TURNS
 
-PX = 8  # pixels of a picture along one pixel of its latent, as the nodes' widgets count them
 SMALLEST_PX = 64
 
 
@@ -49,7 +52,9 @@ def upscale_latent(
     width, height = width and max(SMALLEST_PX, width), height and max(SMALLEST_PX, height)
     width = width or max(SMALLEST_PX, round(old_width * height / old_height))
     height = height or max(SMALLEST_PX, round(old_height * width / old_width))
-    return replace(latent, samples=resize(latent.samples, width // PX, height // PX, method, crop))
+    return replace(
+        latent, samples=resize(latent.samples, width // NODE_PX, height // NODE_PX, method, crop)
+    )
 
 
 def upscale_latent_by(latent: Latent, factor: float, method: ScaleMethod) -> Latent:
@@ -62,8 +67,8 @@ def upscale_latent_by(latent: Latent, factor: float, method: ScaleMethod) -> Lat
 def crop_latent(latent: Latent, width: int, height: int, x: int, y: int) -> Latent:
     """The part inside a rectangle in picture pixels (ComfyUI nodes.py, LatentCrop)."""
     rows, columns = latent.samples.shape[-2:]
-    left, top = min(x // PX, columns - PX), min(y // PX, rows - PX)
-    part = latent.samples[..., top : top + height // PX, left : left + width // PX]
+    left, top = min(x // NODE_PX, columns - NODE_PX), min(y // NODE_PX, rows - NODE_PX)
+    part = latent.samples[..., top : top + height // NODE_PX, left : left + width // NODE_PX]
     if part.numel() == 0:
         raise EmptyImageError(part.shape[-1], part.shape[-2])
     return replace(latent, samples=part)
@@ -71,12 +76,14 @@ def crop_latent(latent: Latent, width: int, height: int, x: int, y: int) -> Late
 
 def rotate_latent(latent: Latent, rotation: str) -> Latent:
     """The latent turned clockwise (ComfyUI nodes.py, LatentRotate)."""
-    return replace(latent, samples=torch.rot90(latent.samples, TURNS.index(rotation), dims=(3, 2)))
+    return replace(
+        latent, samples=torch.rot90(latent.samples, TURNS.index(rotation), dims=(-1, -2))
+    )
 
 
 def flip_latent(latent: Latent, method: str) -> Latent:
     """The latent upside down, or mirrored (ComfyUI nodes.py, LatentFlip)."""
-    return replace(latent, samples=latent.samples.flip(2 if method.startswith("x") else 3))
+    return replace(latent, samples=latent.samples.flip(-2 if method.startswith("x") else -1))
 
 
 def add_latents(first: Latent, second: Latent) -> Latent:
@@ -165,7 +172,7 @@ def composite_latents(
     A side of the source fades unless it lies on the edge of the destination; `at` is (x, y) in
     picture pixels. Source: ComfyUI nodes.py, LatentComposite.
     """
-    x, y = at[0] // PX, at[1] // PX
+    x, y = at[0] // NODE_PX, at[1] // NODE_PX
     height, width = destination.samples.shape[-2:]
     result = destination.samples.clone()
     over = _same_kind(result, source.samples).to(result)
@@ -174,8 +181,10 @@ def composite_latents(
     if over.shape[0] not in {1, under.shape[0]}:
         raise BatchMismatchError(under.shape[0], over.shape[0])
     rows, columns = over.shape[-2:]
-    fade = _fade(rows, feather // PX, start=y != 0, end=y + rows < height)[:, None]
-    fade = (fade * _fade(columns, feather // PX, start=x != 0, end=x + columns < width)).to(result)
+    fade = _fade(rows, feather // NODE_PX, start=y != 0, end=y + rows < height)[:, None]
+    fade = (fade * _fade(columns, feather // NODE_PX, start=x != 0, end=x + columns < width)).to(
+        result
+    )
     under.copy_(over * fade + under * (1 - fade))
     return replace(destination, samples=result)
 
@@ -204,7 +213,7 @@ def composite_latents_masked(
 
     ComfyUI comfy_extras/nodes_mask.py, LatentCompositeMasked.
     """
-    place = at[0] // PX, at[1] // PX
+    place = at[0] // NODE_PX, at[1] // NODE_PX
     over = _same_kind(destination.samples, source.samples)
     samples = paste(destination.samples, over, place, mask, resize_source=resize_source)
     return replace(destination, samples=samples)

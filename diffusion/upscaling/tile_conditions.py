@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from diffusion.batch.conditions import PX
+from graph.latent_sizes import NODE_PX
 from graph.values import Condition, Conditioning, ControlUse
 from imaging.redraw_tiles import Box, Size, overlap
 
@@ -71,7 +71,7 @@ def scaled(box: Box, of: Size, to: Size) -> Box:
 def _area(condition: Condition, cut: Cut) -> Condition:
     """The part of an area inside of the tile; a prompt whose area is elsewhere is for all of it."""
     assert condition.area is not None
-    height, width, y, x = (int(side) * PX for side in condition.area)
+    height, width, y, x = (int(side) * NODE_PX for side in condition.area)
     area = scaled((x, y, x + width, y + height), cut.before, cut.canvas)
     left, top, right, bottom = cut.boxes[0]
     if not overlap(area, cut.boxes[0]):
@@ -79,7 +79,9 @@ def _area(condition: Condition, cut: Cut) -> Condition:
     x, y = max(area[0], left) - left, max(area[1], top) - top
     width = min(area[2], right) - left - x
     height = min(area[3], bottom) - top - y
-    return replace(condition, area=(height // PX, width // PX, y // PX, x // PX))
+    return replace(
+        condition, area=(height // NODE_PX, width // NODE_PX, y // NODE_PX, x // NODE_PX)
+    )
 
 
 def _mask(mask: Tensor, cut: Cut) -> Tensor:

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
+from graph.latent_sizes import NODE_PX
 from graph.node import Choices, Widget, node
 from graph.stages import Stage
 from graph.stages.image import Sizes
 from graph.values import Image, Latent
 
 CATEGORY = "ControlNet Preprocessors"
-PX = 8  # pixels of a picture along one pixel of its latent
 WHOLE = "Resize and Fill"  # the picture is all seen; in the other modes it fills what is drawn
 Pixels = Annotated[int, Widget(min=64, max=8192, step=8)]
 Mode = Annotated[str, Choices(("Just Resize", "Crop and Resize", WHOLE))]
@@ -60,4 +60,4 @@ def size_of_image(images: Sizes, *, image: Image) -> tuple[int, int]:
 def size_of_latent(_: object, *, latent: Latent) -> tuple[int, int]:
     """Give the width and height of the picture that a latent becomes."""
     height, width = latent.samples.shape[-2:]
-    return width * PX, height * PX
+    return width * NODE_PX, height * NODE_PX

@@ -2,6 +2,18 @@
 
 from typing import Annotated
 
+from graph.latent_sizes import (
+    CASCADE_B,
+    COSMOS_VIDEO,
+    HUNYUAN_IMAGE,
+    HUNYUAN_VIDEO,
+    LTX_VIDEO,
+    MOCHI_VIDEO,
+    PIXELS,
+    SD,
+    SD3,
+    LatentSize,
+)
 from graph.node import Widget, node
 from graph.stages import Stage
 from graph.stages.sample import Latents
@@ -21,7 +33,7 @@ def empty_latent_image(
     latents: Latents, *, width: Side8 = 512, height: Side8 = 512, batch_size: Batch = 1
 ) -> Latent:
     """Make empty latents to denoise (Stable Diffusion 1, 2, XL)."""
-    return latents.empty_latent((batch_size, 4, height // 8, width // 8))
+    return latents.empty_latent(SD.shape(batch_size, width, height))
 
 
 @node("EmptySD3LatentImage", runs_on=Stage.SAMPLE, category="latent/sd3")
@@ -29,7 +41,7 @@ def empty_sd3_latent_image(
     latents: Latents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
 ) -> Latent:
     """Make empty latents to denoise (Stable Diffusion 3, Flux)."""
-    return latents.empty_latent((batch_size, 16, height // 8, width // 8))
+    return latents.empty_latent(SD3.shape(batch_size, width, height))
 
 
 @node("EmptyChromaRadianceLatentImage", runs_on=Stage.SAMPLE, category="latent/chroma_radiance")
@@ -37,7 +49,7 @@ def empty_chroma_radiance_latent(
     latents: Latents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
 ) -> Latent:
     """Make empty pictures to denoise (Chroma Radiance)."""
-    return latents.empty_latent((batch_size, 3, height, width))
+    return latents.empty_latent(PIXELS.shape(batch_size, width, height))
 
 
 @node("EmptyHunyuanImageLatent", runs_on=Stage.SAMPLE, category="latent")
@@ -45,7 +57,7 @@ def empty_hunyuan_image_latent(
     latents: Latents, *, width: Side32 = 2048, height: Side32 = 2048, batch_size: Batch = 1
 ) -> Latent:
     """Make empty latents to denoise (Hunyuan Image)."""
-    return latents.empty_latent((batch_size, 64, height // 32, width // 32))
+    return latents.empty_latent(HUNYUAN_IMAGE.shape(batch_size, width, height))
 
 
 @node(
@@ -64,8 +76,8 @@ def empty_cascade_latents(
 ) -> tuple[Latent, Latent]:
     """Make empty latents to denoise (both stages of Stable Cascade)."""
     return (
-        latents.empty_latent((batch_size, 16, height // compression, width // compression)),
-        latents.empty_latent((batch_size, 4, height // 4, width // 4)),
+        latents.empty_latent(LatentSize(16, px=compression).shape(batch_size, width, height)),
+        latents.empty_latent(CASCADE_B.shape(batch_size, width, height)),
     )
 
 
@@ -79,7 +91,7 @@ def empty_hunyuan_video_latent(
     batch_size: Batch = 1,
 ) -> Latent:
     """Make an empty video to denoise (Hunyuan, Wan)."""
-    return latents.empty_latent((batch_size, 16, (length - 1) // 4 + 1, height // 8, width // 8))
+    return latents.empty_latent(HUNYUAN_VIDEO.shape(batch_size, width, height, length))
 
 
 @node("EmptyCosmosLatentVideo", runs_on=Stage.SAMPLE, category="latent/video")
@@ -92,7 +104,7 @@ def empty_cosmos_video_latent(
     batch_size: Batch = 1,
 ) -> Latent:
     """Make an empty video to denoise (Cosmos)."""
-    return latents.empty_latent((batch_size, 16, (length - 1) // 8 + 1, height // 8, width // 8))
+    return latents.empty_latent(COSMOS_VIDEO.shape(batch_size, width, height, length))
 
 
 @node("EmptyMochiLatentVideo", runs_on=Stage.SAMPLE, category="latent/video")
@@ -105,7 +117,7 @@ def empty_mochi_video_latent(
     batch_size: Batch = 1,
 ) -> Latent:
     """Make an empty video to denoise (Mochi)."""
-    return latents.empty_latent((batch_size, 12, (length - 1) // 6 + 1, height // 8, width // 8))
+    return latents.empty_latent(MOCHI_VIDEO.shape(batch_size, width, height, length))
 
 
 @node("EmptyLTXVLatentVideo", runs_on=Stage.SAMPLE, category="latent/video/ltxv")
@@ -118,7 +130,7 @@ def empty_ltxv_video_latent(
     batch_size: Batch = 1,
 ) -> Latent:
     """Make an empty video to denoise (LTX Video)."""
-    return latents.empty_latent((batch_size, 128, (length - 1) // 8 + 1, height // 32, width // 32))
+    return latents.empty_latent(LTX_VIDEO.shape(batch_size, width, height, length))
 
 
 @node("EmptyLatentHunyuan3Dv2", runs_on=Stage.SAMPLE, category="latent/3d")
