@@ -14,7 +14,7 @@ from graph.model_files.pickled_header import PickledTensor, read_pickled
 from graph.model_files.safetensors_header import read_safetensors
 from graph.values import ModelFile
 
-SAFETENSORS = frozenset({".safetensors", ".sft"})  # all other files are pickled, as in ComfyUI
+PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pt2"})
 DEFAULT = HeaderLimits()
 
 
@@ -39,8 +39,8 @@ class Header:
 
 
 def is_pickled(path: Path) -> bool:
-    """Whether a file of that name is read as a pickle."""
-    return path.suffix.lower() not in SAFETENSORS
+    """Whether a file of that name is read as a pickle; others are read as safetensors."""
+    return path.suffix.lower() in PICKLED
 
 
 def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> Header:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from graph.errors import BadModelFile, ServiceError
 from graph.families import FAMILIES
 from graph.family_marks import Family
-from graph.model_files.header import SAFETENSORS, Header
+from graph.model_files.header import Header
 from graph.values import ModelFile
 from storage.models.checks import Facts, facts_of
 from storage.models.files import OTHER_NAMES
@@ -20,7 +20,7 @@ from storage.models.kinds import PLACES, UNKNOWN
 from storage.models.owned import OwnedModel, OwnedModels
 from storage.paths import owner_folder
 
-ENDINGS = SAFETENSORS | {".ckpt", ".pt", ".pth", ".bin"}
+ENDINGS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
 FOLDER_OF: Mapping[str, str] = MappingProxyType(
     {
         "checkpoint": "checkpoints",
