@@ -285,6 +285,7 @@ class Error(BaseModel):
 
 class JobSummary(BaseModel):
     id: int
+    prompt_id: str | None = Field(None, description="By which ComfyUI's API knows it.")
     status: Literal["queued", "running", "success", "failed", "cancelled"]
     priority: int
     track_id: str | None

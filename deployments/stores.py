@@ -8,6 +8,7 @@ from api.models.intake import ModelIntake, Source
 from deployments.config import ModelsConfig, RouterConfig
 from deployments.more_families import marks_with
 from deployments.settings import Settings
+from storage.counters import Counters
 from storage.database import Database
 from storage.disk_quota import DiskQuota
 from storage.disk_room import DiskRoom
@@ -75,6 +76,7 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
         disk=disk,
         user_settings=UserSettings(database),
         user_data=UserData(files),
+        counters=Counters(database),
     )
 
 

@@ -120,16 +120,16 @@ class Acceptance:
             if begins:
                 self.worker.give_place_back()
             raise
-        if added is not record:  # the same request came twice at once, and the other was faster
+        if added.id != record.id:  # the same request came twice at once, and the other was faster
             if begins:
                 self.worker.give_place_back()
             return added
         self.metrics.accepted.inc()
         if begins:
-            self.worker.start(record, body, prepared)
+            self.worker.start(added, body, prepared)
         else:
             self.worker.queued()
-        return record
+        return added
 
 
 async def _hash_of(body: Mapping[str, Any]) -> str:

@@ -109,8 +109,10 @@ class Answers:
 
 def summary(record: JobRecord, base_url: str) -> dict[str, Any]:
     """One entry of the list of jobs."""
+    prompt = {"prompt_id": record.prompt_id} if record.prompt_id else {}
     return {
         "id": record.id,
+        **prompt,
         "status": record.status,
         "priority": record.priority,
         "track_id": record.track_id,

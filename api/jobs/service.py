@@ -30,6 +30,7 @@ from api.keys.access import Caller
 from api.models.intake import ModelIntake
 from api.schemas import ExecuteRequest
 from api.workflow_bodies import with_workflow
+from storage.counters import Counters
 from storage.database import Database
 from storage.encryption import Cipher
 from storage.fetch import Fetcher
@@ -87,6 +88,7 @@ class Stores:
     disk: OwnerDisk
     user_settings: UserSettings
     user_data: UserData
+    counters: Counters
 
 
 class Service:
@@ -275,6 +277,7 @@ class Service:
             for sweep in (
                 self.stores.jobs.catch_up,
                 partial(self.stores.jobs.sweep, time.time() - self._limits.retention_s),
+                partial(self.stores.counters.sweep, time.time() - self._limits.retention_s),
                 partial(asyncio.to_thread, self.stores.outputs.sweep),
                 partial(asyncio.to_thread, self.stores.uploads.sweep),
                 partial(self.stores.disk.set_right, self.stores.outputs.files),

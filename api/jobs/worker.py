@@ -238,6 +238,8 @@ class Worker:
 
     def _after(self, run: JobRun) -> None:
         """What follows a job's end here."""
+        if run.record.client_id:  # the client's next job waits for this end
+            self.waiting = max(self.waiting, 1)
         self.give_place_back()
         if not run.ended.cancelled() and (error := run.ended.exception()):
             LOG.error("job %d: its end could not be written", run.record.id, exc_info=error)

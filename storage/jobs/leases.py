@@ -50,12 +50,17 @@ class JobLeases:
     async def claim(self, most: int, now_s: float) -> tuple[Claim, ...]:
         """Begin the next jobs in line, at most so many."""
         claimed: list[Claim] = []
+        held_up: set[str] = set()  # owners whose jobs wait for others of theirs, or are being taken
         async with self._database.writing() as connection:
             for owner in turns(await read_loads(connection)):
                 if len(claimed) == most:
                     break
+                if owner in held_up:
+                    continue
                 found = (await connection.execute(first_of(owner))).first()
-                if found is not None:  # None: another replica is just taking it
+                if found is None:
+                    held_up.add(owner)
+                else:
                     claimed.append(await self._take(connection, found.id, now_s))
         return tuple(claimed)
 

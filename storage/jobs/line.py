@@ -92,13 +92,23 @@ async def read_standing(connection: AsyncConnection, record: JobRecord) -> Stand
 
 
 def first_of(owner: str) -> sa.Select[Any]:
-    """The owner's job that is begun next."""
+    """The owner's job that is begun next; those of one client run one after another."""
+    earlier = JOBS.alias("earlier")
+    goes_before = sa.tuple_(earlier.c.number, earlier.c.id) < sa.tuple_(JOBS.c.number, JOBS.c.id)
+    held_up = sa.exists().where(
+        earlier.c.owner == owner,
+        earlier.c.client_id == JOBS.c.client_id,
+        sa.or_(
+            earlier.c.status == "running",
+            sa.and_(earlier.c.status == "queued", goes_before),
+        ),
+    )
     return (
         sa.select(JOBS.c.id)
-        .where(JOBS.c.status == "queued", JOBS.c.owner == owner)
-        .order_by(JOBS.c.priority.desc(), JOBS.c.created_s, JOBS.c.id)
+        .where(JOBS.c.status == "queued", JOBS.c.owner == owner, ~held_up)
+        .order_by(JOBS.c.priority.desc(), JOBS.c.number, JOBS.c.id)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=JOBS)
     )
 
 
@@ -106,8 +116,8 @@ async def _ahead_of_own(connection: AsyncConnection, record: JobRecord) -> int:
     same = sa.and_(
         JOBS.c.priority == record.priority,
         sa.or_(
-            JOBS.c.created_s < record.created_s,
-            sa.and_(JOBS.c.created_s == record.created_s, JOBS.c.id < record.id),
+            JOBS.c.number < record.number,
+            sa.and_(JOBS.c.number == record.number, JOBS.c.id < record.id),
         ),
     )
     before = sa.or_(JOBS.c.priority > record.priority, same)

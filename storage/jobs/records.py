@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 import sqlalchemy as sa
@@ -13,14 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Select
 
 from graph.errors import ServiceError
+from storage.counters import count
 from storage.database import METADATA, Database
 
 JobStatus = Literal["queued", "running", "success", "failed", "cancelled"]
+Face = Literal["v7", "hosted", "comfyui"]  # by which API a job was posted
 UNFINISHED = ("queued", "running")
 OUTCOME = ("status", "started_s", "ended_s", "answer", "error", "last_event")
 SAFE_INTEGERS = 2**53  # the integers that JavaScript can hold
 SWEPT_AT_ONCE = 500
 RETRY_AFTER_S = 5
+QUEUE_NUMBER = "job"  # the counter of an owner's places in the queue
 
 JOBS = sa.Table(
     "jobs",
@@ -49,10 +52,15 @@ JOBS = sa.Table(
     sa.Column("cancel_asked", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("expected_outputs", sa.Integer, nullable=False, server_default="1"),
     sa.Column("ledgers_due", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("face", sa.String(16), nullable=False, server_default="v7"),
+    sa.Column("prompt_id", sa.String(36)),
+    sa.Column("client_id", sa.String(128)),
+    sa.Column("number", sa.Float, nullable=False, server_default="0"),
     sa.UniqueConstraint("owner", "idempotency_key"),
     sa.Index("jobs_by_owner", "owner", "created_s", "id"),
     sa.Index("jobs_in_line", "status", "owner", "priority", "created_s", "id"),
     sa.Index("jobs_by_end", "ended_s"),
+    sa.Index("jobs_by_prompt", "owner", "prompt_id", unique=True),
 )
 
 
@@ -75,6 +83,16 @@ class IdempotencyConflictError(ServiceError):
     template = "Idempotency-Key {key!r} was used for another request body (job {job_id})."
     key: str
     job_id: int
+
+
+@dataclass(eq=False)
+class PromptIdTakenError(ServiceError):
+    """A prompt_id that another job of the owner has."""
+
+    status = 409
+    code = "prompt_id_taken"
+    template = "Another of your jobs has the prompt_id {prompt_id!r}."
+    prompt_id: str
 
 
 @dataclass(eq=False)
@@ -126,6 +144,10 @@ class JobRecord:
     last_event: int = 0  # id of the job's final event
     epoch: int = 0  # how often it was begun; who runs it as of an earlier epoch has lost it
     cancel_asked: bool = False
+    face: Face = "v7"
+    prompt_id: str | None = None  # the UUID by which ComfyUI's API knows it
+    client_id: str | None = None  # of ComfyUI's API: whose jobs run one after another
+    number: float = 0.0  # its place among the owner's: lower ones begin first
 
     @property
     def ended(self) -> bool:
@@ -187,29 +209,35 @@ class JobRecords:
         *,
         limits: QueueLimits | None = None,
         lease: Mapping[str, Any] | None = None,
+        front: bool = False,
     ) -> JobRecord:
-        """Record a job; returns it itself, or the owner's earlier job of that idempotency key.
+        """Record a job; returns it numbered, or the owner's earlier job of that idempotency key.
 
-        `lease` is the columns of who runs it already; `limits` holds for one that waits.
+        `lease` is the columns of who runs it already; `limits` holds for one that waits. A number
+        of 0 becomes the owner's next one; with `front` that is negative, so before all others.
 
         Raises:
             IdempotencyConflictError: the earlier job had another body.
+            PromptIdTakenError: an earlier job has its prompt_id.
             ServiceError: it is not accepted.
         """
-        values = {**asdict(record), "request": request}
         insert = sa.insert(JOBS).values(**lease) if lease else sa.insert(JOBS)
         try:
             async with self._database.writing() as connection:
                 if limits and record.status == "queued":
                     await _check_place(connection, record.owner, limits)
-                await connection.execute(insert, values)
+                if not record.number:
+                    number = await count(connection, record.owner, QUEUE_NUMBER)
+                    record = replace(record, number=-number if front else number)
+                await connection.execute(insert, {**asdict(record), "request": request})
                 for ledger in self._ledgers:
                     await ledger.accepted(connection, record)
         except IntegrityError:
-            earlier = await self._earlier(record)
-            if earlier is None:
-                raise
-            return earlier
+            if earlier := await self._earlier(record):
+                return earlier
+            if record.prompt_id and await self._has_prompt(record.owner, record.prompt_id):
+                raise PromptIdTakenError(record.prompt_id) from None
+            raise
         return record
 
     async def replayed(self, owner: str, key: str, body_hash: str) -> JobRecord | None:
@@ -338,6 +366,10 @@ class JobRecords:
         if record.idempotency_key is None:
             return None
         return await self.replayed(record.owner, record.idempotency_key, record.body_hash or "")
+
+    async def _has_prompt(self, owner: str, prompt_id: str) -> bool:
+        this = sa.and_(JOBS.c.owner == owner, JOBS.c.prompt_id == prompt_id)
+        return await self._first(sa.select(*COLUMNS).where(this)) is not None
 
     async def _first(self, query: Select[Any]) -> JobRecord | None:
         async with self._database.reading() as connection:

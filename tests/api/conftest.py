@@ -16,6 +16,7 @@ from api.app import create_app
 from api.jobs.runner import Runner
 from api.jobs.service import Limits, Service, Stores
 from api.jobs.webhooks import Signer
+from storage.counters import Counters
 from storage.database import Database
 from storage.disk_quota import DiskQuota
 from storage.encryption import Cipher
@@ -159,6 +160,7 @@ async def _site(
         disk=disk,
         user_settings=UserSettings(database),
         user_data=UserData(files),
+        counters=Counters(database),
     )
     service = Service(make_runner(inputs) if make_runner else runner, change(stores), limits)
     app = create_app(service, **options)

@@ -68,7 +68,7 @@ async def test_nothing_stays_of_an_owner_that_leaves(
             await _use_everything(await keyed.client(await keyed.key(owner)))
         admin = await keyed.client(await keyed.key("operator"))
         assert len(_files(site, tmp_path, leaves)) == 4 + 3
-        assert len(await _rows(database, leaves)) == 7
+        assert len(await _rows(database, leaves)) == 8
         bobs = await _rows(database, "bob"), _files(site, tmp_path, "bob")
 
         answer = await admin.delete(f"/api/v7/admin/owners/{leaves}")

@@ -19,6 +19,12 @@ class Table:
     def replica(self, name: str, lease_s: float = 60.0) -> JobLeases:
         return JobLeases(self.database, name, lease_s=lease_s, most_epochs=3)
 
+    async def prompted(
+        self, client_id: str | None, owner: str = "me", *, front: bool = False
+    ) -> int:
+        record = JobRecord(owner, client_id=client_id)
+        return (await self.jobs.add(record, b"request", front=front)).id
+
     async def queued(self, owner: str = "me", priority: int = 0, created_s: float = 1.0) -> int:
         record = JobRecord(owner, priority=priority, created_s=created_s, estimate_s=2.0)
         return (await self.jobs.add(record, b"request")).id
@@ -54,8 +60,8 @@ async def test_two_replicas_never_claim_the_same_job(table: Table) -> None:
 
 
 async def test_jobs_are_claimed_by_priority_then_by_arrival(table: Table) -> None:
-    wanted = [(0, 2.0), (5, 3.0), (0, 1.0), (-1, 0.0)]
-    low, high, early, last = [await table.queued("me", p, at) for p, at in wanted]
+    wanted = [(-1, 0.0), (0, 1.0), (0, 2.0), (5, 3.0)]
+    last, early, low, high = [await table.queued("me", p, at) for p, at in wanted]
     assert _ids(await table.replica("a").claim(9, 0.0)) == [high, early, low, last]
 
 
@@ -147,3 +153,31 @@ async def test_nobody_takes_up_what_it_runs_itself(table: Table) -> None:
     late = table.replica("late", lease_s=-1.0)
     await late.claim(1, 0.0)
     assert (await late.take_up_expired()).requeued == 0
+
+
+async def test_one_clients_jobs_run_one_after_another_in_the_order_they_came(table: Table) -> None:
+    ids = [await table.prompted("krita") for _ in range(3)]
+    a, b = table.replica("a"), table.replica("b")
+    for job_id in ids:
+        claims = await asyncio.gather(a.claim(5, 0.0), b.claim(5, 0.0))
+        (claim,) = [claim for of_one in claims for claim in of_one]
+        assert claim.record.id == job_id
+        await table.jobs.end(replace(claim.record, status="success", ended_s=1.0))
+
+
+async def test_other_clients_and_owners_do_not_wait_for_it(table: Table) -> None:
+    first = await table.prompted("krita")
+    await table.prompted("krita")
+    others = [
+        await table.prompted("editor"),
+        await table.prompted(None),
+        await table.prompted(None),
+        await table.prompted("krita", "you"),
+    ]
+    assert sorted(_ids(await table.replica("a").claim(9, 0.0))) == sorted([first, *others])
+
+
+async def test_what_comes_to_the_front_goes_before_all_that_wait(table: Table) -> None:
+    ids = [await table.prompted(None), await table.prompted(None, front=True)]
+    ids.append(await table.prompted(None, front=True))
+    assert _ids(await table.replica("a").claim(9, 0.0)) == [ids[2], ids[1], ids[0]]

@@ -11,6 +11,7 @@ from storage.jobs.records import (
     JobRecord,
     JobRecords,
     MissingJobError,
+    PromptIdTakenError,
 )
 
 
@@ -97,3 +98,18 @@ async def test_many_write_at_once(jobs: JobRecords) -> None:
     records = await asyncio.gather(*(jobs.add(JobRecord("me")) for _ in range(40)))
     await asyncio.gather(*(jobs.end(replace(record, status="failed")) for record in records))
     assert len(await jobs.page("me", JobFilter("failed", limit=50))) == 40
+
+
+async def test_a_prompt_id_is_one_job_of_an_owner(jobs: JobRecords) -> None:
+    await jobs.add(JobRecord("me", prompt_id="a"))
+    await jobs.add(JobRecord("you", prompt_id="a"))
+    with pytest.raises(PromptIdTakenError):
+        await jobs.add(JobRecord("me", prompt_id="a"))
+
+
+async def test_an_owners_jobs_are_numbered_as_they_come(jobs: JobRecords) -> None:
+    added = [await jobs.add(JobRecord("me")) for _ in range(2)]
+    added += [await jobs.add(JobRecord("you")), await jobs.add(JobRecord("me", number=7.5))]
+    added.append(await jobs.add(JobRecord("me"), front=True))
+    assert [one.number for one in added] == [1, 2, 1, 7.5, -3]
+    assert await jobs.get("me", added[0].id) == added[0]
