@@ -56,9 +56,7 @@ class Fused(LocalStages):
 
     def __init__(self, site: Site, config: AppConfig) -> None:
         super().__init__(site, config)
-        for stage in self._stages.values():  # what they store would else go to Ray
-            own: Any = stage
-            own._segments = replace(own._segments, shelf=Memory())
+        self.segments = replace(self.segments, shelf=Memory())  # it would else go to Ray
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 from ray.exceptions import (
@@ -137,14 +138,24 @@ class StageClients:
     stages: Mapping[Stage, ReplicasClient]
     pinned: Mapping[str, ReplicasClient] = field(default_factory=dict)
 
+    @cached_property
+    def hosts(self) -> Mapping[Stage, Stage]:
+        """For each stage that shares its deployment with others, a name for all of them."""
+        sharing: dict[int, list[Stage]] = {}
+        for stage, client in self.stages.items():
+            sharing.setdefault(id(client), []).append(stage)
+        named = {Stage("+".join(sorted(some))): some for some in sharing.values() if len(some) > 1}
+        return {stage: name for name, some in named.items() for stage in some}
+
     def serves(self, stage: Stage) -> bool:
         """Whether a deployment runs the nodes of a stage; else this process does."""
-        return stage in self.stages
+        return stage in self.stages or stage in self.hosts.values()
 
     def of(self, segment: Segment) -> StageClient:
         if segment.stage == Stage.SAMPLE:
             return self._sampler(segment.base)
-        return self.stages[segment.stage]
+        first = segment.stage.partition("+")[0]  # of those that share a deployment
+        return self.stages[Stage(first)]
 
     def idle_samplers(self, base: str) -> int:
         """How many samplers for `base` could begin at once."""
@@ -166,7 +177,7 @@ class JobWork:
     def __init__(self, place: Callable[[str], object]) -> None:
         self._place = place
 
-    def for_node(self, node_id: str, report: object) -> object:  # noqa: ARG002 - outputs do not progress
+    def for_node(self, stage: Stage, node_id: str, report: object) -> object:  # noqa: ARG002 - outputs do not progress
         return self._place(node_id)
 
     async def call(self, function: Callable[[], Any]) -> Any:

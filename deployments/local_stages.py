@@ -1,26 +1,28 @@
 """The `local` profile: every tensor stage in one process, so that torch is loaded once."""
 
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from api.figures.stage_figures import StageFigures
-from deployments.clients import StageClient
 from deployments.config import AppConfig
 from deployments.loopback import listen_where_ray_does
 from deployments.preprocessor import Preprocessor
 from deployments.prompt_encoder import PromptEncoder
 from deployments.sampler import Sampler
 from deployments.site import Site
+from deployments.stage import SegmentRunner
 from deployments.upscaler import Upscaler
 from graph.cache import Handle
 from graph.events import StepEvent
 from graph.plan import Segment
 from graph.prompt import Source
-from graph.stages import Stage
 
 
-class CountingStage(StageClient, Protocol):
-    """A stage's class, which also tells what it has counted."""
+class RunningStage(Protocol):
+    """A stage's class: what runs its segments, and what it has counted."""
+
+    segments: SegmentRunner
 
     async def figures(self) -> tuple[StageFigures, ...]: ...
 
@@ -36,23 +38,25 @@ class LocalStages:
         # One budget for all: a text encoder that is not needed makes room for a model that is.
         memory = MemoryBudget(config.encoder.memory_bytes + config.sampler.memory_bytes)
         self._sampler = Sampler(site, config.sampler, memory=memory)
-        self._stages: Mapping[Stage, CountingStage] = {
-            Stage.ENCODE: PromptEncoder(site, config.encoder, memory),
-            Stage.IMAGE: Preprocessor(site, config.preprocessor),
-            Stage.SAMPLE: self._sampler,
-            Stage.UPSCALE: Upscaler(site, config.upscaler),
-        }
+        self._stages: tuple[RunningStage, ...] = (
+            PromptEncoder(site, config.encoder, memory),
+            Preprocessor(site, config.preprocessor),
+            self._sampler,
+            Upscaler(site, config.upscaler),
+        )
+        places = {s: place for one in self._stages for s, place in one.segments.places.items()}
+        self.segments = replace(self._sampler.segments, places=places)
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        """Run a segment of any stage."""
-        async for event in self._stages[segment.stage].run(segment, inputs):
+        """Run a segment of any stages."""
+        async for event in self.segments.run(segment, inputs):
             yield event
 
     async def figures(self) -> tuple[StageFigures, ...]:
         """What the stages of this replica have counted."""
-        return tuple([one for stage in self._stages.values() for one in await stage.figures()])
+        return tuple([one for stage in self._stages for one in await stage.figures()])
 
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises."""

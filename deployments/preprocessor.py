@@ -28,15 +28,15 @@ class Preprocessor:
         functions: ImageFunctions = NodeImaging(detectors)
         metrics = StageMetrics(Stage.IMAGE)
         metrics.watch_weights({"detector": detectors.weights})
-        self._segments = SegmentRunner(lambda *_: functions, metrics, site.watch())
+        self.segments = SegmentRunner({Stage.IMAGE: lambda *_: functions}, metrics, site.watch())
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
-        async for event in self._segments.run(segment, inputs):
+        async for event in self.segments.run(segment, inputs):
             yield event
 
     async def figures(self) -> tuple[StageFigures, ...]:
         """What this replica has counted."""
-        return (self._segments.metrics.figures(),)
+        return (self.segments.metrics.figures(),)

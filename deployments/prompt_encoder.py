@@ -69,15 +69,15 @@ class PromptEncoder:
         def functions(node_id: str, report: Report, owner: str) -> EncodeFunctions:
             return NodeEncoding(encoders, vision, node_id, report, owner)
 
-        self._segments = SegmentRunner(functions, metrics, site.watch())
+        self.segments = SegmentRunner({Stage.ENCODE: functions}, metrics, site.watch())
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
-        async for event in self._segments.run(segment, inputs):
+        async for event in self.segments.run(segment, inputs):
             yield event
 
     async def figures(self) -> tuple[StageFigures, ...]:
         """What this replica has counted."""
-        return (self._segments.metrics.figures(),)
+        return (self.segments.metrics.figures(),)

@@ -63,13 +63,13 @@ class Router:
         listen_where_ray_does()
         stores = open_stores(settings, config)
         metrics = ServiceMetrics()
+        sampling = stages[Stage.SAMPLE].deployment_name
+        by_name = {handle.deployment_name: DeploymentClient(handle) for handle in stages.values()}
+        by_name[sampling] = DeploymentClient(
+            stages[Stage.SAMPLE], by_base=samplers[""] > 1, replicas=samplers[""]
+        )
         clients = StageClients(
-            {
-                **{stage: DeploymentClient(handle) for stage, handle in stages.items()},
-                Stage.SAMPLE: DeploymentClient(
-                    stages[Stage.SAMPLE], by_base=samplers[""] > 1, replicas=samplers[""]
-                ),
-            },
+            {stage: by_name[handle.deployment_name] for stage, handle in stages.items()},
             {
                 base: DeploymentClient(handle, replicas=samplers[base])
                 for base, handle in pinned.items()

@@ -16,6 +16,7 @@ from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_ev
 from api.schemas import ExecuteRequest
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.owners_files import OwnersFiles
+from deployments.quotes import quote
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.batches import expected_outputs
 from graph.cache import ResultCache
@@ -33,7 +34,7 @@ from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
 from graph.overrides import apply
 from graph.parameters import parameters
-from graph.plan import Folded, make_plan
+from graph.plan import Folded
 from graph.problems import WorkflowIncompleteError, WorkflowInvalidError
 from graph.prompt import NoLink, Source, Workflow
 from graph.saved_names import prefix_problems
@@ -170,7 +171,7 @@ class WorkflowRunner:
             meta=meta | ({"warnings": warnings} if warnings else {}),
             skipped=tuple(bodies(checked.skipped)),
             outputs=expected_outputs(folded, self.node_types),
-            quote=_quote(folded) | missing,
+            quote=quote(folded) | missing,
             folded=folded,
         )
 
@@ -246,7 +247,9 @@ class WorkflowRunner:
         with about(job=job.id, owner=job.owner), self.watch_job(job) as of_job:
             watches = (*self.watches, *of_job)
             stages = JobStages(self.clients, self.node_types, work, watches, job.owner)
-            return await Execution(job.owner, folded, stages, self.cache, report, job=job.id).run()
+            return await Execution(
+                job.owner, folded, stages, self.cache, report, job=job.id, hosts=self.clients.hosts
+            ).run()
 
     def jobs_kept(self) -> frozenset[int]:
         """The jobs of which results are in the cache."""
@@ -386,14 +389,3 @@ def _seeds(checked: CheckedWorkflow, folded: Folded) -> dict[str, int]:
         if name in SEEDS
     }
     return written | linked
-
-
-def _quote(folded: Folded) -> dict[str, Any]:
-    """What a run of this would be: its segments, stage by stage."""
-    plan = make_plan(folded, lambda _: False)
-    return {
-        "stages": [
-            {"stage": segment.stage, "nodes": [step.told_as for step in segment.steps]}
-            for segment in plan.segments
-        ],
-    }

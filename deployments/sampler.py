@@ -64,7 +64,7 @@ class Sampler:
         )
         metrics.watch_weights({"model": self._stage.weights})
         metrics.watch_waiting(lambda: self._stage.jobs)
-        self._segments = SegmentRunner(self._functions, metrics, site.watch())
+        self.segments = SegmentRunner({Stage.SAMPLE: self._functions}, metrics, site.watch())
         bases = [Model(site.find(name)) for name in ((base,) if base else config.warm_bases)]
         self._warming = asyncio.ensure_future(self._warm(bases, config)) if bases else None
 
@@ -84,12 +84,12 @@ class Sampler:
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
-        async for event in self._segments.run(segment, inputs):
+        async for event in self.segments.run(segment, inputs):
             yield event
 
     async def figures(self) -> tuple[StageFigures, ...]:
         """What this replica has counted."""
-        return (self._segments.metrics.figures(),)
+        return (self.segments.metrics.figures(),)
 
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises, and has none ready before it once did not.

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from deployments.stage_metrics import StageMetrics
 from deployments.transport import Shelf, load, stored_calls, to_tensors
@@ -16,24 +16,27 @@ from graph.nodes import load_node_types
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report, run_segment
+from graph.stages import Stage
+
+Place: TypeAlias = Callable[[str, Report, str], object]
 
 
 @dataclass(frozen=True)
 class SegmentRunner:
-    """Runs segments on this replica. `place` gives what node functions are called with.
+    """Runs segments on this replica. `places` give what the nodes of a stage are called with.
 
-    It is told the node, where its reports go, and whose job it is.
+    They are told the node, where its reports go, and whose job it is.
     """
 
-    place: Callable[[str, Report, str], object]
+    places: Mapping[Stage, Place]
     metrics: StageMetrics
     watch: SegmentWatch
     node_types: Mapping[str, NodeType] = field(default_factory=load_node_types)
     shelf: Shelf = field(default_factory=Shelf)
     owner: str = ""  # of the segment that runs
 
-    def for_node(self, node_id: str, report: Report) -> object:
-        return self.place(node_id, report, self.owner)
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
+        return self.places[stage](node_id, report, self.owner)
 
     async def call(self, function: Callable[[], Any]) -> Any:
         """Run a tensor function in a thread, so that the replica stays able to answer."""

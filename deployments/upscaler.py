@@ -37,18 +37,18 @@ class Upscaler:
         def functions(node_id: str, report: Report, _owner: str) -> UpscaleFunctions:
             return NodeUpscaling(stage, node_id, report)
 
-        self._segments = SegmentRunner(functions, metrics, site.watch())
+        self.segments = SegmentRunner({Stage.UPSCALE: functions}, metrics, site.watch())
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         """Run a segment of this stage."""
-        async for event in self._segments.run(segment, inputs):
+        async for event in self.segments.run(segment, inputs):
             yield event
 
     async def figures(self) -> tuple[StageFigures, ...]:
         """What this replica has counted."""
-        return (self._segments.metrics.figures(),)
+        return (self.segments.metrics.figures(),)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from graph.part_reports import PartReports
 from graph.plan import Folded, Plan, Segment, Step, make_plan
 from graph.prompt import Source
 from graph.segment_run import first_cause
+from graph.stages import Stage
 
 Results: TypeAlias = "dict[str, asyncio.Future[Outputs | None]]"  # None: not in this plan
 Told: TypeAlias = "Started | Progress | Warned | Blocked | NodeTiming"
@@ -59,6 +60,7 @@ class Execution:
     report: Callable[[Told], None]
     job: int = 0
     most_attempts: int = 3
+    hosts: Mapping[Stage, Stage] = field(default_factory=dict)  # see graph/segments.py
     timings: dict[str, NodeTiming] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _parts: PartReports = field(default_factory=PartReports)
@@ -75,7 +77,7 @@ class Execution:
         """
         lost = 0
         while True:
-            plan = make_plan(self._unfinished(), self._is_known)
+            plan = make_plan(self._unfinished(), self._is_known, self.hosts)
             try:
                 await self._run_plan(plan)
             except PromiseBrokenError:  # two jobs may wait for each other's promises, not twice

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from graph.prompt import Source
@@ -58,7 +59,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Segment:
-    """Steps that one call of a stage runs. `base` is the model file they need, where one does.
+    """Steps that one call runs. `base` is the model file they need, where one does.
+
+    `stage` is theirs, or the name of the deployment that runs theirs and others.
 
     `trace` is the span that the call belongs to, as W3C's `traceparent`; "" where nobody traces.
     `owner` is whose job it is: what a stage remembers of it, it remembers for that owner alone.
@@ -111,25 +114,30 @@ class Plan:
     known: frozenset[str]  # ids of nodes whose results are there already
 
 
-def make_plan(folded: Folded, is_known: Callable[[str], bool]) -> Plan:
+def make_plan(
+    folded: Folded,
+    is_known: Callable[[str], bool],
+    hosts: Mapping[Stage, Stage] = MappingProxyType({}),
+) -> Plan:
     """The segments to run, in an order in which they can run.
 
     Args:
         is_known: whether the result under a content key need not be computed.
+        hosts: what runs the stages that share a deployment; see graph/segments.py.
     """
     wanted, known = _wanted(folded, is_known)
     steps = in_order([folded.live(s) for name, s in folded.steps.items() if name in wanted])
-    groups = grouped(steps, folded.stages)
-    read_outside = _read_outside([group for _, group in groups]) | _read_later(steps)
+    groups = grouped(steps, folded.stages, hosts)
+    leaving = _read_outside([group.steps for group in groups]) | _read_later(steps)
     return Plan(
         tuple(
             Segment(
-                folded.stages[group[0].node_id],
-                tuple(group),
-                frozenset(s.node_id for s in group if s.keep or s.node_id in read_outside),
-                base,
+                group.host,
+                tuple(group.steps),
+                frozenset(s.node_id for s in group.steps if s.keep or s.node_id in leaving),
+                group.base,
             )
-            for base, group in groups
+            for group in groups
         ),
         known,
     )

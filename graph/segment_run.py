@@ -29,8 +29,8 @@ Events: TypeAlias = "asyncio.Queue[StepEvent | None]"
 class StageWork(Protocol):
     """What a stage offers to the nodes that run on it."""
 
-    def for_node(self, node_id: str, report: Report) -> object:
-        """The object that node functions of this stage are called with."""
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
+        """The object that node functions of a stage are called with."""
 
     async def call(self, function: Callable[[], Any]) -> Any:
         """Run a function that blocks, where blocking hurts nobody."""
@@ -184,9 +184,9 @@ class NodeRun:
         return tuple(await self.work.call(lambda: [joining.join_rows(p) for p in by_output]))
 
     def _place(self) -> tuple[object, ...]:
-        if self.node_type.stage == Stage.INLINE:
+        if (stage := self.node_type.stage) == Stage.INLINE:
             return ()
-        return (self.work.for_node(self.step.told_as, self.events.put_nowait),)
+        return (self.work.for_node(stage, self.step.told_as, self.events.put_nowait),)
 
 
 def first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:

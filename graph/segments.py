@@ -1,4 +1,7 @@
-"""Which steps share a call: connected steps of one stage, one base model and the same rows.
+"""Which steps share a call: connected steps of one deployment, one base model and the same rows.
+
+A deployment runs one stage, or several: `hosts` names what runs the stages that share one. It has
+all base models, so its steps need not be told apart by them.
 
 Every step gets a depth: how many calls lie between it and the start, at least. Whoever reads across
 a border is deeper than what it reads, so steps that share stage, base, rows and depth can be one
@@ -7,6 +10,7 @@ call without ever closing a circle.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from graph.sampling import Rows
@@ -17,12 +21,15 @@ if TYPE_CHECKING:
     from graph.plan import Step
 
 
+IN_ROUTER = frozenset({Stage.INLINE, Stage.OUTPUT})
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a step runs."""
 
-    stage: Stage
-    base: str  # the diffusion model's file, "" where none is near
+    host: Stage  # the stage, or the name of a deployment that runs several
+    base: str  # the diffusion model's file, "" where none is near or all are there
     rows: Rows | None
 
 
@@ -35,16 +42,44 @@ def base_of(step: "Step") -> str:
     return step.base
 
 
-def grouped(steps: Sequence["Step"], stages: Mapping[str, Stage]) -> list[tuple[str, list["Step"]]]:
-    """`steps`, which come after what they read, as groups that do too, each with its base."""
+@dataclass(frozen=True)
+class Group:
+    """Steps that share a call, where they run, and the base model of the first that has one."""
+
+    host: Stage
+    base: str
+    steps: list["Step"]
+
+
+def grouped(
+    steps: Sequence["Step"],
+    stages: Mapping[str, Stage],
+    hosts: Mapping[Stage, Stage] = MappingProxyType({}),
+) -> list[Group]:
+    """`steps`, which come after what they read, as groups that do too."""
     readers = _readers(steps)
-    places = _places(steps, stages, readers)
+    host_of = _hosts(steps, stages, hosts, readers)
+    bases = _bases(steps, host_of, readers)
+    whole = frozenset(hosts.values())
+    places = {
+        s.node_id: Place(
+            host_of[s.node_id], "" if host_of[s.node_id] in whole else bases[s.node_id], s.rows
+        )
+        for s in steps
+    }
     depths = _depths(steps, places, readers)
     groups: dict[str, list[Step]] = {}
     for step, head in zip(steps, _heads(steps, places, depths), strict=True):
         groups.setdefault(head, []).append(step)
     in_order = sorted(groups.values(), key=lambda group: depths[group[0].node_id])
-    return [(places[group[0].node_id].base, group) for group in in_order]
+    return [
+        Group(
+            places[group[0].node_id].host,
+            next(filter(None, (bases[step.node_id] for step in group)), ""),
+            group,
+        )
+        for group in in_order
+    ]
 
 
 def _readers(steps: Sequence["Step"]) -> dict[str, list[str]]:
@@ -60,21 +95,42 @@ def _sources(step: "Step", among: Mapping[str, object]) -> Iterator[str]:
     return (link.node_id for link in step.links.values() if link.node_id in among)
 
 
-def _places(
-    steps: Sequence["Step"], stages: Mapping[str, Stage], readers: Mapping[str, Sequence[str]]
-) -> dict[str, Place]:
-    """Where each step runs: one that names no base, beside what it reads, or beside its reader."""
+def _hosts(
+    steps: Sequence["Step"],
+    stages: Mapping[str, Stage],
+    hosts: Mapping[Stage, Stage],
+    readers: Mapping[str, Sequence[str]],
+) -> dict[str, Stage]:
+    """What runs each step. INLINE ones run anywhere: beside what they read, or who reads them."""
+    found = {step.node_id: hosts.get(stages[step.node_id], stages[step.node_id]) for step in steps}
+
+    def take_from(node_id: str, neighbours: Iterable[str]) -> None:
+        if found[node_id] == Stage.INLINE:
+            near = (found[it] for it in neighbours if found[it] not in IN_ROUTER)
+            found[node_id] = next(near, Stage.INLINE)
+
+    for step in steps:
+        take_from(step.node_id, _sources(step, found))
+    for step in reversed(steps):
+        take_from(step.node_id, readers[step.node_id])
+    return found
+
+
+def _bases(
+    steps: Sequence["Step"], hosts: Mapping[str, Stage], readers: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """The base of each step; one that names none has that of what it reads, or of its reader."""
     bases = {step.node_id: base_of(step) for step in steps}
 
     def take_from(node_id: str, neighbours: Iterable[str]) -> None:
-        near = (bases[it] for it in neighbours if stages[it] == stages[node_id])
+        near = (bases[it] for it in neighbours if hosts[it] == hosts[node_id])
         bases[node_id] = bases[node_id] or next(filter(None, near), "")
 
     for step in steps:
         take_from(step.node_id, _sources(step, bases))
     for step in reversed(steps):
         take_from(step.node_id, readers[step.node_id])
-    return {s.node_id: Place(stages[s.node_id], bases[s.node_id], s.rows) for s in steps}
+    return bases
 
 
 def _depths(
@@ -117,7 +173,7 @@ def _heads(
             for it in _sources(step, heads)
             if places[it] == places[own] and depths[it] == depths[own]
         ]
-        if places[own].stage == Stage.ENCODE and not step.links:
+        if places[own].host == Stage.ENCODE and not step.links:
             near.append(prompts.setdefault((places[own], depths[own]), own))
         for it in near:
             heads[head(it)] = head(own)

@@ -90,9 +90,9 @@ class Apart(InProcess):
     encoders: Any = None
     kept: Kept = field(default_factory=Kept)
 
-    def for_node(self, node_id: str, report: Report) -> object:
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
         own = {Stage.ENCODE: self.encoders, Stage.UPSCALE: Nearest(), Stage.OUTPUT: self.kept}
-        return own[self.stage] if self.stage in own else super().for_node(node_id, report)
+        return own[stage] if stage in own else super().for_node(stage, node_id, report)
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -100,7 +100,7 @@ class Apart(InProcess):
         here = segment.stage in {Stage.INLINE, Stage.OUTPUT}
         unpack = to_numpy if here else to_tensors
         values = {link: unpack(handle.value) for link, handle in inputs.items()}
-        work = replace(self, stage=segment.stage)
+        work = self
         async for event in run_segment(segment, values, TYPES, work):
             if isinstance(event, Done) and event.outputs is not None:
                 pack = partial(map, to_arrays if not here else lambda value: value)

@@ -10,6 +10,7 @@ from deployments.clients import DeploymentClient
 from deployments.config import AppConfig, SamplerConfig
 from graph.events import Started, StepEvent
 from graph.plan import Segment, Step
+from graph.sampling import Rows
 from graph.stages import Stage
 
 POOL = SamplerConfig(max_replicas=3)
@@ -66,7 +67,8 @@ class Stream:
 
 
 def segment(node_id: str, part_of: str = "") -> Segment:
-    step = Step(node_id, "KSampler", {}, {}, node_id, part_of=part_of)
+    rows = Rows(0, 1, 2) if part_of else None
+    step = Step(node_id, "KSampler", {}, {}, node_id, part_of=part_of, rows=rows)
     return Segment(Stage.SAMPLE, (step,), frozenset(), base="a.safetensors")
 
 

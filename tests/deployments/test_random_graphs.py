@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import io
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +79,15 @@ class InProcess:
     """All stages in this process, as the local profile has them, without Ray."""
 
     sampling: SampleStage
-    stage: Stage = Stage.INLINE
 
-    def for_node(self, node_id: str, report: Report) -> object:
-        if self.stage == Stage.SAMPLE:
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
+        if stage == Stage.SAMPLE:
             return NodeSampling(self.sampling, node_id, report)
         return {
             Stage.ENCODE: Encoders(),
             Stage.IMAGE: NodeImaging(detectors(Path("nowhere"))),
             Stage.OUTPUT: Saved(),
-        }[self.stage]
+        }[stage]
 
     async def call(self, function: Callable[[], Any]) -> Any:
         return torch.inference_mode()(function)()
@@ -96,7 +95,7 @@ class InProcess:
     def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
-        return run_here(segment, inputs, TYPES, replace(self, stage=segment.stage))
+        return run_here(segment, inputs, TYPES, self)
 
 
 class Names(Library):

@@ -74,11 +74,11 @@ class Stages(InProcess):
     async def figures(self) -> tuple[StageFigures, ...]:
         return ()
 
-    def for_node(self, node_id: str, report: Report) -> object:
-        if self.stage == Stage.ENCODE:
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
+        if stage == Stage.ENCODE:
             nobody: Any = object()
             return NodeEncoding(cast(EncodeStage, self.encoder), nobody, node_id, report, "")
-        return super().for_node(node_id, report)
+        return super().for_node(stage, node_id, report)
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]

@@ -44,7 +44,7 @@ class OnReplica:
 
     def __init__(self, traces: Traces) -> None:
         self._segments = SegmentRunner(
-            lambda *_: Calls(),
+            dict.fromkeys((Stage.ENCODE, Stage.SAMPLE), lambda *_: Calls()),
             StageMetrics(Stage.SAMPLE),
             traces.on_stage,
             node_types(),

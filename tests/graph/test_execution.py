@@ -17,6 +17,7 @@ from graph.folding import fold
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
+from graph.stages import Stage
 from tests.graph.nodes_for_tests import checked, node_types, picture
 from tests.graph.run_here import run_here
 
@@ -34,7 +35,7 @@ class Recorder:
             await self.gate(name)
         return f"{name}({', '.join(map(str, values))})"
 
-    def for_node(self, node_id: str, report: Report) -> object:
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
         return self
 
     async def call(self, function: Callable[[], Any]) -> Any:
@@ -209,7 +210,7 @@ async def test_timings_tell_when_each_node_ran() -> None:
 class Warner(Recorder):
     """As Recorder, with something to say about every node."""
 
-    def for_node(self, node_id: str, report: Report) -> object:
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
         report(Warned(node_id, "a key fits nothing"))
         return self
 

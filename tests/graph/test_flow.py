@@ -18,6 +18,7 @@ from graph.plan import Segment, make_plan
 from graph.problems import WorkflowInvalidError
 from graph.prompt import Source
 from graph.segment_run import Report
+from graph.stages import Stage
 from graph.validation import Uploads, validate
 from graph.values import Items
 from graph.workflow import read_workflow
@@ -43,7 +44,7 @@ class Stages:
         self.calls.append((name, *values))
         await asyncio.sleep(0)
 
-    def for_node(self, node_id: str, report: Report) -> object:
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
         return self
 
     async def call(self, function: Callable[[], Any]) -> Any:

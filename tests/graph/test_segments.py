@@ -36,9 +36,9 @@ def steps(draw: st.DrawFn) -> tuple[list[Step], dict[str, Stage]]:
 def test_groups_come_after_what_they_read(drawn: tuple[list[Step], dict[str, Stage]]) -> None:
     made, stages = drawn
     done: set[str] = set()
-    for _, group in grouped(made, stages):
-        own = {step.node_id for step in group}
-        read = {link.node_id for step in group for link in step.links.values()}
+    for group in grouped(made, stages):
+        own = {step.node_id for step in group.steps}
+        read = {link.node_id for step in group.steps for link in step.links.values()}
         assert read <= done | own
         done |= own
     assert done == {step.node_id for step in made}
@@ -48,7 +48,24 @@ def test_groups_come_after_what_they_read(drawn: tuple[list[Step], dict[str, Sta
 def test_a_group_is_of_one_stage_one_base_and_the_same_rows(
     drawn: tuple[list[Step], dict[str, Stage]],
 ) -> None:
-    for base, group in grouped(*drawn):
-        assert len({(drawn[1][step.node_id], step.rows) for step in group}) == 1
-        named = {model.file.name for step in group if (model := step.constants.get("model"))}
-        assert named <= {base}
+    for group in grouped(*drawn):
+        found = {(drawn[1][step.node_id], step.rows) for step in group.steps}
+        assert found == {(group.host, group.steps[0].rows)}
+        named = {model.file.name for step in group.steps if (model := step.constants.get("model"))}
+        assert named <= {group.base}
+
+
+@given(steps())
+def test_stages_of_one_deployment_share_calls(
+    drawn: tuple[list[Step], dict[str, Stage]],
+) -> None:
+    made, stages = drawn
+    hosts = dict.fromkeys(STAGES[1:], Stage("both"))
+    groups = grouped(made, stages, hosts)
+    assert len(groups) <= len(grouped(made, stages))
+    done: set[str] = set()
+    for group in groups:
+        assert {hosts.get(stages[step.node_id], STAGES[0]) for step in group.steps} == {group.host}
+        done |= {step.node_id for step in group.steps}
+        assert {it.node_id for step in group.steps for it in step.links.values()} <= done
+    assert done == {step.node_id for step in made}

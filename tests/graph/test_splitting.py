@@ -60,7 +60,7 @@ class Replicas:
     def join_rows(self, parts: list[str]) -> str:
         return " + ".join(parts)
 
-    def for_node(self, node_id: str, report: Report) -> object:
+    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
         report(Progress(node_id, 1, 2))
         report(Progress(node_id, 2, 2))
         return self
