@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from comfyray import AsyncClient, Client, JobFailedError, RequestError, UnreachableError, flows
+from comfyray import AsyncClient, Client, Job, JobFailedError, RequestError, UnreachableError, flows
 from comfyray.webhooks import verify_webhook
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -74,14 +74,11 @@ def test_a_refused_request_is_not_sent_again() -> None:
 
 
 def test_a_job_is_fetched_until_it_has_ended() -> None:
-    processing = {"status": "processing", "id": 7, "eta": 4}
-    answers = [httpx.Response(200, json=answer) for answer in (processing, processing, success())]
-    steps = driven(flows.run(WORKFLOW, {}, {}, None), answers)
-    assert [step.path for step in steps if isinstance(step, flows.Call)] == [
-        "api/v7/comfyui/execute",
-        "api/v7/comfyui/fetch/7",
-        "api/v7/comfyui/fetch/7",
-    ]
+    processing = Job.of({"status": "processing", "id": 7, "eta": 4})
+    answers = [httpx.Response(200, json=answer) for answer in (dict(processing.answer), success())]
+    steps = driven(flows.wait(processing), answers)
+    paths = [step.path for step in steps if isinstance(step, flows.Call)]
+    assert paths == ["api/v7/comfyui/fetch/7"] * 2
     assert [step.seconds for step in steps if isinstance(step, flows.Pause)] == [1.0, 1.0]
 
 
@@ -101,7 +98,7 @@ def test_files_among_the_inputs_are_sent_first(tmp_path: Path) -> None:
 def test_a_failed_job_says_what_the_service_said() -> None:
     failed = {"status": "failed", "id": 7, "message": "Node 3 failed", "errors": []}
     with pytest.raises(JobFailedError, match="job 7: Node 3 failed"):
-        driven(flows.run(WORKFLOW, {}, {}, None), [httpx.Response(200, json=failed)])
+        driven(flows.result(Job.of(failed)), [])
 
 
 def test_the_key_stays_with_the_service(tmp_path: Path) -> None:
@@ -116,10 +113,7 @@ def test_the_key_stays_with_the_service(tmp_path: Path) -> None:
 
 def test_a_file_name_of_the_service_stays_in_the_folder(tmp_path: Path) -> None:
     answer = success(outputs=[{**OUTPUT, "filename": "../../x.png", "url": BUCKET}])
-    steps = driven(
-        flows.run(WORKFLOW, {}, {}, None),
-        [httpx.Response(200, json=answer), httpx.Response(200, content=b"bytes")],
-    )
+    steps = driven(flows.result(Job.of(answer)), [httpx.Response(200, content=b"bytes")])
     assert steps[-1].outputs[0].save(tmp_path / "out") == tmp_path / "out" / "x.png"
 
 

@@ -1,11 +1,10 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
-import { JobFailedError } from "./errors.js";
+import { JobFailedError, TimeoutError } from "./errors.js";
 import { Http, pause } from "./http.js";
 import type { Answer, Inputs, Job, JobEvent, JobPage, Output, OutputEntry, Quote, Result, Workflow } from "./types.js";
 
 const API = "api/v7/comfyui";
-const LONGEST_WAIT_S = 30;
 const FINAL = new Set(["success", "failed", "cancelled"]);
 
 export interface ClientOptions {
@@ -16,7 +15,12 @@ export interface ClientOptions {
 /** What else a request may say, and who hears of the job. */
 export interface RunOptions {
   onEvent?: (event: JobEvent) => void;
+  /** With pictures on their way among the events. */
+  preview?: boolean;
+  /** How long to wait; the job goes on all the same. */
   timeoutS?: number;
+  /** Aborting it cancels the job. */
+  signal?: AbortSignal;
   format?: "png" | "webp" | "jpeg";
   quality?: number;
   priority?: number;
@@ -24,6 +28,13 @@ export interface RunOptions {
   track_id?: string;
   metadata?: boolean;
 }
+
+export interface EventOptions {
+  preview?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export type SubmitOptions = Omit<RunOptions, "onEvent" | "preview" | "timeoutS" | "signal">;
 
 /** A comfyray service. */
 export class Client {
@@ -33,18 +44,29 @@ export class Client {
     this.http = new Http(url.replace(/\/*$/, "/"), options.key, options.fetch ?? globalThis.fetch);
   }
 
-  /** Run a workflow and download what it saved. Throws RequestError, JobFailedError. */
+  /** Run a workflow and download what it saved. Throws RequestError, JobFailedError, TimeoutError. */
   async run(workflow: Workflow, inputs: Inputs = {}, options: RunOptions = {}): Promise<Result> {
-    const { onEvent, timeoutS, ...asked } = options;
-    const waitS = onEvent ? 0 : Math.min(timeoutS ?? LONGEST_WAIT_S, LONGEST_WAIT_S);
-    const job = await this.start(workflow, inputs, asked, waitS);
-    if (onEvent) for await (const event of this.events(job.id)) onEvent(event);
-    return this.result(await this.wait(job, timeoutS));
+    const { onEvent, preview, timeoutS, signal, ...asked } = options;
+    signal?.throwIfAborted();
+    const job = await this.submit(workflow, inputs, asked);
+    const deadline = timeoutS === undefined ? undefined : AbortSignal.timeout(1000 * timeoutS);
+    const given = [signal, deadline].filter((one) => one !== undefined);
+    const stop = given.length ? AbortSignal.any(given) : undefined;
+    try {
+      if (job.status !== "processing") return await this.result(job);
+      for await (const event of this.events(job.id, { preview, signal: stop })) onEvent?.(event);
+      return await this.result(await this.fetch(job.id));
+    } catch (error) {
+      if (signal?.aborted) await this.cancel(job.id);
+      if (deadline?.aborted && !signal?.aborted) throw new TimeoutError(job.id, timeoutS ?? 0);
+      throw error;
+    }
   }
 
   /** Start a job and do not wait for it. */
-  submit(workflow: Workflow, inputs: Inputs = {}, options: Omit<RunOptions, "onEvent" | "timeoutS"> = {}): Promise<Job> {
-    return this.start(workflow, inputs, options, 0);
+  async submit(workflow: Workflow, inputs: Inputs = {}, options: SubmitOptions = {}): Promise<Job> {
+    const body = { ...options, workflow, inputs: await this.sent(inputs), wait: 0 };
+    return jobOf(await this.http.json<Answer>(`${API}/execute`, body, { "Idempotency-Key": crypto.randomUUID() }));
   }
 
   /** How a job stands. */
@@ -56,7 +78,7 @@ export class Client {
   async wait(job: Job, timeoutS = Infinity): Promise<Job> {
     const lastMs = Date.now() + 1000 * timeoutS;
     while (job.status === "processing") {
-      if (Date.now() >= lastMs) throw new Error(`job ${job.id} has not ended in ${timeoutS} s`);
+      if (Date.now() >= lastMs) throw new TimeoutError(job.id, timeoutS);
       await pause(1000 * Math.min(Math.max((job.answer.eta ?? 0) / 4, 0.1), 2));
       job = await this.fetch(job.id);
     }
@@ -72,12 +94,14 @@ export class Client {
   }
 
   /** What happens in a job, to its end; with `preview`, pictures on their way come too. */
-  async *events(jobId: number, { preview = false } = {}): AsyncGenerator<JobEvent, void, undefined> {
+  async *events(jobId: number, options: EventOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+    const { preview = false, signal } = options;
     let last = "";
     for (;;) {
       try {
         const headers: Record<string, string> = last ? { "Last-Event-ID": last } : {};
-        const response = await this.http.send(`${API}/events/${jobId}?preview=${preview}`, { headers });
+        const init = signal ? { headers, signal } : { headers };
+        const response = await this.http.send(`${API}/events/${jobId}?preview=${preview}`, init);
         if (response.status === 204) return;
         if (response.ok && response.body) {
           for await (const event of parsed(response.body)) {
@@ -87,7 +111,7 @@ export class Client {
           }
         }
       } catch (error) {
-        if (!(error instanceof TypeError)) throw error; // cut off: it goes on after the last event
+        if (signal?.aborted || !(error instanceof TypeError)) throw error; // cut off: it goes on after the last event
       }
       await this.fetch(jobId); // throws where the service is gone, or knows no such job
       await pause(500);
@@ -133,12 +157,6 @@ export class Client {
   /** What a run would take, and what is missing for it, without running it. */
   quote(workflow: Workflow, inputs: Inputs = {}): Promise<Quote> {
     return this.http.json(`${API}/execute`, { workflow, inputs, dry_run: true });
-  }
-
-  /** One job, accepted once however often the request had to be sent. */
-  private async start(workflow: Workflow, inputs: Inputs, options: object, wait: number): Promise<Job> {
-    const body = { ...options, workflow, inputs: await this.sent(inputs), wait };
-    return jobOf(await this.http.json<Answer>(`${API}/execute`, body, { "Idempotency-Key": crypto.randomUUID() }));
   }
 
   private async sent(inputs: Inputs): Promise<Inputs> {

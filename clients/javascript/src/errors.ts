@@ -35,3 +35,14 @@ export class JobFailedError extends ComfyrayError {
     this.errors = answer.errors ?? [];
   }
 }
+
+/** A job that has not ended in the time that was given; it goes on all the same. */
+export class TimeoutError extends Error {
+  constructor(
+    readonly jobId: number,
+    timeoutS: number,
+  ) {
+    super(`job ${jobId} has not ended in ${timeoutS} s; it goes on`);
+    this.name = "TimeoutError";
+  }
+}

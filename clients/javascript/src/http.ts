@@ -34,7 +34,7 @@ export class Http {
         asked = 1000 * Number(response.headers.get("Retry-After") ?? 0) || 0;
       } catch (error) {
         if (error instanceof RequestError) throw error;
-        if (left === 0) throw new UnreachableError(`${path}: ${String(error)}`, { cause: error });
+        if (left === 0) throw new UnreachableError(`${this.base} does not answer (${String(error)}). Is it running?`, { cause: error });
       }
       await pause(Math.min(Math.max(asked, wait * (0.5 + Math.random() / 2)), LONGEST_PAUSE_MS));
     }

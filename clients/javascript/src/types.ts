@@ -22,6 +22,7 @@ export interface OutputEntry {
   type: "image" | "video" | "audio" | "file";
   url: string;
   filename: string;
+  subfolder?: string;
   mime_type: string;
   width: number | null;
   height: number | null;

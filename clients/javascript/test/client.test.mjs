@@ -1,9 +1,12 @@
 // Against the running service at COMFYRAY_URL, and against a fetch of its own.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 
-import { Client, JobFailedError, RequestError, verifyWebhook } from "../dist/index.js";
+import { Client, JobFailedError, RequestError, TimeoutError, verifyWebhook } from "../dist/index.js";
+import { save } from "../dist/node.js";
 
 const url = process.env.COMFYRAY_URL;
 const hello = JSON.parse(await readFile(new URL("../../../examples/hello.json", import.meta.url), "utf8"));
@@ -94,6 +97,45 @@ test("events go on after the last one when the stream was cut", async () => {
   for await (const event of client.events(7)) types.push(event.type);
   assert.deepEqual(types, ["queued", "success"]);
   assert.equal(asked.at(-1).headers.get("Last-Event-ID"), "1");
+});
+
+/** A service whose jobs never end: their events are one `queued`, then silence. */
+const endless = (asked) =>
+  new Client("http://service.test", {
+    fetch: async (target, init) => {
+      asked.push(`${init.method ?? "GET"} ${new URL(target).pathname}`);
+      if (!String(target).includes("/events/")) return Response.json({ status: "processing", id: 7, output: [] });
+      const stream = new ReadableStream({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode('id: 1\nevent: queued\ndata: {"queue_position": 1}\n\n'));
+          init.signal?.addEventListener("abort", () => controller.error(init.signal.reason));
+        },
+      });
+      return new Response(stream);
+    },
+  });
+
+test("aborting cancels the job", async () => {
+  const asked = [];
+  const stop = new AbortController();
+  const run = endless(asked).run(hello, {}, { signal: stop.signal, onEvent: () => stop.abort() });
+  await assert.rejects(run, { name: "AbortError" });
+  assert.equal(asked.at(-1), "POST /api/v7/comfyui/cancel/7");
+});
+
+test("a deadline holds with events too, and the job goes on", async () => {
+  const asked = [];
+  const alive = setInterval(() => {}, 1000); // a socket would keep the process up
+  const run = endless(asked).run(hello, {}, { timeoutS: 0.05, onEvent: () => {} });
+  await assert.rejects(run, TimeoutError).finally(() => clearInterval(alive));
+  assert.ok(!asked.some((call) => call.includes("/cancel/")));
+});
+
+test("nothing is written over, and sub-folders are kept", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "comfyray-"));
+  const output = { filename: "x_00001_.png", subfolder: "../a", content: new Uint8Array([1]) };
+  const paths = [await save(output, folder), await save(output, folder)];
+  assert.deepEqual(paths, ["x_00001_.png", "x_00002_.png"].map((name) => join(folder, "a", name)));
 });
 
 test("a webhook of somebody else is refused", () => {

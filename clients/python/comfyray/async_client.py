@@ -1,6 +1,7 @@
 """The client for asyncio programs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ import httpx
 from httpx_sse import aconnect_sse
 
 from comfyray import flows
+from comfyray.errors import ComfyrayError
+from comfyray.files import create
 from comfyray.results import Event, Job, Result
 
 Value = TypeVar("Value")
@@ -28,8 +31,9 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """`timeout_s` is for one request, not for a job."""
-        self._url = url
+        self._url = flows.checked_url(url)
         self._key = key
+        self._timeout_s = timeout_s
         self._http = httpx.AsyncClient(timeout=timeout_s, transport=transport)
 
     async def __aenter__(self) -> "AsyncClient":
@@ -53,15 +57,23 @@ class AsyncClient:
         *,
         timeout_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
+        preview: bool = False,
         **options: Any,
     ) -> Result:
         """Run a workflow and download what it saved: see `Client.run`."""
-        if on_event is None:
-            return await self._drive(flows.run(workflow, inputs, options, timeout_s))
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         job = await self.submit(workflow, inputs, **options)
-        async for event in self.events(job.id):
-            on_event(event)
-        return await self.result(await self.wait(job, timeout_s))
+        try:
+            if not job.ended:
+                async for event in self.events(job.id, preview=preview, deadline_s=deadline_s):
+                    if on_event is not None:
+                        on_event(event)
+            ended = await self.fetch(job.id) if not job.ended else job
+            return await self.result(ended)
+        except asyncio.CancelledError:
+            with suppress(ComfyrayError):
+                await asyncio.shield(self.cancel(job.id))
+            raise
 
     async def submit(
         self, workflow: flows.Workflow, inputs: Mapping[str, Any] | None = None, **options: Any
@@ -81,12 +93,19 @@ class AsyncClient:
         """What an ended job saved. Raises JobFailedError."""
         return await self._drive(flows.result(job))
 
-    async def events(self, job_id: int, *, preview: bool = False) -> AsyncIterator[Event]:
-        """What happens in a job, to its end; with `preview` pictures on their way come too."""
+    async def events(
+        self, job_id: int, *, preview: bool = False, deadline_s: float | None = None
+    ) -> AsyncIterator[Event]:
+        """What happens in a job, to its end; with `preview` pictures on their way come too.
+
+        Raises:
+            TimeoutError: it has not ended by `deadline_s` (time.monotonic()); it goes on.
+        """
         last, final = "", False
         while not final:
             call = flows.events_call(job_id, last, preview=preview)
             url, options = flows.absolute(self._url, call.path), flows.with_key(call, self._key)
+            options["timeout"] = httpx.Timeout(self._timeout_s, read=flows.left(job_id, deadline_s))
             with suppress(httpx.TransportError):  # cut off: it goes on after the last event
                 async with aconnect_sse(self._http, call.method, url, **options) as source:
                     if source.response.status_code == httpx.codes.NO_CONTENT:
@@ -114,9 +133,44 @@ class AsyncClient:
         """Your jobs, newest first: `jobs`, and `next_cursor` for the page after."""
         return await self._drive(flows.jobs(status, limit, cursor))
 
-    async def upload(self, file: str | Path | bytes, name: str | None = None) -> str:
-        """Send a picture; the name to give to a LoadImage node."""
+    async def upload(self, file: Any, name: str | None = None) -> str:
+        """Send a file; the name to give to a LoadImage node.
+
+        `file` is a path, bytes, an open file or a PIL picture.
+        """
         return await self._drive(flows.upload(file, name))
+
+    async def save(self, output: Mapping[str, Any], folder: str | Path) -> Path:
+        """Download an entry of an answer's `outputs` into a folder, piece by piece; its path.
+
+        Nothing is written over: a name that is taken counts on.
+        """
+        url, headers = (
+            flows.absolute(self._url, output["url"]),
+            flows.headers(self._key, output["url"]),
+        )
+        async with self._http.stream("GET", url, headers=headers) as answer:
+            flows.check_status(answer.status_code, url)
+            with create(folder, output["filename"], output.get("subfolder") or "") as file:
+                async for piece in answer.aiter_bytes():
+                    file.write(piece)
+                return Path(file.name)
+
+    async def account(self) -> dict[str, Any]:
+        """What the owner used, and what the key may use."""
+        return await self._drive(flows.account())
+
+    async def models(self) -> dict[str, Any]:
+        """The models there are."""
+        return await self._drive(flows.models())
+
+    async def deliveries(self, job_id: int) -> dict[str, Any]:
+        """Every attempt to deliver a job's webhook."""
+        return await self._drive(flows.deliveries(job_id))
+
+    async def timeline(self, job_id: int) -> str:
+        """When each node of a job ran, as an SVG picture."""
+        return await self._drive(flows.timeline(job_id))
 
     async def schema(self, workflow: flows.Workflow) -> dict[str, Any]:
         """The parameters of a workflow, as JSON Schema."""
@@ -146,7 +200,7 @@ class AsyncClient:
                 try:
                     answer = await self._http.request(step.method, url, **options)
                 except httpx.TransportError as error:
-                    step = flow.throw(error)
+                    step = flow.throw(flows.told(error, self._url))
                 else:
                     step = flow.send(answer)
         except StopIteration as end:

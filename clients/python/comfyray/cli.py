@@ -5,26 +5,39 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from comfyray.client import Client
 from comfyray.errors import ComfyrayError, RequestError
-from comfyray.results import Event
+from comfyray.progress import Progress
 
 FILE_MARK = "@"
+INTERRUPTED = 130  # as a shell tells that Ctrl-C ended a command
+URL, KEY = "COMFYRAY_URL", "COMFYRAY_KEY"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit status."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.command is None:
+        parser.print_help()
+        return 0
     command: Callable[[Client, argparse.Namespace], None] = given.command
     try:
         with Client(given.url, given.key) as client:
             command(client, given)
-    except (ComfyrayError, OSError, TimeoutError) as error:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ComfyrayError, OSError, ValueError) as error:
         print(_told(error), file=sys.stderr)
         return 1
     return 0
@@ -32,29 +45,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(client: Client, given: argparse.Namespace) -> None:
     """Run a workflow; print the path of each file it saved."""
-    with Progress() as progress:
-        done = client.run(
-            Path(given.workflow), _inputs(given.input), on_event=progress, format=given.format
-        )
-    for output in done.outputs:
-        if not output.temporary:
-            print(output.save(given.out))
+    job = client.submit(_workflow(given), _inputs(given.input), format=given.format)
+    if given.detach:
+        print(json.dumps(dict(job.answer)) if given.json else job.id)
+        return
+    try:
+        with nullcontext() if given.quiet else Progress(job.id) as progress:
+            for event in client.events(job.id):
+                if progress is not None:
+                    progress(event)
+    except KeyboardInterrupt:
+        client.cancel(job.id)
+        print(f"job {job.id} was cancelled; --detach leaves jobs running", file=sys.stderr)
+        raise
+    answer = client.fetch(job.id).succeeded().answer
+    saved = [o for o in answer["outputs"] if not o.get("temporary")]
+    paths = [str(client.save(output, given.out)) for output in saved]
+    if given.json:
+        print(json.dumps({**answer, "files": paths}))
+    else:
+        print(*paths, sep="\n")
+
+
+def fetch(client: Client, given: argparse.Namespace) -> None:
+    """Print how a job stands; with -o download what it saved."""
+    job = client.fetch(given.job_id)
+    if given.out is None:
+        print(json.dumps(dict(job.answer), indent=2))
+        return
+    for output in job.succeeded().answer["outputs"]:
+        print(client.save(output, given.out))
 
 
 def schema(client: Client, given: argparse.Namespace) -> None:
     """Print what of a workflow can be changed."""
-    print(json.dumps(client.schema(Path(given.workflow)), indent=2))
+    print(json.dumps(client.schema(_workflow(given)), indent=2))
 
 
 def convert(client: Client, given: argparse.Namespace) -> None:
     """Print a workflow in API format."""
-    print(json.dumps(client.convert(Path(given.workflow)), indent=2))
+    print(json.dumps(client.convert(_workflow(given)), indent=2))
+
+
+def quote(client: Client, given: argparse.Namespace) -> None:
+    """Print what a run would take, and what is missing for it."""
+    print(json.dumps(client.quote(_workflow(given), _inputs(given.input)), indent=2))
 
 
 def jobs(client: Client, given: argparse.Namespace) -> None:
     """Print the newest jobs, one a line."""
-    for job in client.jobs(limit=given.limit)["jobs"]:
-        print(job["id"], job["status"], job["created_at"], sep="\t")
+    page = client.jobs(given.status, given.limit)
+    if given.json:
+        print(json.dumps(page))
+        return
+    for job in page["jobs"]:
+        when = str(job["created_at"])[:19].replace("T", " ")
+        print(job["id"], job["status"], when, sep="\t")
 
 
 def cancel(client: Client, given: argparse.Namespace) -> None:
@@ -63,35 +109,50 @@ def cancel(client: Client, given: argparse.Namespace) -> None:
     print(job.id, job.answer.get("message") or job.status, sep="\t")
 
 
-class Progress:
-    """A bar on standard error: the steps of whichever node is at work."""
+def delete(client: Client, given: argparse.Namespace) -> None:
+    """Stop a job and remove all that is kept of it."""
+    client.delete(given.job_id)
 
-    def __init__(self) -> None:
-        self._bar = tqdm(unit="step", leave=False, disable=None)
 
-    def __enter__(self) -> "Progress":
-        return self
+def timeline(client: Client, given: argparse.Namespace) -> None:
+    """Print when each node of a job ran, as an SVG picture."""
+    print(client.timeline(given.job_id))
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
 
-    def __call__(self, event: Event) -> None:
-        if event.type == "node" and event.data["state"] == "started":
-            self._bar.reset()
-            self._bar.set_description(str(event.data["class_type"]))
-        elif event.type == "progress":
-            self._bar.total = event.data["of"]
-            self._bar.update(event.data["step"] - self._bar.n)
+def deliveries(client: Client, given: argparse.Namespace) -> None:
+    """Print every attempt to deliver a job's webhook."""
+    print(json.dumps(client.deliveries(given.job_id), indent=2))
+
+
+def models(client: Client, given: argparse.Namespace) -> None:  # noqa: ARG001
+    """Print the models there are."""
+    print(json.dumps(client.models(), indent=2))
+
+
+def account(client: Client, given: argparse.Namespace) -> None:  # noqa: ARG001
+    """Print what was used, and what the key may use."""
+    print(json.dumps(client.account(), indent=2))
+
+
+def _workflow(given: argparse.Namespace) -> str | Path:
+    """The file that is named, or JSON from standard input."""
+    return sys.stdin.read() if given.workflow == "-" else Path(given.workflow)
 
 
 def _inputs(pairs: Sequence[str]) -> dict[str, Any]:
-    """6.text=a boat: text; 3.steps=20: JSON where it is; 10.image=@photo.png: a file to send."""
+    """6.text=a boat: text; 3.steps=20: JSON where it is; 10.image=@photo.png: a file to send.
+
+    @@ at the beginning of a value is one @ of a text.
+    """
     inputs: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             raise SystemExit(f"-i {pair!r}: expected NODE.INPUT=VALUE")
-        inputs[name] = Path(text[1:]) if text.startswith(FILE_MARK) else _value(text)
+        if text.startswith(FILE_MARK * 2):
+            inputs[name] = text[1:]
+        else:
+            inputs[name] = Path(text[1:]) if text.startswith(FILE_MARK) else _value(text)
     return inputs
 
 
@@ -125,37 +186,61 @@ def _problem(problem: Mapping[str, Any]) -> str:
     return ": ".join(filter(None, (place, said, facts)))
 
 
+def _version() -> str:
+    try:
+        return version("comfyray-client")
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("comfyray", description="Run ComfyUI workflows.")
     parser.add_argument(
         "--url",
-        default=os.environ.get("COMFYRAY_URL", "http://127.0.0.1:8000"),
-        help="the service, or COMFYRAY_URL (%(default)s)",
+        default=os.environ.get(URL, "http://127.0.0.1:8000"),
+        help=f"the service, or {URL} (%(default)s)",
     )
-    parser.add_argument("--key", default=os.environ.get("COMFYRAY_KEY"), help="or COMFYRAY_KEY")
-    commands = parser.add_subparsers(required=True)
+    parser.add_argument("--key", default=os.environ.get(KEY), help=f"an API key, or {KEY}")
+    parser.add_argument("--version", action="version", version=_version())
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="command")
 
     def add(function: Callable[[Client, argparse.Namespace], None]) -> argparse.ArgumentParser:
-        own = commands.add_parser(function.__name__, help=function.__doc__)
+        own = commands.add_parser(
+            function.__name__, help=function.__doc__, description=function.__doc__
+        )
         own.set_defaults(command=function)
         return own
 
-    running = add(run)
-    running.add_argument("workflow", help="a file that ComfyUI saved, in either format")
-    running.add_argument(
-        "-i",
-        "--input",
-        action="append",
-        default=[],
-        metavar="NODE.INPUT=VALUE",
-        help=f"may be given again; VALUE {FILE_MARK}FILE sends a file",
-    )
-    running.add_argument("-o", "--out", default=".", help="folder for what it saves")
-    running.add_argument("--format", choices=("png", "webp", "jpeg"), default="png")
-    add(schema).add_argument("workflow")
-    add(convert).add_argument("workflow")
-    add(jobs).add_argument("--limit", type=int, default=20)
-    add(cancel).add_argument("job_id", type=int)
+    for function in (run, schema, convert, quote):
+        own = add(function)
+        own.add_argument("workflow", help="a .json or .png with a workflow in it; - reads JSON")
+        if function in {run, quote}:
+            own.add_argument(
+                "-i",
+                "--input",
+                action="append",
+                default=[],
+                metavar="NODE.INPUT=VALUE",
+                help=f"may be given again; VALUE {FILE_MARK}FILE sends a file",
+            )
+        if function is run:
+            own.add_argument("-o", "--out", default=".", help="folder for what it saves")
+            own.add_argument("--format", choices=("png", "webp", "jpeg"), default="png")
+            own.add_argument("--detach", action="store_true", help="print the job's id and leave")
+            own.add_argument("--json", action="store_true", help="print the whole answer")
+            own.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    listed = add(jobs)
+    listed.add_argument("--limit", type=int, default=20)
+    listed.add_argument("--status", choices=("queued", "running", "success", "failed", "cancelled"))
+    listed.add_argument("--json", action="store_true")
+    for function in (fetch, cancel, delete, timeline, deliveries):
+        own = add(function)
+        own.add_argument("job_id", type=int)
+        if function is fetch:
+            own.add_argument("-o", "--out", help="folder for what it saved")
+    add(models)
+    add(account)
     return parser
 
 

@@ -11,6 +11,8 @@ import httpx
 from httpx_sse import connect_sse
 
 from comfyray import flows
+from comfyray.errors import ComfyrayError
+from comfyray.files import create
 from comfyray.results import Event, Job, Result
 
 Value = TypeVar("Value")
@@ -28,8 +30,9 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """`timeout_s` is for one request, not for a job."""
-        self._url = url
+        self._url = flows.checked_url(url)
         self._key = key
+        self._timeout_s = timeout_s
         self._http = httpx.Client(timeout=timeout_s, transport=transport)
 
     def __enter__(self) -> "Client":
@@ -53,26 +56,36 @@ class Client:
         *,
         timeout_s: float | None = None,
         on_event: Callable[[Event], None] | None = None,
+        preview: bool = False,
         **options: Any,
     ) -> Result:
         """Run a workflow and download what it saved.
 
         `workflow` is the JSON that ComfyUI saves, in either format: a mapping, its text, or the
-        path of a file. `inputs` changes it: {"6.text": "a boat", "10.image": Path("photo.png")};
-        files are uploaded. `on_event` hears of every step. `options` go into the request
-        (`format`, `quality`, `priority`, `webhook`, `track_id` ...).
+        path of a file, which may be a PNG with a workflow in it. `inputs` changes it:
+        {"6.text": "a boat", "10.image": Path("photo.png")}; paths, bytes, open files and PIL
+        pictures are uploaded. `on_event` hears of every step, with `preview` of pictures on their
+        way too. `options` go into the request (`format`, `quality`, `priority`, `webhook` ...).
+        Ctrl-C cancels the job.
 
         Raises:
             RequestError: the workflow cannot run; `errors` names every node and input.
             JobFailedError: it ended without its result.
             TimeoutError: it has not ended in `timeout_s`; it goes on all the same.
         """
-        if on_event is None:
-            return self._drive(flows.run(workflow, inputs, options, timeout_s))
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         job = self.submit(workflow, inputs, **options)
-        for event in self.events(job.id):
-            on_event(event)
-        return self.result(self.wait(job, timeout_s))
+        try:
+            if not job.ended:
+                for event in self.events(job.id, preview=preview, deadline_s=deadline_s):
+                    if on_event is not None:
+                        on_event(event)
+            ended = self.fetch(job.id) if not job.ended else job
+            return self.result(ended)
+        except KeyboardInterrupt:
+            with suppress(ComfyrayError):
+                self.cancel(job.id)
+            raise
 
     def submit(
         self, workflow: flows.Workflow, inputs: Mapping[str, Any] | None = None, **options: Any
@@ -92,12 +105,19 @@ class Client:
         """What an ended job saved. Raises JobFailedError."""
         return self._drive(flows.result(job))
 
-    def events(self, job_id: int, *, preview: bool = False) -> Iterator[Event]:
-        """What happens in a job, to its end; with `preview` pictures on their way come too."""
+    def events(
+        self, job_id: int, *, preview: bool = False, deadline_s: float | None = None
+    ) -> Iterator[Event]:
+        """What happens in a job, to its end; with `preview` pictures on their way come too.
+
+        Raises:
+            TimeoutError: it has not ended by `deadline_s` (time.monotonic()); it goes on.
+        """
         last, final = "", False
         while not final:
             call = flows.events_call(job_id, last, preview=preview)
             url, options = flows.absolute(self._url, call.path), flows.with_key(call, self._key)
+            options["timeout"] = httpx.Timeout(self._timeout_s, read=flows.left(job_id, deadline_s))
             with (
                 suppress(httpx.TransportError),  # cut off: it goes on after the last event
                 connect_sse(self._http, call.method, url, **options) as source,
@@ -125,9 +145,44 @@ class Client:
         """Your jobs, newest first: `jobs`, and `next_cursor` for the page after."""
         return self._drive(flows.jobs(status, limit, cursor))
 
-    def upload(self, file: str | Path | bytes, name: str | None = None) -> str:
-        """Send a picture; the name to give to a LoadImage node."""
+    def upload(self, file: Any, name: str | None = None) -> str:
+        """Send a file; the name to give to a LoadImage node.
+
+        `file` is a path, bytes, an open file or a PIL picture.
+        """
         return self._drive(flows.upload(file, name))
+
+    def save(self, output: Mapping[str, Any], folder: str | Path) -> Path:
+        """Download an entry of an answer's `outputs` into a folder, piece by piece; its path.
+
+        Nothing is written over: a name that is taken counts on.
+        """
+        url, headers = (
+            flows.absolute(self._url, output["url"]),
+            flows.headers(self._key, output["url"]),
+        )
+        with self._http.stream("GET", url, headers=headers) as answer:
+            flows.check_status(answer.status_code, url)
+            with create(folder, output["filename"], output.get("subfolder") or "") as file:
+                for piece in answer.iter_bytes():
+                    file.write(piece)
+                return Path(file.name)
+
+    def account(self) -> dict[str, Any]:
+        """What the owner used, and what the key may use."""
+        return self._drive(flows.account())
+
+    def models(self) -> dict[str, Any]:
+        """The models there are."""
+        return self._drive(flows.models())
+
+    def deliveries(self, job_id: int) -> dict[str, Any]:
+        """Every attempt to deliver a job's webhook."""
+        return self._drive(flows.deliveries(job_id))
+
+    def timeline(self, job_id: int) -> str:
+        """When each node of a job ran, as an SVG picture."""
+        return self._drive(flows.timeline(job_id))
 
     def schema(self, workflow: flows.Workflow) -> dict[str, Any]:
         """The parameters of a workflow, as JSON Schema."""
@@ -157,7 +212,7 @@ class Client:
                 try:
                     answer = self._http.request(step.method, url, **options)
                 except httpx.TransportError as error:
-                    step = flow.throw(error)
+                    step = flow.throw(flows.told(error, self._url))
                 else:
                     step = flow.send(answer)
         except StopIteration as end:

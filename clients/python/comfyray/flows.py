@@ -16,13 +16,14 @@ from urllib.parse import urljoin
 import httpx
 
 from comfyray.errors import RequestError, UnreachableError
+from comfyray.files import document, is_file, sendable
 from comfyray.results import Job, Output, Result
 
 API = "api/v7/comfyui"
-LONGEST_WAIT_S = 30.0  # that the service is asked to hold one answer
 TRIES = 5
 BUSY = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 20.0
+SILENCE_S = 60.0
 
 Workflow: TypeAlias = "Mapping[str, Any] | str | Path"
 Value = TypeVar("Value")
@@ -61,8 +62,7 @@ def request(method: str, path: str, **options: Any) -> Flow[httpx.Response]:
             response: httpx.Response = yield Call(method, path, options)
         except httpx.TransportError as error:
             if not left:
-                message = f"{method} {path}: {error or type(error).__name__}"
-                raise UnreachableError(message) from error
+                raise UnreachableError(str(error) or type(error).__name__) from error
         else:
             if response.status_code not in BUSY or not left:
                 return _checked(response)
@@ -73,16 +73,12 @@ def request(method: str, path: str, **options: Any) -> Flow[httpx.Response]:
 
 
 def submit(
-    workflow: Workflow,
-    inputs: Mapping[str, Any] | None,
-    options: Mapping[str, Any],
-    *,
-    wait_s: float = 0.0,
+    workflow: Workflow, inputs: Mapping[str, Any] | None, options: Mapping[str, Any]
 ) -> Flow[Job]:
     """A job, accepted once however often the request had to be sent."""
-    body = {"workflow": _document(workflow), "inputs": (yield from _sent(inputs or {}))}
+    body = {"workflow": document(workflow), "inputs": (yield from _sent(inputs or {}))}
     headers = {"Idempotency-Key": str(uuid.uuid4())}
-    asked = {**options, **body, "wait": wait_s}
+    asked = {**options, **body, "wait": 0}
     response = yield from request("POST", f"{API}/execute", json=asked, headers=headers)
     return Job.of(response.json())
 
@@ -107,18 +103,6 @@ def wait(job: Job, timeout_s: float | None = None) -> Flow[Job]:
     return job
 
 
-def run(
-    workflow: Workflow,
-    inputs: Mapping[str, Any] | None,
-    options: Mapping[str, Any],
-    timeout_s: float | None,
-) -> Flow[Result]:
-    """Submit, wait, download."""
-    job = yield from submit(workflow, inputs, options, wait_s=min(timeout_s or 60, LONGEST_WAIT_S))
-    ended = yield from wait(job, timeout_s)
-    return (yield from result(ended))
-
-
 def result(job: Job) -> Flow[Result]:
     """The outputs of a job that has ended.
 
@@ -140,6 +124,7 @@ def result(job: Job) -> Flow[Result]:
                 entry.get("width"),
                 entry.get("height"),
                 bool(entry.get("temporary")),
+                entry.get("subfolder") or "",
             )
         )
     return Result(job.id, tuple(outputs), answer)
@@ -161,23 +146,44 @@ def jobs(status: str | None, limit: int, cursor: str) -> Flow[dict[str, Any]]:
 
 def ask(route: str, workflow: Workflow) -> Flow[dict[str, Any]]:
     """What a route of the workflow's own ("schema", "convert") says of it."""
-    return (yield from _json("POST", f"{API}/{route}", json={"workflow": _document(workflow)}))
+    return (yield from _json("POST", f"{API}/{route}", json={"workflow": document(workflow)}))
 
 
 def quote(workflow: Workflow, inputs: Mapping[str, Any] | None) -> Flow[dict[str, Any]]:
     """What a run would be: stages, seconds, price, and what is missing."""
-    body = {"workflow": _document(workflow), "inputs": dict(inputs or {}), "dry_run": True}
+    kept = {name: value for name, value in (inputs or {}).items() if not is_file(value)}
+    body = {"workflow": document(workflow), "inputs": kept, "dry_run": True}
     return (yield from _json("POST", f"{API}/execute", json=body))
 
 
-def upload(file: str | Path | bytes, name: str | None = None) -> Flow[str]:
-    """Send a picture; the name that LoadImage knows it by."""
-    content = file if isinstance(file, bytes) else Path(file).read_bytes()
-    given = name or (f"{uuid.uuid4().hex}.png" if isinstance(file, bytes) else Path(file).name)
+def upload(file: Any, name: str | None = None) -> Flow[str]:
+    """Send a file (a path, bytes, an open file, a PIL picture); the name LoadImage knows it by."""
+    given, content = sendable(file, name)
     kind = mimetypes.guess_type(given)[0] or "application/octet-stream"
     response = yield from request("POST", "upload/image", files={"image": (given, content, kind)})
     stored = response.json()
     return "/".join(filter(None, (stored.get("subfolder"), stored["name"])))
+
+
+def account() -> Flow[dict[str, Any]]:
+    """What the owner used, and what the key may use."""
+    return (yield from _json("GET", "api/v7/account"))
+
+
+def models() -> Flow[dict[str, Any]]:
+    """The models there are."""
+    return (yield from _json("GET", "api/v7/models"))
+
+
+def deliveries(job_id: int) -> Flow[dict[str, Any]]:
+    """Every attempt to deliver a job's webhook."""
+    return (yield from _json("GET", f"{API}/jobs/{job_id}/deliveries"))
+
+
+def timeline(job_id: int) -> Flow[str]:
+    """When each node of a job ran, as an SVG picture."""
+    response = yield from request("GET", f"{API}/jobs/{job_id}/timeline.svg")
+    return response.text
 
 
 def events_call(job_id: int, after: str, *, preview: bool) -> Call:
@@ -213,7 +219,7 @@ def _sent(inputs: Mapping[str, Any]) -> Flow[dict[str, Any]]:
     """`inputs` with the names of files that were sent in place of paths and bytes."""
     sent: dict[str, Any] = {}
     for name, value in inputs.items():
-        if isinstance(value, Path | bytes):
+        if is_file(value):
             sent[name] = yield from upload(value)
         elif isinstance(value, Mapping):
             sent[name] = yield from _sent(value)
@@ -222,9 +228,38 @@ def _sent(inputs: Mapping[str, Any]) -> Flow[dict[str, Any]]:
     return sent
 
 
-def _document(workflow: Workflow) -> Any:
-    """A workflow as it is sent: a path is read, JSON text goes as it is."""
-    return workflow.read_text(encoding="utf-8") if isinstance(workflow, Path) else workflow
+def told(error: httpx.TransportError, url: str) -> httpx.TransportError:
+    """The error of a request, in words that name the service and what to do."""
+    said = str(error) or type(error).__name__
+    advice = "Is it running? `make run` starts one; --url or COMFYRAY_URL names another."
+    return type(error)(f"{url} does not answer ({said}). {advice}")
+
+
+def checked_url(url: str) -> str:
+    """The service's URL. Raises ValueError where it has no scheme."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is no URL: write http://{url} or https://{url}")
+    return url
+
+
+def left(job_id: int, deadline_s: float | None) -> float:
+    """Seconds that a silent stream of events may take, whose signs of life come every 15.
+
+    Raises:
+        TimeoutError: the deadline has passed.
+    """
+    if deadline_s is None:
+        return SILENCE_S
+    seconds = deadline_s - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError(f"job {job_id} has not ended in time; it goes on")
+    return min(seconds, SILENCE_S)
+
+
+def check_status(status: int, url: str) -> None:
+    """Raises RequestError where a download is refused."""
+    if status >= 400:
+        raise RequestError(status, {"message": f"{url} answered {status}"})
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

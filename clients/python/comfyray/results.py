@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from comfyray.errors import JobFailedError
+from comfyray.files import create
 
 Status = Literal["processing", "success", "failed"]
 
@@ -23,14 +24,13 @@ class Output:
     width: int | None = None
     height: int | None = None
     temporary: bool = False  # of a preview node
+    subfolder: str = ""
 
     def save(self, folder: str | Path) -> Path:
-        """Write the file into a folder, which is made; its path."""
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        path = target / Path(self.filename).name  # a server's name is not a path
-        path.write_bytes(self.content)
-        return path
+        """Write the file into a folder, which is made; its path. Nothing is written over."""
+        with create(folder, self.filename, self.subfolder) as file:
+            file.write(self.content)
+            return Path(file.name)
 
 
 @dataclass(frozen=True)
