@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from graph.dynamic_inputs import Growing, Option
 from graph.node import REQUIRED, Hidden, Input, NodeType
 
 OURS = frozenset({Hidden.ROWS})
@@ -80,5 +81,28 @@ def _describe_input(declared: Input, files: FileLists) -> list[Any]:
         options["default"] = declared.default
     if declared.upload:
         options[f"{declared.upload.kind}_upload"] = True
+    options |= {name: True for name, said in _marks(declared).items() if said}
+    if declared.growing:
+        options["template"] = _template(declared.growing, files)
+    if declared.options:
+        options["options"] = [_option(option, files) for option in declared.options.options]
     choices = choices_of(declared, files)
     return [declared.type if choices is None else choices, options]
+
+
+def _marks(declared: Input) -> dict[str, bool]:
+    return {"lazy": declared.lazy, "rawLink": declared.raw_link}
+
+
+def _template(growing: Growing, files: FileLists) -> dict[str, Any]:
+    section = "required" if growing.template.required else "optional"
+    like = {section: {growing.template.name: _describe_input(growing.template, files)}}
+    return {"input": like, "names": list(growing.names), "min": growing.least}
+
+
+def _option(option: Option, files: FileLists) -> dict[str, Any]:
+    sections: dict[str, dict[str, Any]] = {}
+    for one in option.inputs.values():
+        section = "required" if one.required else "optional"
+        sections.setdefault(section, {})[one.name] = _describe_input(one, files)
+    return {"key": option.key, "inputs": sections}
