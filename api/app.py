@@ -18,8 +18,6 @@ from api.comfyui.home import mount_editor
 from api.context import Context
 from api.docs_page import add_docs
 from api.errors import add_error_handlers
-from api.figures import health
-from api.figures.http_metrics import HttpMetrics
 from api.heavy_work import HeavyWork
 from api.hosted import fetching, routes, site_routes, unserved
 from api.hosted.options import HostedOptions
@@ -29,6 +27,8 @@ from api.jobs.service import Service
 from api.json_reading import BodyLimits
 from api.keys import account, admin, owners
 from api.keys.access import Access, LocalAccess
+from api.metrics import health
+from api.metrics.http_metrics import HttpMetrics
 from api.models import routes as models
 from api.models import uploads as model_uploads
 from api.openapi import completed

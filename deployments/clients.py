@@ -17,7 +17,7 @@ from ray.exceptions import (
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from api.figures.stage_figures import StageFigures
+from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.transport import load, stored_calls, to_numpy
 from deployments.watches import SegmentWatch
 from graph.cache import Handle, ResultLostError
@@ -29,7 +29,7 @@ from graph.prompt import Source
 from graph.segment_run import StageWork, run_segment
 from graph.stages import Stage
 
-FIGURES_S = 2.0  # how long a page of figures waits for replicas
+METRICS_S = 2.0  # how long /metrics waits for replicas
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ class ReplicasClient(StageClient, Protocol):
     def idle(self) -> int:
         """Replicas without work, as far as is known here."""
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What the replicas have counted."""
 
 
@@ -99,16 +99,16 @@ class DeploymentClient:
         finally:
             self._in_flight -= 1
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What the replicas have counted; nothing of those that do not answer in time."""
         try:
-            async with asyncio.timeout(FIGURES_S):
-                asked = self._all.broadcast("figures")
+            async with asyncio.timeout(METRICS_S):
+                asked = self._all.broadcast("metrics")
                 answers = await asked.results_async(return_exceptions=True)
         except (TimeoutError, RayError, RayServeException):
             return ()
         told = (answer for answer in answers if not isinstance(answer, BaseException))
-        return tuple(figures for answer in told for figures in answer)
+        return tuple(metrics for answer in told for metrics in answer)
 
     async def _events(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -161,11 +161,11 @@ class StageClients:
         """How many samplers for `base` could begin at once."""
         return self._sampler(base).idle
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What all replicas have counted; twice where one deployment has several stages."""
         clients = dict.fromkeys((*self.stages.values(), *self.pinned.values()))
-        told = await asyncio.gather(*(client.figures() for client in clients))
-        return tuple(figures for some in told for figures in some)
+        told = await asyncio.gather(*(client.metrics() for client in clients))
+        return tuple(metrics for some in told for metrics in some)
 
     def _sampler(self, base: str) -> ReplicasClient:
         return self.pinned.get(base) or self.stages[Stage.SAMPLE]

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from api.figures.stage_figures import StageFigures
+from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import AppConfig
 from deployments.loopback import listen_where_ray_does
 from deployments.preprocessor import Preprocessor
@@ -24,7 +24,7 @@ class RunningStage(Protocol):
 
     segments: SegmentRunner
 
-    async def figures(self) -> tuple[StageFigures, ...]: ...
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]: ...
 
 
 class LocalStages:
@@ -54,9 +54,9 @@ class LocalStages:
         async for event in self.segments.run(segment, inputs):
             yield event
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What the stages of this replica have counted."""
-        return tuple([one for stage in self._stages for one in await stage.figures()])
+        return tuple([one for stage in self._stages for one in await stage.metrics()])
 
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises."""

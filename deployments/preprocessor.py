@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 
-from api.figures.stage_figures import StageFigures
+from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import PreprocessorConfig
 from deployments.site import Site
 from deployments.stage import SegmentRunner
@@ -37,6 +37,6 @@ class Preprocessor:
         async for event in self.segments.run(segment, inputs):
             yield event
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What this replica has counted."""
-        return (self.segments.metrics.figures(),)
+        return (self.segments.metrics.snapshot(),)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING
 
-from api.figures.stage_figures import StageFigures
+from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import EncoderConfig
 from deployments.site import Site
 from deployments.stage import SegmentRunner
@@ -78,6 +78,6 @@ class PromptEncoder:
         async for event in self.segments.run(segment, inputs):
             yield event
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What this replica has counted."""
-        return (self.segments.metrics.figures(),)
+        return (self.segments.metrics.snapshot(),)

@@ -10,7 +10,6 @@ from ray.serve.handle import DeploymentHandle
 
 from api.app import create_app
 from api.errors import error_body, known, unexpected
-from api.figures.metrics import ServiceMetrics
 from api.heavy_work import HeavyWork
 from api.hosted.options import HostedOptions
 from api.jobs.service import Limits, Service
@@ -19,6 +18,7 @@ from api.keys.access import LOCAL, Access, Caller, LocalAccess
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
 from api.keys.sessions import Sessions
+from api.metrics.service_metrics import ServiceMetrics
 from api.slow_senders import BodyPace
 from deployments.clients import DeploymentClient, StageClients
 from deployments.config import RouterConfig
@@ -77,7 +77,7 @@ class Router:
         )
         cache = ResultCache(config.result_cache_bytes)
         metrics.watch_cache(cache)
-        metrics.ask(clients.figures)
+        metrics.ask(clients.metrics)
         heavy = HeavyWork()
         runner = WorkflowRunner(
             heavy=heavy,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ray import serve
 
-from api.figures.stage_figures import StageFigures
+from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import SamplerConfig
 from deployments.site import Site
 from deployments.stage import SegmentRunner
@@ -87,9 +87,9 @@ class Sampler:
         async for event in self.segments.run(segment, inputs):
             yield event
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What this replica has counted."""
-        return (self.segments.metrics.figures(),)
+        return (self.segments.metrics.snapshot(),)
 
     async def check_health(self) -> None:
         """Serve replaces the replica when this raises, and has none ready before it once did not.

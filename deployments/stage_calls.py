@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from api.figures.metrics import SECONDS
+from api.metrics.service_metrics import SECONDS
 from deployments.watches import Follower
 from graph.events import Started, StepEvent
 from graph.plan import Segment

@@ -1,7 +1,7 @@
-"""What a replica counts while it works. The router asks for it when somebody reads /metrics.
+"""Metrics of one stage in one replica. The router collects them when /metrics is read.
 
 A replica is a process of its own, and there may be many, on machines that no scraper reaches; in
-the local profile no agent of Ray's exports metrics. So the figures travel as answers to a call.
+the local profile no agent of Ray's exports metrics. So the metrics travel as the answer to a call.
 """
 
 import secrets
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from api.figures.stage_figures import StageFigures
+from api.metrics.replica_metrics import ReplicaMetrics
 from graph.stages import Stage
 
 CALL_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -27,7 +27,7 @@ class Weights(Protocol):
 
 
 class StageMetrics:
-    """The figures of one stage in this replica. Thread-safe, as prometheus_client is."""
+    """The metrics of one stage in this replica. Thread-safe, as prometheus_client is."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -44,7 +44,7 @@ class StageMetrics:
             yield
 
     def watch_weights(self, kinds: Mapping[str, Weights]) -> None:
-        """Tell what is in memory, by kind, whenever somebody asks."""
+        """Report the models in memory, by kind."""
         models = Gauge(
             "comfyray_stage_resident_models",
             "Models in memory.",
@@ -62,14 +62,14 @@ class StageMetrics:
             held.labels(kind).set_function(weights.used_bytes)
 
     def watch_waiting(self, waiting: Callable[[], int]) -> None:
-        """Tell how many jobs wait for their next model call."""
+        """Report how many jobs wait for their next model call."""
         gauge = Gauge(
             "comfyray_stage_waiting", "Jobs between two model calls.", registry=self.registry
         )
         gauge.set_function(waiting)
 
     def calls(self) -> Callable[[int, float], None]:
-        """What to tell of each model call: how many it answers, and its seconds."""
+        """A function to call after each model call, with its batch size and its seconds."""
         took = Histogram(
             "comfyray_stage_call_seconds",
             "One model call: a step of a batch, or prompts being encoded.",
@@ -90,17 +90,17 @@ class StageMetrics:
         return called
 
     def lookups(self) -> Callable[[bool], None]:
-        """What to tell of each look into a cache: whether it was found there."""
+        """A function to call after each cache lookup, with whether it was a hit."""
         counter = Counter(
             "comfyray_stage_cache_lookups",
-            "Looks into the stage's cache.",
+            "Lookups in the stage's cache.",
             ["found"],
             registry=self.registry,
         )
         return lambda found: counter.labels(str(found).lower()).inc()
 
-    def figures(self) -> StageFigures:
-        return StageFigures(self._stage, self._replica, tuple(self.registry.collect()))
+    def snapshot(self) -> ReplicaMetrics:
+        return ReplicaMetrics(self._stage, self._replica, tuple(self.registry.collect()))
 
 
 def _count_of(weights: Weights) -> Callable[[], float]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api.errors import InvalidFieldsError, one_field
-from api.figures.metrics import ServiceMetrics
 from api.heavy_work import is_small
 from api.jobs.estimates import RunTimes
 from api.jobs.requests import JobRequests
 from api.jobs.runner import Prepared, Runner
 from api.jobs.worker import Worker
 from api.keys.access import Caller
+from api.metrics.service_metrics import ServiceMetrics
 from api.schemas import ExecuteRequest
 from graph.problems import Problem, WorkflowInvalidError
 from storage.addresses import AddressError

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from api.errors import JobCancelledError
-from api.figures.metrics import ServiceMetrics
 from api.jobs.acceptance import Acceptance
 from api.jobs.allowance import Allowance
 from api.jobs.answers import Answers, Outlook
@@ -27,6 +26,7 @@ from api.jobs.webhook_delays import DELAYS_S
 from api.jobs.webhooks import Signer, Webhooks
 from api.jobs.worker import Worker, WorkerLimits
 from api.keys.access import Caller
+from api.metrics.service_metrics import ServiceMetrics
 from api.models.intake import ModelIntake
 from api.schemas import ExecuteRequest
 from api.workflow_bodies import with_workflow

@@ -12,7 +12,7 @@ from graph.errors import ServiceError
 LOCAL = "local"
 
 # execute: run and cancel jobs, upload inputs. read: what the owner has. models: add and remove
-# model files. metrics: the whole service's figures. admin: keys, of every owner.
+# model files. metrics: the metrics of the whole service. admin: keys, of every owner.
 Scope = Literal["execute", "read", "models", "metrics", "admin"]
 ReadBody: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from api.app import create_app
-from api.figures.metrics import ServiceMetrics
 from api.hosted.fetching import FETCHES, OTHER_FETCHES
 from api.hosted.routes import FAMILIES
 from api.hosted.unserved import ALONE, ELSEWHERE
@@ -19,6 +18,7 @@ from api.keys.access import Scope
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
 from api.keys.sessions import Sessions
+from api.metrics.service_metrics import ServiceMetrics
 from storage.keys import Keys, KeyTerms
 from tests.api.conftest import Site
 

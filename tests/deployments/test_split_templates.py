@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from api.app import create_app
-from api.figures.stage_figures import StageFigures
 from api.jobs.service import Limits, Service
+from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.clients import StageClients
 from deployments.config import RouterConfig
 from deployments.encode_functions import NodeEncoding
@@ -71,7 +71,7 @@ class Stages(InProcess):
     encoder: EncodeStage | None = None
     idle: int = 1
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         return ()
 
     def for_node(self, stage: Stage, node_id: str, report: Report) -> object:

@@ -10,8 +10,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.figures.metrics import ServiceMetrics
-from api.figures.stage_figures import StageFigures
+from api.metrics.replica_metrics import ReplicaMetrics
+from api.metrics.service_metrics import ServiceMetrics
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.stage_calls import StageCalls
 from deployments.stage_metrics import StageMetrics
@@ -52,12 +52,12 @@ def _samples(page: bytes) -> dict[tuple[str, str], float]:
     return sums
 
 
-async def test_the_figures_of_all_replicas_are_on_one_page() -> None:
+async def test_the_metrics_of_all_replicas_are_on_one_page() -> None:
     replicas = [_replica(), _replica()]
 
-    async def ask() -> list[StageFigures]:
-        figures = [pickle.loads(pickle.dumps(replica.figures())) for replica in replicas]
-        return [*figures, *figures]  # one deployment may be asked for each of its stages
+    async def ask() -> list[ReplicaMetrics]:
+        metrics = [pickle.loads(pickle.dumps(replica.snapshot())) for replica in replicas]
+        return [*metrics, *metrics]  # one deployment may be asked for each of its stages
 
     metrics = ServiceMetrics()
     metrics.ask(ask)
@@ -93,7 +93,7 @@ class OneNode:
         yield Started("3")
         yield Done("3", 0.1)
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         return ()
 
 
@@ -112,7 +112,7 @@ async def test_segments_are_counted_by_stage_and_end() -> None:
     assert 'comfyray_segment_wait_seconds_count{stage="image"} 2.0' in page
 
 
-def test_the_dashboard_asks_for_figures_that_there_are() -> None:
+def test_the_dashboard_asks_for_metrics_that_exist() -> None:
     dashboard = json.loads((ROOT / "cluster/grafana.json").read_text())
     asked = {
         name

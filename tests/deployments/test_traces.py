@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api.figures.stage_figures import StageFigures
 from api.jobs.runner import RunningJob
+from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.stage import SegmentRunner
 from deployments.stage_metrics import StageMetrics
@@ -57,7 +57,7 @@ class OnReplica:
         async for event in self._segments.run(sent, inputs):
             yield event
 
-    async def figures(self) -> tuple[StageFigures, ...]:
+    async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         return ()
 
 

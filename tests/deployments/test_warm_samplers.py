@@ -46,7 +46,7 @@ async def test_the_local_profile_warms_what_is_named(site: Site) -> None:
 async def _counted(replica: Sampler | LocalStages, name: str) -> float:
     """One figure of the stage that samples."""
     families = [
-        own for one in await replica.figures() if one.stage == "sample" for own in one.families
+        own for one in await replica.metrics() if one.stage == "sample" for own in one.families
     ]
     return sum(sample.value for own in families for sample in own.samples if sample.name == name)
 

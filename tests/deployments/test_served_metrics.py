@@ -11,7 +11,7 @@ EXECUTE = "/api/v7/comfyui/execute"
 pytestmark = pytest.mark.cluster
 
 
-def test_a_page_has_every_stages_figures_and_a_job_its_timeline(server: str) -> None:
+def test_a_page_has_every_stages_metrics_and_a_job_its_timeline(server: str) -> None:
     workflow = json.loads((KIT / "cases" / "sampler_euler_normal.json").read_text())
     (sampler,) = (node for node in workflow.values() if node["class_type"] == "KSampler")
     sampler["inputs"]["seed"] = 2048  # of its own: what is known already is not run

@@ -1,4 +1,4 @@
-"""Figures that the stages' replicas keep, put together for one page."""
+"""Metrics of the stages' replicas, merged into one page."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,31 +9,34 @@ from prometheus_client.registry import Collector
 
 
 @dataclass(frozen=True)
-class StageFigures:
-    """What one replica has counted for one of its stages."""
+class ReplicaMetrics:
+    """The metrics of one stage in one replica."""
 
     stage: str
     replica: str
     families: tuple[Metric, ...]
 
 
-class Together(Collector):
-    """Several collectors, and the figures of stages, as one."""
+class CombinedCollector(Collector):
+    """Several collectors and the metrics of stages, as one.
 
-    def __init__(self, own: Iterable[Collector], stages: Sequence[StageFigures]) -> None:
+    The time each series was created is left out: it doubles the page, and no dashboard reads it.
+    """
+
+    def __init__(self, own: Iterable[Collector], stages: Sequence[ReplicaMetrics]) -> None:
         self._own = tuple(own)
         self._stages = stages
 
     def collect(self) -> Iterator[Metric]:
         for collector in self._own:
-            yield from collector.collect()
-        yield from merged(self._stages)
+            yield from map(_without_created, collector.collect())
+        yield from map(_without_created, merged(self._stages))
 
 
-def merged(figures: Sequence[StageFigures]) -> list[Metric]:
+def merged(replicas: Sequence[ReplicaMetrics]) -> list[Metric]:
     """One family for each name, its samples labelled with where they come from."""
     families: dict[str, Metric] = {}
-    for one in {(figure.stage, figure.replica): figure for figure in figures}.values():
+    for one in {(one.stage, one.replica): one for one in replicas}.values():
         origin = {"stage": one.stage, "replica": one.replica}
         for family in one.families:
             whole = families.setdefault(family.name, _empty(family))
@@ -47,3 +50,9 @@ def _empty(family: Metric) -> Metric:
     whole = copy.copy(family)
     whole.samples = []
     return whole
+
+
+def _without_created(family: Metric) -> Metric:
+    kept = _empty(family)
+    kept.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+    return kept

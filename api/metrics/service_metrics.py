@@ -1,14 +1,14 @@
-"""Figures for GET /metrics."""
+"""Metrics of jobs, nodes and HTTP requests, for GET /metrics."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from api.figures.stage_figures import StageFigures, Together
+from api.metrics.replica_metrics import CombinedCollector, ReplicaMetrics
 from storage.jobs.records import JobRecord
 
-AskStages = Callable[[], Awaitable[Sequence[StageFigures]]]
+AskStages = Callable[[], Awaitable[Sequence[ReplicaMetrics]]]
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000)
 
@@ -97,7 +97,7 @@ class ServiceMetrics:
         self._request_s.labels(route).observe(took_s)
 
     def watch(self, queue: Places) -> None:
-        """Read the queue whenever somebody asks for the figures."""
+        """Read the length of the queue whenever the metrics are read."""
         self._places.labels("queued").set_function(lambda: queue.waiting)
         self._places.labels("running").set_function(lambda: queue.running)
 
@@ -113,18 +113,18 @@ class ServiceMetrics:
                 self._node_s.labels(stage).observe(node["end_s"] - node["start_s"])
 
     def watch_cache(self, results: Results) -> None:
-        """Tell what is kept of results, whenever somebody asks."""
+        """Report the number and the size of cached results."""
         entries = Gauge("comfyray_results", "Results that are kept.", registry=self.registry)
         held = Gauge("comfyray_results_bytes", "What they take.", registry=self.registry)
         entries.set_function(lambda: len(results))
         held.set_function(lambda: results.nbytes)
 
     def ask(self, stages: AskStages) -> None:
-        """Have the stages' own figures on the page too."""
+        """Add the metrics of the stages' replicas to the page."""
         self._ask = stages
 
     async def page(self, *, oldest_webhook_s: float) -> bytes:
-        """The figures in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         self._webhook_lag_s.set(oldest_webhook_s)
         stages = await self._ask() if self._ask else ()
-        return generate_latest(Together([self.registry], stages))
+        return generate_latest(CombinedCollector([self.registry], stages))

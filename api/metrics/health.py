@@ -25,7 +25,7 @@ async def healthz() -> JsonResponse:
 
 @router.get(
     "/metrics",
-    summary="Figures for Prometheus",
+    summary="Metrics for Prometheus",
     dependencies=[Depends(OwnerWith("metrics"))],
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(429)},

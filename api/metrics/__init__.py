@@ -1,0 +1,1 @@
+"""Health and metrics: GET /healthz and /metrics, and what they count."""
