@@ -35,13 +35,14 @@ from api.openapi import completed
 from api.page import routes as page
 from api.page.routes import mount_page
 from api.slow_senders import BodyPace, SlowSenders
+from api.version import VERSION, VersionHeader
 
 DESCRIPTION = "ComfyUI workflows over REST. Post a workflow, get ComfyUI's pictures."
 
 CORS: Mapping[str, Any] = {  # no cookies: pages of other sites show a key
     "allow_methods": ["*"],
     "allow_headers": ["*"],
-    "expose_headers": ["Retry-After", "ETag", "Content-Range"],
+    "expose_headers": ["Retry-After", "ETag", "Content-Range", "X-Comfyray-Version"],
 }
 
 
@@ -114,6 +115,7 @@ def create_app(
     app = Application(
         title="comfyray",
         description=DESCRIPTION,
+        version=VERSION,
         lifespan=lifespan if manage_service else None,
         docs_url=None,
         redoc_url=None,
@@ -137,4 +139,5 @@ def create_app(
         app.add_middleware(CORSMiddleware, allow_origins=sorted(cors_origins), **CORS)
     app.add_middleware(OtherSites, allowed=cors_origins, own=origin_of(public_url))
     app.add_middleware(HttpMetrics, answered=service.metrics.answered)
+    app.add_middleware(VersionHeader)
     return app

@@ -10,17 +10,19 @@ from pydantic import BaseModel
 from api.context import InContext, OwnerWith
 from api.documentation import errors
 from api.json_response import JsonResponse
+from api.version import VERSION
 
 router = APIRouter(tags=["health"])
 
 
 class Healthy(BaseModel):
     status: Literal["ok"]
+    version: str
 
 
 @router.get("/healthz", summary="200 once requests are served", response_model=Healthy)
 async def healthz() -> JsonResponse:
-    return JsonResponse({"status": "ok"})
+    return JsonResponse({"status": "ok", "version": VERSION})
 
 
 @router.get(

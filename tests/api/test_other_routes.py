@@ -1,7 +1,12 @@
 """Workflows, node types, health and documentation."""
 
+import tomllib
+from pathlib import Path
+
 from api.jobs.service import Limits
 from tests.api.conftest import API, OpenSite, Site
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 async def test_schema_is_the_runners(site: Site) -> None:
@@ -26,8 +31,21 @@ async def test_object_info_has_all_types_or_one(site: Site) -> None:
     assert (await site.client.get("/api/object_info/Nope")).json() == {}
 
 
-async def test_healthz_answers(site: Site) -> None:
-    assert (await site.client.get("/healthz")).status_code == 200
+async def test_healthz_and_every_header_say_the_version(site: Site) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    answer = await site.client.get("/healthz")
+    assert answer.json() == {"status": "ok", "version": project["version"]}
+    assert answer.headers["X-Comfyray-Version"] == project["version"]
+    missing = await site.client.get("/nothing-is-here")
+    assert missing.headers["X-Comfyray-Version"] == project["version"]
+
+
+async def test_metrics_leave_out_when_each_was_created(site: Site) -> None:
+    await site.client.get("/healthz")
+    page = (await site.client.get("/metrics")).text
+    assert "comfyray_http_requests_total{" in page
+    assert "comfyray_http_seconds_bucket{" in page
+    assert "_created" not in page
 
 
 async def test_metrics_count_jobs(site: Site) -> None:
