@@ -22,7 +22,7 @@ from graph.batches import expected_outputs
 from graph.cache import ResultCache
 from graph.checked import CheckedWorkflow
 from graph.dependencies import needed_by, requested_outputs, sources
-from graph.errors import ServiceError
+from graph.errors import MissingModelFile, ServiceError
 from graph.events import Blocked, Progress, Started, Warned
 from graph.execution import Execution, NodeTiming, Told
 from graph.folding import MOST_EXPANDED, fold
@@ -262,6 +262,15 @@ class WorkflowRunner:
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""
         return ObjectInfo(self.node_types, await self._files(owner))
+
+    async def family(self, owner: str, folder: str, name: str) -> str:
+        """The family that a model file is of, or is for; "" where it is not there or says none."""
+        try:
+            file = self.folders.find_for(owner, folder, name)
+        except MissingModelFile:
+            return ""
+        await self.checks.learn(file)
+        return self.checks.family(file)
 
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters of a workflow as JSON Schema."""

@@ -13,11 +13,22 @@ from graph.unserved_families import FLUX_BLOCK, IMAGE, OTHER, VIDEO
 
 ADDED = "transformer_blocks.0.attn.add_q_proj"
 
+SD = "stable_diffusion"
+
 SERVED = (
-    Family("sd15", "Stable Diffusion 1.x", text_width=768, served=True),
-    Family("sd20", "Stable Diffusion 2.x", text_width=1024, served=True),
-    Family("sdxl", "SDXL", text_width=2048, served=True),
-    Family("refiner", "the SDXL refiner", text_width=1280, served=True),
+    Family("sd15", "Stable Diffusion 1.x", text_width=768, served=True, text_type=SD),
+    Family("sd20", "Stable Diffusion 2.x", text_width=1024, served=True, text_type=SD),
+    Family(
+        "sdxl",
+        "SDXL",
+        text_width=2048,
+        served=True,
+        text_type="sdxl",
+        native_px=1024,
+        ip_adapter="ip-adapter_sdxl",
+        ip_adapter_sees="bigg",
+    ),
+    Family("refiner", "the SDXL refiner", text_width=1280, served=True, text_type=SD),
     Family(
         "flux",
         "Flux",
@@ -34,6 +45,7 @@ SERVED = (
         layers=r"((single_)?transformer|double|single)_blocks_\d+_|(img|txt|time|vector|guidance)_in"
         r"|(x|context)_embedder|time_text_embed|final_layer|(norm|proj)_out",
         served=True,
+        text_type="flux",
     ),
     Family(
         "sd3",
@@ -48,6 +60,7 @@ SERVED = (
         layers=r"(joint|transformer)_blocks_\d+_|(x|t|y|context)_embedder|pos_embed|time_text_embed"
         r"|final_layer|(norm|proj)_out",
         served=True,
+        text_type="sd3",
     ),
 )
 

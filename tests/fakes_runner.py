@@ -110,6 +110,9 @@ class FakeRunner:
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         return {"KSampler": {"name": "KSampler", "owner": owner}}
 
+    async def family(self, owner: str, folder: str, name: str) -> str:
+        return f"{owner} {folder} {name}"
+
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"type": "object", "owner": owner, "properties": body["workflow"]}
 

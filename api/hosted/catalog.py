@@ -1,10 +1,12 @@
 """Models by the names that the hosted API's clients know: a file, its stem, or an alias."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from api.hosted.problems import ModelNotFoundError
+from graph.families import BY_NAME
+from graph.family_marks import Family
 
 # Which input lists the files of a folder.
 LISTED_BY: Mapping[str, tuple[str, str]] = {
@@ -18,14 +20,23 @@ LISTED_BY: Mapping[str, tuple[str, str]] = {
 }
 LOADED_FROM: Mapping[str, str] = {name: folder for folder, (_, name) in LISTED_BY.items()}
 Aliases = Mapping[str, Mapping[str, str]]  # folder -> the API's name -> file
+FamilyOf = Callable[[str, str], Awaitable[str]]  # of folder and file, "" where it does not say
+UNKNOWN = Family("", "")
 
 
 class Catalog:
     """The node types and files that one owner may use, and other names for the files."""
 
-    def __init__(self, node_types: Mapping[str, Any], aliases: Aliases) -> None:
+    def __init__(
+        self, node_types: Mapping[str, Any], aliases: Aliases, family_of: FamilyOf
+    ) -> None:
         self.node_types = node_types
         self._aliases = aliases
+        self._family_of = family_of
+
+    async def family(self, folder: str, file: str) -> Family:
+        """The family of models that a file is, or is for; one without a name if it says none."""
+        return BY_NAME.get(await self._family_of(folder, file), UNKNOWN)
 
     def files(self, folder: str) -> list[str]:
         class_type, name = LISTED_BY[folder]
@@ -65,19 +76,19 @@ class Catalog:
             raise ModelNotFoundError(roles[0] if roles else "default", folder)
         return files[0]
 
-    def best(self, folder: str, words: Collection[str], like: str = "") -> str | None:
+    async def best(self, folder: str, words: Collection[str], like: str = "") -> str | None:
         """The first file with one of the words in its name.
 
-        Of several one for SDXL, if `like` names a model of that family.
+        Of several one for the family of `like`, a checkpoint, if there is one.
         """
         files = self.files(folder)
         found = [file for file in files if any(word in file.lower() for word in words)]
-        return min(found, key=lambda file: is_xl(file) != is_xl(like), default=None)
-
-
-def is_xl(file: str) -> bool:
-    """Whether a file's name says that it is of the SDXL family."""
-    return "xl" in PurePosixPath(file).name.lower()
+        if like and len(found) > 1:
+            family = await self.family("checkpoints", like)
+            for file in found:
+                if await self.family(folder, file) is family:
+                    return file
+        return found[0] if found else None
 
 
 def stem(file: str) -> str:

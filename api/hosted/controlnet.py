@@ -93,19 +93,19 @@ async def translate(request: ControlNet, bench: Bench) -> Translation:
     width, height = canvas_size(request, canvas["width"], canvas["height"])
     draft.set("Canvas", width=width, height=height, batch_size=request.samples)
     fill(draft, request, bench)
-    controls = _controls(request, bench.catalog, draft.inputs("Checkpoint")["ckpt_name"])
+    controls = await _controls(request, bench.catalog, draft.inputs("Checkpoint")["ckpt_name"])
     mask = await _set_pictures(draft, request, bench, (width, height))
     sketch = _Sketch(draft, request, bench.catalog, mask, min(width, height))
     sketch.add(controls)
     await add_ip_adapter(draft, request, bench)
     if draft.has("Canvas"):
-        add_highres_fix(draft, request, width, height)
+        await add_highres_fix(draft, request, bench.catalog, width, height)
     add_upscaling(draft, request, bench, width, height)
     meta = image_meta(draft, request, width, height) | _meta(request, controls)
     return Translation(draft, meta, request.ignored)
 
 
-def _controls(request: ControlNet, catalog: Catalog, checkpoint: str) -> list[Control]:
+async def _controls(request: ControlNet, catalog: Catalog, checkpoint: str) -> list[Control]:
     """What is asked for. Names of types may stand for models and the other way round."""
     models = [OTHER_NAMES.get(name, name) for name in request.controlnet_model]
     types = [OTHER_NAMES.get(name, name) for name in request.controlnet_type]
@@ -119,7 +119,7 @@ def _controls(request: ControlNet, catalog: Catalog, checkpoint: str) -> list[Co
         if type_ not in PREPROCESSOR_OF_TYPE:
             known = ", ".join(PREPROCESSOR_OF_TYPE)
             raise wrong_field("controlnet_type", f"must be one of {known}", type_)
-        file, union_type = _file(catalog, model, type_, checkpoint)
+        file, union_type = await _file(catalog, model, type_, checkpoint)
         scale = scales[k] if k < len(scales) else scales[-1]
         if not 0 <= scale <= 10:
             raise wrong_field("controlnet_conditioning_scale", "must be between 0 and 10", scale)
@@ -127,15 +127,15 @@ def _controls(request: ControlNet, catalog: Catalog, checkpoint: str) -> list[Co
     return found
 
 
-def _file(catalog: Catalog, model: str, type_: str, checkpoint: str) -> tuple[str, str]:
+async def _file(catalog: Catalog, model: str, type_: str, checkpoint: str) -> tuple[str, str]:
     """The file of a model, or one that a type's files are named like, or one of many types."""
     file = catalog.find("controlnet", model)
     if file in catalog.files("controlnet") or model != type_:
         return file, ""
     for words in ((word,) for word in IN_FILE_NAMES.get(type_, (type_,))):
-        if named := catalog.best("controlnet", words, like=checkpoint):
+        if named := await catalog.best("controlnet", words, like=checkpoint):
             return named, ""
-    union = catalog.best("controlnet", ("union", "promax"), like=checkpoint)
+    union = await catalog.best("controlnet", ("union", "promax"), like=checkpoint)
     return (union, UNION_TYPES.get(type_, "auto")) if union else (model, "")
 
 

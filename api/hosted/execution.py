@@ -1,5 +1,6 @@
 """Runs a request: translated into a workflow, executed like any other, answered as hosted."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -53,7 +54,10 @@ async def open_bench(request: Request, owner: str) -> Bench:
     """The models and pictures that an owner may use."""
     service = context(request).service
     stores = service.stores
-    catalog = Catalog(await service.runner.object_info(owner), options(request).aliases)
+    runner = service.runner
+    catalog = Catalog(
+        await runner.object_info(owner), options(request).aliases, partial(runner.family, owner)
+    )
     return Bench(catalog, PictureReader(stores.inputs, owner))
 
 

@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from secrets import randbelow
 from typing import Any
 
-from api.hosted.catalog import Catalog, is_xl
+from api.hosted.catalog import Catalog
 from api.hosted.draft import Draft
 from api.hosted.image_request import ImageRequest
 from api.hosted.pictures import PictureReader
 from api.hosted.problems import wrong_field
 from api.hosted.schedulers import sampling
+from graph.family_marks import Family
 
 MODEL, CLIP, VAE = 0, 1, 2  # outputs of a checkpoint loader
-NATIVE_PX, NATIVE_XL_PX = 512, 1024
-VIT_H, VIT_G = "vit-h", "bigg"  # of the picture encoders' public file names
+VIT_H = "vit-h"  # of a picture encoder's public file name
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,18 @@ async def add_ip_adapter(draft: Draft, request: ImageRequest, bench: Bench) -> N
     """Let the pictures follow a picture."""
     if not request.ip_adapter_image:
         return
-    name = request.ip_adapter_id or ("ip-adapter_sdxl" if _of_xl(draft) else "ip-adapter_sd15")
-    picture = await bench.pictures.read("ip_adapter_image", request.ip_adapter_image)
-    kind = VIT_G if is_xl(name) and "vit-h" not in name else VIT_H
     catalog = bench.catalog
-    vision = catalog.aliases("clip_vision").get(kind) or catalog.best("clip_vision", (kind,))
+    name = request.ip_adapter_id or (await _family(draft, catalog)).ip_adapter
+    file = catalog.find("ipadapter", name)
+    picture = await bench.pictures.read("ip_adapter_image", request.ip_adapter_image)
+    sees = (await catalog.family("ipadapter", file)).ip_adapter_sees
+    kind = VIT_H if VIT_H in name else sees
+    vision = catalog.aliases("clip_vision").get(kind) or await catalog.best("clip_vision", (kind,))
     _change_model(
         draft,
         "IPAdapterAdvanced",
         "IP-Adapter",
-        ipadapter=_node(
-            draft, "IPAdapterModelLoader", ipadapter_file=catalog.find("ipadapter", name)
-        ),
+        ipadapter=_node(draft, "IPAdapterModelLoader", ipadapter_file=file),
         image=_node(draft, "LoadImage", image=picture.uri),
         weight=request.ip_adapter_scale,
         weight_type="linear",
@@ -99,11 +99,15 @@ async def add_ip_adapter(draft: Draft, request: ImageRequest, bench: Bench) -> N
     )
 
 
-def add_highres_fix(draft: Draft, request: ImageRequest, width: int, height: int) -> None:
+async def add_highres_fix(
+    draft: Draft, request: ImageRequest, catalog: Catalog, width: int, height: int
+) -> None:
     """Draw the composition at the model's own size, then the picture in the size asked for."""
-    native = NATIVE_XL_PX if _of_xl(draft) else NATIVE_PX
+    if not request.highres_fix:
+        return
+    native = (await _family(draft, catalog)).native_px
     scale = max(native / min(width, height), 0.5)
-    if not request.highres_fix or scale >= 1:
+    if scale >= 1:
         return
     draft.set("Canvas", width=_eighths(width * scale), height=_eighths(height * scale))
     first = draft.id("Sampler")
@@ -203,8 +207,9 @@ def _node(draft: Draft, class_type: str, **inputs: Any) -> list[Any]:
     return [draft.add(class_type, class_type, **inputs), 0]
 
 
-def _of_xl(draft: Draft) -> bool:
-    return is_xl(draft.inputs("Checkpoint")["ckpt_name"])
+async def _family(draft: Draft, catalog: Catalog) -> Family:
+    """That of the draft's checkpoint."""
+    return await catalog.family("checkpoints", draft.inputs("Checkpoint")["ckpt_name"])
 
 
 def _eighths(side: float) -> int:

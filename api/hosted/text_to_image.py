@@ -42,7 +42,7 @@ async def translate(request: TextToImage, bench: Bench, *roles: str) -> Translat
     draft.set("Canvas", width=width, height=height, batch_size=request.samples)
     fill(draft, request, bench, *roles)
     await add_ip_adapter(draft, request, bench)
-    add_highres_fix(draft, request, width, height)
+    await add_highres_fix(draft, request, bench.catalog, width, height)
     add_upscaling(draft, request, bench, width, height)
     return Translation(draft, image_meta(draft, request, width, height), request.ignored)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from graph.errors import ServiceError
+from graph.families import FAMILIES
 from graph.node import Choices, Files, Widget, node
 from graph.stages import Stage
 from graph.values import Clip, Model, ModelFile
@@ -32,7 +33,7 @@ ONE = (
     "hunyuan_image",
 )
 TWO = ("sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image")
-READ = ("stable_diffusion", "sdxl", "sd3", "flux")
+READ = tuple(dict.fromkeys(own.text_type for own in FAMILIES if own.served and own.text_type))
 
 
 @dataclass(eq=False)

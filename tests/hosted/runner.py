@@ -70,6 +70,9 @@ class GreyRunner:
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         return await self.inner.object_info(owner)
 
+    async def family(self, owner: str, folder: str, name: str) -> str:
+        return await self.inner.family(owner, folder, name)
+
     async def schema(self, owner: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         return await self.inner.schema(owner, body)
 
