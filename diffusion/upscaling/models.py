@@ -4,6 +4,7 @@ spandrel imports torchvision for two of its forty architectures, LaMa (which is 
 RestoreFormer. Where torchvision is not installed these two are left out, and all others work.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 NEED_TORCHVISION = ("LaMa", "RestoreFormer")
 COLORS = 3
 SPARE_BYTES = 2**30  # a network may take so much more than four times its file
+LONGEST_NAME = 120
+MISFITS = (  # as Module.load_state_dict says it
+    (r'Missing key\(s\) in state_dict: "([^"]+)"', "tensor {!r} is missing"),
+    (r"size mismatch for (\S+):", "tensor {!r} has another shape"),
+)
 FACTORIES = frozenset({torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn})
 
 
@@ -80,12 +86,19 @@ def _describe(weights: Weights) -> "ImageModelDescriptor[Any]":
             problem=f"no known upscaling model; found {len(weights)} tensors such as {examples}"
         ) from error
     except Exception as error:  # whatever an architecture raises, the file gave the reason
-        raise weights.bad(
-            problem=f"not a whole upscaling model: {plain_reason(error, UNFIT_FILE)}"
-        ) from error
+        problem = _misfit(str(error)) or plain_reason(error, UNFIT_FILE)
+        raise weights.bad(problem=f"not a whole upscaling model: {problem}") from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise weights.bad(problem=f"{descriptor.architecture.name} does not upscale pictures")
     return descriptor
+
+
+def _misfit(said: str) -> str:
+    """The first tensor that torch misses in a file, or finds in another shape; "" of neither."""
+    for pattern, problem in MISFITS:
+        if found := re.search(pattern, said):
+            return problem.format(found[1][:LONGEST_NAME])
+    return ""
 
 
 class AllocationLimit(TorchFunctionMode):

@@ -121,7 +121,7 @@ class Seen:
         alive = tensors_alive()
         self.found.append(sum(size for at, size in alive.items() if at not in self.before))
         for key in self.memory.weights.resident():
-            if isinstance(key, tuple) and key[0] == "unet" and self.bases[-1:] != [key[1]]:
+            if isinstance(key, tuple) and key[0] == "model" and self.bases[-1:] != [key[1]]:
                 self.bases.append(key[1])
 
     async def watch(self, running: "asyncio.Future[Any]") -> None:

@@ -154,8 +154,11 @@ def without(key: str) -> dict[str, Tensor]:
 WRONG = "model.1.sub.0.RDB1.conv1.0.weight"
 MALFORMED = {
     "of another family": ({"lora_up.weight": torch.ones(2, 2)}, "no known upscaling model"),
-    "incomplete": (without("model.1.sub.0.RDB2.conv1.0.weight"), "Missing key"),
-    "of a wrong shape": ({**esrgan(), WRONG: torch.ones(8, 3, 3, 3)}, "size mismatch"),
+    "incomplete": (without("model.1.sub.0.RDB2.conv1.0.weight"), "RDB2.conv1.0.weight' is missing"),
+    "of a wrong shape": (
+        {**esrgan(), WRONG: torch.ones(8, 3, 3, 3)},
+        "RDB1.conv1.0.weight' has another shape",
+    ),
     "for grey pictures": (
         {**esrgan(), "model.0.weight": torch.ones(8, 1, 3, 3)},
         "pictures of 1 channels to 3",
