@@ -9,7 +9,7 @@ from graph.annotators import Annotator
 from graph.embeddings import named_in
 from graph.errors import MissingModelFile
 from graph.node import Input
-from graph.own_words import OwnWords
+from graph.private_embeddings import PrivateEmbeddings
 from graph.validation import Library
 from graph.values import ModelFile
 from storage.media_types import media_type
@@ -27,7 +27,7 @@ class OwnersFiles(Library):
     names: tuple[str, ...]  # of the uploads
     checks: ModelChecks
     annotators: AnnotatorFolder
-    own_words: OwnWords
+    private_embeddings: PrivateEmbeddings
     listed: dict[str, list[str]] = field(default_factory=dict)  # a request sees one state of it
 
     def models(self, folder: str) -> list[str]:
@@ -43,7 +43,7 @@ class OwnersFiles(Library):
 
     def word(self, name: str) -> ModelFile | None:
         """The owner's own embedding of that name, which goes before a shared one."""
-        return self.own_words.get(name) or super().word(name)
+        return self.private_embeddings.get(name) or super().word(name)
 
     def problem(self, file: ModelFile) -> str | None:
         return self.checks.facts(file).problem

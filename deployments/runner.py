@@ -205,7 +205,7 @@ class WorkflowRunner:
     ) -> Folded:
         folded = fold(
             checked,
-            files.own_words,
+            files.private_embeddings,
             self.node_types,
             fingerprints,
             most_expanded=self.most_expanded,
@@ -306,8 +306,10 @@ class WorkflowRunner:
 
     async def _files(self, owner: str) -> OwnersFiles:
         names = await self.inputs.list(owner)
-        own_words = await self.own_embeddings.of(owner) if self.own_embeddings else {}
-        return OwnersFiles(self.folders, owner, names, self.checks, self.annotators, own_words)
+        private_embeddings = await self.own_embeddings.of(owner) if self.own_embeddings else {}
+        return OwnersFiles(
+            self.folders, owner, names, self.checks, self.annotators, private_embeddings
+        )
 
     def _known_nodes(self, files: OwnersFiles) -> Mapping[str, Any]:
         """Our node types, and ComfyUI's for what does not run here."""

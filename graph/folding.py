@@ -21,8 +21,8 @@ from graph.expansions import ITSELF, Shown, grown, in_order
 from graph.inline_run import reason_of, run_inline
 from graph.made_values import MadeValues
 from graph.node import NodeType
-from graph.own_words import NamedWords, OwnWords, with_own_words
 from graph.plan import RESULT_VERSION, Folded, Step
+from graph.private_embeddings import NamedEmbeddings, PrivateEmbeddings, with_private_embeddings
 from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Node, Source
 from graph.results import Expansion, Outcome, item_calls, merged
@@ -36,7 +36,7 @@ ITEMS = "comfyray.Items"  # puts several values on one link, see graph/nodes/int
 
 def fold(
     checked: CheckedWorkflow,
-    own_words: OwnWords = MappingProxyType({}),
+    private_embeddings: PrivateEmbeddings = MappingProxyType({}),
     node_types: NodeTypes = MappingProxyType({}),
     fingerprints: Mapping[str, Any] = MappingProxyType({}),
     *,
@@ -44,14 +44,14 @@ def fold(
 ) -> Folded:
     """Run what needs no tensors, and give every other node its content key.
 
-    `own_words` are the owner's own embeddings, for prompts that name them. `node_types` are those
-    that nodes may expand to, `most_expanded` nodes at most. `fingerprints` are what `changed` hooks
-    say, by node id.
+    `private_embeddings` are those that the owner uploaded, for prompts that name them.
+    `node_types` are those that nodes may expand to, `most_expanded` nodes at most. `fingerprints`
+    are what `changed` hooks say, by node id.
 
     Raises:
         WorkflowInvalidError: with every node that cannot be computed from what it is given.
     """
-    folding = Folding(node_types, own_words, most_expanded)
+    folding = Folding(node_types, private_embeddings, most_expanded)
     for node_id, node in checked.nodes.items():
         folding.add(node_id, node, fingerprints.get(node_id))
     return folding.folded(checked.output_ids)
@@ -80,7 +80,7 @@ class Folding:
     """The steps of a workflow so far, and all that is needed to add to them."""
 
     node_types: NodeTypes
-    own_words: OwnWords
+    private_embeddings: PrivateEmbeddings
     most_expanded: int = MOST_EXPANDED
     steps: dict[str, Step] = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)
@@ -95,11 +95,11 @@ class Folding:
     _twins: dict[str, str] = field(default_factory=dict)  # that say the same as an earlier one
     _digests: Digests = field(default_factory=Digests)
     _made: MadeValues = field(default_factory=MadeValues)
-    _named_words: NamedWords = field(init=False)
+    _named_embeddings: NamedEmbeddings = field(init=False)
     _expanded: int = 0
 
     def __post_init__(self) -> None:
-        self._named_words = NamedWords(self.own_words)
+        self._named_embeddings = NamedEmbeddings(self.private_embeddings)
 
     def folded(self, output_ids: Iterable[str]) -> Folded:
         """What is left to run.
@@ -169,7 +169,9 @@ class Folding:
     ) -> Step | None:
         """The step of a node; None where an earlier one is the same."""
         node_type = node.node_type
-        constants = with_own_words(inputs.constants, self.own_words, self._named_words)
+        constants = with_private_embeddings(
+            inputs.constants, self.private_embeddings, self._named_embeddings
+        )
         links, lazy = inputs.links, inputs.lazy
         said = {
             name: [self._keys[link.node_id], link.slot] for name, link in (links | lazy).items()

@@ -69,7 +69,7 @@ class Model(Changeable):
 class Clip(Changeable):
     """Text encoders: their files, the layer read from the end, and what is laid on them.
 
-    `own_words` are embeddings of the job's owner alone, by the names that its prompts call them by.
+    `private_embeddings` are those that the job's owner uploaded, by the names that prompts use.
     """
 
     link: ClassVar = Link("CLIP")
@@ -77,7 +77,7 @@ class Clip(Changeable):
     kind: str = ""
     stop_at_layer: int | None = None
     changes: tuple[Change, ...] = ()
-    own_words: tuple[tuple[str, ModelFile], ...] = ()
+    private_embeddings: tuple[tuple[str, ModelFile], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,11 @@ class Lookup:
         self,
         embeddings: FindVectors,
         part: PartName,
-        own_words: Mapping[str, ModelFile] = MappingProxyType({}),
+        private_embeddings: Mapping[str, ModelFile] = MappingProxyType({}),
     ) -> None:
         self._embeddings = embeddings
         self._part = part
-        self._own_words = own_words
+        self._private_embeddings = private_embeddings
         self._missed: dict[str, str] = {}
 
     def __call__(self, name: str) -> Tensor | None:
@@ -74,7 +74,7 @@ class Lookup:
         part = "T5" if self._part == "t5xxl" else f"CLIP-{self._part.upper()}"
         self._missed[word] = f"Embedding {word!r} is not there or not made for {part}: ignored"
         try:
-            vectors = self._embeddings(self._own_words.get(name, name))
+            vectors = self._embeddings(self._private_embeddings.get(name, name))
         except MissingModelFile:  # an own one, deleted meanwhile
             return None
         if vectors is not None:

@@ -82,18 +82,18 @@ class TextEncoder:
         prompts: Sequence[Prompt],
         *,
         stop_at_layer: int | None = None,
-        own_words: Mapping[str, ModelFile] = NONE,
+        private_embeddings: Mapping[str, ModelFile] = NONE,
     ) -> list[Encoded]:
         """The conditioning of each of `prompts`, all of them in one model call per CLIP.
 
         `stop_at_layer` is clip skip: -1 the last layer, -2 the one before it. Of embeddings, a name
-        is looked up in `own_words` first.
+        is looked up in `private_embeddings` first.
 
         Raises:
             PromptDepthError: parentheses nest too deep.
             PromptTooLongError: T5 is asked to read too much.
         """
-        read = [self._tokenized(prompt, own_words) for prompt in prompts]
+        read = [self._tokenized(prompt, private_embeddings) for prompt in prompts]
         states: list[dict[PartName, PartStates]] = [{} for _ in prompts]
         for part in self.parts:
             own = [
@@ -110,14 +110,14 @@ class TextEncoder:
         ]
 
     def _tokenized(
-        self, prompt: Prompt, own_words: Mapping[str, ModelFile]
+        self, prompt: Prompt, private_embeddings: Mapping[str, ModelFile]
     ) -> tuple[dict[PartName, list[Chunk]], tuple[str, ...]]:
         """The chunks for every network, and which embeddings are not in them."""
         warnings: tuple[str, ...] = ()
         read = {}
         for part in self.parts:
             found = self.embeddings.get(part.name, no_embeddings)
-            embeddings = Lookup(found, part.name, own_words)
+            embeddings = Lookup(found, part.name, private_embeddings)
             if part.name in prompt.left_out:
                 read[part.name] = [] if part.in_chunks else [part.empty()]
             else:

@@ -247,11 +247,15 @@ class EncodeStage:
     def _compute(self, clip: Clip, prompts: Sequence[Prompt], size: int) -> list[Encoded]:
         """On the thread."""
         with self._encoder(clip, size) as encoder:
-            own_words = dict(clip.own_words)
-            return encoder.encode(prompts, stop_at_layer=clip.stop_at_layer, own_words=own_words)
+            private_embeddings = dict(clip.private_embeddings)
+            return encoder.encode(
+                prompts, stop_at_layer=clip.stop_at_layer, private_embeddings=private_embeddings
+            )
 
     def _encoder(self, clip: Clip, size: int) -> AbstractContextManager[TextEncoder]:
-        loaded = replace(clip, stop_at_layer=None, own_words=())  # these read the same weights
+        loaded = replace(
+            clip, stop_at_layer=None, private_embeddings=()
+        )  # these read the same weights
         base = _without_changes(clip)
         load = partial(self._load, base)
         if not clip.changes:
@@ -279,7 +283,7 @@ class EncodeStage:
 
 
 def _without_changes(clip: Clip) -> Clip:
-    return replace(clip, stop_at_layer=None, changes=(), own_words=())
+    return replace(clip, stop_at_layer=None, changes=(), private_embeddings=())
 
 
 @dataclass(eq=False)

@@ -170,7 +170,9 @@ async def words(running: Running, owner: str, prompt: str) -> dict[str, ModelFil
     assert prepared.folded is not None
     steps = [s for s in prepared.folded.steps.values() if s.class_type == "CLIPTextEncode"]
     assert steps
-    return {name: file for step in steps for name, file in step.constants["clip"].own_words}
+    return {
+        name: file for step in steps for name, file in step.constants["clip"].private_embeddings
+    }
 
 
 async def test_an_own_embedding_is_found_by_its_owners_prompts_alone(

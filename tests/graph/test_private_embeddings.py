@@ -1,7 +1,7 @@
 """Who reads a prompt is handed the owner's own embeddings that it names, and no others."""
 
 from graph.folding import fold
-from graph.own_words import with_own_words
+from graph.private_embeddings import with_private_embeddings
 from graph.values import Clip, ModelFile
 from tests.graph.nodes_for_tests import checked, picture
 
@@ -12,15 +12,15 @@ OWN = {"style": STYLE, "other": OTHER}
 
 def test_a_text_encoder_gets_the_words_that_a_text_beside_it_names() -> None:
     inputs = {"clip": CLIP, "text": "a fox, (embedding:style:1.2)", "width": 8}
-    given = with_own_words(inputs, OWN)
-    assert given["clip"].own_words == (("style", STYLE),)
+    given = with_private_embeddings(inputs, OWN)
+    assert given["clip"].private_embeddings == (("style", STYLE),)
     assert given == inputs | {"clip": given["clip"]}
 
 
 def test_a_text_that_names_none_changes_nothing() -> None:
     for text in ("a fox", "style", "embedding:theirs", ""):
         inputs = {"clip": CLIP, "text": text}
-        assert with_own_words(inputs, OWN) == inputs
+        assert with_private_embeddings(inputs, OWN) == inputs
 
 
 def test_results_of_other_files_under_one_name_are_apart() -> None:
