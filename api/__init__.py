@@ -1,1 +1,1 @@
-"""The HTTP side: routes, wire schemas and the jobs behind them. No ray, no torch."""
+"""The HTTP API: routes, wire schemas and job handling. No Ray, no torch."""

@@ -1,4 +1,4 @@
-"""The HTTP application: every route, one error shape."""
+"""The FastAPI application: all routes, and one error format."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

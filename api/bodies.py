@@ -1,4 +1,4 @@
-"""Request bodies, read up to a limit."""
+"""Reads request bodies up to a size limit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""What pages of other sites may not do through a visitor's browser."""
+"""Rejects requests that pages of other sites make through a visitor's browser."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass

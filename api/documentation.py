@@ -1,4 +1,4 @@
-"""Pieces of the OpenAPI document that FastAPI cannot read off a signature."""
+"""Parts of the OpenAPI document that FastAPI cannot derive from signatures."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""An error of each status, as the documentation shows its body."""
+"""Example error bodies for the documentation, one for each status."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Errors as contract bodies: `message`, `messege`, and every problem in `errors`."""
+"""Error bodies: `message` (and `messege`, the hosted API's spelling), all problems in `errors`."""
 
 import logging
 import secrets

@@ -1,4 +1,4 @@
-"""Wrong fields of a request in the contract's words, from what pydantic found."""
+"""Validation errors of request fields, worded from pydantic's findings."""
 
 import re
 from collections.abc import Iterable, Mapping

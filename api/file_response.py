@@ -1,4 +1,4 @@
-"""A stored file as an HTTP answer: whole, or the part that was asked for (RFC 9110, 13 and 14)."""
+"""Stored files as HTTP responses, whole or by range (RFC 9110, 13 and 14)."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Files in and out: ComfyUI's /upload/image, /upload/mask and /view, and signed output URLs."""
+"""File routes: ComfyUI's /upload/image, /upload/mask and /view, and signed output URLs."""
 
 import asyncio
 from functools import partial

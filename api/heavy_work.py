@@ -1,4 +1,4 @@
-"""Work whose time grows with a request: done beside the event loop, one piece at a time, in turns.
+"""Runs slow request work in a thread, one piece at a time, fair between owners.
 
 A thread that computes holds the interpreter, so several at once would make everybody wait longer
 without getting more done. Those who wait are served in turns: an owner has one piece in the queue.

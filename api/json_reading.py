@@ -1,4 +1,4 @@
-"""JSON bodies as values: bounded in count and nesting, and read so that others need not wait."""
+"""Parses JSON bodies within limits on size and nesting, off the event loop where large."""
 
 import json
 import re

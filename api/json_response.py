@@ -1,4 +1,4 @@
-"""JSON as it goes out."""
+"""JSON responses."""
 
 import json
 import math

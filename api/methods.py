@@ -1,4 +1,4 @@
-"""What may be asked of a path."""
+"""The HTTP methods that a path allows."""
 
 from fastapi import Request
 from fastapi.routing import iter_route_contexts

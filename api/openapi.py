@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, made whole.
+"""Completes FastAPI's OpenAPI document with errors, keys and ids.
 
 FastAPI sees neither what all routes with a key may answer, nor that errors have one shape, nor
 which answers hold the ids that other routes take.

@@ -1,4 +1,4 @@
-"""What goes over the wire: the execute body, and the answers as documentation shows them."""
+"""Schemas on the wire: the execute body, and the documented answers."""
 
 import re
 from collections.abc import Mapping

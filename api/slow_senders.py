@@ -1,4 +1,4 @@
-"""Bodies that come too slowly are cut off."""
+"""Aborts requests whose bodies arrive too slowly."""
 
 import asyncio
 import time

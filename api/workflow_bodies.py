@@ -1,4 +1,4 @@
-"""Bodies that carry a workflow, under its own name or as ComfyUI's POST /prompt has it."""
+"""Bodies that contain a workflow, under `workflow` or as ComfyUI's POST /prompt has it."""
 
 from collections.abc import Mapping
 from typing import Any

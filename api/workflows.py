@@ -1,4 +1,4 @@
-"""Reading workflows without running them: schema, convert."""
+"""Routes that read workflows without running them: schema, convert."""
 
 from typing import Any
 

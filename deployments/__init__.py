@@ -1,1 +1,1 @@
-"""The machines: Ray Serve deployments, what binds them and what calls them."""
+"""Ray Serve deployments: what binds them (app.py) and what calls them (clients.py)."""

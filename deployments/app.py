@@ -1,4 +1,4 @@
-"""Binds the deployments: the one place where classes become an application."""
+"""Builds the Serve application: binds every deployment."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Stages as local objects: the only file that calls a deployment."""
+"""Clients of the stages: the only file that calls a deployment."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping

@@ -1,4 +1,4 @@
-"""The networks of preprocessors: loaded when asked for, kept within a memory budget."""
+"""Loads the networks of preprocessors on demand, within a memory budget."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

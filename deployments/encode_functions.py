@@ -1,4 +1,4 @@
-"""What nodes of the ENCODE stage are called with."""
+"""The functions that nodes of the ENCODE stage call."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

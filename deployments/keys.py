@@ -1,4 +1,4 @@
-"""API keys from the command line, the first of all among them.
+"""Administers API keys from the command line; this is how the first key is made.
 
     python -m deployments.keys create --owner acme --rate 60/minute --concurrency 4 --budget 10
     python -m deployments.keys list

@@ -1,4 +1,4 @@
-"""`make run`: Ray and the application of serve_config.yaml on this machine, until Ctrl-C.
+"""`make run`: runs Ray and the application of serve_config.yaml on this machine until Ctrl-C.
 
 This process only watches, so that it can always answer a signal: a child (local_ray.py) starts Ray
 and the application, and here we report how far it has come, and at the end see to it that nothing

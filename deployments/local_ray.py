@@ -1,4 +1,4 @@
-"""A Ray of our own with the application of a Serve config in it: launch.py's child.
+"""Starts a private Ray with the application of a Serve config; the child process of launch.py.
 
 Usage: python -m deployments.local_ray CONFIG HOST PORT OBJECT_STORE_MIB. Prints what it is doing,
 a line each; ends, with Serve and Ray, on SIGINT. Ray listens on loopback only (launch.py's

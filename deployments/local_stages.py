@@ -1,4 +1,4 @@
-"""The `local` profile: every tensor stage in one process, so that torch is loaded once."""
+"""The `local` profile: all tensor stages in one process, so that torch is loaded once."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace

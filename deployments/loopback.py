@@ -1,4 +1,4 @@
-"""Replicas that only this machine reaches, where Ray itself is on loopback."""
+"""Binds replicas to loopback where Ray itself is on loopback."""
 
 from collections.abc import Callable
 from ipaddress import ip_address

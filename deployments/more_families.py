@@ -1,4 +1,4 @@
-"""Model families that an operator adds: packages with a module `marks` and a module `family`.
+"""Model families that an operator adds as packages.
 
 `marks` has `MARKS`, what `graph/families.py` has of each family, and imports no torch: the router
 reads it. `family` has `FAMILY`, as the folders of `diffusion/families` have one.

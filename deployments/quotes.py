@@ -1,4 +1,4 @@
-"""What the answer to a dry run says of a job."""
+"""The answer to a dry run."""
 
 from typing import Any
 

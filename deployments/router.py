@@ -1,4 +1,4 @@
-"""The ingress: HTTP in, jobs planned and run, answers out. It never sees a tensor's library."""
+"""The ingress deployment: HTTP, job planning and execution. It imports no torch."""
 
 import gc
 import sys

@@ -1,4 +1,4 @@
-"""What nodes of the SAMPLE stage are called with."""
+"""The functions that nodes of the SAMPLE stage call."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""Where this installation runs."""
+"""Settings of the installation, from COMFYRAY_* variables."""
 
 from pathlib import Path
 from typing import Literal

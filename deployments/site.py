@@ -1,4 +1,4 @@
-"""What a replica needs to know of the machine it wakes up on."""
+"""Facts about the machine that a replica runs on."""
 
 import os
 from collections.abc import Callable

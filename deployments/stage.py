@@ -1,4 +1,4 @@
-"""What every tensor stage does with a segment: get its inputs, run it, store what leaves it."""
+"""Runs segments on a stage: fetches inputs, runs the nodes, stores results."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping

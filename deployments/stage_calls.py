@@ -1,4 +1,4 @@
-"""What the router counts of its calls to stages."""
+"""Metrics of the calls that the router makes to stages."""
 
 import time
 from collections.abc import Iterator

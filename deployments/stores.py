@@ -1,4 +1,4 @@
-"""Opens what the router keeps: the database, outputs, uploads."""
+"""Opens the router's stores: database, outputs, uploads."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Following jobs and segments while they run, for metrics and traces."""
+"""Follows jobs and segments while they run, for metrics and traces."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

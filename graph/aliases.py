@@ -1,4 +1,4 @@
-"""Which outputs stand for those of nodes that expanded."""
+"""Maps the outputs of expanded nodes to the outputs that replace them."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""How many files a job is expected to save, told by its plan: what is reserved for it."""
+"""Counts the files that a job is expected to save, from its plan."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A workflow that is checked: nodes of which every input is known to be right."""
+"""A validated workflow: nodes whose inputs have all been checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

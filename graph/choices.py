@@ -1,4 +1,4 @@
-"""Options that nodes offer and stages take, each under one name."""
+"""Options that nodes offer and stages accept, each declared once."""
 
 from typing import Literal, TypeAlias
 

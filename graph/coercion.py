@@ -1,4 +1,4 @@
-"""Constants of workflows in the types of their inputs, as ComfyUI's execution.py converts them."""
+"""Converts workflow constants to the types of their inputs, as ComfyUI's execution.py does."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

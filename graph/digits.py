@@ -1,4 +1,4 @@
-"""Whole numbers in texts that callers wrote."""
+"""Parses whole numbers from text."""
 
 MOST_DIGITS = 15  # JavaScript and every database hold such a number exactly
 

@@ -1,4 +1,4 @@
-"""Learned words: `embedding:name` in a prompt stands for the vectors of a file."""
+"""Textual-inversion embeddings in prompts: `embedding:name`."""
 
 import re
 from collections.abc import Callable, Iterator

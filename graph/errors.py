@@ -1,4 +1,4 @@
-"""Errors a caller can be told about: facts as fields, one sentence as template."""
+"""Errors for callers: facts as fields, a sentence as template."""
 
 from collections.abc import Iterable, Mapping
 from copy import copy

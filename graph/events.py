@@ -1,4 +1,4 @@
-"""What happens while a segment runs, as it is told to whoever waits for it."""
+"""Events that a running segment reports: node started, progress, warning."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias

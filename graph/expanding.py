@@ -1,4 +1,4 @@
-"""Graphs that nodes gave while a job runs, made part of what it has to run."""
+"""Adds the graphs that nodes return during a run to what is left to run."""
 
 from graph.events import Expanded
 from graph.expansions import Shown, grown

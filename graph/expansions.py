@@ -1,4 +1,4 @@
-"""Graphs that nodes give instead of results, before they are part of a workflow."""
+"""Checks the graphs that nodes return in place of results."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

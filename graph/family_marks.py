@@ -1,4 +1,4 @@
-"""What tells the files of a model family: marks, which are data, and the family that has them."""
+"""Marks: the tensor names and shapes that identify the files of a model family."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The `filename_prefix` of output nodes: what it becomes, and why it cannot be a file's name."""
+"""Expands the `filename_prefix` of output nodes, or says why it is no valid name."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""From checked nodes to steps: what needs no tensors is run right here, all else gets its key.
+"""Constant folding: runs nodes that need no tensors, and gives all others their content key.
 
 INLINE nodes compute descriptions, so they run before anything is planned. A node that gives a graph
 instead of results is replaced by the nodes of that graph, here or while the job runs.

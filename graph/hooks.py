@@ -1,4 +1,4 @@
-"""What a node type may say of its nodes besides running them. All take values by input's name.
+"""Optional hooks of node types: lazy inputs, change detection, validation.
 
 They are ComfyUI's check_lazy_status, IS_CHANGED and VALIDATE_INPUTS. A hook may be a coroutine
 function, so that it may ask the process that has the node's code.

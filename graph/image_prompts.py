@@ -1,4 +1,4 @@
-"""Descriptions of IP-Adapter image prompts: what is in pictures, and how a model goes by it."""
+"""Descriptions of IP-Adapter image prompts."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias

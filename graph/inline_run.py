@@ -1,4 +1,4 @@
-"""Running a node that computes only descriptions, while its workflow is planned."""
+"""Runs INLINE nodes, which compute only descriptions, during planning."""
 
 import logging
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The latents that nodes make and measure: how many pixels and frames each number stands for.
+"""Sizes of the latents that nodes create: pixels and frames for each latent element.
 
 A model's own format belongs to its family (`diffusion/latent_format.py`). These are the sizes that
 ComfyUI's node types promise, whatever model comes after them.

@@ -1,4 +1,4 @@
-"""Logs as JSON lines, one object each, with the job and the owner they are about.
+"""JSON logs: one object a line, with the job and the owner it is about.
 
 What callers wrote (prompts, workflows, keys) is never logged; modules see to that where they log.
 """

@@ -1,4 +1,4 @@
-"""How much the nodes that run while a workflow is planned may make of it.
+"""Bounds the size of the values that INLINE nodes produce during planning.
 
 They join texts and lay changes on models. A few of them, linked one after the other, can double a
 text or a description each time, so what they make is counted.

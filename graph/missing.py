@@ -1,4 +1,4 @@
-"""What a workflow has and this service has not: node types and model files, all of them.
+"""Lists all node types and model files of a workflow that are not available here.
 
 Unlike validation this looks at every node, also at those that no output needs.
 """

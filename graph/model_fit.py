@@ -1,4 +1,4 @@
-"""Whether the models of a workflow belong together: a LoRA or ControlNet and what it changes."""
+"""Checks that the models of a workflow fit together: a LoRA or ControlNet and its base model."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Set

@@ -1,4 +1,4 @@
-"""The names a workflow's inputs go by, for whoever wants to set one."""
+"""The names by which a caller may set the inputs of a workflow."""
 
 from bisect import bisect_left
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Node types: what ComfyUI calls a node, its inputs and outputs, and the stage that runs it.
+"""Node types: ComfyUI's name, inputs, outputs, and the stage that runs it.
 
 A node type is a function under `@node`. Its keyword-only parameters are the inputs, under
 ComfyUI's names and in ComfyUI's order; the annotation types them and a default is the widget's. The

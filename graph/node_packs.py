@@ -1,4 +1,4 @@
-"""Which pack of custom nodes a node type comes from."""
+"""The custom node pack that a node type comes from."""
 
 import json
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""Overrides: inputs of a workflow set by name, for one request."""
+"""Overrides: input values that a request sets by name."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

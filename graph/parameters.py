@@ -1,4 +1,4 @@
-"""A workflow's parameters, as the JSON Schema of what `inputs` may hold."""
+"""A workflow's parameters as a JSON Schema of `inputs`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

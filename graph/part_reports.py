@@ -1,4 +1,4 @@
-"""What the parts of a node do, told as if the node ran in one piece."""
+"""Merges the progress of the parts of a split node into one report."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Which picture files are read, and what of a PNG a reader needs.
+"""Accepted picture formats, and the PNG chunks that are read.
 
 The router's checks and the stage that decodes use this one list, so a file that is accepted is a
 file that can be decoded. Formats that start another program (EPS), or whose readers are little used

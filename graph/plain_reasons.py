@@ -1,4 +1,4 @@
-"""What a library raised, as a reason that a caller can read: one line without the words of Python.
+"""Turns library exceptions into one-line reasons for callers.
 
 Callers know workflows and files, not the types, classes and switches of what computes them here;
 the log has the rest.

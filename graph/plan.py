@@ -1,4 +1,4 @@
-"""From steps to segments: runs of neighbouring nodes that one stage does in one call.
+"""Plans the execution: joins neighbouring nodes of a stage into segments, one call each.
 
 The plan walks back from the outputs, stops where a result is known, and joins what is left into
 segments. Of a node that may need more inputs, or give a graph, what follows is planned as if it

@@ -1,4 +1,4 @@
-"""Presets: names in a combo that stand for files of the models folder, told by their names."""
+"""Presets: combo entries that stand for files of the models folder."""
 
 import re
 from collections.abc import Mapping

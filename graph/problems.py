@@ -1,4 +1,4 @@
-"""What is wrong with a workflow, in ComfyUI's own error types, all of it at once."""
+"""All problems of a workflow at once, in ComfyUI's error types."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

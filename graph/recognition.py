@@ -1,4 +1,4 @@
-"""Tells a model file by its header: what it is, and of which family.
+"""Recognises the kind and the family of a model file from its header.
 
 `recognised(tensors)` names the kind and the family of any file that has a family's marks;
 `family_of(tensors)` gives the family of a diffusion model alone, U-Nets included. `tensors` are a

@@ -1,4 +1,4 @@
-"""Descriptions of pictures that are drawn again in tiles."""
+"""Descriptions of tiled redrawing (Ultimate SD Upscale)."""
 
 from dataclasses import dataclass
 from typing import Literal

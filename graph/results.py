@@ -1,4 +1,4 @@
-"""What a node function may return besides its outputs, and how it is run over lists of items."""
+"""What node functions return, and how they are mapped over lists."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

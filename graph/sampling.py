@@ -1,4 +1,4 @@
-"""Descriptions of how to sample: what a sampler node says to the stage that runs it."""
+"""Descriptions of a sampling run: what a sampler node sends to its stage."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeAlias

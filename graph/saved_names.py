@@ -1,4 +1,4 @@
-"""Whether a job can save what it draws, told before anything is drawn."""
+"""Checks before a run that its outputs can be saved."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Running a segment on its stage: node functions, called as soon as their inputs are there."""
+"""Runs a segment on its stage: each node as soon as its inputs are ready."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""Which steps share a call: connected steps of one deployment, one base model and the same rows.
+"""Groups steps into segments: connected steps of one deployment and one base model.
 
 A deployment runs one stage, or several: `hosts` names what runs the stages that share one. It has
 all base models, so its steps need not be told apart by them.

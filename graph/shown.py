@@ -1,4 +1,4 @@
-"""Callers' values as errors repeat them: enough to recognise them by, whatever their size."""
+"""Shortens callers' values for error messages."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

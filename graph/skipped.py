@@ -1,4 +1,4 @@
-"""Outputs that cannot run while others do: left out of a run, and named in its answer."""
+"""Outputs that cannot run while others can: skipped, and listed in the answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A large latent batch in parts, each in a segment of its own, so that idle replicas share it.
+"""Splits a large latent batch into parts that run on several replicas.
 
 A sampler over an empty latent of several pictures becomes one step for every range of rows, and so
 does what reads nothing but its result. A step under the node's own id and key joins them, so that

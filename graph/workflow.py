@@ -1,4 +1,4 @@
-"""Reading a workflow document, whichever of ComfyUI's two formats it is in."""
+"""Reads a workflow document in either of ComfyUI's formats."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Resampling that turns between neighbouring vectors instead of mixing them, so none shrinks.
+"""Bislerp resampling: spherical interpolation between neighbouring vectors.
 
 ComfyUI comfy/utils.py, bislerp: along each axis in turn, the channel vectors of the two nearest
 pixels are interpolated on the sphere (Shoemake 1985) and their lengths linearly.

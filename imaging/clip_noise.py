@@ -1,4 +1,4 @@
-"""Noise for an image encoder to see: what a picture should not be like.
+"""Negative noise images for IP-Adapter.
 
 (ComfyUI_IPAdapter_plus IPAdapterPlus.py, IPAdapterNoise)
 """

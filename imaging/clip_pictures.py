@@ -1,4 +1,4 @@
-"""Pictures made ready for an image encoder: a square of 224 pixels, of the part that matters."""
+"""Prepares pictures for a CLIP image encoder: a 224-pixel square."""
 
 import numpy as np
 import torch

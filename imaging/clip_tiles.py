@@ -1,4 +1,4 @@
-"""Pictures cut into squares that an image encoder sees whole, and where each of them lies.
+"""Cuts pictures into square tiles for an image encoder.
 
 (ComfyUI_IPAdapter_plus IPAdapterPlus.py, IPAdapterTiled)
 """

@@ -1,4 +1,4 @@
-"""Pictures laid over pictures, with masks or alpha."""
+"""Composites pictures with masks or alpha."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""Uploaded picture files as tensors (ComfyUI nodes.py, LoadImage and LoadImageMask)."""
+"""Decodes uploaded pictures to tensors (ComfyUI nodes.py, LoadImage and LoadImageMask)."""
 
 import io
 import struct

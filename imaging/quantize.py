@@ -1,4 +1,4 @@
-"""Images in few colours (ComfyUI comfy_extras/nodes_post_processing.py, Quantize)."""
+"""Colour quantization (ComfyUI comfy_extras/nodes_post_processing.py, Quantize)."""
 
 import numpy as np
 import torch

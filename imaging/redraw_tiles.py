@@ -1,4 +1,4 @@
-"""Tiles of a picture that are drawn again one by one, and how each is laid back.
+"""Tiles of a picture for tiled redrawing, and how they are blended back.
 
 Sizes, masks and their order are those of the Ultimate SD upscale script as ComfyUI's node runs it
 (ComfyUI_UltimateSDUpscale; Coyote-A/ultimate-upscale-for-automatic1111). Boxes are left, top,

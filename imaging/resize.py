@@ -1,4 +1,4 @@
-"""Resampling of [B, C, H, W] (and [B, C, T, H, W]) tensors, and images brought to a size."""
+"""Resamples [B, C, H, W] and [B, C, T, H, W] tensors."""
 
 import math
 from collections.abc import Callable

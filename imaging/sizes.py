@@ -1,4 +1,4 @@
-"""How large a picture may be, and how batches and channels are brought to one size."""
+"""Size limits of pictures; matching batch sizes and channels."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Two pictures beside each other (ComfyUI comfy_extras/nodes_images.py, ImageStitch)."""
+"""Stitches two pictures side by side (ComfyUI comfy_extras/nodes_images.py, ImageStitch)."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Pictures cut, turned, joined and laid on larger ones; batches of them taken apart."""
+"""Crops, rotates, pads, joins and splits pictures."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Opening files of strangers: formats and codecs by name, nothing else, and never another file."""
+"""Opens untrusted media files: allow-listed formats and codecs, no references to other files."""
 
 import io
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a video or audio file may be, and the errors of files that are not."""
+"""Limits on video and audio files, and the errors for files beyond them."""
 
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What a media file says of itself, checked against limits before anything of it is decoded."""
+"""Probes a media file and checks it against limits before decoding."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Decoding: frames one by one, and sound as samples."""
+"""Decodes video frame by frame, and audio as samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A file's streams in a new file, without decoding them."""
+"""Copies streams to a new file without decoding."""
 
 from collections.abc import Mapping
 from typing import BinaryIO

@@ -1,4 +1,4 @@
-"""Encoding: frames one by one into a file, with sound and tags."""
+"""Encodes video frame by frame, with audio and metadata."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction

@@ -1,1 +1,1 @@
-"""Bytes and job records: models folder, uploads, outputs, what URLs name. No ray, no torch."""
+"""Files and records: models, uploads, outputs, jobs, keys. No Ray, no torch."""

@@ -1,4 +1,4 @@
-"""Which addresses a URL from outside may lead to: public ones only."""
+"""Decides which addresses a caller's URL may lead to: public ones, unless a setting allows more."""
 
 import asyncio
 import ipaddress

@@ -1,4 +1,4 @@
-"""How much of the disk an owner may take, and who is asked before a file is written."""
+"""Checks an owner's disk quota before a file is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

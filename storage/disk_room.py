@@ -1,4 +1,4 @@
-"""MemoryBudget on the disk, of which some stays free."""
+"""A MemoryBudget on the disk that keeps some space free."""
 
 import shutil
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Encryption at rest: AES-256-GCM under a key of the installation."""
+"""Encryption at rest: AES-256-GCM with a key of the installation."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""The one way to read what a caller's URL names, and to post to one.
+"""Fetches and posts to callers' URLs, to allowed addresses only.
 
 A URL may lead anywhere, so on every hop the host is resolved once, all its addresses must be
 public, and the connection goes to the address that was checked (no second look-up that DNS could

@@ -1,4 +1,4 @@
-"""Where bytes lie: one small interface, with a folder (local_files.py) or a bucket (s3.py) behind.
+"""The interface to file storage: a folder (local_files.py) or a bucket (s3.py).
 
 A key is a path of names that were checked, "outputs/<owner>/<job>/output/x.png". Everything here
 blocks and may be called from any thread: async code calls it in one.

@@ -1,4 +1,4 @@
-"""What LoadImage-like inputs name: an upload, a URL, a data: URI, or an earlier output."""
+"""Resolves what LoadImage-like inputs name: upload, URL, data: URI, or earlier output."""
 
 import asyncio
 import hashlib

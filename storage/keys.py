@@ -1,4 +1,4 @@
-"""API keys: shown once, kept as hashes, each with what it may do and how much of it.
+"""API keys, stored as hashes, with their scopes and limits.
 
 A key is "crk_<id>_<secret>". The id finds the row; the secret is 256 random bits, which nobody
 guesses, so one SHA-256 keeps it as safe as a slow password hash would, and costs a request nothing.

@@ -1,4 +1,4 @@
-"""Files in a folder, encrypted where there is a key."""
+"""File storage in a folder, encrypted where a key is set."""
 
 import os
 from collections.abc import Iterable, Iterator

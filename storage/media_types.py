@@ -1,4 +1,4 @@
-"""How browsers are to take a file: its type, and whether it may be shown."""
+"""Content types of files, and which of them browsers may display."""
 
 import mimetypes
 from pathlib import PurePosixPath

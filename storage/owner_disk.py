@@ -1,4 +1,4 @@
-"""How many bytes each owner's files take: outputs, uploads and models, within a quota.
+"""Disk usage of each owner (outputs, uploads, models), within a quota.
 
 Outputs and uploads are counted in a row of the database as they come and go, so no request walks a
 folder; the sweep, which lists all files anyway, sets the count right again. Models have a table of

@@ -1,4 +1,4 @@
-"""Paths made of names that callers chose, kept inside the folder they belong to."""
+"""Safe paths from names that callers choose."""
 
 import os
 import re

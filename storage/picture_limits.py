@@ -1,4 +1,4 @@
-"""Why a caller's picture is not taken, and how much of one is."""
+"""Errors of pictures that exceed the limits."""
 
 from dataclasses import dataclass
 

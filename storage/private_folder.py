@@ -1,4 +1,4 @@
-"""A folder that only its owner may look into."""
+"""Makes a folder that only its owner can read."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ def private_folder(folder: Path) -> Path:
         try:
             path.chmod(0o700 if path.is_dir() else 0o600)
         except OSError as error:  # another's, of a volume that is shared, or gone meanwhile
-            LOG.warning("%s may be read by others: %s", path, error.strerror)
+            LOG.warning("%s is readable by other users: %s", path, error.strerror)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Files in an S3 bucket, Amazon's or another that speaks its language."""
+"""File storage in an S3-compatible bucket."""
 
 import io
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Files encrypted in chunks, so that any part can be read alone and a large one is never whole.
+"""Chunked file encryption with random access.
 
     MAGIC, id of the key, salt, then chunks of CHUNK_BYTES (the last may be shorter, or empty)
 

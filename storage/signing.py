@@ -1,4 +1,4 @@
-"""Signatures of URLs: who holds one may read that file until it expires."""
+"""Signed URLs: whoever holds one may read its file until it expires."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""ComfyUI's input folder, one per owner, with the meaning of its routes /upload/image and /view.
+"""ComfyUI's input folder of each owner, with the behaviour of /upload/image and /view.
 
 Keys are "uploads/<owner>/<input|temp|output>/..."; a value such as "clipspace/x.png [output]" says
 which of the three it means (ComfyUI folder_paths.py, annotated_filepath).

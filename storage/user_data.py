@@ -1,4 +1,4 @@
-"""Files that the editor keeps for each owner, saved workflows above all: "userdata/<owner>/..."."""
+"""Files that the editor saves for each owner: "userdata/<owner>/..."."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""ComfyUI's editor, where the package comfyui-frontend-package is installed, and its files."""
+"""Serves ComfyUI's editor where the package comfyui-frontend-package is installed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`/`: the editor where it is installed, the page of our own where it is not; logging in."""
+"""`/`: the editor where it is installed, our own page elsewhere; and logging in."""
 
 from pathlib import Path
 from urllib.parse import parse_qs

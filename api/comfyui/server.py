@@ -1,4 +1,4 @@
-"""What the editor asks about the server itself: users, features, machine, logs, extensions."""
+"""Routes about the server itself: users, features, system statistics, logs, extensions."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""/settings: what the editor remembers, by owner (ComfyUI app/app_settings.py)."""
+"""/settings: the editor's settings of each owner (ComfyUI app/app_settings.py)."""
 
 import json
 from collections.abc import Mapping

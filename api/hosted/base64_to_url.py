@@ -1,4 +1,4 @@
-"""A picture in base64 as one with a URL."""
+"""Stores a base64 picture and returns its URL."""
 
 from pydantic import AliasChoices, Field
 

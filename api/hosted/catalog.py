@@ -1,4 +1,4 @@
-"""Models by the names that the hosted API's clients know: a file, its stem, or an alias."""
+"""Finds models by the names that hosted-API clients use: file name, stem, or alias."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import PurePosixPath

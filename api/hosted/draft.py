@@ -1,4 +1,4 @@
-"""A workflow in the making: a data file in API format, filled in and added to."""
+"""Builds workflows: an API-format template that is filled in and extended."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The contract's answers in the hosted API's envelopes."""
+"""Answers in the response format of the hosted API."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

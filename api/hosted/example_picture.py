@@ -1,4 +1,4 @@
-"""A white square of 64 by 64 pixels, for examples of requests."""
+"""A white square of 64 by 64 pixels, for example requests."""
 
 PICTURE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQAAAACCEkxzAAAAFElEQVR42mP8zwABTAyj"

@@ -1,4 +1,4 @@
-"""Runs a request: translated into a workflow, executed like any other, answered as hosted."""
+"""Runs a hosted-API request: translates it, executes the workflow, answers in its format."""
 
 from functools import partial
 from typing import Any

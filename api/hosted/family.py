@@ -1,4 +1,4 @@
-"""A family of endpoints: the same request under several paths, and its translation."""
+"""A family of endpoints: several paths that share one request schema and translation."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field

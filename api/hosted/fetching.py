@@ -1,4 +1,4 @@
-"""Fetching a job's result: the id in the path or as `request_id` in the body, POST or GET."""
+"""Fetches the result of a job, by GET or POST, with the id in the path or in the body."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where the pictures of a job will be, told before they are there."""
+"""The URLs that the outputs of a queued job will have."""
 
 from storage.outputs import OutputStore, StoredOutput
 

@@ -1,4 +1,4 @@
-"""What a request for generated pictures may say, whatever the pictures are made from."""
+"""Request fields that all image endpoints share."""
 
 from pydantic import AliasChoices, Field
 

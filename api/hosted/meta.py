@@ -1,4 +1,4 @@
-"""`meta` of an answer: what the pictures were really made with, in the hosted API's names."""
+"""`meta` of an answer: the parameters that were used, under the hosted API's names."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a site decides about the hosted API's endpoints."""
+"""Settings of the hosted API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

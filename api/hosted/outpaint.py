@@ -1,4 +1,4 @@
-"""Outpainting: a picture on a larger canvas, and what is around it."""
+"""Outpainting: extends a picture beyond its borders."""
 
 from pydantic import AliasChoices, Field
 

@@ -1,4 +1,4 @@
-"""What a workflow file is filled in with and extended by: models, LoRAs, adapters, upscaling."""
+"""Adds models, LoRAs, adapters and upscaling to a workflow template."""
 
 from dataclasses import dataclass, field
 from secrets import randbelow

@@ -1,4 +1,4 @@
-"""Pictures of a request, read once, when it comes: their sizes decide what the workflow is."""
+"""Reads the pictures of a request before its workflow is built, which depends on their sizes."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""What is wrong with a request of the hosted API, in its words and with its HTTP codes."""
+"""Request errors in the wording and with the status codes of the hosted API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the hosted API's routes read bodies and say what went wrong."""
+"""Reads bodies and writes errors as the hosted API does."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass

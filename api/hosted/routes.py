@@ -1,4 +1,4 @@
-"""The routes of the hosted API's families of endpoints."""
+"""The routes of all endpoint families of the hosted API."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -1,4 +1,4 @@
-"""The hosted API's schedulers, which are diffusers' classes, in ComfyUI's two names."""
+"""Maps the hosted API's schedulers (diffusers class names) to ComfyUI's sampler and scheduler."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

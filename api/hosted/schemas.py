@@ -1,4 +1,4 @@
-"""Answers of the hosted API as documentation shows them."""
+"""Answer schemas of the hosted API, for the documentation."""
 
 from typing import Any, Literal
 

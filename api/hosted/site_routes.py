@@ -1,4 +1,4 @@
-"""What the hosted API tells of itself: its models, and how many requests are in the works."""
+"""Hosted-API routes about the service: its models, and the number of requests in progress."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Super-resolution: a picture made larger by an upscaling model."""
+"""Super-resolution: enlarges a picture with an upscaling model."""
 
 from pydantic import AliasChoices, Field
 

@@ -1,4 +1,4 @@
-"""What the hosted API has and this service has not: told so, with 501."""
+"""Endpoints of the hosted API that are not implemented: answered with 501."""
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException

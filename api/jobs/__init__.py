@@ -1,0 +1,1 @@
+"""Jobs: accepting, queueing, running, reporting and ending them."""

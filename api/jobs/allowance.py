@@ -1,4 +1,4 @@
-"""What a running job may still cost, so that no job spends more than its key's budget."""
+"""Stops running jobs before they cost more than their key's budget allows."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ class Allowance:
             except BudgetSpentError as error:
                 return error
             except Exception:
-                LOG.exception("job %d: its reservation does not grow; trying on", self._job_id)
+                LOG.exception("job %d: its reservation could not be raised; retrying", self._job_id)
                 await asyncio.sleep(PAUSE_S)
 
     def _seconds_left(self) -> float:

@@ -1,4 +1,4 @@
-"""Job records as the contract's answers: success, processing, failed."""
+"""Job records as answers: success, processing, failed."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Webhooks of a job: what was sent, sending it again, and what checks its signature."""
+"""Routes for a job's webhooks: delivery attempts, redelivery, and the signing secret."""
 
 from typing import Any
 

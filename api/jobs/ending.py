@@ -1,4 +1,4 @@
-"""Writing a job's end, whatever stands against it."""
+"""Writes the end of a job, retrying until the database accepts it."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ async def write_end(
         try:
             return await written(ended)
         except (DBAPIError, OSError) as error:
-            LOG.exception("job %d: its end could not be written yet", ended.id)
+            LOG.exception("job %d: its end could not be written; retrying", ended.id)
             problem = error
             await asyncio.sleep(pause_s)
         except Exception as error:  # noqa: BLE001 - it is told as the job's own error
@@ -55,7 +55,7 @@ async def write_end(
     try:
         return await written(failed)
     except Exception:
-        LOG.exception("job %d: its end is written without its charge or webhook", ended.id)
+        LOG.exception("job %d: writing its end without its charge or webhook", ended.id)
         return await written(failed, alone=True)
 
 

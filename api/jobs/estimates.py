@@ -1,4 +1,4 @@
-"""How long a job may run, from how long its kinds of nodes ran lately."""
+"""Estimates the run time of a job from recent run times of its node types."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

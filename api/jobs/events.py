@@ -1,4 +1,4 @@
-"""What happened in a job, numbered, so that a reader who lost the connection can go on."""
+"""Numbered job events, so that a reader can resume after a lost connection."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""Jobs as their owners see them, whichever replica runs them."""
+"""Status and events of jobs for their owners, whichever replica runs them."""
 
 import asyncio
 import time
@@ -96,7 +96,7 @@ class Following:
         """What happened after event `after`, and on as it happens; None is a sign of life.
 
         The final event carries the answer. Long after a job's end only that one is left; of a
-        job that another replica runs there are its place in line, its start and its end.
+        job that another replica runs there are its place in the queue, its start and its end.
         """
         while True:
             run, record = await self.find(owner, job_id)
@@ -144,5 +144,5 @@ class Following:
         if run or record.status == "running":
             spent_s = time.time() - (record.started_s or record.created_s)
             return Outlook(0, max(estimate_s - spent_s, 0.25))
-        standing = await self._leases.standing(record)
-        return Outlook(standing.position, standing.ahead_s / max(1, standing.running) + estimate_s)
+        position = await self._leases.queue_position(record)
+        return Outlook(position.position, position.ahead_s / max(1, position.running) + estimate_s)

@@ -1,4 +1,4 @@
-"""What a replica keeps of jobs that were deleted on another."""
+"""Drops what this replica caches for jobs that were deleted on another one."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ async def forget_deleted(runner: Runner, jobs: JobRecords, every_s: float) -> No
         try:
             await drop_leftovers(runner, jobs)
         except (SQLAlchemyError, OSError):
-            LOG.exception("the database does not say which jobs are gone; trying on")
+            LOG.exception("deleted jobs could not be listed; retrying")
 
 
 async def drop_leftovers(runner: Runner, jobs: JobRecords) -> None:

@@ -1,4 +1,4 @@
-"""An owner's jobs, page by page."""
+"""Lists the jobs of an owner, page by page."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace

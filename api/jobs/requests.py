@@ -1,4 +1,4 @@
-"""Requests as they are stored: JSON, encrypted, bound to their job."""
+"""Stored job requests: JSON, encrypted and bound to their job."""
 
 import asyncio
 import json

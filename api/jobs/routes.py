@@ -1,4 +1,4 @@
-"""Jobs that were posted: fetch, events, cancel, list."""
+"""Job routes: fetch, events, cancel, list."""
 
 import json
 from collections.abc import AsyncIterator

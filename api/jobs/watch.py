@@ -1,4 +1,4 @@
-"""Waiting for jobs that may run on another replica."""
+"""Waits for jobs that may run on another replica."""
 
 import asyncio
 import logging
@@ -50,7 +50,7 @@ class JobWatch:
             try:
                 states = await self._jobs.states(list(self._waiting))
             except Exception:  # who waits goes on waiting
-                LOG.exception("the states of jobs cannot be read; trying on")
+                LOG.exception("job states could not be read; retrying")
                 continue
             for job_id, waiting in list(self._waiting.items()):
                 if any(state != states.get(job_id) for state in waiting.values()):

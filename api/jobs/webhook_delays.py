@@ -1,4 +1,4 @@
-"""How long a webhook waits until it is tried again, in a module that imports nothing."""
+"""The delays between delivery attempts of a webhook. This module imports nothing."""
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
 DELAYS_S = (  # before the second try, the third ...: a day in all

@@ -1,4 +1,4 @@
-"""Telling callers that their jobs have ended: signed, at least once, for as long as it takes."""
+"""Delivers webhooks when jobs end: signed, at least once, with retries."""
 
 import asyncio
 import base64
@@ -112,7 +112,7 @@ class Webhooks:
                 await self._send_due()
                 pause_s = await self._pause_s()
             except Exception:  # most often a database that does not answer
-                LOG.exception("the outbox cannot be read; trying on")
+                LOG.exception("the webhook outbox could not be read; retrying")
                 pause_s = self._look_s
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
@@ -166,12 +166,12 @@ class Webhooks:
             taken = delivery.status is not None and 200 <= delivery.status < 300
             again_s = None if taken or delivery.status == GONE else self._again_s(event)
             if not taken:
-                LOG.warning("webhook %s of job %d was not taken", event.event_id, event.job_id)
+                LOG.warning("webhook %s of job %d was not accepted", event.event_id, event.job_id)
             await self._outbox.record(delivery, taken=taken, next_attempt_s=again_s)
         except MissingJobError:
             return  # deleted while its webhook was on its way
         except Exception:  # it is made again, so often at most as `take_due` counts
-            LOG.exception("webhook %s: the attempt could not be written down", event.event_id)
+            LOG.exception("webhook %s: the attempt could not be recorded", event.event_id)
 
     def _again_s(self, event: WebhookEvent) -> float | None:
         if event.attempts > len(self._delays_s):

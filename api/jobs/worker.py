@@ -1,4 +1,4 @@
-"""What this replica runs: jobs it accepted with room for them, and jobs it took from the line."""
+"""Runs jobs on this replica: those it accepted with a free slot, and those from the queue."""
 
 import asyncio
 import logging
@@ -47,7 +47,7 @@ class Worker:
         limits: WorkerLimits,
         moved: Callable[[JobRecord], None],
     ) -> None:
-        self.waiting = 0  # jobs in line, of all replicas, when last looked
+        self.waiting = 0  # queued jobs of all replicas, when last counted
         self._place = place
         self._leases = leases
         self._requests = requests
@@ -90,7 +90,7 @@ class Worker:
         return run
 
     def queued(self) -> None:
-        """A job was put in line here."""
+        """A job was queued here."""
         self.waiting += 1
         self._wake.set()
 
@@ -114,7 +114,7 @@ class Worker:
                         look_at_s = time.monotonic() + self._limits.look_s
                     await self._begin()
             except Exception:  # most often a database that does not answer
-                LOG.exception("looking for jobs failed; trying on")
+                LOG.exception("looking for queued jobs failed; retrying")
                 await asyncio.sleep(self._limits.look_s)
                 self._mind_time()
             with suppress(TimeoutError):
@@ -122,7 +122,7 @@ class Worker:
                     await self._wake.wait()
 
     async def close(self) -> None:
-        """Put back in line what runs, for the next replica."""
+        """Put running jobs back in the queue, for other replicas."""
         self._closing = True
         runs = [run for run in self._runs.values() if not run.ended.done()]
         for run in runs:
@@ -132,7 +132,7 @@ class Worker:
         await self._leases.release()
 
     async def _look(self) -> None:
-        """What others did: cancel, take jobs over, die, put jobs in line."""
+        """Act on what others did: cancel, take jobs over, die, queue jobs."""
         self._forget_old()
         known = list(self._runs.values())  # what begins while the table is read is not in it
         held = await self._leases.held()
@@ -152,7 +152,7 @@ class Worker:
         again = orphans & self._orphans
         self._orphans = orphans - again
         if again:
-            LOG.warning("%d jobs are this replica's, and it does not run them", len(again))
+            LOG.warning("%d jobs leased to this replica were not running; queued again", len(again))
             await self._end_hopeless((await self._leases.put_back(again)).hopeless)
 
     def _mind(self, runs: Sequence[JobRun], held: Mapping[int, tuple[int, bool]]) -> None:
@@ -161,7 +161,7 @@ class Worker:
                 continue
             epoch, cancel_asked = held.get(run.record.id, (0, False))
             if epoch != run.record.epoch:
-                LOG.warning("job %d is not this replica's any more", run.record.id)
+                LOG.warning("job %d: this replica lost its lease", run.record.id)
                 run.abandon()
             elif cancel_asked:
                 run.cancel()
@@ -174,7 +174,7 @@ class Worker:
     async def _take_up(self) -> None:
         expired = await self._leases.take_up_expired()
         if expired.requeued:
-            LOG.warning("%d jobs whose replica is gone are back in line", expired.requeued)
+            LOG.warning("%d jobs of dead replicas are queued again", expired.requeued)
         await self._end_hopeless(expired.hopeless)
 
     async def _end_hopeless(self, records: Sequence[JobRecord]) -> None:
@@ -254,7 +254,7 @@ class Worker:
         try:
             self._moved(record)
         except Exception:
-            LOG.exception("job %d has moved, and not all have heard of it", record.id)
+            LOG.exception("job %d has changed, and not all watchers were notified", record.id)
 
     def _forget_old(self) -> None:
         oldest_s = time.time() - self._limits.events_kept_s

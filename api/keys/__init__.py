@@ -1,0 +1,1 @@
+"""API keys: access, scopes, rates, sessions, and their administration."""

@@ -1,4 +1,4 @@
-"""Whose request it is, and what they may do."""
+"""Who makes a request, and what they may do."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

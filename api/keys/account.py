@@ -1,4 +1,4 @@
-"""GET /api/v7/account: what an owner used, and what the key that asks may use."""
+"""GET /api/v7/account: an owner's usage, and the limits of the key that asks."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""API keys over HTTP, for those who hold a key with the scope `admin`."""
+"""Administration of API keys over HTTP, for keys with the scope `admin`."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Lets requests in by their API key."""
+"""Authenticates requests by their API key."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""DELETE /api/v7/admin/owners/{owner}: an owner leaves, and nothing of it stays."""
+"""DELETE /api/v7/admin/owners/{owner}: deletes an owner and all of its data."""
 
 import asyncio
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""How often a key may ask: sliding windows, in this process or in a Redis that routers share."""
+"""Rate limits of keys: sliding windows, in this process or in a Redis that routers share."""
 
 import logging
 import math
@@ -83,7 +83,7 @@ class Rates:
                 return
             reset_s = (await self._limiter.get_window_stats(item, key_id, kind)).reset_time
         except StorageError as error:
-            LOG.warning("rates are not counted: %s", error.storage_error)
+            LOG.warning("rate limits are off, their storage failed: %s", error.storage_error)
             return
         raise RateLimitError(kind, rate, max(1, math.ceil(reset_s - time.time())))
 

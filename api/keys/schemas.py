@@ -1,4 +1,4 @@
-"""API keys over the wire: what is asked for, and what is told."""
+"""Schemas of API keys on the wire."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Sessions of browsers: a cookie that stands for a key without holding it.
+"""Browser sessions: a signed cookie that stands for an API key without containing it.
 
 A browser can send no header with a socket or a picture, so whoever opens the editor shows a key
 once. The cookie names the key by its id, is signed, and holds only while the key does.

@@ -1,0 +1,1 @@
+"""Models: listing, uploading and deleting an owner's model files."""

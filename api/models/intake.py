@@ -1,4 +1,4 @@
-"""How models come in: in pieces, in one go, or from a URL; kept once they are whole and sound."""
+"""Receives models: in pieces, whole, or from a URL; keeps them once they are checked."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""One large file of a multipart body, read as it comes: nothing of it is kept here.
+"""Streams one large file of a multipart body without storing it.
 
 Starlette's own reader writes a file to the temporary folder first, which a model may not fit.
 """

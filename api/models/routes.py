@@ -1,4 +1,4 @@
-"""Models: what workflows may name, and files that become an owner's own."""
+"""Model routes: what workflows may name, and the models that an owner uploads."""
 
 import asyncio
 from collections.abc import Iterator

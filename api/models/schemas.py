@@ -1,4 +1,4 @@
-"""Models over the wire."""
+"""Schemas of models on the wire."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self

@@ -1,4 +1,4 @@
-"""Models in pieces: an upload that goes on after a break.
+"""Resumable uploads of models, in pieces.
 
 POST an announcement, PUT pieces with `Content-Range: bytes first-last/size` in order, ask with GET
 or HEAD how many bytes have come, and POST to `complete`.

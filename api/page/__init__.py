@@ -1,1 +1,1 @@
-"""The page of our own: workflows run from a browser, without a build step or another host."""
+"""The built-in page: runs workflows from a browser, without a build step or another host."""

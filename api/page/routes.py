@@ -1,4 +1,4 @@
-"""/app: the page's files, the examples it offers, and the page that `/` leads to."""
+"""/app: the files of the built-in page, and the examples it offers."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a model file says of itself: its tensors by name, and what its author wrote beside them.
+"""The header of a model file: its tensors by name, and its metadata.
 
 This is the only reader of headers: uploads, validation and loading all call it, so what one
 accepts the others do. Nothing in a file is run, and what is read of it is bounded.

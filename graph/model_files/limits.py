@@ -1,4 +1,4 @@
-"""How much of a model file's header is read, and the error for a header that is not sound."""
+"""Limits on model file headers, and the error for an invalid header."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Follows the pickles that torch writes, and runs nothing of them.
+"""Interprets the pickles that torch writes without executing them.
 
 A pickle is a program. The few instructions that torch writes are followed here over plain values;
 what a program would import or call becomes a note of its name, or ends the reading. What may be

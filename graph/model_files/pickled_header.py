@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint that torch pickled, and where in the file each lies.
+"""Reads the tensors of a pickled checkpoint, and their offsets in the file.
 
 This reader is the only one: uploads and the router check with it, and weights are loaded from the
 places it finds. Both layouts of torch are read, the zip file and the older one (magic number,

@@ -1,4 +1,4 @@
-"""Node types, one file per family. A new file here is found by itself."""
+"""Node types, one file for each subject. New files here are found automatically."""
 
 import importlib
 import pkgutil

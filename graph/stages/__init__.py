@@ -1,4 +1,4 @@
-"""The stages: where nodes run, and what they may call there.
+"""Stages: where nodes run, and the typed functions that they call there.
 
 One file per stage declares its functions as protocols, with parameter names and types. The objects
 of `deployments/` that nodes are called with are checked against them by mypy.

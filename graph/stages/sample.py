@@ -1,4 +1,4 @@
-"""The sample stage: diffusion models, autoencoders, and what they are given."""
+"""The sample stage: diffusion models and autoencoders."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""App Mode: inputs an author made public, under names of their own, and the outputs that count."""
+"""App Mode: the inputs and outputs that a workflow's author published, by name."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Use Everywhere: nodes that send what they are fed with to every open input it fits.
+"""Use Everywhere: nodes that feed every open input that fits.
 
 As the pack does when it queues (cg-use-everywhere 7, `use_everywhere_classes.js`): for each graph,
 links are made from what a live sender is linked to, to inputs of live nodes that have none. Rules

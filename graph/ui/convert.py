@@ -1,4 +1,4 @@
-"""UI format to a workflow, by the rules the editor follows when it queues one."""
+"""Converts UI format to a workflow, by the rules of the editor."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The editor's file, read into typed graphs: nodes, slots and links, ids as text.
+"""Parses the editor's file into typed graphs: nodes, slots and links.
 
 Leniency ends here: missing keys, null links, numbers as ids and both link notations (arrays of
 version 0.4, objects of version 1) come out alike, so the rest of the package need not ask.

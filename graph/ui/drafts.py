@@ -1,4 +1,4 @@
-"""Nodes on their way into the prompt: their widgets' values, and what their inputs lead to."""
+"""Nodes during conversion: widget values, and the sources of inputs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

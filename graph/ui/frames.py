@@ -1,4 +1,4 @@
-"""A document laid out: one frame for every use of a subgraph."""
+"""A document with its subgraphs instantiated: one frame for each use."""
 
 import re
 from collections import deque

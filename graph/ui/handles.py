@@ -1,4 +1,4 @@
-"""Handles: what can be set on nodes that do not run themselves, and where the value goes."""
+"""Settable values of nodes that do not run themselves (primitives, subgraphs)."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence

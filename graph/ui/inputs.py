@@ -1,4 +1,4 @@
-"""Input slots for nodes whose file leaves them out."""
+"""Adds the input slots that a file leaves out."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What an input is fed with in the end: through reroutes, bypasses, subgraphs and primitives."""
+"""Resolves the source of an input through reroutes, bypasses, subgraphs and primitives."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

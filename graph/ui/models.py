@@ -1,4 +1,4 @@
-"""The model files a document says it needs."""
+"""The model files that a document lists."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

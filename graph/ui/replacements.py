@@ -1,4 +1,4 @@
-"""Text the editor changes when it queues a workflow: dynamic prompts and %replacements%."""
+"""Text that the editor replaces at queue time: dynamic prompts and %replacements%."""
 
 import re
 from collections.abc import Callable

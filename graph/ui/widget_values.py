@@ -1,4 +1,4 @@
-"""Which saved value belongs to which widget, and what a value is to become."""
+"""Assigns saved values to widgets, and converts them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""Job records, leases, the queue, charges and webhooks, in the database."""

@@ -1,4 +1,4 @@
-"""What jobs cost: reserved from a key's budget before they are accepted, settled when they end.
+"""Charges of jobs: reserved before they are accepted, settled when they end.
 
 A charge is written in the transaction that records its job, and settled in the one that records the
 job's end, so that whatever process dies when, a job is paid once and no reservation is left over.

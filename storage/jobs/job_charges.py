@@ -1,4 +1,4 @@
-"""Jobs and their charges, written together."""
+"""Writes a job and its charge in one transaction."""
 
 from collections.abc import Sequence
 

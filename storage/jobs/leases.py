@@ -1,4 +1,4 @@
-"""Who runs which job: under a lease, which is renewed, and taken up by another when it runs out.
+"""Leases on jobs: a router renews its leases; an expired one lets another router take over.
 
 Each time a job is begun its epoch rises. Whatever a replica writes about a job says the epoch in
 which it began it, so one that lost its lease, and does not know yet, changes nothing.
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database import Database
-from storage.jobs.line import Standing, first_of, read_loads, read_standing, turns
+from storage.jobs.queue import QueuePosition, next_job_of, queue_order, read_loads, read_position
 from storage.jobs.records import COLUMNS, JOBS, JobRecord
 
 
@@ -26,7 +26,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Expired:
-    """What was done about jobs that nobody runs: put back in line, or still to be ended."""
+    """Jobs whose lease expired: put back in the queue, or still to be ended."""
 
     requeued: int
     hopeless: tuple[JobRecord, ...]  # attempted too often, or to be cancelled
@@ -48,16 +48,16 @@ class JobLeases:
         return {"worker": self._worker, "lease_until": self._database.now() + self.lease_s}
 
     async def claim(self, most: int, now_s: float) -> tuple[Claim, ...]:
-        """Begin the next jobs in line, at most so many."""
+        """Start the next jobs of the queue, at most so many."""
         claimed: list[Claim] = []
         held_up: set[str] = set()  # owners whose jobs wait for others of theirs, or are being taken
         async with self._database.writing() as connection:
-            for owner in turns(await read_loads(connection)):
+            for owner in queue_order(await read_loads(connection)):
                 if len(claimed) == most:
                     break
                 if owner in held_up:
                     continue
-                found = (await connection.execute(first_of(owner))).first()
+                found = (await connection.execute(next_job_of(owner))).first()
                 if found is None:
                     held_up.add(owner)
                 else:
@@ -77,10 +77,10 @@ class JobLeases:
         async with self._database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def standing(self, record: JobRecord) -> Standing:
-        """How a job stands in line."""
+    async def queue_position(self, record: JobRecord) -> QueuePosition:
+        """The position of a queued job."""
         async with self._database.reading() as connection:
-            return await read_standing(connection, record)
+            return await read_position(connection, record)
 
     async def renew(self) -> None:
         """Hold on to all that this replica runs."""
@@ -88,16 +88,16 @@ class JobLeases:
             await connection.execute(sa.update(JOBS).where(self._mine()).values(self.columns()))
 
     async def release(self) -> None:
-        """Put all jobs of this replica back in line, for others."""
+        """Put all jobs of this replica back in the queue, for others."""
         async with self._database.writing() as connection:
             await connection.execute(sa.update(JOBS).where(self._mine()).values(_IN_LINE))
 
     async def put_back(self, job_ids: Collection[int]) -> Expired:
-        """Put jobs of this replica that it does not run back in line."""
+        """Put jobs of this replica that it does not run back in the queue."""
         return await self._again(sa.and_(self._mine(), JOBS.c.id.in_(job_ids)))
 
     async def take_up_expired(self) -> Expired:
-        """Put jobs back in line whose replica is gone."""
+        """Put jobs back in the queue whose replica is gone."""
         return await self._again(
             sa.and_(
                 JOBS.c.status == "running",

@@ -1,4 +1,4 @@
-"""Money as whole millionths of the price list's currency, so that sums in a database are exact."""
+"""Money as integer millionths of the price list's currency, so that sums are exact."""
 
 from decimal import ROUND_HALF_UP, Decimal
 

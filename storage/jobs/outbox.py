@@ -1,4 +1,4 @@
-"""Webhooks to be sent, written together with the end of their job, and every attempt to send one.
+"""The webhook outbox: events written in the transaction that ends their job, and their attempts.
 
 An event is sent until a receiver takes it or the tries are used up. Who sends one first moves its
 next attempt on, so that no two replicas send it at once, and a dead one's is sent again.

@@ -1,1 +1,1 @@
-"""How the database came to look as it does: one file in versions/ for each change."""
+"""Database migrations by alembic, one file in versions/ for each change."""

@@ -1,4 +1,4 @@
-"""What alembic runs to migrate: over the connection that storage/database.py hands it."""
+"""The alembic environment; runs migrations over the connection of storage/database.py."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""What is known of model files before anything loads them, each read once."""
+"""Header checks of model files, cached so that each file is read once."""
 
 from collections import OrderedDict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a model file holds, and for which family of models, told by names and shapes alone."""
+"""The kind and family of a model file, told by the names and shapes of its tensors."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

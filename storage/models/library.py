@@ -1,4 +1,4 @@
-"""The models folder, and beside it what each owner uploaded, which is callable by its id alone.
+"""Finds models: shared ones by name, and private ones of an owner by id.
 
 PRIVATE/<owner>/<folder>/<id>.<ending>, so that a replica finds a private file by its description,
 and two owners' descriptions are never equal.

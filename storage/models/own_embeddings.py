@@ -1,4 +1,4 @@
-"""The embeddings that an owner uploaded, by the names that prompts may call them by."""
+"""The embeddings that an owner uploaded, by the names that prompts may use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

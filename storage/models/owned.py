@@ -1,4 +1,4 @@
-"""Models that owners uploaded: what is known of each, and how many an owner may have."""
+"""Records of uploaded models, and how many an owner may have."""
 
 import secrets
 import string

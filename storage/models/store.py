@@ -1,4 +1,4 @@
-"""Uploaded model files on disk: what comes in is checked by its header before it is kept."""
+"""Stores uploaded model files after checking their headers."""
 
 import asyncio
 import hashlib

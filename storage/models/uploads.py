@@ -1,4 +1,4 @@
-"""Uploads of models on their way: a row says what is to come, a file holds what has.
+"""Uploads in progress: a row with what is expected, a file with what has arrived.
 
 The file's size is the offset to go on from, so an upload is resumed after any break, at any replica
 that shares the folder. Only one request writes at a time: the file is locked meanwhile.

@@ -1,0 +1,1 @@
+"""Decodes callers' pictures in separate, limited processes."""

@@ -1,4 +1,4 @@
-"""A process that reads callers' pictures: `python -m storage.picture_processes.child`, by pool.py.
+"""The process that decodes callers' pictures.
 
 A request on stdin is a line of JSON, {"task", "how", "sizes", "memory_bytes", "cpu_s"}, and then
 files of those sizes; the answer on stdout a line of JSON with the facts and "size", and then so

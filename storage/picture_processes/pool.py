@@ -1,4 +1,4 @@
-"""Callers' pictures, read in a few processes of their own and never in the one that answers.
+"""A pool of limited processes that decode callers' pictures.
 
 Pillow's readers are large, and a small file may take any amount of time and memory. So each task
 has a bound of processor time and memory, after which its process is killed and the file refused;

@@ -1,4 +1,4 @@
-"""What is done to callers' picture files with Pillow, in a process of its own (child.py)."""
+"""The Pillow tasks that run in a picture process (child.py)."""
 
 import io
 import struct

@@ -86,7 +86,7 @@ async def test_positions_are_the_order_of_the_claims(table: Table) -> None:
         await table.queued(owner, priority, float(at))
     a = table.replica("a")
     waiting = [one for owner in "abc" for one in await table.jobs.page(owner, JobFilter())]
-    positions = {one.id: (await a.standing(one)).position for one in waiting}
+    positions = {one.id: (await a.queue_position(one)).position for one in waiting}
     order = _ids(await a.claim(9, 0.0))
     assert [positions[job_id] for job_id in order] == [1, 2, 3, 4, 5]
 
@@ -96,7 +96,7 @@ async def test_what_is_ahead_is_told_in_seconds(table: Table) -> None:
         await table.queued()
     last = await table.queued(created_s=9.0)
     a = table.replica("a")
-    assert (await a.standing(await table.jobs.get("me", last))).ahead_s == 4.0
+    assert (await a.queue_position(await table.jobs.get("me", last))).ahead_s == 4.0
 
 
 async def test_an_expired_lease_is_taken_up_and_its_old_holder_ends_nothing(table: Table) -> None:

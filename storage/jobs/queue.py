@@ -1,4 +1,4 @@
-"""Whose turn it is: fair between owners, by priority within one."""
+"""Fair scheduling between owners; within an owner, the highest priority first."""
 
 import heapq
 import time
@@ -16,43 +16,43 @@ SHARE_S = 600.0  # what an owner used in this time counts when owners are equal 
 
 @dataclass(frozen=True)
 class Load:
-    """What one owner has in line, runs, and ran lately."""
+    """An owner's queued and running jobs, and its recent usage."""
 
     queued: int
     queued_s: float  # how long those are expected to run
     running: int
     used_s: float
-    oldest_s: float  # when the first of those in line came
+    oldest_s: float  # when the first of the queued ones was accepted
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a job stands that waits: 1 is next."""
+class QueuePosition:
+    """The position of a queued job; 1 is next."""
 
     position: int
     running: int  # jobs that run now
     ahead_s: float  # how long those before it are expected to run
 
 
-def turns(loads: Mapping[str, Load]) -> Iterator[str]:
-    """The owners in the order in which their next jobs are begun, once for each that waits.
+def queue_order(loads: Mapping[str, Load]) -> Iterator[str]:
+    """The owners in the order in which their queued jobs start, one entry a job.
 
-    First who runs fewest, then who used least lately, then who came first.
+    The owner with the fewest running jobs first, then the least recent usage, then the oldest job.
     """
-    line = [(one.running, one.used_s, one.oldest_s, owner) for owner, one in loads.items()]
+    heap = [(one.running, one.used_s, one.oldest_s, owner) for owner, one in loads.items()]
     left = {owner: one.queued for owner, one in loads.items()}
-    heapq.heapify(line)
-    while line:
-        running, used_s, oldest_s, owner = heapq.heappop(line)
+    heapq.heapify(heap)
+    while heap:
+        running, used_s, oldest_s, owner = heapq.heappop(heap)
         if left[owner] == 0:
             continue
         left[owner] -= 1
         yield owner
-        heapq.heappush(line, (running + 1, used_s, oldest_s, owner))
+        heapq.heappush(heap, (running + 1, used_s, oldest_s, owner))
 
 
 async def read_loads(connection: AsyncConnection) -> dict[str, Load]:
-    """The loads of all owners that have a job in line or running."""
+    """The loads of all owners that have a queued or running job."""
     seconds, oldest = sa.func.sum(JOBS.c.estimate_s), sa.func.min(JOBS.c.created_s)
     unfinished = await connection.execute(
         sa.select(JOBS.c.owner, JOBS.c.status, sa.func.count(), seconds, oldest)
@@ -76,23 +76,23 @@ async def read_loads(connection: AsyncConnection) -> dict[str, Load]:
     }
 
 
-async def read_standing(connection: AsyncConnection, record: JobRecord) -> Standing:
-    """How a job stands in line."""
+async def read_position(connection: AsyncConnection, record: JobRecord) -> QueuePosition:
+    """The position of a queued job."""
     loads = await read_loads(connection)
     running = sum(load.running for load in loads.values())
     mine_before = 1 + await _ahead_of_own(connection, record)
     position = 0
-    for position, owner in enumerate(turns(loads), 1):  # noqa: B007 - used after the loop
+    for position, owner in enumerate(queue_order(loads), 1):  # noqa: B007 - used after the loop
         mine_before -= owner == record.owner
         if mine_before == 0:
             break
     queued = sum(load.queued for load in loads.values())
     mean_s = sum(load.queued_s for load in loads.values()) / max(1, queued)
-    return Standing(max(1, position), running, mean_s * max(0, position - 1))
+    return QueuePosition(max(1, position), running, mean_s * max(0, position - 1))
 
 
-def first_of(owner: str) -> sa.Select[Any]:
-    """The owner's job that is begun next; those of one client run one after another."""
+def next_job_of(owner: str) -> sa.Select[Any]:
+    """The owner's next job to start; jobs of one client run one after another."""
     earlier = JOBS.alias("earlier")
     goes_before = sa.tuple_(earlier.c.number, earlier.c.id) < sa.tuple_(JOBS.c.number, JOBS.c.id)
     held_up = sa.exists().where(
@@ -127,7 +127,7 @@ async def _ahead_of_own(connection: AsyncConnection, record: JobRecord) -> int:
 
 
 async def _used(connection: AsyncConnection) -> dict[str, float]:
-    """How many seconds each owner's jobs ran lately."""
+    """Seconds that each owner's jobs ran recently."""
     seconds = sa.func.sum(JOBS.c.ended_s - sa.func.coalesce(JOBS.c.started_s, JOBS.c.ended_s))
     lately = JOBS.c.ended_s > time.time() - SHARE_S
     rows = await connection.execute(
