@@ -34,7 +34,7 @@ from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
 from graph.overrides import apply
 from graph.parameters import parameters
-from graph.plan import Folded
+from graph.plan import ExecutionGraph
 from graph.problems import WorkflowIncompleteError, WorkflowInvalidError
 from graph.prompt import NoLink, Source, Workflow
 from graph.saved_names import prefix_problems
@@ -74,7 +74,7 @@ NOT_THE_WORKFLOWS_FAULT = (
 class PreparedWorkflow(Prepared):
     """A workflow that can run, as the steps that are left to run."""
 
-    folded: Folded | None = None
+    folded: ExecutionGraph | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class WorkflowRunner:
             strict=given.strict,
         )
 
-    def _planned(self, given: Given, answers: Answers) -> tuple[CheckedWorkflow, Folded]:
+    def _planned(self, given: Given, answers: Answers) -> tuple[CheckedWorkflow, ExecutionGraph]:
         """What can run of a workflow, and its steps.
 
         Raises:
@@ -202,7 +202,7 @@ class WorkflowRunner:
 
     def _folded(
         self, checked: CheckedWorkflow, files: OwnersFiles, fingerprints: Mapping[str, Any]
-    ) -> Folded:
+    ) -> ExecutionGraph:
         folded = fold(
             checked,
             files.private_embeddings,
@@ -385,7 +385,7 @@ def data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
-def _seeds(checked: CheckedWorkflow, folded: Folded) -> dict[str, int]:
+def _seeds(checked: CheckedWorkflow, folded: ExecutionGraph) -> dict[str, int]:
     """The seeds that will be used, by node id: written ones and linked ones."""
     linked = {
         node_id: folded.known[link.node_id][link.slot]

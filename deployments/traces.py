@@ -95,7 +95,7 @@ class Traces:
             self._tracer.start_span(
                 step.class_type if step else "node",
                 context=inside,
-                attributes={"comfyray.node": step.told_as if step else event.node_id},
+                attributes={"comfyray.node": step.reported_id if step else event.node_id},
                 start_time=end_ns - int(event.seconds * NS),
             ).end(end_ns)
 

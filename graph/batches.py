@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from graph.node import NodeType
-from graph.plan import Folded, Step
+from graph.plan import ExecutionGraph, Step
 
 PICTURES = frozenset({"IMAGE", "MASK", "LATENT"})  # links that carry batches
 SUMS = frozenset({"ImageBatch", "LatentBatch"})
@@ -13,7 +13,7 @@ ONE_FILE = frozenset({"SaveAnimatedPNG", "SaveAnimatedWEBP"})  # whatever the ba
 MOST = 1_000_000
 
 
-def expected_outputs(folded: Folded, node_types: Mapping[str, NodeType]) -> int:
+def expected_outputs(folded: ExecutionGraph, node_types: Mapping[str, NodeType]) -> int:
     """The files of all output nodes: at most so many, as far as the plan tells.
 
     Of some nodes only running tells, such as of a file with several pictures; they count as one.

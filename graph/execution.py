@@ -15,7 +15,7 @@ from graph.cache import Handle, Outputs, PromiseBrokenError, ResultCache, Result
 from graph.events import Blocked, Done, Expanded, Needs, Progress, Started, StepEvent, Warned
 from graph.expanding import expand
 from graph.part_reports import PartReports
-from graph.plan import Folded, Plan, Segment, Step, make_plan
+from graph.plan import ExecutionGraph, Plan, Segment, Step, make_plan
 from graph.prompt import Source
 from graph.segment_run import first_cause
 from graph.stages import Stage
@@ -54,7 +54,7 @@ class Execution:
     """One job's way through its plans."""
 
     owner: str
-    folded: Folded
+    folded: ExecutionGraph
     stages: Stages
     cache: ResultCache
     report: Callable[[Told], None]
@@ -97,7 +97,7 @@ class Execution:
         known = self.cache.__contains__ if self._trusts else self.cache.has
         return key in self._own or known((self.owner, key))
 
-    def _unfinished(self) -> Folded:
+    def _unfinished(self) -> ExecutionGraph:
         left = tuple(i for i in self.folded.output_ids if i not in self._finished)
         return replace(self.folded, output_ids=left)
 
@@ -201,7 +201,7 @@ class Execution:
         start = self._parts.ended(step, max(0.0, end - event.seconds))
         if start is not None:
             stage = self.folded.stages[step.node_id]
-            self._tell(NodeTiming(step.told_as, step.told_class, stage, start, end))
+            self._tell(NodeTiming(step.reported_id, step.reported_class, stage, start, end))
 
     def _end_expanded(self) -> None:
         """Keep the results of nodes that expanded, once the nodes in their place have theirs."""
@@ -217,8 +217,8 @@ class Execution:
     def _tell_cached(self, node_id: str) -> None:
         now = time.monotonic() - self._began
         step, stage = self.folded.steps[node_id], self.folded.stages[node_id]
-        if not self._parts.runs(step.told_as):
-            timing = NodeTiming(step.told_as, step.told_class, stage, now, now, cached=True)
+        if not self._parts.runs(step.reported_id):
+            timing = NodeTiming(step.reported_id, step.reported_class, stage, now, now, cached=True)
             self._tell(timing)
 
     def _tell(self, timing: NodeTiming) -> None:
@@ -233,7 +233,7 @@ class Execution:
             for text in self.cache.warnings(self._key(node_id), self.job):
                 if text not in said:
                     said.add(text)
-                    self.report(Warned(step.told_as, text))
+                    self.report(Warned(step.reported_id, text))
 
     def _key(self, node_id: str) -> tuple[str, str]:
         return self.owner, self.folded.steps[node_id].key

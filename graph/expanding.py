@@ -35,6 +35,6 @@ async def expand(folding: Folding, event: Expanded) -> None:
         calls,
         step.key,
         mapped=event.mapped,
-        shown=Shown(step.told_as, step.told_class),
+        shown=Shown(step.reported_id, step.reported_class),
         fingerprints=await fingerprints(changing),
     )

@@ -21,7 +21,7 @@ from graph.expansions import ITSELF, Shown, grown, in_order
 from graph.inline_run import reason_of, run_inline
 from graph.made_values import MadeValues
 from graph.node import NodeType
-from graph.plan import RESULT_VERSION, Folded, Step
+from graph.plan import RESULT_VERSION, ExecutionGraph, Step
 from graph.private_embeddings import NamedEmbeddings, PrivateEmbeddings, with_private_embeddings
 from graph.problems import Problem, WorkflowInvalidError
 from graph.prompt import Node, Source
@@ -41,7 +41,7 @@ def fold(
     fingerprints: Mapping[str, Any] = MappingProxyType({}),
     *,
     most_expanded: int = MOST_EXPANDED,
-) -> Folded:
+) -> ExecutionGraph:
     """Run what needs no tensors, and give every other node its content key.
 
     `private_embeddings` are those that the owner uploaded, for prompts that name them.
@@ -101,14 +101,14 @@ class Folding:
     def __post_init__(self) -> None:
         self._named_embeddings = NamedEmbeddings(self.private_embeddings)
 
-    def folded(self, output_ids: Iterable[str]) -> Folded:
+    def folded(self, output_ids: Iterable[str]) -> ExecutionGraph:
         """What is left to run.
 
         Raises:
             WorkflowInvalidError: an output needs a node that cannot be computed.
         """
         outputs = tuple(i for i in (*output_ids, *self.extra_outputs) if i in self.steps)
-        folded = Folded(
+        folded = ExecutionGraph(
             dict(self.steps), self.stages, outputs, self._known, tuple(self.wanted), self
         )
         if self._failed:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from graph.checked import CheckedWorkflow
 from graph.families import BY_NAME, title_of
-from graph.plan import Folded, Step
+from graph.plan import ExecutionGraph, Step
 from graph.presets import PresetFiles
 from graph.problems import Problem
 from graph.values import ControlNet, IpAdapter, Model, ModelFile
@@ -22,7 +22,7 @@ CARRIES_CONTROL = frozenset({"CONDITIONING", "GUIDER"})
 
 def misfits(
     checked: CheckedWorkflow,
-    folded: Folded,
+    folded: ExecutionGraph,
     family_of: FamilyOf,
     layers_of: LayersOf = lambda _: {},
     names_of: NamesOf = lambda _: frozenset(),
@@ -41,7 +41,7 @@ def misfits(
 
 
 def _together(
-    checked: CheckedWorkflow, folded: Folded, family_of: FamilyOf
+    checked: CheckedWorkflow, folded: ExecutionGraph, family_of: FamilyOf
 ) -> Iterator[tuple[ModelFile, ModelFile]]:
     """The file of every model that is used, with every file laid on it or controlling it; once.
 

@@ -19,9 +19,9 @@ class PartReports:
         """All of `plan` will run."""
         self._left, self._started, self._began_s, self._reached = {}, set(), {}, {}
         for step in (step for segment in plan.segments for step in segment.steps):
-            self._left.setdefault(step.told_as, set()).add(step.node_id)
+            self._left.setdefault(step.reported_id, set()).add(step.node_id)
             if step.part_of and step.rows:
-                self._reached.setdefault(step.told_as, {})[step.node_id] = 0
+                self._reached.setdefault(step.reported_id, {})[step.node_id] = 0
 
     def runs(self, node_id: str) -> bool:
         """Whether any of a node still has to run."""
@@ -44,7 +44,7 @@ class PartReports:
 
     def ended(self, step: Step, start_s: float) -> float | None:
         """When the node of `step` began, if this was the last of it; `start_s` is the step's."""
-        node_id = step.told_as
+        node_id = step.reported_id
         began = self._began_s[node_id] = min(start_s, self._began_s.get(node_id, start_s))
         self._left[node_id].discard(step.node_id)
         return None if self._left[node_id] else began

@@ -42,12 +42,12 @@ class Step:
     may_expand: bool = False  # it may give a graph instead of results
 
     @property
-    def told_as(self) -> str:
-        """The node that the workflow knows this as."""
+    def reported_id(self) -> str:
+        """The workflow's node that events, timings and errors of this step name."""
         return self.part_of or self.node_id
 
     @property
-    def told_class(self) -> str:
+    def reported_class(self) -> str:
         """The class of that node."""
         return self.part_class or self.class_type
 
@@ -88,8 +88,8 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Folded:
-    """The steps that are left when everything that is only a description has been computed."""
+class ExecutionGraph:
+    """The steps of a workflow that need a stage, after constant folding."""
 
     steps: Mapping[str, Step]
     stages: Mapping[str, Stage]
@@ -115,7 +115,7 @@ class Plan:
 
 
 def make_plan(
-    folded: Folded,
+    folded: ExecutionGraph,
     is_known: Callable[[str], bool],
     hosts: Mapping[Stage, Stage] = MappingProxyType({}),
 ) -> Plan:
@@ -143,7 +143,9 @@ def make_plan(
     )
 
 
-def _wanted(folded: Folded, is_known: Callable[[str], bool]) -> tuple[set[str], frozenset[str]]:
+def _wanted(
+    folded: ExecutionGraph, is_known: Callable[[str], bool]
+) -> tuple[set[str], frozenset[str]]:
     """What has to run, walking back from the outputs, and the known results it starts from."""
     wanted: set[str] = set()
     known: set[str] = set()
@@ -164,7 +166,7 @@ def _wanted(folded: Folded, is_known: Callable[[str], bool]) -> tuple[set[str], 
     return wanted | _kept_whole(folded, wanted), frozenset(known)
 
 
-def _kept_whole(folded: Folded, wanted: set[str]) -> set[str]:
+def _kept_whole(folded: ExecutionGraph, wanted: set[str]) -> set[str]:
     """What is worth the cache when it is joined, though each reader takes a part."""
     return {
         node_id

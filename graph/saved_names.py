@@ -5,13 +5,13 @@ import re
 from pathlib import PurePosixPath
 
 from graph.file_prefix import INPUT, prefix_problem
-from graph.plan import Folded
+from graph.plan import ExecutionGraph
 from graph.problems import Problem
 
 SAVED = re.compile(r"(.*)_\d{5,}_\.\w+", re.DOTALL)  # a name as files are saved under
 
 
-def prefix_problems(folded: Folded) -> tuple[Problem, ...]:
+def prefix_problems(folded: ExecutionGraph) -> tuple[Problem, ...]:
     """The prefixes with which a job could not save what it has drawn, those that are linked too.
 
     A folder may not have the name of a file of another node.

@@ -67,7 +67,7 @@ async def run_segment(
                 handed[name] = outputs[link.slot]
             else:
                 handed[name] = inputs[link]
-        events.put_nowait(Started(step.told_as))
+        events.put_nowait(Started(step.reported_id))
         began = time.perf_counter()
         with named_failure(step):
             running = NodeRun(step, node_types[step.class_type], work, events)
@@ -111,10 +111,12 @@ def named_failure(step: Step) -> Iterator[None]:
     except ResultLostError:
         raise
     except ServiceError as error:
-        raise error.at(step.told_as, step.told_class) from error
+        raise error.at(step.reported_id, step.reported_class) from error
     except Exception as error:
-        LOG.exception("node %s (%s) failed", step.told_as, step.told_class)
-        raise NodeFailed(step.told_as, step.told_class, f"{plain_reason(error)}.") from error
+        LOG.exception("node %s (%s) failed", step.reported_id, step.reported_class)
+        raise NodeFailed(
+            step.reported_id, step.reported_class, f"{plain_reason(error)}."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -161,10 +163,10 @@ class NodeRun:
         """One call of its function, unless something keeps it from being made."""
         if block := blocked(given, lists=self.node_type.input_is_list):
             if block.message is not None:
-                self.events.put_nowait(Blocked(self.step.told_as, block.message))
+                self.events.put_nowait(Blocked(self.step.reported_id, block.message))
             return (type(block)(),) * len(self.node_type.outputs)
         function, place = self.node_type.function, self._place()
-        told = {Hidden.NODE_ID: self.step.told_as, Hidden.ROWS: self.step.rows}
+        told = {Hidden.NODE_ID: self.step.reported_id, Hidden.ROWS: self.step.rows}
         hidden = {name: told[mark] for name, mark in self.node_type.hidden.items() if mark in told}
         nested = layout(self.node_type.inputs, given).nested(given)
 
@@ -186,7 +188,7 @@ class NodeRun:
     def _place(self) -> tuple[object, ...]:
         if (stage := self.node_type.stage) == Stage.INLINE:
             return ()
-        return (self.work.for_node(stage, self.step.told_as, self.events.put_nowait),)
+        return (self.work.for_node(stage, self.step.reported_id, self.events.put_nowait),)
 
 
 def first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from graph.content_keys import content_key
 from graph.node import Hidden, NodeType
-from graph.plan import Folded, Step
+from graph.plan import ExecutionGraph, Step
 from graph.prompt import Source
 from graph.sampling import WHOLE_BATCH_SAMPLERS, Rows, SamplerChoice
 from graph.segments import base_of
@@ -30,12 +30,12 @@ class Splitting:
     What is known is left whole: its parts would have to be computed.
     """
 
-    folded: Folded
+    folded: ExecutionGraph
     node_types: Mapping[str, NodeType]
     ways: Callable[[str], int]
     is_known: Callable[[str], bool]
 
-    def apply(self) -> Folded:
+    def apply(self) -> ExecutionGraph:
         """The steps with the large ones in parts; `folded` itself where there are none."""
         steps: dict[str, Step] = {}
         split: dict[str, tuple[Rows, ...]] = {}
@@ -52,7 +52,7 @@ class Splitting:
         if not split:
             return self.folded
         stages = {
-            name: self.folded.stages.get(name, self.folded.stages[step.told_as])
+            name: self.folded.stages.get(name, self.folded.stages[step.reported_id])
             for name, step in steps.items()
         }
         return replace(self.folded, steps=steps, stages=stages)
@@ -91,18 +91,18 @@ class Splitting:
             links={**step.links, name: link},
             key=content_key([step.key, rows]),
             keep=False,
-            part_of=step.told_as,
-            part_class=step.told_class,
+            part_of=step.reported_id,
+            part_class=step.reported_class,
             rows=rows,
         )
 
 
 def split_batches(
-    folded: Folded,
+    folded: ExecutionGraph,
     node_types: Mapping[str, NodeType],
     ways: Callable[[str], int],
     is_known: Callable[[str], bool],
-) -> Folded:
+) -> ExecutionGraph:
     """`folded` with its large batches in as many parts as `ways` says for their base model."""
     if not folded.settled:  # what runs may change while it runs
         return folded

@@ -17,7 +17,7 @@ from graph.model_fit import misfits
 from graph.node import REQUIRED
 from graph.nodes import load_node_types
 from graph.object_info import describe
-from graph.plan import Folded
+from graph.plan import ExecutionGraph
 from graph.problems import Problem, WorkflowInvalidError
 from graph.segments import base_of
 from graph.validation import Library, Uploads, validate
@@ -121,7 +121,7 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 
 def checked(
     workflow: dict[str, Any], files: dict[str, list[str]] | None = None
-) -> tuple[CheckedWorkflow, Folded]:
+) -> tuple[CheckedWorkflow, ExecutionGraph]:
     library = Files(ALL_FILES if files is None else files)
     uploads = Uploads({("3", "image"): InputFile("scene.png", b"", "")})
     found = validate(read_workflow(workflow, {}), TYPES, library, uploads)

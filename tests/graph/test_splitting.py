@@ -12,7 +12,7 @@ from graph.errors import NodeFailed
 from graph.events import Progress, Started, StepEvent
 from graph.execution import Execution, NodeTiming
 from graph.folding import fold
-from graph.plan import Folded, Plan, Segment, make_plan
+from graph.plan import ExecutionGraph, Plan, Segment, make_plan
 from graph.prompt import Source
 from graph.sampling import Rows
 from graph.segment_run import Report
@@ -24,7 +24,9 @@ from tests.graph.run_here import run_here
 PROMPT = "Text(a.safetensors, fox)"
 
 
-def split(document: dict[str, Any], ways: int = 2, known: frozenset[str] = frozenset()) -> Folded:
+def split(
+    document: dict[str, Any], ways: int = 2, known: frozenset[str] = frozenset()
+) -> ExecutionGraph:
     return split_batches(fold(checked(document)), node_types(), lambda _: ways, known.__contains__)
 
 
@@ -40,7 +42,7 @@ def shape(plan: Plan) -> list[tuple[Stage, set[str]]]:
     return [(s.stage, {step.node_id for step in s.steps}) for s in plan.segments]
 
 
-def plan_of(folded: Folded) -> Plan:
+def plan_of(folded: ExecutionGraph) -> Plan:
     return make_plan(folded, lambda _: False)
 
 
