@@ -306,10 +306,8 @@ class WorkflowRunner:
 
     async def _files(self, owner: str) -> OwnersFiles:
         names = await self.inputs.list(owner)
-        private_embeddings = await self.own_embeddings.of(owner) if self.own_embeddings else {}
-        return OwnersFiles(
-            self.folders, owner, names, self.checks, self.annotators, private_embeddings
-        )
+        private = await self.own_embeddings.of(owner) if self.own_embeddings else {}
+        return OwnersFiles(self.folders, owner, names, self.checks, self.annotators, private)
 
     def _known_nodes(self, files: OwnersFiles) -> Mapping[str, Any]:
         """Our node types, and ComfyUI's for what does not run here."""
