@@ -99,7 +99,7 @@ class ModelsConfig(Part):
         default=8 * 2**20, description="Of a model file's header, or of the pickle in it."
     )
     families: tuple[str, ...] = Field(
-        default=(), description="Packages of further model families: see CONTRIBUTING.md."
+        default=(), description="Packages of further model families (deployments/more_families.py)."
     )
     fetch_timeout_s: PositiveFloat = 3600
     allowed_hosts: tuple[str, ...] = Field(

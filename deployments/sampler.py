@@ -57,7 +57,7 @@ class Sampler:
             max_rows=config.max_rows,
             batching=config.batching,
             weight_changes=WEIGHT_CHANGES,
-            apply_changes=WeightChanges(open_weights, loras, families).on_unet,
+            apply_changes=WeightChanges(open_weights, loras, families).on_model,
             called=metrics.calls(),
             regions=Regions() if config.compile else None,
             families=families,

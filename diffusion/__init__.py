@@ -1,0 +1,1 @@
+"""The numerics: model files to modules, prompts to conditioning, noise to pictures. No Ray."""

@@ -1,0 +1,1 @@
+"""What a network is asked: rows of many jobs, their prompts, regions and controls."""

@@ -1,0 +1,1 @@
+"""ControlNets and IP-Adapters in memory, whatever the family of the model."""

@@ -1,0 +1,1 @@
+"""Guiders, and what changes guidance or how a network is run."""

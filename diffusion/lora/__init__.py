@@ -1,0 +1,1 @@
+"""LoRAs and merges: what files say of weights, and models under them."""

@@ -41,7 +41,7 @@ class Loras:
         self._open = open_weights
         self._files: ModelCache[Hashable, Lora] = ModelCache(budget_bytes, lambda lora: lora.size)
 
-    def on_unet(self, base: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
+    def on_model(self, base: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
         """`base` under LoRAs. Its `size` is what it does not share with `base`.
 
         Raises:
@@ -62,7 +62,7 @@ class Loras:
         )
 
     def on_text_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
-        """As `on_unet`."""
+        """As `on_model`."""
         own = {part.name: TrueWeights(part.module) for part in encoder.parts}
         parameters = {
             f"{part}.{name}": tensor for part in own for name, tensor in own[part].items()

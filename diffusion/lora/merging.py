@@ -42,7 +42,7 @@ class WeightChanges:
         self._families = families
         self._loras = loras
 
-    def on_unet(self, base: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
+    def on_model(self, base: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
         """`base` under changes. Its `size` is what it does not share with `base`.
 
         Raises:
@@ -51,16 +51,16 @@ class WeightChanges:
         unet = base
         for kind, laid in groupby(changes, key=lambda change: change.kind):
             if kind == LORA:
-                unet = self._loras.on_unet(unet, list(laid))
+                unet = self._loras.on_model(unet, list(laid))
             elif kind == SCALE:
-                unet = self._scaled_unet(unet, list(laid))
+                unet = self._scaled_model(unet, list(laid))
             else:
                 for change in laid:
-                    unet = self._merged_unet(unet, change)
+                    unet = self._merged_model(unet, change)
         return replace(unet, size=own_bytes(unet.module, base.module))
 
     def on_text_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
-        """As `on_unet`, rounded to the precision in which ComfyUI keeps text encoders."""
+        """As `on_model`, rounded to the precision in which ComfyUI keeps text encoders."""
         changed = self._changed_encoder(encoder, changes)
         pairs = zip(changed.parts, encoder.parts, strict=True)
         parts = tuple(replace(new, module=rounded(new.module, own.module)) for new, own in pairs)
@@ -80,8 +80,8 @@ class WeightChanges:
                     encoder = self._merged_encoder(encoder, change)
         return encoder
 
-    def _merged_unet(self, unet: LoadedModel, change: Change) -> LoadedModel:
-        other = self._other_unet(change["other"], unet)
+    def _merged_model(self, unet: LoadedModel, change: Change) -> LoadedModel:
+        other = self._other_model(change["other"], unet)
         theirs = unet.family.file_names(unet.shape)
         patched = merged(
             unet.module, other.module, change["shares"], lambda name: file_name(name, theirs)
@@ -90,7 +90,7 @@ class WeightChanges:
         module: Any = sharing_copy(unet.module, patched)
         return replace(unet, module=module, warnings=warnings)
 
-    def _other_unet(self, model: "Model", like: LoadedModel) -> LoadedModel:
+    def _other_model(self, model: "Model", like: LoadedModel) -> LoadedModel:
         weights = self._open(model.file)
         own = computing(like.module)
         other = self._families.load(weights, dtype=own.dtype, device=own.device)
@@ -100,9 +100,9 @@ class WeightChanges:
             )
             raise weights.bad(problem=problem + like.family.name)
         changes = [change for change in model.changes if change.kind in WEIGHT_CHANGES]
-        return self.on_unet(other, changes) if changes else other
+        return self.on_model(other, changes) if changes else other
 
-    def _scaled_unet(self, unet: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
+    def _scaled_model(self, unet: LoadedModel, changes: Sequence[Change]) -> LoadedModel:
         if not unet.family.scales_attention:
             return unet
         module: Any = unet.module

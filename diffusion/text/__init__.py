@@ -1,0 +1,1 @@
+"""Text encoders, and the stage that encodes prompts with them."""

@@ -1,0 +1,1 @@
+"""Upscaling models, and pictures drawn again in tiles."""

@@ -1,0 +1,1 @@
+"""Image encoders, what adapters make of pictures, and the stage that looks at them."""

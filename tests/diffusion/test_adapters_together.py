@@ -163,7 +163,7 @@ def controlled(asked: SampleRequest, control: Controlled) -> SampleRequest:
 
 def stage_with_loras(folder: Path) -> SampleStage:
     loras = Loras(opener(folder), budget_bytes=2**24)
-    return narrow_stage(folder, weight_changes=(LORA,), apply_changes=loras.on_unet)
+    return narrow_stage(folder, weight_changes=(LORA,), apply_changes=loras.on_model)
 
 
 def alphas() -> Tensor:

@@ -102,7 +102,7 @@ def _stage(models: Path, regions: Regions | None) -> SampleStage:
 
     loras = Loras(opened, budget_bytes=2**24)
     return narrow_stage(
-        models, regions=regions, weight_changes=(LORA,), apply_changes=loras.on_unet
+        models, regions=regions, weight_changes=(LORA,), apply_changes=loras.on_model
     )
 
 

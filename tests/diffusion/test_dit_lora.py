@@ -52,7 +52,7 @@ def under(folder: Path, dit: LoadedModel, tensors: dict[str, Tensor]) -> dict[st
     """What a LoRA adds to every parameter that it changes."""
     written(folder, tensors, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 0.5)))
-    patched = changes(folder).on_unet(dit, [change])
+    patched = changes(folder).on_model(dit, [change])
     assert patched.warnings == ()
     before = dict(dit.module.named_parameters())
     return {
@@ -142,7 +142,7 @@ def test_a_lora_of_fluxs_tools_widens_the_first_layer(tmp_path: Path) -> None:
     dit, tensors = base(tmp_path, DEV), tool()
     written(tmp_path, tensors, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 0.5)))
-    laid = changes(tmp_path).on_unet(dit, [change])
+    laid = changes(tmp_path).on_model(dit, [change])
     assert laid.warnings == ()
     assert (dit.in_channels, laid.in_channels) == (16, 32)
     first, before = (each.module.get_submodule("x_embedder") for each in (laid, dit))
@@ -162,7 +162,7 @@ async def test_a_widened_model_goes_by_a_picture_as_the_whole_tool_does(tmp_path
     laid_on, written_change = base(tmp_path, DEV), tool()
     written(tmp_path, written_change, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 1.0)))
-    laid = changes(tmp_path).on_unet(laid_on, [change])
+    laid = changes(tmp_path).on_model(laid_on, [change])
     whole = {key: tensor.contiguous() for key, tensor in reference_layout(laid.module, DEV).items()}
     written(tmp_path, whole, "whole.safetensors")
 
@@ -176,7 +176,7 @@ async def test_a_widened_model_goes_by_a_picture_as_the_whole_tool_does(tmp_path
         dtype=torch.float32,
         memory=MemoryBudget(2**30),
         weight_changes=(LORA,),
-        apply_changes=weights.on_unet,
+        apply_changes=weights.on_model,
     )
 
     async def sampled(model: Model, seed: int) -> Tensor:
@@ -209,7 +209,7 @@ def test_any_lora_may_name_the_shape_that_it_makes(tmp_path: Path) -> None:
     lora["diffusion_model.img_in.reshape_weight"] = torch.tensor([WIDTH, 128])
     written(tmp_path, lora, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 1.0)))
-    assert changes(tmp_path).on_unet(base(tmp_path, DEV), [change]).in_channels == 32
+    assert changes(tmp_path).on_model(base(tmp_path, DEV), [change]).in_channels == 32
 
 
 def test_no_other_layer_widens(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_scaled_weight_of_eight_bits_is_changed_in_its_own_scale(tmp_path: Pat
     lora = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}
     written(tmp_path, lora, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 1.0)))
-    patched = changes(tmp_path).on_unet(dit, [change]).module.get_parameter(QKV.format("q"))
+    patched = changes(tmp_path).on_model(dit, [change]).module.get_parameter(QKV.format("q"))
     assert patched.dtype == torch.float8_e4m3fn
     expected = dit.module.get_parameter(QKV.format("q")).float() * 0.01 + (ups @ downs)[:WIDTH]
     assert torch.allclose(patched.float() * 0.01, expected, rtol=0.07, atol=1e-4)
@@ -243,7 +243,7 @@ def test_models_merge_under_the_names_of_their_own_files(tmp_path: Path) -> None
     dit, other = base(tmp_path, DEV), base(tmp_path, DEV, factor=3.0)
     shares = (("", 1.0, 0.0), ("double_blocks.1.img_attn", 0.25, 0.75))
     change = Change(MERGE, (("other", Model(MODEL_FILE)), ("shares", shares)))
-    merged = changes(tmp_path).on_unet(dit, [change]).module
+    merged = changes(tmp_path).on_model(dit, [change]).module
     for name in (QKV.format("q"), "transformer_blocks.1.attn.to_out.0.weight"):
         expected = dit.module.get_parameter(name) * 0.25 + other.module.get_parameter(name) * 0.75
         assert torch.allclose(merged.get_parameter(name), expected, atol=1e-6)

@@ -72,7 +72,7 @@ async def stage(open_file: Callable[[ModelFile], Weights]) -> AsyncIterator[Samp
         dtype=torch.float32,
         memory=MemoryBudget(2**30),
         weight_changes=(LORA,),
-        apply_changes=Loras(open_file, budget_bytes=2**24).on_unet,
+        apply_changes=Loras(open_file, budget_bytes=2**24).on_model,
     )
     yield made
     await made.close()
@@ -124,7 +124,7 @@ async def test_a_base_is_the_same_bytes_after_a_hundred_random_sets(
     for _ in range(100):
         names = drawn.choices("abcd", k=drawn.randint(1, 3))
         changes = tuple(lora(name, drawn.choice([-1.5, 0.3, 1.0])) for name in names)
-        patched = contents(loras.on_unet(base, changes))
+        patched = contents(loras.on_model(base, changes))
         assert patched == first.setdefault(changes, patched)
         assert patched != before
     assert contents(base) == before
@@ -134,7 +134,7 @@ def test_a_set_has_of_its_own_what_it_changes_and_shares_the_rest(
     models: Path, open_file: Callable[[ModelFile], Weights]
 ) -> None:
     base = loaded(models)
-    patched = Loras(open_file, budget_bytes=2**24).on_unet(base, [lora("a")])
+    patched = Loras(open_file, budget_bytes=2**24).on_model(base, [lora("a")])
     theirs = dict(base.module.named_parameters())
     own = [name for name, p in patched.module.named_parameters() if p is not theirs[name]]
     layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1"
@@ -184,7 +184,7 @@ async def test_sets_that_no_longer_fit_are_made_again_from_memory(
         dtype=torch.float32,
         memory=MemoryBudget(1),
         weight_changes=(LORA,),
-        apply_changes=Loras(open_file, budget_bytes=2**24).on_unet,
+        apply_changes=Loras(open_file, budget_bytes=2**24).on_model,
     )
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(sampled(small, under(lora(name)))) for name in "abab"]
@@ -254,7 +254,7 @@ def test_precision_is_the_base_models_own(models: Path) -> None:
     file = open_weights(models / NARROW.name, NARROW)
     base = FAMILIES.load(file, dtype=torch.bfloat16, device=CPU)
     loras = Loras(lambda f: open_weights(models / f.name, f), budget_bytes=2**24)
-    patched = loras.on_unet(base, [lora("a")])
+    patched = loras.on_model(base, [lora("a")])
     name = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight"
     drawn = factors(BLOCK, "a", WIDTH, WIDTH)
     product = drawn[f"{BLOCK}.lora_up.weight"] @ drawn[f"{BLOCK}.lora_down.weight"]

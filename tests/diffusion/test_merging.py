@@ -52,14 +52,14 @@ def weight(unet: LoadedModel, name: str) -> Tensor:
 
 def test_a_merge_mixes_every_weight(base: LoadedModel, weight_changes: WeightChanges) -> None:
     half = merge_models(model1=ONE, model2=TWO, ratio=0.5)
-    mixed = weight_changes.on_unet(base, half.changes)
+    mixed = weight_changes.on_model(base, half.changes)
     for name, own in base.module.named_parameters():
         torch.testing.assert_close(weight(mixed, name), own * 0.95)
 
 
 def test_blocks_have_shares_of_their_own(base: LoadedModel, weight_changes: WeightChanges) -> None:
     thirds = merge_three_blocks(model1=ONE, model2=TWO, input=0.5, middle=1.0, out=0.0)
-    mixed = weight_changes.on_unet(base, thirds.changes)
+    mixed = weight_changes.on_model(base, thirds.changes)
     middle = "mid_block.resnets.0.conv1.weight"
     torch.testing.assert_close(weight(mixed, FIRST), weight(base, FIRST) * 0.95)
     torch.testing.assert_close(weight(mixed, LAST), weight(base, LAST) * 0.9)
@@ -70,7 +70,7 @@ def test_blocks_have_shares_of_their_own(base: LoadedModel, weight_changes: Weig
 
 def test_a_difference_is_added(base: LoadedModel, weight_changes: WeightChanges) -> None:
     difference = subtract_models(model1=ONE, model2=TWO, multiplier=1.0)
-    moved = weight_changes.on_unet(base, add_models(model1=ONE, model2=difference).changes)
+    moved = weight_changes.on_model(base, add_models(model1=ONE, model2=difference).changes)
     torch.testing.assert_close(weight(moved, FIRST), weight(base, FIRST) * 1.1)
 
 
@@ -80,7 +80,7 @@ def test_attention_is_multiplied_with_its_biases(
     changed = multiply_cross_attention(
         model=multiply_self_attention(model=ONE, q=0.5, out=2.0), v=3.0, out=0.5
     )
-    scaled = weight_changes.on_unet(base, changed.changes)
+    scaled = weight_changes.on_model(base, changed.changes)
     ends = {"attn1.to_q": 0.5, "attn1.to_out.0": 2.0, "attn2.to_v": 3.0, "attn2.to_out.0": 0.5}
     seen = set()
     for name, own in base.module.named_parameters():
@@ -95,7 +95,7 @@ def test_a_first_layer_of_another_width_is_left_out(
     opened: Callable[[ModelFile], Weights], weight_changes: WeightChanges
 ) -> None:
     inpaint = FAMILIES.load(opened(INPAINT), dtype=torch.float32, device=CPU)
-    mixed = weight_changes.on_unet(inpaint, add_models(model1=Model(INPAINT), model2=TWO).changes)
+    mixed = weight_changes.on_model(inpaint, add_models(model1=Model(INPAINT), model2=TWO).changes)
     assert torch.equal(weight(mixed, FIRST), weight(inpaint, FIRST))
     torch.testing.assert_close(weight(mixed, LAST), weight(inpaint, LAST) * 1.9)
 
@@ -104,14 +104,14 @@ def test_a_merge_costs_what_it_does_not_share(
     base: LoadedModel, weight_changes: WeightChanges
 ) -> None:
     only_out = merge_by_blocks(model1=ONE, model2=TWO, **{"time_embed.": 1.0, "out.2": 0.5})
-    mixed = weight_changes.on_unet(base, only_out.changes)
+    mixed = weight_changes.on_model(base, only_out.changes)
     ends = sum(weight(base, f"conv_out.{part}").nbytes for part in ("weight", "bias"))
     assert mixed.size == ends
 
 
 def test_a_base_is_never_written_to(base: LoadedModel, weight_changes: WeightChanges) -> None:
     before = weight(base, FIRST).clone()
-    weight_changes.on_unet(base, subtract_models(model1=ONE, model2=TWO, multiplier=3.0).changes)
+    weight_changes.on_model(base, subtract_models(model1=ONE, model2=TWO, multiplier=3.0).changes)
     assert torch.equal(weight(base, FIRST), before)
 
 
@@ -119,7 +119,7 @@ def test_models_of_two_families_are_refused(
     base: LoadedModel, weight_changes: WeightChanges
 ) -> None:
     with pytest.raises(BadModelFile, match="family refiner"):
-        weight_changes.on_unet(base, merge_models(model1=ONE, model2=Model(REFINER)).changes)
+        weight_changes.on_model(base, merge_models(model1=ONE, model2=Model(REFINER)).changes)
 
 
 def test_the_longest_start_counts() -> None:
