@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 
 from api import files, nodes, workflows
 from api.browsers import OtherSites, origin_of
-from api.comfyui import home, server, settings, user_data
+from api.comfyui import history, home, job_list, prompts, queue, server, settings, user_data
 from api.comfyui import models as comfyui_models
 from api.comfyui.editor import Editor
 from api.comfyui.home import mount_editor
@@ -75,9 +75,9 @@ def _routes() -> tuple[BaseRoute, ...]:
         account,
         page,
     )
-    comfyui = (settings, user_data, comfyui_models, server)
+    comfyui = (settings, user_data, comfyui_models, server, prompts, queue, history)
     hosted = (fetching, routes, site_routes, unserved)
-    for module in (*own, home, *comfyui):
+    for module in (*own, home, *comfyui, job_list):
         router.include_router(module.router)
     for module in (nodes, files, *comfyui):  # ComfyUI serves each of its routes under /api too
         router.include_router(module.router, prefix="/api", include_in_schema=False)

@@ -74,11 +74,12 @@ class CallWith:
     """Lets a request in for a scope, and reads its JSON body."""
 
     scope: Scope
+    session: bool = False
 
     async def __call__(self, request: Request, _: KeyPlaces) -> Call:
         known = context(request)
         read = known.body_of(request)
-        caller = await known.access.caller(request, self.scope, read.head)
+        caller = await known.access.caller(request, self.scope, read.head, session=self.session)
         body = await read(caller.owner)
         return Call(caller, {name: value for name, value in body.items() if name != "key"})
 
@@ -139,6 +140,7 @@ Owner = Annotated[str, Depends(OwnerWith("read"))]
 ActingOwner = Annotated[str, Depends(OwnerWith("execute"))]
 EditorOwner = Annotated[str, Depends(OwnerWith("read", session=True))]
 ActingEditorOwner = Annotated[str, Depends(OwnerWith("execute", session=True))]
+ActingEditorCall = Annotated[Call, Depends(CallWith("execute", session=True))]
 ReadingCall = Annotated[Call, Depends(CallWith("read"))]
 ActingCall = Annotated[Call, Depends(CallWith("execute"))]
 BaseUrl = Annotated[str, Depends(in_base_url)]

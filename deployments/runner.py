@@ -140,7 +140,7 @@ class WorkflowRunner:
         self, body: Mapping[str, Any], files: OwnersFiles
     ) -> tuple[Workflow, dict[str, str]]:
         known = self._known_nodes(files)
-        workflow = read_workflow(body.get("workflow"), known)
+        workflow = read_workflow(body.get("workflow"), known).only(body.get("targets"))
         return apply(workflow, body.get("inputs") or {}, known, random.Random())
 
     def _has_hooks(self, workflow: Workflow) -> bool:
@@ -171,6 +171,7 @@ class WorkflowRunner:
             meta=meta | ({"warnings": warnings} if warnings else {}),
             skipped=tuple(bodies(checked.skipped)),
             outputs=expected_outputs(folded, self.node_types),
+            output_ids=checked.output_ids,
             quote=quote(folded) | missing,
             folded=folded,
         )
@@ -315,10 +316,7 @@ class WorkflowRunner:
         return ChainMap(ours, self.comfyui_nodes)  # type: ignore[arg-type]
 
     async def _uploads(self, owner: str, constants: Sequence[Constant]) -> Uploads:
-        """The files that inputs of needed nodes name, or why they cannot be had.
-
-        Each is read once, however many inputs name it, and few at a time.
-        """
+        """The files that inputs of needed nodes name, each read once, or why it cannot be had."""
         wanted = [(i, declared.name, str(v)) for i, declared, v in constants if declared.upload]
         names = list(dict.fromkeys(name for _, _, name in wanted))
         few = asyncio.Semaphore(READ_AT_ONCE)

@@ -20,6 +20,8 @@ from storage.jobs.charges import Prices
 from storage.jobs.earlier_outputs import EarlierOutputs
 from storage.jobs.job_charges import JobCharges
 from storage.jobs.outbox import Outbox
+from storage.jobs.output_names import OutputNames
+from storage.jobs.prompts import Prompts
 from storage.jobs.records import JobRecords
 from storage.local_files import LocalFiles
 from storage.models.checks import ModelChecks
@@ -52,10 +54,11 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
     outputs = OutputStore(files, signer, retention_s=config.retention_s, disk=disk)
     outbox = Outbox(database)
     charges = JobCharges(Prices(**config.prices.model_dump()))
-    jobs = JobRecords(database, [outbox, charges])
+    names = OutputNames(database)
+    jobs = JobRecords(database, [outbox, charges, names])
     fetcher = Fetcher(FetchLimits(allowed_hosts=allowed_hosts(settings)))
     limits = UploadLimits(config.max_upload_bytes, kept_s=config.upload_retention_s)
-    earlier = EarlierOutputs(jobs, outputs)
+    earlier = EarlierOutputs(jobs, outputs, names)
     pictures = PictureProcesses(
         PictureLimits(config.max_input_pixels, config.max_input_frames),
         PoolLimits(config.picture_processes),
@@ -77,6 +80,7 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
         user_settings=UserSettings(database),
         user_data=UserData(files),
         counters=Counters(database),
+        prompts=Prompts(database),
     )
 
 

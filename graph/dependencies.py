@@ -64,6 +64,8 @@ def requested_outputs(
         return bool(facts.get("output_node")) if facts is not None else node_id not in read
 
     outputs = dict.fromkeys(i for i, node in workflow.nodes.items() if is_output(i, node))
+    if workflow.targets is not None:
+        outputs = dict.fromkeys(i for i in outputs if i in workflow.targets)
     chosen = dict.fromkeys(node_id for node_id in workflow.output_ids if node_id in outputs)
     return tuple(chosen | outputs)
 

@@ -4,8 +4,8 @@ It is ComfyUI's API format ("prompt") made exact, plus what only the editor's fi
 author chose, models the file asks for, and the other names a node can be called by.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graph.errors import ServiceError
@@ -140,6 +140,11 @@ class Workflow:
     handles: Mapping[str, Handle] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     broken_links: tuple[Problem, ...] = ()
+    targets: frozenset[str] | None = None  # the only outputs that are asked for; None: all
+
+    def only(self, targets: Iterable[str] | None) -> "Workflow":
+        """The same, of which these outputs alone are asked for; all where it is None."""
+        return self if targets is None else replace(self, targets=frozenset(targets))
 
     def to_api(self) -> dict[str, Any]:
         """The workflow in ComfyUI's API format, with titles and packs in `_meta`."""

@@ -1,6 +1,5 @@
 """Numbers that go on over all of an owner's jobs, whichever router takes them."""
 
-import hashlib
 import time
 
 import sqlalchemy as sa
@@ -39,9 +38,9 @@ class Counters:
         self._database = database
 
     async def take(self, owner: str, name: str, steps: int = 1) -> int:
-        """The first of `steps` numbers that nobody else gets. A name may be of any length."""
+        """The first of `steps` numbers that nobody else gets."""
         async with self._database.writing() as connection:
-            return await count(connection, owner, _key(name), steps)
+            return await count(connection, owner, name, steps)
 
     async def remove_all(self, owner: str) -> None:
         """Forget an owner's counters."""
@@ -53,7 +52,3 @@ class Counters:
         old = sa.delete(COUNTERS).where(COUNTERS.c.used_s < before_s)
         async with self._database.writing() as connection:
             await connection.execute(old)
-
-
-def _key(name: str) -> str:
-    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import PurePosixPath
+from typing import Protocol
 
 from storage.paths import relative_name
 
@@ -28,17 +29,28 @@ def temporary_mark(node: str) -> str:
     return "_temp_" + "".join(random.Random(seed).choices(LETTERS, k=5))
 
 
+class Names(Protocol):
+    """Hands out the names of a job's files."""
+
+    async def take(self, folder: str, prefix: str, steps: int, extension: str) -> list[str]: ...
+
+
 class NameCounter:
     """Hands out prefix_00001_.png, prefix_00002_.png ... within one job, starting each at 1."""
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
 
-    def take(self, prefix: str, count: int, extension: str) -> list[str]:
-        """Names of `count` pictures of one batch; %batch_num% is the place in the batch."""
+    async def take(self, folder: str, prefix: str, steps: int, extension: str) -> list[str]:
+        """Names of `steps` pictures of one batch; "output" and "temp" count together."""
+        del folder
         first = self._next.get(prefix, 1)
-        self._next[prefix] = first + count
-        return [
-            f"{prefix.replace('%batch_num%', str(k))}_{first + k:05}_{extension}"
-            for k in range(count)
-        ]
+        self._next[prefix] = first + steps
+        return numbered(prefix, first, steps, extension)
+
+
+def numbered(prefix: str, first: int, count: int, extension: str) -> list[str]:
+    """The names of a batch, numbered from `first`; %batch_num% is the place in the batch."""
+    return [
+        f"{prefix.replace('%batch_num%', str(k))}_{first + k:05}_{extension}" for k in range(count)
+    ]

@@ -21,7 +21,7 @@ from storage.animations import Animation, encode_animation
 from storage.disk_quota import Disk, Unlimited
 from storage.files import Files, StoredFile, read
 from storage.media_types import media_type
-from storage.output_names import NameCounter, split_prefix, temporary_mark
+from storage.output_names import NameCounter, Names, split_prefix, temporary_mark
 from storage.paths import UnsafePathError, owner_prefix, relative_name
 from storage.pictures import EXTENSIONS, MIME_TYPES, Encoding, encode_picture
 from storage.signing import UrlSigner
@@ -75,7 +75,7 @@ class StoredOutput(OutputKind):
     @property
     def location(self) -> str:
         """The path within the job's folder."""
-        kind = "temp" if self.temporary else "output"
+        kind = _folder(temporary=self.temporary)
         return str(PurePosixPath(kind, self.subfolder, self.filename))
 
     def as_json(self) -> dict[str, Any]:
@@ -115,13 +115,14 @@ class JobOutputs:
         encoding: Encoding | None = None,
         stored: Callable[[StoredOutput], None] = lambda _: None,
         admit: Callable[[int], Awaitable[None]] = all_admitted,
+        names: Names | None = None,
     ) -> None:
         self._folder = folder
         self._encoding = encoding or Encoding()
         self._stored = stored
         self._admit = admit
         self._begun = 0  # files, of which the last may still be on its way
-        self._counter = NameCounter()
+        self._counter: Names = names or NameCounter()
         self._outputs: list[StoredOutput] = []
 
     @property
@@ -151,7 +152,8 @@ class JobOutputs:
         count, height, width, _ = images.shape
         mark = temporary_mark(f"{self._folder.prefix}{node_id}") if temporary else ""
         prefix = filename_prefix + mark
-        names = self._names(prefix, EXTENSIONS[self._encoding.format], (count, height, width))
+        extension, shape = EXTENSIONS[self._encoding.format], (count, height, width)
+        names = await self._names(prefix, extension, shape, temporary=temporary)
         encoding = replace(self._encoding, compress_level=1) if temporary else self._encoding
         kind = OutputKind(node_id, "image", MIME_TYPES[encoding.format], width, height, temporary)
 
@@ -179,7 +181,8 @@ class JobOutputs:
             UnsafePathError, DiskQuotaError: as of `save_images`.
         """
         _, height, width, _ = images.shape
-        (name,) = self._names(filename_prefix, EXTENSIONS[animation.format], (1, height, width))
+        shape = (1, height, width)
+        (name,) = await self._names(filename_prefix, EXTENSIONS[animation.format], shape)
         mime_type = MIME_TYPES[animation.format]
         kind = OutputKind(node_id, "image", mime_type, width, height, temporary=False)
         encode = partial(encode_animation, images, animation, self._encoding.text)
@@ -189,20 +192,23 @@ class JobOutputs:
         self, content: bytes, filename_prefix: str, extension: str, *, node_id: str
     ) -> StoredOutput:
         """Save any other file; `extension` is ".mp4", ".latent" ..."""
-        (name,) = self._names(filename_prefix, extension, (1, 0, 0))
+        (name,) = await self._names(filename_prefix, extension, (1, 0, 0))
         mime_type = media_type(f"x{extension}")
         family = mime_type.partition("/")[0]
         medium = family if family in {"image", "video", "audio"} else "file"
         kind = OutputKind(node_id, medium, mime_type, None, None, temporary=False)
         return await self._save(kind, name, lambda: content)
 
-    def _names(self, prefix: str, extension: str, shape: tuple[int, int, int]) -> list[str]:
+    async def _names(
+        self, prefix: str, extension: str, shape: tuple[int, int, int], *, temporary: bool = False
+    ) -> list[str]:
         """Paths under the job's folder for `shape[0]` pictures of height and width `shape[1:]`."""
         count, height, width = shape
         now = datetime.now().astimezone()  # ComfyUI's variables are in local time
         expanded = expand_prefix(prefix, width=width, height=height, now=now)
-        subfolder, _ = split_prefix(expanded)
-        names = self._counter.take(str(PurePosixPath(expanded)), count, extension)
+        subfolder, start = split_prefix(expanded)
+        folder, path = _folder(temporary=temporary), str(PurePosixPath(subfolder, start))
+        names = await self._counter.take(folder, path, count, extension)
         return [str(PurePosixPath(subfolder, PurePosixPath(name).name)) for name in names]
 
     async def _save(self, kind: OutputKind, name: str, encode: Callable[[], bytes]) -> StoredOutput:
@@ -351,6 +357,10 @@ class OutputStore:
         if (found := self.files.find(key)) is None:
             raise MissingOutputError(name[:200])
         return found
+
+
+def _folder(*, temporary: bool) -> str:
+    return "temp" if temporary else "output"
 
 
 def _parts(url: str) -> SplitResult | None:

@@ -21,7 +21,21 @@ from graph.problems import Problem, WorkflowInvalidError
 from storage.addresses import AddressError
 from storage.fetch import Fetcher, FetchError
 from storage.jobs.leases import JobLeases
-from storage.jobs.records import JobRecord, JobRecords, QueueLimits
+from storage.jobs.records import Face, JobRecord, JobRecords, QueueLimits
+
+
+@dataclass(frozen=True)
+class Posted:
+    """How a job was posted, beside its request. A number of 0 is the owner's next."""
+
+    base_url: str = ""
+    idempotency_key: str | None = None
+    face: Face = "v7"
+    prompt_id: str | None = None
+    client_id: str | None = None
+    workflow_id: str | None = None
+    number: float = 0.0
+    front: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,23 +86,40 @@ class Acceptance:
         caller: Caller,
         request: ExecuteRequest,
         body: Mapping[str, Any],
-        idempotency_key: str | None,
-        base_url: str,
+        posted: Posted,
     ) -> JobRecord:
         """The job of an execute request: a new one, or an earlier one of the same key and body.
 
         Raises:
             ServiceError: nothing was accepted.
         """
-        body_hash = await _hash_of(body) if idempotency_key else None
-        if idempotency_key is not None and body_hash is not None:
-            earlier = await self.jobs.replayed(caller.owner, idempotency_key, body_hash)
+        body_hash = None
+        if posted.idempotency_key:
+            body_hash = await _hash_of(body)
+            earlier = await self.jobs.replayed(caller.owner, posted.idempotency_key, body_hash)
             if earlier is not None:
                 return earlier
         prepared = await self.prepared(caller.owner, request, body)
+        return await self.record(caller, request, body, prepared, posted, body_hash=body_hash)
+
+    async def record(
+        self,
+        caller: Caller,
+        request: ExecuteRequest,
+        body: Mapping[str, Any],
+        prepared: Prepared,
+        posted: Posted,
+        *,
+        body_hash: str | None = None,
+    ) -> JobRecord:
+        """The job of a request that is ready to run. One client's wait for each other.
+
+        Raises:
+            ServiceError: nothing was accepted.
+        """
         estimate_s = self.times.estimate_s(prepared.prompt)
         now_s = time.time()
-        begins = self.worker.take_place()
+        begins = posted.client_id is None and not posted.front and self.worker.take_place()
         record = JobRecord(
             caller.owner,
             created_s=now_s,
@@ -101,21 +132,28 @@ class Acceptance:
             priority=request.priority,
             track_id=request.track_id,
             webhook=request.callback,
-            base_url=base_url,
-            idempotency_key=idempotency_key,
+            base_url=posted.base_url,
+            idempotency_key=posted.idempotency_key,
             body_hash=body_hash,
+            face=posted.face,
+            prompt_id=posted.prompt_id,
+            client_id=posted.client_id,
+            number=posted.number,
+            workflow_id=posted.workflow_id,
             answer={"skipped": list(prepared.skipped)} if prepared.skipped else None,
         )
-        return await self._record(record, body, prepared)
+        return await self._add(record, body, prepared, front=posted.front)
 
-    async def _record(
-        self, record: JobRecord, body: Mapping[str, Any], prepared: Prepared
+    async def _add(
+        self, record: JobRecord, body: Mapping[str, Any], prepared: Prepared, *, front: bool
     ) -> JobRecord:
         begins = record.status == "running"
         try:
             sealed = await self.requests.sealed(record.id, body)
             lease = self.leases.columns() if begins else None
-            added = await self.jobs.add(record, sealed, limits=self.limits, lease=lease)
+            added = await self.jobs.add(
+                record, sealed, limits=self.limits, lease=lease, front=front
+            )
         except BaseException:
             if begins:
                 self.worker.give_place_back()

@@ -14,11 +14,13 @@ from api.jobs.allowance import Allowance
 from api.jobs.answers import bare_answer, ended_answer, timings_json
 from api.jobs.ending import failed_end, write_end
 from api.jobs.events import EventLog
+from api.jobs.reached import Reached
 from api.jobs.runner import Event, Prepared, Runner, RunningJob
 from api.schemas import ExecuteRequest
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
 from storage.jobs.records import JobRecord, JobRecords, JobStatus
+from storage.output_names import Names
 from storage.outputs import JobOutputs, OutputStore, StoredOutput
 from storage.pictures import Encoding
 
@@ -41,6 +43,7 @@ class Workplace:
     events_kept: int
     learn: Callable[[Mapping[str, Any], tuple[NodeTiming, ...]], None]
     allowance: Callable[[JobRecord], Allowance]
+    names: Callable[[JobRecord], Names]
 
 
 class JobRun:
@@ -64,6 +67,7 @@ class JobRun:
         self.abandoned = False
         self._over = False  # nothing that the work still does counts any more
         self._warnings: list[str] = []
+        self._reached = Reached()
         self._files: JobOutputs | None = None
         self._meta: dict[str, Any] = {}
         self._allowance = place.allowance(record)
@@ -149,8 +153,9 @@ class JobRun:
         prepared = prepared or await place.runner.prepare(record.owner, self._body)
         self._meta = dict(prepared.meta)
         folder = place.outputs.job_folder(record.owner, record.id)
-        encoding = _encoding(ExecuteRequest.read(self._body), prepared)
-        self._files = JobOutputs(folder, encoding, self._on_stored, self._admit)
+        encoding = _encoding(self._body, prepared)
+        names = place.names(record)
+        self._files = JobOutputs(folder, encoding, self._on_stored, self._admit, names)
         warn = self._warnings.append
         job = RunningJob(record.owner, record.id, self._files, self._on_event, warn)
         timings = await place.runner.run(prepared, job)
@@ -171,6 +176,8 @@ class JobRun:
             status = "cancelled"
         if error is None:
             answer["nodes"] = timings_json(self._work.result())
+        else:
+            answer["reached"] = self._reached.as_json()
         shown = None if error is None else message_body(error)
         return {"status": status, "answer": answer, "error": shown}
 
@@ -195,6 +202,7 @@ class JobRun:
         await self._allowance.cover(outputs)
 
     def _on_event(self, event: Event) -> None:
+        self._reached.hear(event)
         if not self.ending:  # nothing may follow the final event
             self.log.add(event.type, event.data)
 
@@ -203,12 +211,16 @@ class JobRun:
             self.log.add("output", output.as_json())
 
 
-def _encoding(request: ExecuteRequest, prepared: Prepared) -> Encoding:
-    """How pictures are written, and the documents that go into them."""
-    documents: dict[str, Mapping[str, Any] | None] = {
-        "prompt": prepared.prompt,
-        "workflow": prepared.workflow,
-    }
+def _encoding(body: Mapping[str, Any], prepared: Prepared) -> Encoding:
+    """How pictures are written, and the documents that go into them.
+
+    Of a job of ComfyUI's API these are the prompt as it came, and each of its `extra_pnginfo`.
+    """
+    request = ExecuteRequest.read(body)
+    documents: dict[str, Any] = {"prompt": prepared.prompt, "workflow": prepared.workflow}
+    if "extra_data" in body:
+        more = body["extra_data"].get("extra_pnginfo")
+        documents = {"prompt": body["workflow"], **(more if isinstance(more, Mapping) else {})}
     wanted = request.metadata and request.format == "png"
     text = {name: json.dumps(it) for name, it in documents.items() if wanted and it is not None}
     return Encoding(request.format, request.quality, text=text)

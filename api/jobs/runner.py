@@ -47,6 +47,7 @@ class Prepared:
     skipped: tuple[Mapping[str, Any], ...] = ()  # outputs that cannot run, and why
     eta_s: float | None = None
     outputs: int = 1  # how many files it will save at most, as far as that is known before
+    output_ids: tuple[str, ...] = ()  # the output nodes that will run
     quote: Mapping[str, Any] = field(default_factory=dict)  # the answer to a dry run
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from api.errors import JobCancelledError
-from api.jobs.acceptance import Acceptance
+from api.jobs.acceptance import Acceptance, Posted
 from api.jobs.allowance import Allowance
 from api.jobs.answers import Answers, Outlook
 from api.jobs.estimates import RunTimes
@@ -21,7 +21,7 @@ from api.jobs.leftovers import forget_deleted
 from api.jobs.listing import job_page
 from api.jobs.requests import JobRequests
 from api.jobs.run import Workplace
-from api.jobs.runner import Runner
+from api.jobs.runner import Prepared, Runner
 from api.jobs.webhook_delays import DELAYS_S
 from api.jobs.webhooks import Signer, Webhooks
 from api.jobs.worker import Worker, WorkerLimits
@@ -39,7 +39,10 @@ from storage.jobs.job_charges import JobCharges
 from storage.jobs.leases import JobLeases
 from storage.jobs.money import amount
 from storage.jobs.outbox import Outbox, WebhookEvent
+from storage.jobs.output_names import JobNames
+from storage.jobs.prompts import Prompts
 from storage.jobs.records import JobFilter, JobRecord, JobRecords, MissingJobError, QueueLimits
+from storage.output_names import NameCounter, Names
 from storage.outputs import OutputStore
 from storage.owner_disk import OwnerDisk
 from storage.uploads import Uploads
@@ -66,6 +69,7 @@ class Limits:
     look_s: float = 1.0  # how often a replica looks what others did
     watch_s: float = 0.5  # how often it looks at jobs that somebody here waits for
     forget_s: float = 15.0  # how often it drops results of jobs that were deleted elsewhere
+    keep_prompts: bool = True  # of ComfyUI's API, as long as their jobs
     retention_s: float = 7 * 24 * 3600.0
     webhook_delays_s: tuple[float, ...] = DELAYS_S
 
@@ -89,6 +93,7 @@ class Stores:
     user_settings: UserSettings
     user_data: UserData
     counters: Counters
+    prompts: Prompts
 
 
 class Service:
@@ -107,7 +112,7 @@ class Service:
         self.runner = runner
         self.stores = stores
         self.metrics = metrics or ServiceMetrics()
-        self._limits = limits = limits or Limits()
+        self.limits = limits = limits or Limits()
         self._answers = Answers(stores.outputs)
         self._background: set[asyncio.Task[Any]] = set()
         self._times = RunTimes()
@@ -122,7 +127,8 @@ class Service:
             beat_s=limits.beat_s,
             watch_s=limits.watch_s,
         )
-        self._acceptance = self._make_acceptance(JobRequests(stores.request_cipher))
+        self.requests = JobRequests(stores.request_cipher)
+        self._acceptance = self._make_acceptance(self.requests)
         self.webhooks = Webhooks(
             stores.outbox,
             stores.fetcher,
@@ -135,7 +141,7 @@ class Service:
     async def open(self) -> None:
         """Make ready, and take up what replicas that are gone left unfinished."""
         await self.stores.database.open()
-        forget = forget_deleted(self.runner, self.stores.jobs, self._limits.forget_s)
+        forget = forget_deleted(self.runner, self.stores.jobs, self.limits.forget_s)
         for work in (self._worker.work(), self.webhooks.work(), self._sweep(), forget):
             self._spawn(work)
 
@@ -183,13 +189,27 @@ class Service:
             }
             meta = {"status": "success", "dry_run": True, "meta": quoted.meta}
             return {**meta, **estimate, **quoted.quote, "skipped": list(quoted.skipped)}
-        record = await self._acceptance.accept(caller, request, body, idempotency_key, base_url)
+        posted = Posted(base_url, idempotency_key)
+        record = await self._acceptance.accept(caller, request, body, posted)
         if request.wait_s > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(request.wait_s):
                     await self.following.until_ended(record)
             return await self.answer(caller.owner, record.id, base_url=base_url)
         return await self.following.answer(self._worker.run_of(record.id), record, base_url)
+
+    async def post(
+        self, caller: Caller, body: Mapping[str, Any], posted: Posted
+    ) -> tuple[JobRecord, Prepared]:
+        """Accept a job of ComfyUI's API; its body is kept as long as `retain_inputs` in it says.
+
+        Raises:
+            ServiceError: nothing was accepted.
+        """
+        request = ExecuteRequest.read(body)
+        prepared = await self._acceptance.prepared(caller.owner, request, body)
+        body = {**body, "outputs": list(prepared.output_ids)}
+        return await self._acceptance.record(caller, request, body, prepared, posted), prepared
 
     async def answer(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
         """The contract's fetch.
@@ -206,7 +226,7 @@ class Service:
         Raises:
             MissingJobError: the owner has no such job.
         """
-        await self._stop(owner, job_id)
+        await self.stop(owner, job_id)
         return await self.answer(owner, job_id, base_url=base_url)
 
     async def delete(self, owner: str, job_id: int) -> None:
@@ -215,7 +235,7 @@ class Service:
         Raises:
             MissingJobError: the owner has no such job.
         """
-        await self._stop(owner, job_id)
+        await self.stop(owner, job_id)
         await self.stores.jobs.delete(owner, job_id)
         self._worker.forget(job_id)
         self.runner.forget({job_id})
@@ -236,7 +256,15 @@ class Service:
         """A page of the owner's jobs, newest first."""
         return await job_page(self.stores.jobs, owner, which, cursor, base_url)
 
-    async def _stop(self, owner: str, job_id: int) -> None:
+    async def drop_waiting(self, record: JobRecord) -> bool:
+        """Delete a job that nobody runs yet; False where somebody does."""
+        if record.status != "queued":
+            return False
+        if not await self._worker.end_unrun(record, JobCancelledError()):
+            return False
+        return await self.stores.jobs.delete(record.owner, record.id)
+
+    async def stop(self, owner: str, job_id: int) -> None:
         """Have a job end, whatever its state, and wait for it for a while.
 
         Raises:
@@ -256,7 +284,7 @@ class Service:
             if run:
                 run.cancel()
         with suppress(TimeoutError, MissingJobError):
-            async with asyncio.timeout(self._limits.stop_s + ENDING_S):
+            async with asyncio.timeout(self.limits.stop_s + ENDING_S):
                 await self.following.until_ended(record)
 
     async def _payload(self, event: WebhookEvent) -> dict[str, Any]:
@@ -276,8 +304,8 @@ class Service:
         while True:
             for sweep in (
                 self.stores.jobs.catch_up,
-                partial(self.stores.jobs.sweep, time.time() - self._limits.retention_s),
-                partial(self.stores.counters.sweep, time.time() - self._limits.retention_s),
+                partial(self.stores.jobs.sweep, time.time() - self.limits.retention_s),
+                partial(self.stores.counters.sweep, time.time() - self.limits.retention_s),
                 partial(asyncio.to_thread, self.stores.outputs.sweep),
                 partial(asyncio.to_thread, self.stores.uploads.sweep),
                 partial(self.stores.disk.set_right, self.stores.outputs.files),
@@ -289,8 +317,14 @@ class Service:
                     LOG.exception("a sweep failed; it is tried again in %g s", SWEEP_EVERY_S)
             await asyncio.sleep(SWEEP_EVERY_S)
 
+    def _names(self, record: JobRecord) -> Names:
+        """ComfyUI's numbers go on from job to job; /api/v7 begins each job at 1."""
+        if record.face == "comfyui":
+            return JobNames(self.stores.database, record.owner, record.id)
+        return NameCounter()
+
     def _make_worker(self, requests: JobRequests) -> Worker:
-        limits = self._limits
+        limits = self.limits
         place = Workplace(
             self.runner,
             self.stores.jobs,
@@ -300,6 +334,7 @@ class Service:
             limits.events_kept,
             self._times.learn,
             partial(Allowance, self.stores.database, self.stores.charges),
+            self._names,
         )
         kept = WorkerLimits(limits.running, limits.look_s, limits.events_kept_s)
         return Worker(place, self._leases, requests, kept, self._moved)
@@ -312,7 +347,7 @@ class Service:
             self._leases,
             requests,
             self._times,
-            self._limits.queue,
+            self.limits.queue,
             self.metrics,
             self.stores.fetcher,
         )

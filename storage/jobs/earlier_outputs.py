@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from graph.digits import whole_number
 from graph.errors import ServiceError
 from storage.files import StoredFile
+from storage.jobs.output_names import OutputNames
 from storage.jobs.records import SAFE_INTEGERS, JobFilter, JobRecord, JobRecords, MissingJobError
 from storage.outputs import MissingOutputError, OutputStore, StoredOutput
 
@@ -33,6 +34,7 @@ class EarlierOutputs:
 
     jobs: JobRecords
     outputs: OutputStore
+    names: OutputNames
 
     async def read(self, owner: str, reference: str) -> tuple[str, bytes]:
         """Name and content of `job:<id>/<node_id>/<k>`: the k-th file, from 0, that the node saved.
@@ -59,7 +61,7 @@ class EarlierOutputs:
         return output.filename, content
 
     async def find(self, owner: str, location: str) -> StoredFile:
-        """The file "output/x_00001_.png" of the newest job that saved one.
+        """The file "output/x_00001_.png": of the job that alone has the name, or of the newest.
 
         "output/<job>/x_00001_.png" names the job itself. Files that no job lists are not found.
 
@@ -74,6 +76,8 @@ class EarlierOutputs:
             with suppress(MissingJobError):
                 return await self._find(await self.jobs.get(owner, job_id), name)
             raise MissingOutputError(location[:200])
+        if (job_id := await self.names.job_of(owner, location)) is not None:
+            return await asyncio.to_thread(self.outputs.find, owner, job_id, location)
         async for record in self._newest(owner):
             if any(output.location == location for output in _saved(record)):
                 return await self._find(record, location)

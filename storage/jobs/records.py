@@ -56,6 +56,8 @@ JOBS = sa.Table(
     sa.Column("prompt_id", sa.String(36)),
     sa.Column("client_id", sa.String(128)),
     sa.Column("number", sa.Float, nullable=False, server_default="0"),
+    sa.Column("hidden", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("workflow_id", sa.String(128)),
     sa.UniqueConstraint("owner", "idempotency_key"),
     sa.Index("jobs_by_owner", "owner", "created_s", "id"),
     sa.Index("jobs_in_line", "status", "owner", "priority", "created_s", "id"),
@@ -148,6 +150,8 @@ class JobRecord:
     prompt_id: str | None = None  # the UUID by which ComfyUI's API knows it
     client_id: str | None = None  # of ComfyUI's API: whose jobs run one after another
     number: float = 0.0  # its place among the owner's: lower ones begin first
+    hidden: bool = False  # the owner took it out of the history of ComfyUI's API
+    workflow_id: str | None = None  # of the editor's file that it came from
 
     @property
     def ended(self) -> bool:
@@ -228,7 +232,7 @@ class JobRecords:
                     await _check_place(connection, record.owner, limits)
                 if not record.number:
                     number = await count(connection, record.owner, QUEUE_NUMBER)
-                    record = replace(record, number=-number if front else number)
+                    record = replace(record, number=float(-number if front else number))
                 await connection.execute(insert, {**asdict(record), "request": request})
                 for ledger in self._ledgers:
                     await ledger.accepted(connection, record)

@@ -27,6 +27,8 @@ from storage.jobs.charges import Prices
 from storage.jobs.earlier_outputs import EarlierOutputs
 from storage.jobs.job_charges import JobCharges
 from storage.jobs.outbox import Outbox
+from storage.jobs.output_names import OutputNames
+from storage.jobs.prompts import Prompts
 from storage.jobs.records import JobRecords
 from storage.outputs import OutputStore
 from storage.owner_disk import OwnerDisk
@@ -137,10 +139,11 @@ async def _site(
 
     outbox = Outbox(database)
     charges = JobCharges(PRICES)
-    jobs = JobRecords(database, [outbox, charges])
+    names = OutputNames(database)
+    jobs = JobRecords(database, [outbox, charges, names])
     disk = OwnerDisk(database, DiskQuota(disk_bytes))
     outputs = OutputStore(files, UrlSigner(b"a key of tests"), disk=disk)
-    earlier = EarlierOutputs(jobs, outputs)
+    earlier = EarlierOutputs(jobs, outputs, names)
     uploads = Uploads(files, earlier, UploadLimits(most_bytes=10_000), disk=disk)
     fetcher = fetcher or Fetcher(resolve=public, transport=httpx.MockTransport(receive))
     inputs = Inputs(uploads, fetcher, earlier)
@@ -161,6 +164,7 @@ async def _site(
         user_settings=UserSettings(database),
         user_data=UserData(files),
         counters=Counters(database),
+        prompts=Prompts(database),
     )
     service = Service(make_runner(inputs) if make_runner else runner, change(stores), limits)
     app = create_app(service, **options)

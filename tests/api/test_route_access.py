@@ -28,6 +28,12 @@ WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
 ADMIN = "/api/v7/admin/keys"
 MODELS = "/api/v7/models"
 COMFYUI_READS = (
+    "/prompt",
+    "/queue",
+    "/history",
+    "/history/{prompt_id}",
+    "/api/jobs",
+    "/api/jobs/{prompt_id}",
     "/settings",
     "/settings/{name:path}",
     "/userdata",
@@ -86,6 +92,12 @@ SCOPE_OF: Mapping[Route, Scope] = {
     ("POST", "/settings/{name:path}"): "execute",
     ("POST", "/userdata/{file:path}"): "execute",
     ("DELETE", "/userdata/{file:path}"): "execute",
+    ("POST", "/prompt"): "execute",
+    ("POST", "/queue"): "execute",
+    ("POST", "/interrupt"): "execute",
+    ("POST", "/history"): "execute",
+    ("POST", "/api/jobs/cancel"): "execute",
+    ("POST", "/api/jobs/{prompt_id}/cancel"): "execute",
     ("POST", "/free"): "execute",
     ("PATCH", "/internal/logs/subscribe"): "execute",
     ("GET", "/metrics"): "metrics",
@@ -136,7 +148,12 @@ async def asked(client: httpx.AsyncClient, route: Route) -> tuple[int, str]:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     if method == "HEAD" and answer.is_error:  # its body is another's, of the same status
         return await asked(client, ("GET", path))
-    return answer.status_code, answer.json()["errors"][0]["code"] if answer.is_error else ""
+    return answer.status_code, _code(answer.json()) if answer.is_error else ""
+
+
+def _code(body: dict[str, Any]) -> str:
+    """The contract's code, or in ComfyUI's routes what they say themselves."""
+    return str(body["errors"][0]["code"] if "errors" in body else body["error"])
 
 
 @pytest.fixture

@@ -27,10 +27,9 @@ async def test_two_routers_never_take_the_same_number(databases: list[Database])
 
 async def test_owners_and_names_count_apart(databases: list[Database]) -> None:
     counters = Counters(databases[0])
-    long = "a folder/" * 300
-    for owner, name in (("me", "pic"), ("you", "pic"), ("me", "a/pic"), ("me", long)):
+    for owner, name in (("me", "pic"), ("you", "pic"), ("me", "a/pic")):
         assert await counters.take(owner, name) == 1
-    assert await counters.take("me", long) == 2
+    assert await counters.take("me", "a/pic") == 2
 
 
 async def test_what_nobody_used_for_long_begins_again(databases: list[Database]) -> None:

@@ -13,6 +13,7 @@ from storage.fetch import Fetcher
 from storage.files import Files
 from storage.inputs import Inputs
 from storage.jobs.earlier_outputs import EarlierOutputError, EarlierOutputs
+from storage.jobs.output_names import OutputNames
 from storage.jobs.records import JobRecord, JobRecords
 from storage.outputs import JobOutputs, OutputLinkError, OutputStore, StoredOutput
 from storage.paths import UnsafePathError
@@ -35,7 +36,7 @@ class Desk:
         self.database = Database(f"sqlite+aiosqlite:///{folder}/jobs.sqlite")
         self.jobs = JobRecords(self.database)
         self.outputs = OutputStore(files, UrlSigner(b"key"))
-        earlier = EarlierOutputs(self.jobs, self.outputs)
+        earlier = EarlierOutputs(self.jobs, self.outputs, OutputNames(self.database))
         self.uploads = Uploads(files, earlier)
         fetcher = Fetcher(resolve=_public, transport=httpx.MockTransport(_page))
         self.inputs = Inputs(self.uploads, fetcher, earlier)

@@ -64,15 +64,18 @@ def test_text_that_is_not_latin_survives_in_a_png() -> None:
     assert (info["prompt"], info["workflow"]) == ("灯塔", "{}")
 
 
-def test_names_count_from_one_for_each_prefix() -> None:
+async def test_names_count_from_one_for_each_prefix() -> None:
     counter = NameCounter()
-    assert counter.take("a", 2, ".png") == ["a_00001_.png", "a_00002_.png"]
-    assert counter.take("b", 1, ".png") == ["b_00001_.png"]
-    assert counter.take("a", 1, ".webp") == ["a_00003_.webp"]
+    assert await counter.take("output", "a", 2, ".png") == ["a_00001_.png", "a_00002_.png"]
+    assert await counter.take("output", "b", 1, ".png") == ["b_00001_.png"]
+    assert await counter.take("output", "a", 1, ".webp") == ["a_00003_.webp"]
 
 
-def test_a_prefix_may_name_the_place_in_the_batch() -> None:
-    assert NameCounter().take("x%batch_num%", 2, ".png") == ["x0_00001_.png", "x1_00002_.png"]
+async def test_a_prefix_may_name_the_place_in_the_batch() -> None:
+    assert await NameCounter().take("output", "x%batch_num%", 2, ".png") == [
+        "x0_00001_.png",
+        "x1_00002_.png",
+    ]
 
 
 @pytest.mark.parametrize(

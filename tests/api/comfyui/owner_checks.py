@@ -6,6 +6,22 @@ from tests.api.two_owners import Check, Route, TwoOwners, nothing_of_hers
 
 FILE = "/userdata/workflows%2Fplan.json"
 SETTING = "/settings/Comfy.Secret"
+NODE = {"class_type": "KSampler", "inputs": {}}
+PROMPT_READS = (
+    "/prompt",
+    "/queue",
+    "/history",
+    "/history/{prompt_id}",
+    "/api/jobs",
+    "/api/jobs/{prompt_id}",
+)
+PROMPT_CHANGES = (
+    "/queue",
+    "/history",
+    "/interrupt",
+    "/api/jobs/cancel",
+    "/api/jobs/{prompt_id}/cancel",
+)
 
 
 async def her_settings(two: TwoOwners) -> None:
@@ -75,6 +91,59 @@ async def input_files(two: TwoOwners) -> None:
     assert (await two.alice.get("/internal/files/input")).json() == [f"{two.upload} [input]"]
 
 
+async def her_prompts(two: TwoOwners) -> tuple[str, str]:
+    """One that runs, and one that waits for it."""
+    ids = []
+    for prompt in ({"hold": NODE}, {"9": NODE}):
+        body = {"prompt": prompt, "client_id": "c"}
+        ids.append((await two.alice.post("/prompt", json=body)).json()["prompt_id"])
+    return ids[0], ids[1]
+
+
+async def prompts(two: TwoOwners) -> None:
+    """His queue, history and list are empty, and each of her ids is nobody's."""
+    ids = (*await her_prompts(two), str(two.ended), str(two.held))
+    assert len((await two.alice.get("/queue")).json()["queue_running"]) == 2
+    assert len((await two.alice.get("/history")).json()) == 1
+    assert (await two.bob.get("/prompt")).json() == {"exec_info": {"queue_remaining": 0}}
+    assert not any((await two.bob.get("/queue")).json().values())
+    assert (await two.bob.get("/history")).json() == {}
+    assert (await two.bob.get("/api/jobs")).json()["pagination"]["total"] == 0
+    for prompt_id in ids:
+        assert (await two.bob.get(f"/history/{prompt_id}")).json() == {}
+        assert (await two.bob.get(f"/api/jobs/{prompt_id}")).status_code == 404
+
+
+async def change_prompts(two: TwoOwners) -> None:
+    """Whatever he clears, deletes or stops, hers go on."""
+    running, waiting = await her_prompts(two)
+    ids = [running, waiting, str(two.ended), str(two.held)]
+    for url in ("/queue", "/history"):
+        answer = await two.bob.post(url, json={"clear": True, "delete": ids})
+        assert answer.is_success
+    for body in ({}, *({"prompt_id": prompt_id} for prompt_id in ids)):
+        assert (await two.bob.post("/interrupt", json=body)).is_success
+    for prompt_id in ids:
+        assert (await two.bob.post(f"/api/jobs/{prompt_id}/cancel")).status_code == 404
+    answer = await two.bob.post("/api/jobs/cancel", json={"job_ids": ids})
+    assert answer.json() == {"cancelled": False}
+    jobs = (await two.alice.get("/api/jobs")).json()["jobs"]
+    assert {job["id"]: job["status"] for job in jobs} == {
+        running: "in_progress",
+        waiting: "pending",
+        str(two.held): "in_progress",
+        str(two.ended): "completed",
+    }
+
+
+async def same_ids(two: TwoOwners) -> None:
+    """His prompt may have the id, and the client, of hers."""
+    running, _ = await her_prompts(two)
+    body = {"prompt": {"9": NODE}, "prompt_id": running, "client_id": "c"}
+    answer = await two.bob.post("/prompt", json=body)
+    assert answer.json() == {"prompt_id": running, "number": 1, "node_errors": {}}
+
+
 COMFYUI_CHECKS: Mapping[Route, Check] = {
     ("GET", "/settings"): settings,
     ("GET", "/settings/{name:path}"): settings,
@@ -108,6 +177,9 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
             "/experiment/models/preview/{folder}/{index}/{name:path}",
         )
     },
+    **{("GET", path): prompts for path in PROMPT_READS},
+    **{("POST", path): change_prompts for path in PROMPT_CHANGES},
+    ("POST", "/prompt"): same_ids,
     ("POST", "/free"): nothing_of_hers,
     ("PATCH", "/internal/logs/subscribe"): nothing_of_hers,
 }

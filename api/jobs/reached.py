@@ -1,0 +1,28 @@
+"""How far a job came that ends without success: the node it was at, and those it had done."""
+
+from typing import Any
+
+from api.jobs.runner import Event
+
+
+class Reached:
+    """Hears a job's events."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, str] = {}  # class by node id
+        self._executed: dict[str, None] = {}
+
+    def hear(self, event: Event) -> None:
+        if event.type != "node":
+            return
+        node_id = event.data["node"]
+        if event.data["state"] == "started":
+            self._running[node_id] = event.data["class_type"]
+        else:
+            self._running.pop(node_id, None)
+            self._executed[node_id] = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The node that began last and had not ended."""
+        node_id, class_type = next(reversed(self._running.items()), ("", ""))
+        return {"node_id": node_id, "class_type": class_type, "executed": list(self._executed)}
