@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import deployments.patterns
 import imaging.clip_noise
 import imaging.clip_pictures
 import imaging.colors
@@ -99,6 +100,10 @@ class NodeImaging:
     porter_duff = staticmethod(imaging.compositing.porter_duff)
     split_alpha = staticmethod(imaging.compositing.split_alpha)
     join_alpha = staticmethod(imaging.compositing.join_alpha)
+
+    matches = staticmethod(deployments.patterns.matches)
+    extract = staticmethod(deployments.patterns.extract)
+    replace = staticmethod(deployments.patterns.replace)
 
     canny_edges = staticmethod(preprocessors.canny_edges.canny_edges)
     pyramid_canny = staticmethod(preprocessors.pyracanny.pyramid_canny)

@@ -33,6 +33,19 @@ def coerced(kind: str, value: Any) -> Any:
         raise Refused("invalid_input_type", said, expected=kind, received=value) from None
 
 
+def takes(kind: str, value: Any) -> bool:
+    """Whether an input of a type that is no widget's takes a constant: any, or one of several."""
+    kinds: Mapping[str, type | tuple[type, ...]] = {
+        "INT": int,
+        "FLOAT": (int, float),
+        "STRING": str,
+        "BOOLEAN": bool,
+        "*": object,
+    }
+    given = (kinds[part] for part in map(str.strip, kind.split(",")) if part in kinds)
+    return any(isinstance(value, one) for one in given)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, dict | list):
         raise TypeError

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from graph import file_prefix
 from graph.annotators import Annotator, MissingAnnotatorError
 from graph.checked import CheckedNode, CheckedWorkflow, with_defaults
-from graph.coercion import Refused, coerced, in_range
+from graph.coercion import Refused, coerced, in_range, takes
 from graph.dependencies import (
     cycles,
     inputs_of,
@@ -263,7 +263,7 @@ class _Check:
         if declared.type == "COMBO":
             return value if own else self.choice(declared, value)
         if not declared.is_widget:
-            if declared.type == "*":
+            if takes(declared.type, value):
                 return value
             said = f"It must be a link to an output of type {declared.type}."
             raise Refused("bad_linked_input", said, expected=declared.type, received=value)

@@ -1,18 +1,24 @@
-"""Text put together and taken apart.
+"""Text put together and taken apart."""
 
-ComfyUI's regular-expression nodes are left out: a pattern from outside can keep a process busy
-for as long as its author likes.
-"""
+import json
+import string as letters
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from typing import Annotated, Literal
-
+from graph.dynamic_inputs import Growing
 from graph.made_values import check_text
-from graph.node import Widget, node
+from graph.node import Input, Widget, node
 from graph.stages import Stage
+from graph.text_format import formatted
+from graph.values import Link
 
 CATEGORY = "utils/string"
 Text = Annotated[str, Widget(multiline=True)]
 Line = Annotated[str, Widget(multiline=False)]
+Values = Annotated[
+    Mapping[str, Any], Growing(Input("value", "*"), tuple(letters.ascii_lowercase), least=0)
+]
+Indent = Annotated[int, Widget(min=0, max=8)]
 
 
 @node("StringConcatenate", runs_on=Stage.INLINE, display_name="Concatenate", category=CATEGORY)
@@ -95,3 +101,47 @@ def compare(
     if mode == "Equal":
         return a == b
     return a.startswith(b) if mode == "Starts With" else a.endswith(b)
+
+
+@node("StringFormat", runs_on=Stage.INLINE, display_name="Format Text", category="text")
+def format_text(*, values: Values, f_string: Text = "{a}") -> str:
+    """Put values called a, b, c ... into a text, by the rules of Python's str.format."""
+    return formatted(f_string, values, "f_string")
+
+
+@node(
+    "JsonExtractString",
+    runs_on=Stage.INLINE,
+    display_name="Extract Text from JSON",
+    category="text",
+)
+def json_value(*, json_string: Text, key: Line) -> str:
+    """Give a value of a JSON object as text; nothing where there is none."""
+    try:
+        document = json.loads(json_string)
+    except (ValueError, RecursionError):
+        return ""
+    value = document.get(key) if isinstance(document, dict) else None
+    return "" if value is None else str(value)
+
+
+@node(
+    "ConvertDictionaryToString",
+    runs_on=Stage.INLINE,
+    display_name="Convert Dictionary to String",
+    category="text",
+)
+def dictionary_as_json(*, dictionary: Annotated[Any, Link("DICT")], indent: Indent = 2) -> str:
+    """Give a mapping as JSON; without indentation in one line."""
+    return json.dumps(dictionary, ensure_ascii=False, indent=indent or None)
+
+
+@node(
+    "ConvertArrayToString",
+    runs_on=Stage.INLINE,
+    display_name="Convert Array to String",
+    category="text",
+)
+def array_as_json(*, array: Annotated[Any, Link("ARRAY")], indent: Indent = 2) -> str:
+    """Give a list as JSON; without indentation in one line."""
+    return json.dumps(array, ensure_ascii=False, indent=indent or None)

@@ -21,6 +21,7 @@ from graph.choices import (
     StitchDirection,
 )
 from graph.stages.hints import DepthDetectors, Hints, LineDetectors, PoseDetectors, Segmentation
+from graph.stages.patterns import Patterns
 from graph.values import Image, Mask
 
 
@@ -183,6 +184,7 @@ class ImageFunctions(
     DepthDetectors,
     PoseDetectors,
     Segmentation,
+    Patterns,
     Protocol,
 ):
     """What nodes of the image stage may call."""
