@@ -11,7 +11,7 @@ from typing import Any
 from api.documentation import error_response
 from api.jobs.answers import API
 
-KEYED = (400, 401, 403, 413, 429)  # 400 and 413: a key may be in a JSON body
+KEYED = (400, 401, 403, 413, 429, 500)  # 400 and 413: a key may be in a JSON body
 HOSTED = "hosted"
 FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 MODELS, KEYS = "/api/v7/models", "/api/v7/admin/keys"

@@ -54,8 +54,8 @@ class Following:
             MissingJobError: the owner has no such job.
         """
         run = self._worker.run_of(job_id)
-        if run is None:
-            return None, await self._jobs.get(owner, job_id)
+        if run is None or run.record.ended:  # another replica may have deleted what has ended
+            return run, await self._jobs.get(owner, job_id)
         if run.record.owner != owner:
             raise MissingJobError(str(job_id))
         return run, run.record
