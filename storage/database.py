@@ -6,10 +6,12 @@ storage/migrations/versions/ that makes them; `Database.open` runs what a databa
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -23,7 +25,8 @@ METADATA = sa.MetaData(
 )
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x636F6D66  # PostgreSQL's advisory lock of those who migrate
-SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000")
+SQLITE_WAITS_S = 30.0  # for the lock that another process or connection has
+SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
 
 
 class Database:
@@ -33,14 +36,19 @@ class Database:
         """`url` is SQLAlchemy's; "postgresql://..." means the driver that is used here."""
         url = url.replace("postgres://", "postgresql://", 1)
         url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
-        self._engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        self.is_sqlite = self._engine.dialect.name == "sqlite"
+        parts = sa.make_url(url)
+        self.is_sqlite = parts.get_backend_name() == "sqlite"
         # SQLite has one writer at a time; those of one process take turns without polling.
         self._turn: asyncio.Lock | nullcontext[None] = nullcontext()
         if self.is_sqlite:
             self._turn = asyncio.Lock()
+            connect = partial(_connect_sqlite, parts.database or "")
+            self._engine = create_async_engine(parts, async_creator=connect)
             sa.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             sa.event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+            sa.event.listen(self._engine.sync_engine, "invalidate", _let_go_of_sqlite)
+        else:
+            self._engine = create_async_engine(parts, pool_pre_ping=True)
         self._writer = self._engine.execution_options(writes=True)
 
     async def open(self) -> None:
@@ -83,9 +91,36 @@ def migrate(connection: sa.Connection) -> None:
     command.upgrade(config, "heads")
 
 
+async def _connect_sqlite(path: str) -> aiosqlite.Connection:
+    """A connection whose transactions begin where SQLAlchemy says.
+
+    Whoever is cancelled meanwhile waits for it all the same: its thread would tell an event loop
+    that may be closed by then.
+    """
+    connecting = aiosqlite.connect(
+        path, timeout=SQLITE_WAITS_S, isolation_level=None, check_same_thread=False
+    )
+    connecting._thread.daemon = True  # as SQLAlchemy has it; aiosqlite has no option
+    connected = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(connected)
+    except asyncio.CancelledError:
+        await (await connected).close()
+        raise
+
+
+def _let_go_of_sqlite(connection: Any, _record: Any, _error: Any) -> None:
+    """Roll back what was cancelled, before the connection is closed.
+
+    SQLite keeps a closed connection, and its lock, for as long as the rows of a statement may
+    still be asked for, and the error of a cancelled task holds on to them.
+    """
+    with suppress(Exception, asyncio.CancelledError):  # the error that led here is raised anyway
+        connection.rollback()
+
+
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    """Readers do not block the writer, and transactions begin where SQLAlchemy says."""
-    connection.isolation_level = None
+    """Readers do not block the writer."""
     cursor = connection.cursor()
     for pragma in SQLITE_PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")

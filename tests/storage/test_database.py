@@ -3,6 +3,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,51 @@ async def test_two_pools_over_one_database_count_without_losing_any(database_url
         assert (await connection.execute(sa.select(NUMBERS.c.n))).scalar() == 40
     for database in databases:
         await database.close()
+
+
+async def test_writes_that_are_cancelled_hold_up_no_others(tmp_path: Path) -> None:
+    """Wherever they are, and although the errors of cancelled tasks are kept."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/database.sqlite"
+    databases = [Database(url) for _ in range(2)]
+    async with databases[1].writing() as connection:
+        await connection.run_sync(NUMBERS.create)
+
+    async def write(first: int) -> None:
+        rows = [{"n": first + k} for k in range(5)]
+        async with databases[0].writing() as connection:
+            await connection.execute(sa.insert(NUMBERS), rows)
+            changed = sa.update(NUMBERS).where(NUMBERS.c.n >= first).values(n=NUMBERS.c.n + 5)
+            await connection.execute(changed.returning(NUMBERS.c.n))
+
+    kept = []
+    for k in range(60):
+        task = asyncio.create_task(write(10 * k))
+        await asyncio.wait([task], timeout=0.0003 * (k % 30))
+        task.cancel()
+        await asyncio.wait([task])
+        kept.append(task)
+        async with databases[1].writing() as connection:
+            await connection.execute(sa.delete(NUMBERS))
+    assert any(task.cancelled() for task in kept)
+    for database in databases:
+        await database.close()
+
+
+async def test_whoever_is_cancelled_while_connecting_leaves_no_thread(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/database.sqlite")
+
+    async def read() -> None:
+        async with database.reading():
+            pytest.fail("it was to be cancelled before")
+
+    before = set(threading.enumerate())
+    task = asyncio.create_task(read())
+    while not set(threading.enumerate()) - before:  # noqa: ASYNC110 - threads tell nobody
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await database.close()
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left)
