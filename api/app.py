@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from api import files, nodes, workflows
+from api.body_room import BodyRoom
 from api.browsers import OtherSites, origin_of
 from api.comfyui import history, home, job_list, prompts, queue, server, settings, user_data
 from api.comfyui import models as comfyui_models
@@ -121,10 +122,11 @@ def create_app(
         redoc_url=None,
         routes=list(_routes()),
     )
+    limits = body_limits or BodyLimits()
     app.state.context = Context(
         service,
         access or LocalAccess(),
-        body_limits or BodyLimits(),
+        limits,
         heavy or HeavyWork(),
         public_url,
     )
@@ -134,6 +136,7 @@ def create_app(
     mount_page(app)
     mount_editor(app, editor)
     add_error_handlers(app)
+    app.add_middleware(BodyRoom, most_bytes=limits.most_held_bytes)
     app.add_middleware(SlowSenders, pace=pace or BodyPace())
     if cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=sorted(cors_origins), **CORS)

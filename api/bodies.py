@@ -12,9 +12,10 @@ from starlette.datastructures import FormData
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from api.body_room import VALUE_BYTES, place_of
 from api.errors import BodyError, BodyTooLargeError, FormError, MediaTypeError
 from api.heavy_work import HeavyWork
-from api.json_reading import QUICK_BYTES, BodyLimits, read_json_text, text_in_head
+from api.json_reading import QUICK_BYTES, BodyLimits, most_values, read_json_text, text_in_head
 from graph.shown import json_kind
 
 HEAD_BYTES = 64 * 1024  # read of a request while nobody knows whose it is
@@ -56,7 +57,8 @@ class JsonBody:
             MediaTypeError, BodyTooLargeError, BodyError: 415, 413, 400.
         """
         self._check_type()
-        return await self._value(await read_bytes(self._request, self._limits.most_bytes), owner)
+        raw = await read_bytes(self._request, self._limits.most_bytes, owner)
+        return await self._value(raw, owner)
 
     def _check_type(self) -> None:
         kind = media_type(self._request)
@@ -68,6 +70,7 @@ class JsonBody:
         if not hasattr(state, "json_body"):
             if len(raw) > self._limits.most_bytes:
                 raise BodyTooLargeError(self._limits.most_bytes)
+            place_of(self._request).take(VALUE_BYTES * most_values(raw))
             work = self._heavy.for_request(owner, small=len(raw) <= QUICK_BYTES)
             state.json_body = await work.run(_object, raw, self._limits)
         return cast(dict[str, Any], state.json_body)
@@ -91,13 +94,15 @@ def _object(raw: bytes, limits: BodyLimits) -> dict[str, Any]:
     return body
 
 
-async def read_value(request: Request, limit_bytes: int) -> Any:
+async def read_value(request: Request, limit_bytes: int, owner: str) -> Any:
     """The JSON value in the body, of any type; whatever Content-Type the request has.
 
     Raises:
         BodyTooLargeError, BodyError: 413, 400.
+        OwnersBodiesError, BodiesFullError: 429, 503.
     """
-    raw = await read_bytes(request, limit_bytes)
+    raw = await read_bytes(request, limit_bytes, owner)
+    place_of(request).take(VALUE_BYTES * most_values(raw))
     try:
         if len(raw) <= QUICK_BYTES:
             return read_json_text(raw, BodyLimits())
@@ -106,13 +111,15 @@ async def read_value(request: Request, limit_bytes: int) -> Any:
         raise BodyError(str(error)) from error
 
 
-async def read_bytes(request: Request, limit_bytes: int) -> bytes:
-    """The body as it is.
+async def read_bytes(request: Request, limit_bytes: int, owner: str = "") -> bytes:
+    """The body as it is, which takes up `owner`'s share of the memory for bodies.
 
     Raises:
         BodyTooLargeError: 413.
+        OwnersBodiesError, BodiesFullError: 429, 503.
     """
     _check_length(request, limit_bytes)
+    place_of(request).belongs_to(owner)
     return await _body_of(request).whole(limit_bytes)
 
 
@@ -121,6 +128,7 @@ class _Body:
 
     def __init__(self, request: Request) -> None:
         self._receive = request.receive
+        self._place = place_of(request)
         self._parts: list[bytes] = []
         self._length = 0
         self.complete = False
@@ -145,8 +153,10 @@ class _Body:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        self._parts.append(message.get("body", b""))
-        self._length += len(self._parts[-1])
+        part = message.get("body", b"")
+        self._place.take(len(part))
+        self._parts.append(part)
+        self._length += len(part)
         self.complete = not message.get("more_body", False)
 
 

@@ -15,11 +15,15 @@ TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}:,]', re.DOTALL)
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """How large a request's body may be: its bytes, the values in it, how deep they are nested."""
+    """How large a request's body may be: its bytes, the values in it, how deep they are nested.
+
+    `most_held_bytes`: of all bodies that are read at once.
+    """
 
     most_bytes: int = 64 * 2**20
     most_values: int = 1_000_000
     most_nested: int = 200
+    most_held_bytes: int = 2**30
 
 
 @dataclass(eq=False)
@@ -49,13 +53,18 @@ def read_json_text(raw: bytes, limits: BodyLimits) -> Any:
         ValueError, RecursionError: it is no JSON.
         TooManyValuesError, TooDeepError: it is over a limit.
     """
-    openings = raw.count(b"[") + raw.count(b"{")
-    if raw.count(b",") + openings > limits.most_values:
+    if most_values(raw) > limits.most_values:
         raise TooManyValuesError(limits.most_values)
     value = json_value(raw)
-    if openings > limits.most_nested and _nested(value) > limits.most_nested:
+    deepest = raw.count(b"[") + raw.count(b"{")
+    if deepest > limits.most_nested and _nested(value) > limits.most_nested:
         raise TooDeepError(limits.most_nested)
     return value
+
+
+def most_values(raw: bytes) -> int:
+    """How many values JSON may hold at most; quick."""
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def json_value(raw: bytes) -> Any:

@@ -11,6 +11,7 @@ router's resident memory. Run it on the service's own machine, with keys on and 
 
 import io
 import json
+import os
 import struct
 import sys
 import time
@@ -32,6 +33,7 @@ from benchmarks.workflows import node
 API = "/api/v7/comfyui"
 ROUTER = "ServeReplica:comfyray:Router"
 AT_ONCE = 4
+LOW = 15
 PAUSE_S = 0.02  # between a neighbour's requests
 REST_S = 8.0  # after which memory is looked at
 STARTS_S = 2.0  # within which the attacker is at work
@@ -174,7 +176,11 @@ ATTACKS: Mapping[str, Attack] = {
 
 
 def attack_for_ever(base: str, key: str, name: str) -> None:
-    """Several at once, again and again; one after the other for each."""
+    """Several at once, again and again; one after the other for each.
+
+    At a low priority: what is measured is what the service does, not that programs share cores.
+    """
+    os.nice(LOW)
 
     def go_on() -> None:
         headers = {"X-API-Key": key}

@@ -147,6 +147,9 @@ class RouterConfig(Size):
         default=1_000_000, description="Of JSON: texts, numbers, lists and objects together."
     )
     max_body_nesting: PositiveInt = Field(default=200, description="Of lists and objects.")
+    max_bodies_bytes: PositiveInt = Field(
+        default=GIB, description="Of memory, for all bodies at once; one owner may take half."
+    )
     body_first_s: PositiveFloat = Field(
         default=30, description="A body that comes more slowly than the rate below is cut off then."
     )

@@ -23,6 +23,7 @@ from api.slow_senders import BodyPace
 from deployments.clients import DeploymentClient, StageClients
 from deployments.config import RouterConfig
 from deployments.loopback import listen_where_ray_does
+from deployments.paced_bodies import pace_replica
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.stage_calls import StageCalls
@@ -61,6 +62,7 @@ class Router:
         set_up_logs(settings.log)
         write_privately()
         listen_where_ray_does()
+        pace_replica()
         stores = open_stores(settings, config)
         metrics = ServiceMetrics()
         sampling = stages[Stage.SAMPLE].deployment_name
@@ -105,7 +107,10 @@ class Router:
         self._service = Service(runner, stores, limits, metrics)
         self._access = access(settings, config, stores.database)
         self._body_limits = BodyLimits(
-            config.max_body_bytes, config.max_body_values, config.max_body_nesting
+            config.max_body_bytes,
+            config.max_body_values,
+            config.max_body_nesting,
+            config.max_bodies_bytes,
         )
         self._heavy = heavy
         self._pace = BodyPace(config.body_first_s, config.body_least_bytes_per_s)

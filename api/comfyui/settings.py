@@ -43,7 +43,7 @@ async def setting(name: str, owner: EditorOwner, known: InContext) -> JsonRespon
 )
 async def change_settings(request: Request, owner: ActingEditorOwner, known: InContext) -> Response:
     """Settings that are not named stay as they are."""
-    values = await read_value(request, MOST_BYTES)
+    values = await read_value(request, MOST_BYTES, owner)
     if not isinstance(values, dict):
         raise BodyError(type(values).__name__)
     texts = {name: _text(value) for name, value in values.items()}
@@ -62,7 +62,7 @@ async def change_setting(
     name: str, request: Request, owner: ActingEditorOwner, known: InContext
 ) -> Response:
     """The body is the value."""
-    value = await read_value(request, MOST_BYTES)
+    value = await read_value(request, MOST_BYTES, owner)
     await known.service.stores.user_settings.put(owner, {name: _text(value)})
     return Response()
 

@@ -122,7 +122,7 @@ async def save(
         saved = await asyncio.to_thread(data.move, owner, source, target, overwrite=replace)
     else:
         (name,) = _names(request, 1)
-        body = await read_bytes(request, MOST_BYTES)
+        body = await read_bytes(request, MOST_BYTES, owner)
         saved = await asyncio.to_thread(data.write, owner, name, body, overwrite=replace)
     return JsonResponse(_info(saved) if _on(full_info) else saved.path)
 

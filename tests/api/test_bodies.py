@@ -1,13 +1,16 @@
 """Request bodies: how much is read of whom, and what JSON they may be."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.body_room import BodiesFullError, BodyRoom, OwnersBodiesError, Place
 from api.json_reading import (
     QUICK_BYTES,
     BodyLimits,
@@ -19,7 +22,7 @@ from api.json_reading import (
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
 from storage.keys import Keys
-from tests.api.conftest import API, Site
+from tests.api.conftest import API, OpenSite, Site
 from tests.api.keyed import KeyedSite, keyed_routes, keyed_site
 
 HEAD = 64 * 1024
@@ -158,3 +161,55 @@ def test_a_key_is_found_in_any_beginning_that_holds_it(
 )
 def test_what_only_looks_like_a_key_is_none(text: bytes) -> None:
     assert text_in_head(text, "key") is None
+
+
+class Held:
+    """A body of which the end comes when it is told to."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.sent = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content[:-1]
+        self.sent.set()
+        await self.go_on.wait()
+        yield self._content[-1:]
+
+
+async def test_all_bodies_of_an_owner_take_a_part_of_the_memory(open_site: OpenSite) -> None:
+    site: Site = await open_site(body_limits=BodyLimits(most_held_bytes=300_000))
+    body = json.dumps({"workflow": {"name": "x" * 100_000}, "wait": 0}).encode()
+
+    def post(content: Any) -> Coroutine[Any, Any, httpx.Response]:
+        return site.client.post(f"{API}/execute", content=content, headers=JSON)
+
+    held = Held(body)
+    first = asyncio.create_task(post(held.__aiter__()))
+    await held.sent.wait()
+    second = await post(body)
+    assert second.status_code == 429
+    assert second.json()["errors"][0]["code"] == "too_many_large_requests"
+    assert int(second.headers["Retry-After"]) > 0
+    held.go_on.set()
+    assert (await first).status_code == 200
+    assert (await post(body)).status_code == 200
+
+
+async def _nothing(*_: Any) -> None: ...
+
+
+def test_bodies_of_all_owners_take_no_more_than_there_is() -> None:
+    room = BodyRoom(_nothing, most_bytes=1000)
+    places = {owner: Place(room) for owner in ("one", "two", "three")}
+    for owner, place in places.items():
+        place.belongs_to(owner)
+    places["one"].take(500)
+    with pytest.raises(OwnersBodiesError):
+        places["one"].take(1)
+    places["two"].take(450)
+    with pytest.raises(BodiesFullError):
+        places["three"].take(51)
+    places["one"].give_back()
+    places["three"].take(500)
