@@ -159,6 +159,9 @@ class RouterConfig(Size):
         default=64 * 2**20, description="Of a picture that is read, all its frames together."
     )
     max_input_frames: PositiveInt = 1024
+    max_input_bytes: PositiveInt = Field(
+        default=512 * 2**20, description="Of all input files of one request together."
+    )
     picture_processes: PositiveInt = Field(
         default=2, description="How many pictures are looked at or repainted at once."
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graph.annotators import Annotator
-from graph.embeddings import named_in
+from graph.embeddings import MOST_NAMED, named_in
 from graph.errors import MissingModelFile
 from graph.node import Input
 from graph.private_embeddings import PrivateEmbeddings
@@ -29,6 +29,7 @@ class OwnersFiles(Library):
     annotators: AnnotatorFolder
     private_embeddings: PrivateEmbeddings
     listed: dict[str, list[str]] = field(default_factory=dict)  # a request sees one state of it
+    words: dict[str, ModelFile | None] = field(default_factory=dict)  # looked for already
 
     def models(self, folder: str) -> list[str]:
         if folder not in self.listed:
@@ -42,8 +43,13 @@ class OwnersFiles(Library):
         return self.folders.find_for(self.owner, folder, name)
 
     def word(self, name: str) -> ModelFile | None:
-        """The owner's own embedding of that name, which goes before a shared one."""
-        return self.private_embeddings.get(name) or super().word(name)
+        """The owner's own embedding of that name, which goes before a shared one.
+
+        Each is looked for once, and no more of them than a workflow may name.
+        """
+        if name not in self.words and len(self.words) <= MOST_NAMED:
+            self.words[name] = self.private_embeddings.get(name) or super().word(name)
+        return self.words.get(name)
 
     def problem(self, file: ModelFile) -> str | None:
         return self.checks.facts(file).problem

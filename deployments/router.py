@@ -93,6 +93,7 @@ class Router:
             cache=cache,
             own_embeddings=OwnEmbeddings(stores.models.library, stores.models.store.models),
             most_expanded=config.max_expanded_nodes,
+            most_input_bytes=config.max_input_bytes,
             watches=(StageCalls(metrics.registry).watch,),
             watch_job=job_watch(settings.otlp_endpoint),
         )

@@ -1,6 +1,5 @@
 """Reads workflows and runs them: the language, the files, the stages and the results together."""
 
-import asyncio
 import base64
 import random
 from collections import ChainMap
@@ -17,12 +16,13 @@ from api.schemas import ExecuteRequest
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.owners_files import OwnersFiles
 from deployments.quotes import quote
+from deployments.request_inputs import MOST_BYTES, read_inputs
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.batches import expected_outputs
 from graph.cache import ResultCache
 from graph.checked import CheckedWorkflow
 from graph.dependencies import needed_by, requested_outputs, sources
-from graph.errors import MissingModelFile, ServiceError
+from graph.errors import MissingModelFile
 from graph.events import Blocked, Progress, Started, Warned
 from graph.execution import Execution, NodeTiming, Told
 from graph.folding import MOST_EXPANDED, fold
@@ -42,7 +42,7 @@ from graph.shown import fitting
 from graph.skipped import bodies, sentences
 from graph.splitting import split_batches
 from graph.validation import Uploads, validate, without
-from graph.values import InputFile
+from graph.values import ModelFile
 from graph.workflow import read_workflow
 from storage.animations import Animation
 from storage.inputs import Inputs
@@ -51,23 +51,10 @@ from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
 from storage.models.own_embeddings import OwnEmbeddings
 from storage.outputs import JobOutputs
-from storage.picture_limits import (
-    PictureQueueError,
-    PicturesBusyError,
-    PictureTooLargeError,
-    TooManyFramesError,
-)
 
 SEEDS = frozenset({"seed", "noise_seed"})
 MOST_MISSING = 256_000  # characters of JSON that missing nodes, or models, are listed in
-READ_AT_ONCE = 8  # input files of one request
 Constant: TypeAlias = tuple[str, Input, Any]  # what is written, not linked: node id, input, value
-NOT_THE_WORKFLOWS_FAULT = (
-    PictureTooLargeError,
-    TooManyFramesError,
-    PictureQueueError,
-    PicturesBusyError,
-)
 
 
 @dataclass(frozen=True)
@@ -120,6 +107,7 @@ class WorkflowRunner:
     cache: ResultCache
     own_embeddings: OwnEmbeddings | None = None
     most_expanded: int = MOST_EXPANDED
+    most_input_bytes: int = MOST_BYTES
     watches: tuple[SegmentWatch, ...] = ()
     watch_job: JobWatch = no_watch
     heavy: HeavyWork = field(default_factory=HeavyWork)
@@ -131,7 +119,7 @@ class WorkflowRunner:
         workflow, applied = await work.run(self._overridden, body, files)
         constants = await work.run(list, self._constants(workflow))
         uploads = await self._uploads(owner, constants)
-        await self._read_headers(files, constants)
+        await self._read_headers(await work.run(self._named, files, constants))
         given = Given(workflow, files, uploads, ExecuteRequest.read(body).strict)
         answers = await self._asked(given, work) if self._has_hooks(workflow) else Answers()
         return await work.run(self._prepared, given, applied, answers)
@@ -319,20 +307,18 @@ class WorkflowRunner:
         """The files that inputs of needed nodes name, each read once, or why it cannot be had."""
         wanted = [(i, declared.name, str(v)) for i, declared, v in constants if declared.upload]
         names = list(dict.fromkeys(name for _, _, name in wanted))
-        few = asyncio.Semaphore(READ_AT_ONCE)
-
-        async def read(name: str) -> InputFile | ServiceError:
-            async with few:
-                return await self._read(owner, name)
-
-        read_files = dict(zip(names, await asyncio.gather(*map(read, names)), strict=True))
+        read_files = await read_inputs(self.inputs, owner, names, self.most_input_bytes)
         return Uploads({(node_id, name): read_files[value] for node_id, name, value in wanted})
 
-    async def _read_headers(self, files: OwnersFiles, constants: Sequence[Constant]) -> None:
+    async def _read_headers(self, files: Sequence[ModelFile]) -> None:
         """Get to know the model files that are named for the first time, off the event loop."""
-        for _, declared, value in constants:
-            for file in files.named(declared, value):
-                await self.checks.learn(file)
+        for file in files:
+            await self.checks.learn(file)
+
+    def _named(self, files: OwnersFiles, constants: Sequence[Constant]) -> tuple[ModelFile, ...]:
+        """The model files that constants name, each once."""
+        named = (file for _, declared, value in constants for file in files.named(declared, value))
+        return tuple(dict.fromkeys(named))
 
     def _constants(self, workflow: Workflow) -> Iterator[Constant]:
         """What is written, not linked, in the nodes that outputs need: id, input, value."""
@@ -344,15 +330,6 @@ class WorkflowRunner:
             for name, value in workflow.nodes[node_id].inputs.items():
                 if name in inputs and not isinstance(value, Source | NoLink):
                     yield node_id, inputs[name], value
-
-    async def _read(self, owner: str, value: Any) -> InputFile | ServiceError:
-        try:
-            file, _ = await self.inputs.picture(owner, str(value))
-        except NOT_THE_WORKFLOWS_FAULT:  # a limit of the service, not a fault of the workflow
-            raise
-        except ServiceError as error:
-            return error
-        return file
 
     def _event(
         self, event: Started | Progress | NodeTiming, prepared: PreparedWorkflow

@@ -22,7 +22,7 @@ from graph.dependencies import (
     requested_outputs,
     sources,
 )
-from graph.embeddings import embedding_file, named_in
+from graph.embeddings import MOST_NAMED, embedding_file, named_in
 from graph.errors import NotAvailableError, ServiceError
 from graph.missing import AskedModels
 from graph.node import Files, Input, NodeType
@@ -163,6 +163,7 @@ class _Check:
     asked: AskedModels
     hints: Hints = field(default_factory=Hints)
     listed: dict[Files, list[Any]] = field(default_factory=dict)
+    words: set[str] = field(default_factory=set)  # embeddings that prompts name
 
     def unknown(self) -> list[Problem]:
         """The nodes of types that are not here, whoever needs them."""
@@ -279,6 +280,10 @@ class _Check:
     def embeddings(self, text: str) -> None:
         """Refuse a prompt that asks for a file which cannot be what it should be."""
         for name in named_in(text):
+            self.words.add(name)
+            if len(self.words) > MOST_NAMED:
+                said = f"The prompts of a workflow may name at most {MOST_NAMED} embeddings."
+                raise Refused("custom_validation_failed", said, expected=MOST_NAMED)
             file = self.library.word(name)
             if file is not None:
                 self.file(file)

@@ -27,11 +27,16 @@ MAX_WRAPPERS = 5
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """How large a document may be: its text, its JSON nesting, its nodes, its subgraph nesting."""
+    """How large a document may be: its text, its JSON nesting, its nodes, its subgraph nesting.
+
+    `max_nodes` and `max_text`, which is as much as a request may send, hold for a file of the
+    editor after its subgraphs are laid out, and what they repeat with them.
+    """
 
     max_bytes: int = 8 * 1024 * 1024
     max_json_depth: int = 100
-    max_nodes: int = 5_000  # after subgraphs are laid out
+    max_nodes: int = 5_000
+    max_text: int = 64 * 2**20  # characters
     max_subgraph_depth: int = 100
 
 
@@ -62,6 +67,7 @@ def read_workflow(
             now=now,
             max_nodes=limits.max_nodes,
             max_depth=limits.max_subgraph_depth,
+            max_text=limits.max_text,
         )
         return replace(workflow, ui=document)
     return _read_api(document, ui, limits)

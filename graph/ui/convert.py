@@ -19,6 +19,7 @@ from graph.ui.models import required_models
 from graph.ui.numbering import renumber
 from graph.ui.promotion import PromotedValues, ShownWidgets
 from graph.ui.replacements import choose, fill_in
+from graph.ui.size import TextCount
 
 REPLACED_INPUT = "filename_prefix"
 
@@ -31,6 +32,7 @@ def convert_ui(
     now: datetime | None = None,
     max_nodes: int = 5_000,
     max_depth: int = 100,
+    max_text: int = 64 * 2**20,
 ) -> Workflow:
     """The workflow that ComfyUI's editor (1.58.1) would queue for `document`.
 
@@ -40,18 +42,22 @@ def convert_ui(
 
     Raises:
         WorkflowUnreadable: a node or a link of the file is not what it must be.
+        WorkflowTooLarge: it comes to more nodes, nesting or characters of text than may be.
     """
     file = renumber(read_document(document))
     node_types = _used(file, node_types)
     file = ungroup(file, node_types, max_nodes=max_nodes)
     file, warnings = with_broadcasts(complete_inputs(file, node_types), node_types)
     shown = ShownWidgets(file.subgraphs, max_depth=max_depth)
-    frames = list(lay_out(file, shown, max_nodes=max_nodes, max_depth=max_depth))
+    text = TextCount(max_text)
+    frames = list(lay_out(file, shown, text, max_nodes=max_nodes, max_depth=max_depth))
     notes = Notes(warnings)
     own = OwnValues(node_types, notes)
     resolver = Resolver(PromotedValues(shown, lambda node: own.of(node).values))
     drafts = [draft for frame in frames for draft in drafts_of(frame, node_types, own, resolver)]
-    _change_texts(drafts, seed, now or datetime.now().astimezone())
+    for draft in drafts:
+        text.add(draft.title, draft.node.id, draft.node.type, *draft.inputs, *draft.inputs.values())
+    _change_texts(drafts, text, seed, now or datetime.now().astimezone())
     nodes = _nodes(drafts)
     handles = handles_of(frames, drafts)
     app = app_mode(file.extra, nodes, handles)
@@ -80,7 +86,7 @@ def _used(file: UiDocument, node_types: Mapping[str, Any]) -> dict[str, Any]:
     return {kind: node_types[kind] for kind in kinds if kind in node_types}
 
 
-def _change_texts(drafts: list[Draft], seed: int, now: datetime) -> None:
+def _change_texts(drafts: list[Draft], count: TextCount, seed: int, now: datetime) -> None:
     """Draw dynamic prompts and fill in replacements, in the texts that widgets hold."""
     by_name = {draft.title: draft for draft in reversed(drafts)}
     by_name |= {draft.node.search_name: draft for draft in reversed(drafts)}
@@ -97,6 +103,7 @@ def _change_texts(drafts: list[Draft], seed: int, now: datetime) -> None:
                 continue
             if name == REPLACED_INPUT or name in draft.replaced:
                 text = fill_in(text, now, widget_value)
+                count.add(text)
             if options.get(name, {}).get("dynamicPrompts"):
                 text = choose(text, Random(f"{seed} {draft.id} {name}"))
             draft.inputs[name] = text

@@ -10,6 +10,7 @@ from typing import Any
 from graph.prompt import DependencyCycle, WorkflowTooLarge
 from graph.ui.document import BYPASSED, MUTED, OWN_INPUT, UiDocument, UiGraph, UiNode, id_text
 from graph.ui.promotion import ShownWidgets
+from graph.ui.size import TextCount
 from graph.ui.widget_values import label
 
 NESTED_PREFIX = re.compile(r"^(?:\s*\d+\s*:)+\s*")  # "12: seed", of older files
@@ -49,16 +50,22 @@ class Frame:
 
 
 def lay_out(
-    document: UiDocument, shown: ShownWidgets, *, max_nodes: int, max_depth: int
+    document: UiDocument,
+    shown: ShownWidgets,
+    text: TextCount,
+    *,
+    max_nodes: int,
+    max_depth: int,
 ) -> Iterator[Frame]:
     """A frame for the root and for each instance that has one.
 
     An instance of the root that is muted or bypassed has none; one inside a subgraph is passed by
-    all the same, but the editor sends what it holds.
+    all the same, but the editor sends what it holds. `text` counts the names of nodes, which have
+    those of all instances around them.
 
     Raises:
         DependencyCycle: a subgraph that holds itself.
-        WorkflowTooLarge: over `max_nodes` in all frames, or `max_depth` of them nested.
+        WorkflowTooLarge: over `max_nodes` in all frames, or `max_depth` of them nested, or in text.
     """
     count, waiting = 0, deque([(Frame(document.root), frozenset[str]())])
     while waiting:
@@ -69,6 +76,7 @@ def lay_out(
             what = f"{max_nodes} nodes" if count > max_nodes else f"{max_depth} nested subgraphs"
             problem = f"The workflow has more than {what}."
             raise WorkflowTooLarge(problem, "", "")
+        text.add(frame.path, frame.stored_path, frame.titles, times=len(frame.graph.nodes))
         for node in frame.graph.nodes.values():
             if node.type not in document.subgraphs:
                 continue

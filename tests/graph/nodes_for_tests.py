@@ -22,7 +22,9 @@ def load(*, name: Annotated[ModelFile, Files("checkpoints")]) -> tuple[Model, Cl
 
 
 @node("Text", runs_on=Stage.ENCODE, costly=True)
-async def text(calls: Calls, *, clip: Clip, words: str) -> Image:
+async def text(
+    calls: Calls, *, clip: Clip, words: Annotated[str, Widget(dynamicPrompts=True)]
+) -> Image:
     return await calls.record("Text", clip.files[0].name, words)
 
 

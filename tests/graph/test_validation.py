@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from graph.coercion import coerced
+from graph.embeddings import MOST_NAMED
 from graph.problems import Problem, WorkflowInvalidError
 from graph.validation import compatible
 from tests.graph.nodes_for_tests import checked, picture
@@ -219,3 +220,23 @@ def test_constants_are_converted_to_the_type_of_their_input() -> None:
 )
 def test_types_fit_as_in_comfyui(given: str, wanted: str, *, fits: bool) -> None:
     assert compatible(given, wanted) is fits
+
+
+def _embeddings(first: int, count: int) -> str:
+    return " ".join(f"embedding:e{k}, a fox" for k in range(first, first + count))
+
+
+def test_prompts_name_no_more_embeddings_than_are_looked_for() -> None:
+    checked(changed("2", words=_embeddings(0, MOST_NAMED) + _embeddings(0, 5)))
+    (problem,) = problems_of(changed("2", words=_embeddings(0, MOST_NAMED + 1)))
+    assert (problem.node_id, problem.expected) == ("2", MOST_NAMED)
+
+
+def test_all_prompts_of_a_workflow_count() -> None:
+    document = changed("2", words=_embeddings(0, MOST_NAMED // 2))
+    document["more"] = node("Text", clip=["1", 1], words=_embeddings(900, MOST_NAMED // 2 + 1))
+    document["sample"] = node("Sample", **{**document["4"]["inputs"], "prompt": ["more", 0]})
+    document["decode"] = node("Decode", latent=["sample", 0])
+    document["save"] = saved(["decode", 0])
+    skipped = checked(document).skipped
+    assert [problem.expected for one in skipped for problem in one.problems] == [MOST_NAMED]
