@@ -4,15 +4,21 @@ export COMFYRAY_AUTH ?= off
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles torch's two thousand files
 
 python := .venv/bin/python
+# ComfyUI's own editor: a package of its own, under the GPL-3, that no lock names. Also 1.58.1.
+EDITOR_VERSION ?= 1.27.10
 locks := requirements.lock requirements-cuda.lock
 short := not large and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser run key keys setup lint format test test-alone test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help browser editor run key keys setup lint format test test-alone test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 run: setup ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
 	@$(python) -m deployments.launch --end-with-parent --port $(PORT)
+
+editor: setup ## install ComfyUI's own editor (GPL-3), which `make run` then serves at / (EDITOR_VERSION= another)
+	@$(python) -m pip install --quiet --no-deps comfyui-frontend-package==$(EDITOR_VERSION)
+	@echo "ComfyUI's editor $(EDITOR_VERSION) is installed; make run serves it at http://127.0.0.1:$(PORT)/"
 
 key: setup ## make an API key (ARGS="--owner acme --budget 10", more: ARGS=--help)
 	@$(python) -m deployments.keys create $(ARGS)

@@ -12,7 +12,18 @@ from starlette.routing import BaseRoute
 from api import files, nodes, workflows
 from api.body_room import BodyRoom
 from api.browsers import OtherSites, origin_of
-from api.comfyui import history, home, job_list, prompts, queue, server, settings, user_data
+from api.comfyui import (
+    history,
+    home,
+    job_list,
+    prompts,
+    queue,
+    server,
+    settings,
+    templates,
+    user_data,
+    v2,
+)
 from api.comfyui import models as comfyui_models
 from api.comfyui.editor import Editor
 from api.comfyui.home import mount_editor
@@ -76,9 +87,9 @@ def _routes() -> tuple[BaseRoute, ...]:
         account,
         page,
     )
-    comfyui = (settings, user_data, comfyui_models, server, prompts, queue, history)
+    comfyui = (settings, user_data, comfyui_models, server, prompts, queue, history, templates)
     hosted = (fetching, routes, site_routes, unserved)
-    for module in (*own, home, *comfyui, job_list):
+    for module in (*own, home, *comfyui, job_list, v2):
         router.include_router(module.router)
     for module in (nodes, files, *comfyui):  # ComfyUI serves each of its routes under /api too
         router.include_router(module.router, prefix="/api", include_in_schema=False)

@@ -84,6 +84,13 @@ class InvalidFieldsError(ServiceError):
 
 
 @dataclass(eq=False)
+class BadFileRequestError(InvalidFieldsError):
+    """As InvalidFieldsError, in the routes of files, where ComfyUI's clients expect a 400."""
+
+    status = 400
+
+
+@dataclass(eq=False)
 class AbandonedError(ServiceError):
     """A job that took every process down that ran it, or met only such as went down."""
 

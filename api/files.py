@@ -8,12 +8,13 @@ from typing import Annotated, Any, cast, get_args
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from starlette.datastructures import FormData, UploadFile
 
 from api.bodies import read_form, text_field
 from api.context import ActingEditorOwner, EditorOwner, InContext
 from api.documentation import content, errors, form_body
-from api.errors import one_field
+from api.errors import BadFileRequestError, one_field
 from api.file_response import file_response, headers
 from api.json_response import JsonResponse
 from storage.files import MissingFileError, StoredFile, read
@@ -36,6 +37,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "subfolder": {"type": "string", "default": ""},
     "overwrite": {"type": "string", "default": "false", "description": "true or 1: replace it."},
 }
+TYPES: JsonDict = {"enum": list(get_args(UploadType))}
 ORIGINAL = {"type": "string", "description": 'JSON: {"filename", "subfolder", "type"}'}
 
 PART = content("*/*", description="The part of the file that `Range` asks for")
@@ -97,15 +99,17 @@ async def view(
     request: Request,
     owner: EditorOwner,
     known: InContext,
-    filename: Annotated[str, Query(min_length=1)],
-    type: UploadType = "output",
+    filename: Annotated[str, Query(description="Also as `name [input]`")] = "",
+    type: Annotated[str, Query(json_schema_extra=TYPES)] = "output",
     subfolder: str = "",
     preview: Annotated[str, Query(description="webp;90 or jpeg;90")] = "",
     channel: Annotated[str, Query(description="rgba, rgb or a")] = "",
 ) -> Response:
     """As ComfyUI's. A saved file is named as its job named it; the newest job has the name."""
     uploads = known.service.stores.uploads
-    name, type_ = annotated(filename, type)
+    if not filename:
+        raise bad_field("filename", "the name of a file", filename)
+    name, type_ = annotated(filename, _type(type))
     place = Place(relative_name(name), subfolder, type_)
     try:
         file = await uploads.find(owner, place)
@@ -134,6 +138,12 @@ async def output(
     return await file_response(outputs.files, file, request.headers, body=body)
 
 
+def bad_field(name: str, expected: str, received: Any) -> BadFileRequestError:
+    """A single wrong field of a request for a file."""
+    found = one_field(name, expected, received)
+    return BadFileRequestError(found.problem, found.errors)
+
+
 class OriginalReference(BaseModel):
     """The file that a mask was drawn on, as ComfyUI's editor names it."""
 
@@ -148,18 +158,22 @@ async def _file(form: FormData) -> tuple[Place, bytes]:
     """The uploaded file and where it is to go."""
     image = form.get("image")
     if not isinstance(image, UploadFile) or not image.filename:
-        raise one_field("image", "a file with a name", None)
+        raise bad_field("image", "a file with a name", None)
     place = _place(image.filename, text_field(form, "subfolder"), text_field(form, "type"))
     return place, await image.read()
 
 
 def _place(name: str, subfolder: str | None, type_: str | None) -> Place:
-    known = type_ or "input"
-    if known not in get_args(UploadType):
-        raise one_field("type", f"one of {', '.join(get_args(UploadType))}", known)
+    known = _type(type_ or "input")
     if PurePosixPath(name).name != name:
         raise UnsafePathError(name[:80], "a file name has no folders; use `subfolder`")
-    return Place(name, subfolder or "", cast(UploadType, known))
+    return Place(name, subfolder or "", known)
+
+
+def _type(sent: str) -> UploadType:
+    if sent not in get_args(UploadType):
+        raise bad_field("type", f"one of {', '.join(get_args(UploadType))}", sent[:80])
+    return cast(UploadType, sent)
 
 
 def _original(text: str | None) -> Place:
@@ -168,7 +182,7 @@ def _original(text: str | None) -> Place:
     try:
         reference = OriginalReference.model_validate_json(text or "")
     except ValueError as error:  # ValidationError is one
-        raise one_field("original_ref", expected, (text or "")[:200]) from error
+        raise bad_field("original_ref", expected, (text or "")[:200]) from error
     name, type_ = annotated(reference.filename, reference.type)
     return _place(name, reference.subfolder, type_)
 

@@ -102,6 +102,7 @@ class Router:
             queue=QueueLimits(config.max_queued_jobs, config.max_queued_jobs_per_owner),
             deadline_s=config.job_timeout_s,
             lease_s=config.job_lease_s,
+            keep_prompts=settings.keep_prompts == "on",
             retention_s=config.retention_s,
             webhook_delays_s=config.webhook_delays_s,
         )

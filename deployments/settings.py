@@ -31,6 +31,11 @@ class Settings(BaseSettings):
         description="32 bytes in base64, or several parted by commas of which the first encrypts; "
         "unset: a key that is made in the data folder, and files stay plain.",
     )
+    keep_prompts: Literal["on", "off"] = Field(
+        default="on",
+        description="off: prompts of ComfyUI's API are erased when their jobs end, as those of "
+        "/api/v7 are; on: they are kept, encrypted, as long as the job.",
+    )
     hub: Literal["on", "off"] = Field(
         default="off", description="on: preprocessors' weights that are missing are fetched."
     )

@@ -10,7 +10,7 @@ from api.context import Context, EditorOwner, InContext
 from api.documentation import errors
 from api.json_response import JsonResponse
 from api.keys.access import LOCAL
-from graph.errors import MissingModelFile
+from graph.errors import BadModelFile, MissingModelFile
 from storage.files import MissingFileError
 from storage.models.files import FOLDERS
 
@@ -80,6 +80,26 @@ async def files(folder: str, owner: EditorOwner, known: InContext) -> JsonRespon
 async def preview(folder: str, index: str, name: str, _owner: EditorOwner) -> JsonResponse:
     """Pictures beside model files are not served."""
     raise MissingFileError(f"{folder}/{index}/{name}"[:200])
+
+
+@router.get(
+    "/view_metadata/{folder}",
+    summary="What a model's author wrote",
+    responses=errors(400, 401, 403, 404),
+)
+async def metadata(
+    folder: str, owner: EditorOwner, known: InContext, filename: str = ""
+) -> JsonResponse:
+    """The `__metadata__` of a safetensors file; 404 where there is none."""
+    models = known.service.stores.models
+    try:
+        file = await asyncio.to_thread(models.library.find_for, owner, folder, filename)
+        written = await models.checks.metadata(file) if filename else {}
+    except (MissingModelFile, BadModelFile) as error:
+        raise MissingFileError(filename[:200]) from error
+    if not written:
+        raise MissingFileError(filename[:200])
+    return JsonResponse(dict(written))
 
 
 async def _names(known: Context, owner: str, folder: str) -> list[str]:

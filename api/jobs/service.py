@@ -208,8 +208,8 @@ class Service:
         """
         request = ExecuteRequest.read(body)
         prepared = await self._acceptance.prepared(caller.owner, request, body)
-        body = {**body, "outputs": list(prepared.output_ids)}
-        return await self._acceptance.record(caller, request, body, prepared, posted), prepared
+        told = {**body, "outputs": list(prepared.output_ids)}
+        return await self._acceptance.record(caller, request, told, prepared, posted), prepared
 
     async def answer(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
         """The contract's fetch.

@@ -1,7 +1,7 @@
 """Header checks of model files, cached so that each file is read once."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -57,6 +57,20 @@ class ModelChecks:
         """Read the header of a file that is not known yet, beside the event loop."""
         if file not in self._known:
             await self._reader.beside(lambda: self.facts(file))
+
+    async def metadata(self, file: ModelFile) -> Mapping[str, str]:
+        """What a file's author wrote in its header, read beside the event loop.
+
+        Raises:
+            BadModelFile, MissingModelFile: it cannot be read.
+        """
+
+        def written() -> Mapping[str, str]:
+            paths = self._folders.parts(file).values()
+            found = [self._reader.read(path, file).metadata for path in paths]
+            return {name: text for one in found for name, text in one.items()}
+
+        return await self._reader.beside(written)
 
     def facts(self, file: ModelFile) -> Facts:
         """What the header of a file says."""

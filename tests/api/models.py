@@ -25,7 +25,8 @@ def lora(rank: int = 2, seed: int = 0) -> bytes:
     stem = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_k"
     down = np.full((rank, 768), seed, np.float32)
     up = np.zeros((8, rank), np.float32)
-    return save({f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up})
+    tensors = {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
+    return save(tensors, metadata={"title": "a test"})
 
 
 def model_intake(

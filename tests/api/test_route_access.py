@@ -28,12 +28,18 @@ WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
 ADMIN = "/api/v7/admin/keys"
 MODELS = "/api/v7/models"
 COMFYUI_READS = (
+    "/view_metadata/{folder}",
+    "/workflow_templates",
+    "/templates/index.json",
+    "/templates/{file}",
     "/prompt",
     "/queue",
     "/history",
     "/history/{prompt_id}",
     "/api/jobs",
     "/api/jobs/{prompt_id}",
+    "/api/v2/jobs/{job_id}",
+    "/api/v2/jobs/{job_id}/workflow",
     "/settings",
     "/settings/{name:path}",
     "/userdata",
@@ -98,6 +104,8 @@ SCOPE_OF: Mapping[Route, Scope] = {
     ("POST", "/history"): "execute",
     ("POST", "/api/jobs/cancel"): "execute",
     ("POST", "/api/jobs/{prompt_id}/cancel"): "execute",
+    ("POST", "/api/v2/jobs"): "execute",
+    ("POST", "/api/v2/jobs/{job_id}/cancel"): "execute",
     ("POST", "/free"): "execute",
     ("PATCH", "/internal/logs/subscribe"): "execute",
     ("GET", "/metrics"): "metrics",

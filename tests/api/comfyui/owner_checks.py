@@ -136,12 +136,30 @@ async def change_prompts(two: TwoOwners) -> None:
     }
 
 
+async def v2_jobs(two: TwoOwners) -> None:
+    ids = (*await her_prompts(two), str(two.ended), str(two.held))
+    for prompt_id in ids:
+        url = f"/api/v2/jobs/{prompt_id}"
+        assert (await two.alice.get(url)).json()["id"] == prompt_id
+        for method, path in (("GET", url), ("GET", f"{url}/workflow"), ("POST", f"{url}/cancel")):
+            answer = await two.bob.request(method, path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+        assert (await two.alice.get(url)).json()["status"] != "canceled"
+
+
 async def same_ids(two: TwoOwners) -> None:
     """His prompt may have the id, and the client, of hers."""
     running, _ = await her_prompts(two)
     body = {"prompt": {"9": NODE}, "prompt_id": running, "client_id": "c"}
     answer = await two.bob.post("/prompt", json=body)
     assert answer.json() == {"prompt_id": running, "number": 1, "node_errors": {}}
+
+
+async def model_metadata(two: TwoOwners) -> None:
+    name = (await two.alice.get("/models/loras")).json()[0]
+    url = f"/view_metadata/loras?filename={name}"
+    assert (await two.alice.get(url)).json() == {"title": "a test"}
+    assert (await two.bob.get(url)).status_code == 404
 
 
 COMFYUI_CHECKS: Mapping[Route, Check] = {
@@ -156,6 +174,7 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
     ("DELETE", "/userdata/{file:path}"): remove_file,
     ("GET", "/models/{folder}"): model_names,
     ("GET", "/experiment/models/{folder}"): model_names,
+    ("GET", "/view_metadata/{folder}"): model_metadata,
     ("GET", "/experiment/models"): machine_paths,
     ("GET", "/internal/folder_paths"): machine_paths,
     ("GET", "/internal/logs"): machine_paths,
@@ -170,6 +189,9 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
             "/extensions",
             "/i18n",
             "/global_subgraphs",
+            "/workflow_templates",
+            "/templates/index.json",
+            "/templates/{file}",
             "/node_replacements",
             "/user.css",
             "/models",
@@ -180,6 +202,10 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
     **{("GET", path): prompts for path in PROMPT_READS},
     **{("POST", path): change_prompts for path in PROMPT_CHANGES},
     ("POST", "/prompt"): same_ids,
+    ("GET", "/api/v2/jobs/{job_id}"): v2_jobs,
+    ("GET", "/api/v2/jobs/{job_id}/workflow"): v2_jobs,
+    ("POST", "/api/v2/jobs/{job_id}/cancel"): v2_jobs,
+    ("POST", "/api/v2/jobs"): nothing_of_hers,
     ("POST", "/free"): nothing_of_hers,
     ("PATCH", "/internal/logs/subscribe"): nothing_of_hers,
 }
