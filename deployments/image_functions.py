@@ -9,6 +9,7 @@ import imaging.colors
 import imaging.compositing
 import imaging.decode
 import imaging.filters
+import imaging.fitting
 import imaging.kontext
 import imaging.masks
 import imaging.morphology
@@ -100,6 +101,13 @@ class NodeImaging:
     porter_duff = staticmethod(imaging.compositing.porter_duff)
     split_alpha = staticmethod(imaging.compositing.split_alpha)
     join_alpha = staticmethod(imaging.compositing.join_alpha)
+
+    resize_any = staticmethod(imaging.fitting.resize_any)
+    batch_pictures = staticmethod(imaging.fitting.batch_pictures)
+    fit_image = staticmethod(imaging.fitting.fit_image)
+    fit_image_divisible = staticmethod(imaging.fitting.fit_image_divisible)
+    sharpen_adaptively = staticmethod(imaging.fitting.sharpen_adaptively)
+    crop_at = staticmethod(imaging.fitting.crop_at)
 
     matches = staticmethod(deployments.patterns.matches)
     extract = staticmethod(deployments.patterns.extract)

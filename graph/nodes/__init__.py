@@ -1,4 +1,4 @@
-"""Node types, one file for each subject. New files here are found automatically."""
+"""Node types, one file per family, in `packs` one per pack. A new file is found by itself."""
 
 import importlib
 import pkgutil
@@ -8,5 +8,5 @@ from graph.node import NodeType, declared_in
 
 def load_node_types() -> dict[str, NodeType]:
     """Every node type of this package, by ComfyUI's name."""
-    names = sorted(found.name for found in pkgutil.iter_modules(__path__))
-    return declared_in(*(importlib.import_module(f"{__name__}.{name}") for name in names))
+    found = pkgutil.walk_packages(__path__, f"{__name__}.")
+    return declared_in(*(importlib.import_module(name) for name in sorted(it.name for it in found)))

@@ -20,6 +20,7 @@ from graph.choices import (
     SpacingColor,
     StitchDirection,
 )
+from graph.stages.fitting import Fitting
 from graph.stages.hints import DepthDetectors, Hints, LineDetectors, PoseDetectors, Segmentation
 from graph.stages.patterns import Patterns
 from graph.values import Image, Mask
@@ -185,6 +186,7 @@ class ImageFunctions(
     PoseDetectors,
     Segmentation,
     Patterns,
+    Fitting,
     Protocol,
 ):
     """What nodes of the image stage may call."""
