@@ -11,20 +11,23 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.field_errors import field_facts
+from api.field_errors import field_facts, unknown_fields
 from api.json_response import JsonResponse
 from api.methods import methods_at
 from graph.errors import ServiceError
+from graph.problems import Problem, WorkflowInvalidError
 from graph.shown import LONGEST_MESSAGE, fitting, shown_text
+
+M = TypeVar("M", bound=BaseModel)
 
 LOG = logging.getLogger(__name__)
 MOST_REASONS = 36_000  # characters of JSON; a whole answer stays below 64 KiB
@@ -205,6 +208,50 @@ def invalid_fields(
 ) -> InvalidFieldsError:
     """What pydantic found, in the contract's words, after the fields that were `unknown`."""
     return refused_fields([*unknown, *field_facts(error.errors())])
+
+
+def read_strictly(model: type[M], body: Mapping[str, Any]) -> M:
+    """The fields of a body, which may have no others.
+
+    Raises:
+        InvalidFieldsError: 422 with every unknown field and every wrong one.
+    """
+    unknown = unknown_fields(body, model.model_fields)
+    try:
+        read = model.model_validate({k: v for k, v in body.items() if k in model.model_fields})
+    except ValidationError as error:
+        raise invalid_fields(error, unknown) from error
+    if unknown:
+        raise refused_fields(unknown)
+    return read
+
+
+async def and_of_workflow(
+    refused: InvalidFieldsError, reading: Awaitable[object]
+) -> InvalidFieldsError | WorkflowInvalidError:
+    """Wrong fields, with what `reading` the workflow finds wrong too."""
+    try:
+        await reading
+    except WorkflowInvalidError as error:
+        fields = tuple(map(field_problem, refused.errors))
+        return replace(error, problems=(*fields, *error.problems))
+    except ServiceError as error:
+        if error.status in {400, 413, 422}:
+            return replace(refused, errors=(*refused.errors, *reasons(error)))
+    return refused
+
+
+def field_problem(fact: Mapping[str, Any]) -> Problem:
+    """A wrong field, to be told among the problems of a workflow."""
+    unknown = fact["code"] == "unknown_field"
+    return Problem(
+        fact["code"],
+        "This field is not known here." if unknown else f"{fact['expected']}.",
+        input=fact["input"],
+        expected=fact["expected"],
+        received=fact["received"],
+        suggestion=fact.get("suggestion"),
+    )
 
 
 def refused_fields(facts: Sequence[Mapping[str, Any]]) -> InvalidFieldsError:

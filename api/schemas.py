@@ -16,8 +16,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from api.errors import invalid_fields, refused_fields
-from api.field_errors import unknown_fields
+from api.errors import invalid_fields, read_strictly
 from storage.pictures import ImageFormat
 
 LONGEST_WAIT_S = 60.0
@@ -144,14 +143,7 @@ class ExecuteRequest(BaseModel):
         Raises:
             InvalidFieldsError: 422 with every wrong field and every unknown one.
         """
-        unknown = unknown_fields(body, cls.model_fields)
-        try:
-            request = cls.model_validate(body)
-        except ValidationError as error:
-            raise invalid_fields(error, unknown) from error
-        if unknown:
-            raise refused_fields(unknown)
-        return request
+        return read_strictly(cls, body)
 
     @property
     def wait_s(self) -> float:

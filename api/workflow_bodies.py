@@ -1,9 +1,9 @@
 """Bodies that contain a workflow, under `workflow` or as ComfyUI's POST /prompt has it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from api.errors import refused_fields
+from api.errors import and_of_workflow, refused_fields
 from api.field_errors import unknown_fields
 
 # What clients of ComfyUI send beside `prompt`; only `extra_data` says something of the workflow.
@@ -21,13 +21,18 @@ def with_workflow(body: Mapping[str, Any]) -> dict[str, Any]:
     return rest | {"workflow": wrapped}
 
 
-def known_only(body: Mapping[str, Any], *fields: str) -> dict[str, Any]:
-    """A body of these fields.
+async def read_only(
+    body: Mapping[str, Any],
+    fields: tuple[str, ...],
+    read: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]],
+) -> dict[str, Any]:
+    """What `read` makes of a body that has no other fields.
 
     Raises:
-        InvalidFieldsError: with every field that is none of them.
+        ServiceError: with every field that is none of these, and what is wrong with the workflow.
     """
     given = with_workflow(body)
+    reading = read({name: value for name, value in given.items() if name in fields})
     if unknown := unknown_fields(given, fields):
-        raise refused_fields(unknown)
-    return given
+        raise await and_of_workflow(refused_fields(unknown), reading)
+    return dict(await reading)

@@ -1,5 +1,6 @@
 """Routes that read workflows without running them: schema, convert."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,7 +10,7 @@ from api.documentation import errors, json_body
 from api.jobs.answers import API
 from api.json_response import JsonResponse
 from api.schemas import EXAMPLE_WORKFLOW
-from api.workflow_bodies import known_only
+from api.workflow_bodies import read_only
 
 WORKFLOW = {
     "type": ["object", "string"],
@@ -40,8 +41,8 @@ router = APIRouter(prefix=API, tags=["workflows"])
 )
 async def schema(call: ReadingCall, known: InContext) -> JsonResponse:
     """Name, type, default, range and choices of all that can be overridden."""
-    body = known_only(call.body, "workflow")
-    return JsonResponse(dict(await known.service.runner.schema(call.owner, body)))
+    read = partial(known.service.runner.schema, call.owner)
+    return JsonResponse(await read_only(call.body, ("workflow",), read))
 
 
 @router.post(
@@ -53,5 +54,5 @@ async def schema(call: ReadingCall, known: InContext) -> JsonResponse:
 )
 async def convert(call: ReadingCall, known: InContext) -> JsonResponse:
     """With `object_info` it converts for any ComfyUI."""
-    body = known_only(call.body, "workflow", "object_info")
-    return JsonResponse(dict(await known.service.runner.convert(call.owner, body)))
+    read = partial(known.service.runner.convert, call.owner)
+    return JsonResponse(await read_only(call.body, ("workflow", "object_info"), read))

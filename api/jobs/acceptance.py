@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api.errors import InvalidFieldsError, one_field
+from api.errors import InvalidFieldsError, and_of_workflow, field_problem, one_field
 from api.heavy_work import is_small
 from api.jobs.estimates import RunTimes
 from api.jobs.requests import JobRequests
@@ -17,7 +17,7 @@ from api.jobs.worker import Worker
 from api.keys.access import Caller
 from api.metrics.service_metrics import ServiceMetrics
 from api.schemas import ExecuteRequest
-from graph.problems import Problem, WorkflowInvalidError
+from graph.problems import WorkflowInvalidError
 from storage.addresses import AddressError
 from storage.fetch import Fetcher, FetchError
 from storage.jobs.leases import JobLeases
@@ -52,6 +52,23 @@ class Acceptance:
     metrics: ServiceMetrics
     fetcher: Fetcher
 
+    async def request(self, owner: str, body: Mapping[str, Any]) -> ExecuteRequest:
+        """The fields of an execute body.
+
+        Raises:
+            ServiceError: some are wrong; it says what is wrong with the workflow too.
+        """
+        try:
+            return ExecuteRequest.accept(body)
+        except InvalidFieldsError as error:
+            wrong = {str(fact["input"]).partition(".")[0] for fact in error.errors}
+            right = {name: value for name, value in body.items() if name not in wrong}
+            if "workflow" not in right:
+                raise
+            raise await and_of_workflow(
+                error, self.prepared(owner, ExecuteRequest.read(right), right)
+            ) from error
+
     async def prepared(
         self, owner: str, request: ExecuteRequest, body: Mapping[str, Any]
     ) -> Prepared:
@@ -67,7 +84,8 @@ class Acceptance:
         except WorkflowInvalidError as error:
             if refused is None:
                 raise
-            raise replace(error, problems=(_as_problem(refused), *error.problems)) from error
+            problem = field_problem(refused.errors[0])
+            raise replace(error, problems=(problem, *error.problems)) from error
         if refused:
             raise refused
         return prepared
@@ -180,15 +198,3 @@ def _body_hash(body: Mapping[str, Any]) -> str:
     for piece in json.JSONEncoder(sort_keys=True, default=str).iterencode(body):
         digest.update(piece.encode())
     return digest.hexdigest()
-
-
-def _as_problem(refused: InvalidFieldsError) -> Problem:
-    """A wrong field, to be told among the problems of a workflow."""
-    (fact,) = refused.errors
-    return Problem(
-        fact["code"],
-        fact["expected"] + ".",
-        input=fact["input"],
-        expected=fact["expected"],
-        received=fact["received"],
-    )

@@ -177,7 +177,7 @@ class Service:
             ServiceError: nothing was accepted.
         """
         body = with_workflow({name: value for name, value in body.items() if name != "key"})
-        request = ExecuteRequest.accept(body)
+        request = await self._acceptance.request(caller.owner, body)
         if request.dry_run:
             quoted = await self._acceptance.prepared(caller.owner, request, body)
             estimate_s = self._times.estimate_s(quoted.prompt)

@@ -15,11 +15,10 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveInt,
-    ValidationError,
 )
 from pydantic_core import PydanticCustomError
 
-from api.errors import invalid_fields
+from api.errors import read_strictly
 from api.keys.access import Scope
 from api.keys.rates import parse_rate
 from storage.jobs.money import MICROS, MOST_MICROS, amount, micros
@@ -92,10 +91,7 @@ class Terms(BaseModel):
         Raises:
             InvalidFieldsError: 422 with every wrong field.
         """
-        try:
-            return cls.model_validate(body)
-        except ValidationError as error:
-            raise invalid_fields(error) from error
+        return read_strictly(cls, body)
 
     def given(self) -> dict[str, Any]:
         """The terms that were named, as columns."""

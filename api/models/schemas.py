@@ -7,10 +7,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
 )
 
-from api.errors import invalid_fields
+from api.errors import read_strictly
 from api.keys.schemas import iso
 from api.models.intake import Announced, name_in
 from storage.models.owned import OwnedModel
@@ -46,10 +45,7 @@ class Wanted(BaseModel):
         Raises:
             InvalidFieldsError: 422 with every wrong field.
         """
-        try:
-            return cls.model_validate(_null_is_unset(body))
-        except ValidationError as error:
-            raise invalid_fields(error) from error
+        return read_strictly(cls, _null_is_unset(body))
 
 
 class NewUpload(Wanted):
