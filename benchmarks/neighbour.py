@@ -211,11 +211,19 @@ def attacked(base: str, key: str, name: str) -> Iterator[None]:
         attacker.join()
 
 
-def router_mib() -> float:
-    """The resident memory of the routers on this machine."""
-    processes = psutil.process_iter(["cmdline", "memory_info"])
-    routers = [it for it in processes if ROUTER in " ".join(it.info["cmdline"] or ())]
-    return float(sum(it.info["memory_info"].rss for it in routers)) / 2**20
+def router_mib(base: str) -> float:
+    """The resident memory of the service's routers: its proxy's siblings, of that name."""
+    port = httpx.URL(base).port
+    listening = (
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr
+        and connection.laddr.port == port
+    )
+    siblings = psutil.Process(psutil.Process(next(listening)).ppid()).children()
+    routers = [it for it in siblings if ROUTER in " ".join(it.cmdline())]
+    return float(sum(it.memory_info().rss for it in routers)) / 2**20
 
 
 def measure(base: str, keys: tuple[str, str], attack: str, for_s: float) -> Neighbour:
@@ -241,7 +249,7 @@ def main(base: str, key: str, other: str, for_s: str = "15", *names: str) -> Non
     measure(base, (key, other), "", 3.0)  # warm
     for name in names or ATTACKS:
         quiet = measure(base, (key, other), "", float(for_s) / 2)
-        before = router_mib()
+        before = router_mib(base)
         hurt = measure(base, (key, other), name, float(for_s))
         time.sleep(REST_S)
         facts = {
@@ -251,7 +259,7 @@ def main(base: str, key: str, other: str, for_s: str = "15", *names: str) -> Non
             "ratio_p99": round(hurt.percentile_s(99) / quiet.percentile_s(99), 2),
             "requests": len(hurt.taken_s),
             "failed": sorted(set(hurt.failed)),
-            "router_mib": [round(before), round(router_mib())],
+            "router_mib": [round(before), round(router_mib(base))],
         }
         show(json.dumps(facts))
 
