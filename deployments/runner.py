@@ -248,6 +248,10 @@ class WorkflowRunner:
         """Drop the results of jobs."""
         self.cache.forget_jobs(job_ids)
 
+    def lent(self, job_id: int) -> bool:
+        """Whether another job was given a result of this one."""
+        return self.cache.lent(job_id)
+
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, with the names of the files there are."""
         return ObjectInfo(self.node_types, await self._files(owner))

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 Key: TypeAlias = tuple[str, str]  # owner, content key
 MOST_RESULTS = 20_000  # however small they are
 MOST_WARNED = 1000  # keys whose warnings are remembered
+MOST_LENT = 10_000  # jobs of which is remembered that others took their results
 
 
 class ResultLostError(Exception):
@@ -63,6 +64,7 @@ class ResultCache:
         self._promised: dict[Key, asyncio.Future[Outputs]] = {}
         self._nbytes = 0
         self._warnings: OrderedDict[Key, Said] = OrderedDict()
+        self._lent: OrderedDict[int, None] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
@@ -87,12 +89,18 @@ class ResultCache:
         promised = self._promised.get(key)
         outputs = await asyncio.shield(promised) if promised else None
         if (stored := self._stored.get(key)) is not None:
+            if stored.job != job:
+                self._lend(stored.job)
             self._stored[key] = replace(stored, job=job)
             self._stored.move_to_end(key)
             outputs = stored.outputs
         if outputs is None:
             raise ResultLostError(key[1])
         return outputs
+
+    def lent(self, job: int) -> bool:
+        """Whether another job went on from a result of this one."""
+        return job in self._lent
 
     def promise(self, key: Key) -> bool:
         """Say that the caller computes `key`; False where somebody already does."""
@@ -136,6 +144,12 @@ class ResultCache:
         """Drop a stored result."""
         if (result := self._stored.pop(key, None)) is not None:
             self._nbytes -= result.nbytes
+
+    def _lend(self, job: int) -> None:
+        self._lent[job] = None
+        self._lent.move_to_end(job)
+        if len(self._lent) > MOST_LENT:
+            self._lent.popitem(last=False)
 
     def jobs(self) -> frozenset[int]:
         """The jobs of which something is stored."""

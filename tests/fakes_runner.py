@@ -43,6 +43,7 @@ class FakeRunner:
     cancelled: list[str] = field(default_factory=list)
     prepared: list[Mapping[str, Any]] = field(default_factory=list)
     read: list[InputFile] = field(default_factory=list)
+    lenders: set[int] = field(default_factory=set)  # jobs that others went on from
     kept: set[int] = field(default_factory=set)  # jobs that ran, until they are to be forgotten
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> Prepared:
@@ -106,6 +107,9 @@ class FakeRunner:
     def forget(self, job_ids: AbstractSet[int]) -> None:
         self.kept -= job_ids
         self.forgotten.set()
+
+    def lent(self, job_id: int) -> bool:
+        return job_id in self.lenders
 
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         return {"KSampler": {"name": "KSampler", "owner": owner}}

@@ -19,6 +19,7 @@ from api.jobs.runner import Event, Prepared, Runner, RunningJob
 from api.schemas import ExecuteRequest
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
+from storage.jobs.job_charges import LENT
 from storage.jobs.records import JobRecord, JobRecords, JobStatus
 from storage.output_names import Names
 from storage.outputs import JobOutputs, OutputStore, StoredOutput
@@ -134,6 +135,8 @@ class JobRun:
             ended = replace(ended, **self._outcome())
         except Exception as error:  # noqa: BLE001 - whatever it is, the job ends
             ended = failed_end(replace(ended, answer=bare_answer(self._saved())), error)
+        if self._is_free(ended):
+            ended = self._unless_lent(ended)
         keep_request = self._body.get("retain_inputs") is True
         written = await write_end(
             self._place.jobs, ended, self._place.stop_s, keep_request=keep_request
@@ -141,10 +144,18 @@ class JobRun:
         if written:
             self.record = written
             self.log.add(written.status, {})
-            if written.status == "failed" and not self._saved() and self._allowance.priced:
-                self._place.runner.forget(
-                    {written.id}
-                )  # it costs nothing, so nobody goes on from it
+            if self._is_free(written):  # it may have failed in being written
+                self._place.runner.forget({written.id})
+
+    def _is_free(self, ended: JobRecord) -> bool:
+        return ended.status == "failed" and not self._saved() and self._allowance.priced
+
+    def _unless_lent(self, ended: JobRecord) -> JobRecord:
+        """A free end: nobody goes on from its results from now on, and if somebody has, it pays."""
+        self._place.runner.forget({ended.id})
+        if not self._place.runner.lent(ended.id):
+            return ended
+        return replace(ended, answer={**(ended.answer or {}), LENT: True})
 
     async def _do(self, prepared: Prepared | None) -> tuple[NodeTiming, ...]:
         place, record = self._place, self.record

@@ -80,6 +80,10 @@ class Runner(Protocol):
         """Keep nothing of jobs that were deleted."""
         ...
 
+    def lent(self, job_id: int) -> bool:
+        """Whether other jobs went on from what this one computed."""
+        ...
+
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         """All node types in ComfyUI's format, each entry made as it is read."""
         ...

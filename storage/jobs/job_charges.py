@@ -7,6 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.jobs.charges import Charge, Prices, Taken, reserve, settle
 from storage.jobs.records import JobRecord, Ledger
 
+LENT = "lent"  # in a job's answer: others went on from its results
+
 
 class JobCharges(Ledger):
     """Reserves what a job may cost where it is recorded, and settles it where its end is."""
@@ -35,14 +37,15 @@ class JobCharges(Ledger):
     async def ended(self, connection: AsyncConnection, record: JobRecord) -> None:
         """Settle: a job costs what it took, however it ended; one that failed with nothing is free.
 
-        Previews are outputs too: they are the whole pictures.
+        Previews are outputs too: they are the whole pictures. So is what other jobs went on from.
         """
         outputs = len((record.answer or {}).get("outputs", ()))
         seconds = 0.0
         if record.started_s is not None and record.ended_s is not None:
             seconds = max(record.ended_s - record.started_s, 0.0)
         price = self.prices.of(outputs=outputs, seconds=seconds)
-        amount = 0 if record.status == "failed" and not outputs else price
+        used = outputs or (record.answer or {}).get(LENT)
+        amount = 0 if record.status == "failed" and not used else price
         await settle(connection, [record.id], Taken(outputs, seconds, amount))
 
     async def deleted(self, connection: AsyncConnection, job_ids: Sequence[int]) -> None:

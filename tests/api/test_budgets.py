@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from storage.jobs.charges import Prices
 from storage.jobs.money import micros
 from tests.api.conftest import API, PRICES, Site
 from tests.api.keyed import KeyedSite, keyed_site
@@ -135,3 +136,37 @@ async def test_a_file_that_no_answer_lists_is_not_served(keyed: KeyedSite) -> No
     await client.post(f"{API}/cancel/{job_id}")
     assert (await client.get(view)).status_code == 200
     assert (await account(client))["key"]["spent"] == PRICES.per_output
+
+
+async def test_a_job_that_fails_pays_where_another_went_on_from_it(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", budget=micros(100)))
+    charges = keyed.site.service.stores.charges
+    charges.prices = Prices(per_output=0.25, per_second=10.0)
+    job_id = (await executed(client, hold=1, broken=1)).json()["id"]
+    await keyed.site.runner.running.wait()
+    keyed.site.runner.lenders.add(job_id)
+    keyed.site.runner.go.set()
+    await keyed.site.ended(job_id, owner="acme")
+    answer = (await client.get(f"{API}/fetch/{job_id}")).json()
+    assert (answer["status"], answer["outputs"], "lent" in answer) == ("failed", [], False)
+    assert (await account(client))["key"]["spent"] > 0
+
+
+async def test_what_a_running_job_saved_is_no_input_of_another(keyed: KeyedSite) -> None:
+    """Before its end it has paid for nothing."""
+    client = await keyed.client(await keyed.key("acme", budget=micros(2 * PRICE)))
+    job_id = (await executed(client, hold_after=1)).json()["id"]
+    await keyed.site.runner.saved.wait()
+    files = keyed.site.service.stores.outputs.files
+    (name,) = [file.key.rpartition("/")[2] for file in files.list(f"outputs/acme/{job_id}/temp/")]
+    names = (f"job:{job_id}/10/0", f"{name} [temp]", f"{job_id}/{name} [temp]")
+    for named in names:
+        refused = await client.post(f"{API}/execute", json={"workflow": {"image": named}})
+        assert refused.status_code in {404, 422}, named
+    listed = await keyed.site.service.stores.inputs.list("acme")
+    assert name not in str(listed)
+    jobs = (await client.get(f"{API}/jobs")).json()["jobs"]
+    assert [job.get("outputs", []) for job in jobs] == [[]]
+    await client.post(f"{API}/cancel/{job_id}")
+    chained = await client.post(f"{API}/execute", json={"workflow": {"image": names[0]}})
+    assert chained.json()["status"] == "success"

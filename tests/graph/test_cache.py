@@ -81,3 +81,22 @@ def test_small_results_are_not_kept_without_end() -> None:
     for k in range(MOST_RESULTS + 5):
         results.keep(("local", str(k)), sized(0), 1)
     assert len(results) == MOST_RESULTS
+
+
+async def test_a_job_whose_result_another_job_is_given_has_lent_it() -> None:
+    results = ResultCache(100)
+    results.keep(("local", "a"), sized(1), 1)
+    await results.get(("local", "a"), 1)
+    assert not results.lent(1)
+    await results.get(("local", "a"), 2)
+    assert (results.lent(1), results.lent(2)) == (True, False)
+
+
+async def test_who_waited_for_a_result_was_lent_it() -> None:
+    results = ResultCache(100)
+    results.promise(("local", "a"))
+    waiting = asyncio.create_task(results.get(("local", "a"), 2))
+    await asyncio.sleep(0)
+    results.keep(("local", "a"), sized(1), 1)
+    await waiting
+    assert results.lent(1)
