@@ -17,6 +17,7 @@ from deployments.settings import Settings
 from deployments.site import Site
 from deployments.upscaler import Upscaler
 from graph.stages import Stage
+from storage.models.extra_paths import read_extra_paths
 
 
 def build(config: AppConfig) -> Application:
@@ -33,6 +34,7 @@ def build(config: AppConfig) -> Application:
         otlp_endpoint=settings.otlp_endpoint,
         header_limits=config.router.models.header_limits,
         more_families=config.router.models.families,
+        extra_folders=read_extra_paths(settings.extra_model_paths),
     )
     has_gpu = wants_gpu(config)
 

@@ -15,6 +15,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COMFYRAY_", frozen=True)
 
     models_dir: Path = Field(default=Path("models"), description="ComfyUI's own folder layout.")
+    extra_model_paths: str = Field(
+        default="",
+        description="extra_model_paths.yaml files of ComfyUI, separated by commas: more folders "
+        "with models, searched after the models folder, or before it where `is_default` is set.",
+    )
     data_dir: Path = Field(default=Path("data"), description="Outputs, uploads, database.")
     auth: Literal["on", "off"] = Field(
         default="on", description="off: no keys, and everything belongs to the owner `local`."

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,7 @@ from graph.model_files.header import DEFAULT
 from graph.model_files.limits import HeaderLimits
 from graph.values import ModelFile
 from storage.models.annotators import AnnotatorFolder
+from storage.models.extra_paths import ExtraFolders
 from storage.models.library import ModelLibrary
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Site:
     otlp_endpoint: str | None = None
     header_limits: HeaderLimits = DEFAULT
     more_families: tuple[str, ...] = ()  # packages of them
+    extra_folders: ExtraFolders = field(default_factory=ExtraFolders)
 
     def placement(self) -> "Placement":
         """The device and dtypes of this replica; also sets its number of threads, and its logs.
@@ -58,7 +60,7 @@ class Site:
 
     def library(self) -> ModelLibrary:
         """The shared model files and the owners' own."""
-        return ModelLibrary(self.models_dir, self.private_models_dir)
+        return ModelLibrary(self.models_dir, self.private_models_dir, self.extra_folders)
 
     def opener(self) -> "Callable[[ModelFile], Weights]":
         """Opens the file of a description."""

@@ -25,6 +25,7 @@ from storage.jobs.prompts import Prompts
 from storage.jobs.records import JobRecords
 from storage.local_files import LocalFiles
 from storage.models.checks import ModelChecks
+from storage.models.extra_paths import read_extra_paths
 from storage.models.header_reader import HeaderReader
 from storage.models.library import ModelLibrary
 from storage.models.owned import OwnedModels, Quota
@@ -89,7 +90,8 @@ def open_models(
 ) -> ModelIntake:
     """The models there are, and the way in for owners' own."""
     private = settings.private_models_dir
-    library = ModelLibrary(settings.models_dir.resolve(), private)
+    extra = read_extra_paths(settings.extra_model_paths)
+    library = ModelLibrary(settings.models_dir.resolve(), private, extra)
     quota = Quota(config.max_models, config.max_total_bytes)
     terms = UploadTerms(config.max_bytes, config.max_uploads, config.upload_kept_s)
     room = DiskRoom(private, config.min_free_bytes)

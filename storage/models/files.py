@@ -1,4 +1,4 @@
-"""The models folder, in ComfyUI's layout.
+"""Model files by name: the models folder in ComfyUI's layout, and extra_model_paths.yaml's.
 
 Folder names, extensions and order are those of ComfyUI folder_paths.py, `folder_names_and_paths`
 and `get_filename_list`: one list may come from several folders, sub-folders are part of a name.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from graph.errors import MissingModelFile
 from graph.values import ModelFile
+from storage.models.extra_paths import ExtraFolders
 from storage.paths import UnsafePathError, relative_name
 
 EXTENSIONS = frozenset({".safetensors", ".ckpt", ".pt", ".pt2", ".bin", ".pth", ".pkl", ".sft"})
@@ -57,14 +58,17 @@ class _Listing:
 
 
 class ModelFolders:
-    """Names in the models folder and where their files are.
+    """Names of model files and where they are: in the models folder, and in `extra` ones.
 
     Links are followed as ComfyUI does, unless `follow_links` is off: then a file must really lie
     in the models folder. Safe to use from several threads.
     """
 
-    def __init__(self, root: Path, *, follow_links: bool = True) -> None:
+    def __init__(
+        self, root: Path, *, follow_links: bool = True, extra: ExtraFolders | None = None
+    ) -> None:
         self._root = root
+        self._extra = extra or ExtraFolders()
         self._follow_links = follow_links
         self._listings: dict[str, _Listing] = {}
 
@@ -146,7 +150,9 @@ class ModelFolders:
     def _directories(self, folder: str) -> tuple[Path, ...]:
         if "/" in folder or folder in {"", ".", ".."}:
             return ()
-        return tuple(self._root / name for name in SEVERAL.get(folder, (folder,)))
+        own = (self._root / name for name in SEVERAL.get(folder, (folder,)))
+        before, after = self._extra.before.get(folder, ()), self._extra.after.get(folder, ())
+        return (*before, *own, *after)
 
     def _read(self, folder: str) -> _Listing:
         read_ns = time.time_ns()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from graph.errors import MissingModelFile
 from graph.values import ModelFile
+from storage.models.extra_paths import ExtraFolders
 from storage.models.files import OTHER_NAMES, ModelFolders
 from storage.paths import owner_folder
 
@@ -19,10 +20,10 @@ OWNERS_KEPT = 256  # listings of so many owners are remembered
 
 
 class ModelLibrary(ModelFolders):
-    """The shared models folder, and the owners' private ones. Safe to use from several threads."""
+    """The shared models folders, and the owners' private ones. Safe to use from several threads."""
 
-    def __init__(self, shared: Path, private: Path) -> None:
-        super().__init__(shared)
+    def __init__(self, shared: Path, private: Path, extra: ExtraFolders | None = None) -> None:
+        super().__init__(shared, extra=extra)
         self._private = private
         self._of: dict[str, ModelFolders] = {}
 
