@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import selectors
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,7 +19,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -26,7 +28,8 @@ from typing import Any
 
 import psutil
 
-from deployments.settings import Settings
+from deployments.banner import Started, banner
+from deployments.start_checks import StartError, check_config, read_settings
 from storage.private_folder import private_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,11 +43,21 @@ FIRST_WORKFLOW = {  # needs no model
     "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "hello"}},
 }
 SHUTDOWN_S = 30.0  # Serve drains for about five; then Ray
+STARTS = 2  # a Ray that does not come up is started once more
+RAY_TEMP = Path("/tmp/ray")
+RAY_LOG_LINES = 12
+JOBS_SHOWN_EVERY_S = 0.3
+JOB_LOG_BYTES = 10 * 2**20
+FACTS = {"device": "device", "logs": "ray_logs"}  # lines of the child that are no stages
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
-class StartError(Exception):
-    """Why nothing was started, in one line."""
+class RayStuckError(Exception):
+    """Ray was started and did not come up in time."""
+
+    def __init__(self, within_s: float) -> None:
+        super().__init__(within_s)
+        self.within_s = within_s
 
 
 class Interrupted(BaseException):
@@ -172,21 +185,42 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def wait_until_served(child: subprocess.Popen[bytes], url: str) -> None:
-    """Show progress until /healthz answers.
+def wait_until_served(child: subprocess.Popen[bytes], url: str, ray_within_s: float) -> Started:
+    """Show progress until /healthz answers; gives what the child said of device and logs.
 
-    Raises: StartError when the child ends before.
+    Raises:
+        RayStuckError: Ray itself did not start in time.
+        StartError: the child ended before.
     """
-    began, shown, stage = time.monotonic(), 0.0, "starting"
+    began, shown, stage, started = time.monotonic(), 0.0, "starting", Started()
     for line in stages(child):
         elapsed = time.monotonic() - began
+        name, _, value = line.partition(": ")
+        if name in FACTS:
+            started = replace(started, **{FACTS[name]: value})
+            continue
         if line or elapsed - shown > 5:
             stage, shown = line or stage, elapsed
             say(f"[{elapsed:5.1f} s] {stage} ...")
+        if stage == "starting Ray" and elapsed > ray_within_s:
+            raise RayStuckError(ray_within_s)
         if stage == "waiting for the first answer" and is_served(url):
             say(f"[{time.monotonic() - began:5.1f} s] ready")
-            return
+            return started
     raise StartError(f"the application did not come up (exit status {child.wait()})")
+
+
+def ray_log_end(folder: Path = RAY_TEMP) -> str:
+    """The last lines that Ray's own processes logged, "" where there are none."""
+    logs = (folder / "session_latest" / "logs").glob("*")
+    written = [path for path in logs if path.suffix in {".out", ".err", ".log"} and path.is_file()]
+    ends = []
+    for path in sorted(written, key=lambda path: path.stat().st_mtime)[-3:]:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            lines = file.read().decode(errors="replace").splitlines()[-RAY_LOG_LINES // 3 :]
+        ends += [f"  {path.name}: {line}" for line in lines if line.strip()]
+    return "\n".join(ends)
 
 
 def first_workflow(models: Path) -> Mapping[str, Any]:
@@ -196,32 +230,83 @@ def first_workflow(models: Path) -> Mapping[str, Any]:
     return FIRST_WORKFLOW
 
 
-def first_request(url: str, workflow: Mapping[str, Any], auth: str = "off") -> str:
-    """The line to try."""
-    body = json.dumps({"workflow": workflow})
+def first_request(url: str, body: Path, auth: str = "off") -> str:
+    """The command to try; `body` is the file that it posts."""
     key = ' -H "X-API-Key: $COMFYRAY_KEY"' if auth == "on" else ""
     kind = "-H 'Content-Type: application/json'"
-    return f"curl -s {url}/api/v7/comfyui/execute{key} {kind} -d '{body}'"
+    return f"curl -s {url}/api/v7/comfyui/execute{key} {kind} -d {shlex.quote(f'@{body}')}"
 
 
-def serve(command: list[str], environment: Mapping[str, str], url: str, line: str) -> int:
-    """Run the child until it ends or somebody wants it to; gives the exit status.
+def write_first_body(folder: Path, workflow: Mapping[str, Any]) -> Path:
+    """The file that the command to try posts, relative to the working folder where it is in it."""
+    file = folder.resolve() / "first_request.json"
+    file.write_text(json.dumps({"workflow": workflow}, indent=1) + "\n")
+    here = Path.cwd()
+    return file.relative_to(here) if file.is_relative_to(here) else file
 
-    `line` is printed once it serves.
-    """
+
+def set_aside(job_log: Path) -> None:
+    """Begin a new file of jobs where the old one is large; one old file is kept."""
+    if job_log.exists() and job_log.stat().st_size > JOB_LOG_BYTES:
+        job_log.replace(job_log.with_suffix(".old.log"))
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What is run, and what is shown once it serves."""
+
+    command: list[str]
+    environment: Mapping[str, str]
+    url: str
+    shown: Callable[[Started], str]
+    job_log: Path
+    ray_within_s: float = 180.0
+
+
+def serve(launch: Launch) -> int:
+    """Run the child until it ends or somebody wants it to; gives the exit status."""
     adopt_orphans()
+    for start in range(1, STARTS + 1):
+        try:
+            return serve_once(launch)
+        except RayStuckError as error:
+            say(f"Ray did not start within {error.within_s:g} s; its log ends:\n{ray_log_end()}")
+            if start < STARTS:
+                say("starting Ray once more")
+    print("comfyray: Ray does not start on this machine (is there memory?)", file=sys.stderr)
+    return 1
+
+
+def show_jobs(child: subprocess.Popen[bytes], job_log: Path) -> None:
+    """Print the lines of jobs that end, until the child does."""
+    position = job_log.stat().st_size if job_log.exists() else 0
+    while child.poll() is None:
+        time.sleep(JOBS_SHOWN_EVERY_S)
+        if job_log.exists() and job_log.stat().st_size > position:
+            with job_log.open("rb") as file:
+                file.seek(position)
+                *whole, _ = file.read().split(b"\n")
+            position += sum(len(line) + 1 for line in whole)
+            for line in whole:
+                say(line.decode(errors="replace"))
+
+
+def serve_once(launch: Launch) -> int:
+    """Start the child, wait until it serves, and show its jobs until it ends."""
     child = subprocess.Popen(  # its own session: a terminal's Ctrl-C reaches this process alone
-        command, env=environment, stdout=subprocess.PIPE, start_new_session=True
+        launch.command, env=launch.environment, stdout=subprocess.PIPE, start_new_session=True
     )
     try:
-        wait_until_served(child, url)
-        say(line)
-        child.wait()
+        started = wait_until_served(child, launch.url, launch.ray_within_s)
+        say(launch.shown(started))
+        show_jobs(child, launch.job_log)
     except Interrupted:
         say("shutting down (once more: at once) ...")
         return 0
     finally:
         end_despite_impatience(child)
+        if child.stdout:
+            child.stdout.close()
     print(f"comfyray: Ray ended by itself (exit status {child.returncode})", file=sys.stderr)
     return 1
 
@@ -246,12 +331,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--object-store-mib", type=int, default=512, help="Ray's shared memory")
+    parser.add_argument("--ray-within-s", type=float, default=180.0, help="then Ray is restarted")
     parser.add_argument("--end-with-parent", action="store_true", help="for make")
     return parser.parse_args()
 
 
 def main() -> int:
-    given, settings = arguments(), Settings()
+    given = arguments()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     if given.end_with_parent:
@@ -259,14 +345,26 @@ def main() -> int:
     address = [given.host, str(given.port)]
     options = [str(given.config.resolve()), *address, str(given.object_store_mib)]
     host = f"[{given.host}]" if ":" in given.host else given.host
+    url = f"http://{host}:{given.port}"
     try:
+        settings = read_settings()
+        check_config(given.config)
         check_address(given.host, given.port, settings.auth)
-        url = f"http://{host}:{given.port}"
+        token = ray_token(settings.data_dir)
+        job_log = settings.job_log or settings.data_dir.resolve() / "logs" / "jobs.log"
+        set_aside(job_log)
+        told = {**os.environ, "COMFYRAY_JOB_LOG": str(job_log)}
+        body = write_first_body(settings.data_dir, first_workflow(settings.models_dir))
+        command = first_request(url, body, settings.auth)
         return serve(
-            [sys.executable, "-m", "deployments.local_ray", *options],
-            ray_environment(os.environ, ray_token(settings.data_dir), settings.trusted_proxies),
-            url,
-            first_request(url, first_workflow(settings.models_dir), settings.auth),
+            Launch(
+                [sys.executable, "-m", "deployments.local_ray", *options],
+                ray_environment(told, token, settings.trusted_proxies),
+                url,
+                lambda started: banner(url, settings, started, job_log, command),
+                job_log,
+                given.ray_within_s,
+            )
         )
     except StartError as error:
         print(f"comfyray: {error}", file=sys.stderr)

@@ -62,6 +62,20 @@ def start_ray(object_store_mib: int) -> None:
     )
 
 
+def device() -> str:
+    """What the application computes on, as Ray counts it."""
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if gpus:
+        return f"{gpus} GPU{'s' if gpus > 1 else ''}"
+    return "CPU, or MPS where torch has it" if sys.platform == "darwin" else "CPU"
+
+
+def log_folder() -> Path:
+    """Where Ray and the replicas log: beside the sockets of this node."""
+    (node, *_) = ray.nodes()
+    return Path(node["ObjectStoreSocketName"]).parent.parent / "logs"
+
+
 def agent_ports() -> dict[str, int]:
     """Free ports for Ray's agents.
 
@@ -182,6 +196,8 @@ def main(config: Path, host: str, port: int, object_store_mib: int) -> None:
         print("starting Ray")
         start_ray(object_store_mib)
         tell_address(Settings().data_dir)
+        print(f"device: {device()}")
+        print(f"logs: {log_folder()}")
         print("starting Serve")
         deploy(yaml.safe_load(config.read_text()), host, port)
         wait_until_running()

@@ -12,6 +12,7 @@ from api.app import create_app
 from api.errors import error_body, known, unexpected
 from api.heavy_work import HeavyWork
 from api.hosted.options import HostedOptions
+from api.jobs.ended_log import write_job_lines
 from api.jobs.service import Limits, Service
 from api.json_reading import BodyLimits
 from api.keys.access import LOCAL, Access, Caller, LocalAccess
@@ -60,6 +61,8 @@ class Router:
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
         set_up_logs(settings.log)
+        if settings.job_log:
+            write_job_lines(settings.job_log)
         write_privately()
         listen_where_ray_does()
         pace_replica()

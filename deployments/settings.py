@@ -83,6 +83,11 @@ class Settings(BaseSettings):
     s3_kms_key: str | None = Field(default=None, description="For aws:kms; unset: the account's.")
     s3_link_s: PositiveInt = Field(default=3600, description="How long presigned URLs are good.")
     log: LogFormat = Field(default="text", description="json: one object a line, on stderr.")
+    job_log: Path | None = Field(
+        default=None,
+        description="A file that gets a line for each job that ended; `make run` sets it, and "
+        "shows the lines in the terminal.",
+    )
     otlp_endpoint: str | None = Field(
         default=None, description="http://collector:4318, where traces go; unset: there are none."
     )

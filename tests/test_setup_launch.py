@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from deployments import launch
+from deployments.start_checks import StartError
 
 
 def test_a_taken_port_is_said_in_one_line() -> None:
@@ -20,13 +21,13 @@ def test_a_taken_port_is_said_in_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(launch.StartError, match=f"127.0.0.1:{port}.*in use"):
+        with pytest.raises(StartError, match=f"127.0.0.1:{port}.*in use"):
             launch.check_address("127.0.0.1", port, auth="on")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_without_keys_only_loopback_is_served(host: str) -> None:
-    with pytest.raises(launch.StartError, match="loopback"):
+    with pytest.raises(StartError, match="loopback"):
         launch.check_address(host, 0, auth="off")
 
 
@@ -79,11 +80,13 @@ print("grandchild", grandchild.pid, flush=True)
 time.sleep(600)
 """
 WATCHER = """
-import os, signal, sys
+import os, pathlib, signal, sys
 from deployments import launch
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, launch.interrupt)
-sys.exit(launch.serve([sys.executable, "-c", sys.argv[1]], os.environ, "http://127.0.0.1:9", ""))
+command = [sys.executable, "-c", sys.argv[1]]
+url, log = "http://127.0.0.1:9", pathlib.Path("none")
+sys.exit(launch.serve(launch.Launch(command, os.environ, url, str, log)))
 """
 
 
@@ -107,11 +110,12 @@ def test_a_signal_ends_all_that_was_started_and_nothing_else(number: signal.Sign
 
 @pytest.mark.cluster
 def test_the_line_that_is_printed_when_ready_draws_a_picture(
-    server: str, parity_models: Path
+    server: str, parity_models: Path, tmp_path: Path
 ) -> None:
     workflow = launch.first_workflow(parity_models)
-    line = launch.first_request(server, workflow)
-    url, *_, body = shlex.split(line)[2:]
+    line = launch.first_request(server, launch.write_first_body(tmp_path, workflow))
+    url, *_, data = shlex.split(line)[2:]
+    body = Path(data.removeprefix("@")).read_text()
     answer = httpx.post(url, content=body, headers={"Content-Type": "application/json"}, timeout=90)
     while answer.json()["status"] == "processing":
         answer = httpx.get(answer.json()["fetch_result"], timeout=90)

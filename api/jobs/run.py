@@ -12,6 +12,7 @@ from typing import Any
 from api.errors import DeadlineError, JobCancelledError, JobOverError, known, message_body
 from api.jobs.allowance import Allowance
 from api.jobs.answers import bare_answer, ended_answer, timings_json
+from api.jobs.ended_log import model_names
 from api.jobs.ending import failed_end, write_end
 from api.jobs.events import EventLog
 from api.jobs.reached import Reached
@@ -71,6 +72,7 @@ class JobRun:
         self._reached = Reached()
         self._files: JobOutputs | None = None
         self._meta: dict[str, Any] = {}
+        self._prompt: Mapping[str, Any] = {}
         self._allowance = place.allowance(record)
         self.log.add("queued", {"queue_position": 0})
         loop = asyncio.get_running_loop()
@@ -163,6 +165,7 @@ class JobRun:
             await place.outputs.remove(record.owner, record.id)
         prepared = prepared or await place.runner.prepare(record.owner, self._body)
         self._meta = dict(prepared.meta)
+        self._prompt = prepared.prompt
         folder = place.outputs.job_folder(record.owner, record.id)
         encoding = _encoding(self._body, prepared)
         names = place.names(record)
@@ -181,6 +184,7 @@ class JobRun:
         outputs = self._files.outputs if self._files else ()
         inline = ExecuteRequest.read(self._body).base64
         answer = ended_answer(self.record, outputs, meta, inline=inline)
+        answer |= {"node_count": len(self._prompt), "models": model_names(self._prompt)}
         error = self._error()
         status: JobStatus = "success" if error is None else "failed"
         if isinstance(error, JobCancelledError):

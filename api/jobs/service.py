@@ -15,6 +15,7 @@ from api.errors import JobCancelledError
 from api.jobs.acceptance import Acceptance, Posted
 from api.jobs.allowance import Allowance
 from api.jobs.answers import Answers, Outlook
+from api.jobs.ended_log import log_end
 from api.jobs.estimates import RunTimes
 from api.jobs.following import Following
 from api.jobs.leftovers import forget_deleted
@@ -296,7 +297,7 @@ class Service:
         self.following.tell(record.id)
         if record.ended:
             self.metrics.ended(record)
-            _log_end(record)
+            log_end(record)
             if record.webhook:
                 self.webhooks.wake()
 
@@ -356,16 +357,3 @@ class Service:
         """Run in the background, apart from whatever request is being served."""
         loop = asyncio.get_running_loop()
         self._background.add(loop.create_task(work, context=contextvars.Context()))
-
-
-def _log_end(record: JobRecord) -> None:
-    """One line for each job that ended here."""
-    began_s, ended_s = record.started_s or record.created_s, record.ended_s or record.created_s
-    facts = {
-        "job": record.id,
-        "owner": record.owner,
-        "status": record.status,
-        "queued_s": round(began_s - record.created_s, 3),
-        "run_s": round(ended_s - began_s, 3),
-    }
-    LOG.info("job ended", extra=facts)
