@@ -19,7 +19,8 @@ def model_names(prompt: Mapping[str, Any]) -> list[str]:
 
 
 def _chosen(prompt: Mapping[str, Any]) -> Iterator[str]:
-    for node in prompt.values():
+    nodes = (node for node in prompt.values() if isinstance(node, Mapping))
+    for node in nodes:
         for name, value in node.get("inputs", {}).items():
             is_choice = name.endswith(NAMES) and isinstance(value, str)
             if is_choice and PurePath(value).suffix.lower() in EXTENSIONS:
