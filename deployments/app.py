@@ -9,6 +9,7 @@ from ray.serve import Application
 
 from deployments.config import AppConfig, Size
 from deployments.local_stages import LocalStages
+from deployments.output_encoder import OutputEncoder
 from deployments.preprocessor import Preprocessor
 from deployments.prompt_encoder import PromptEncoder
 from deployments.router import Router
@@ -18,6 +19,8 @@ from deployments.site import Site
 from deployments.upscaler import Upscaler
 from graph.stages import Stage
 from storage.models.extra_paths import read_extra_paths
+
+FUSED = (Stage.ENCODE, Stage.IMAGE, Stage.SAMPLE, Stage.UPSCALE, Stage.OUTPUT)
 
 
 def build(config: AppConfig) -> Application:
@@ -64,7 +67,7 @@ def bind_stages(
     """The tensor stages of a profile, and the samplers pinned to one base model."""
     if config.profile == "local":
         fused = bind("Stages", LocalStages, config.sampler, site, config)
-        return dict.fromkeys((Stage.ENCODE, Stage.IMAGE, Stage.SAMPLE, Stage.UPSCALE), fused), {}
+        return dict.fromkeys(FUSED, fused), {}
     stages = {
         Stage.ENCODE: bind("PromptEncoder", PromptEncoder, config.encoder, site, config.encoder),
         Stage.IMAGE: bind(
@@ -72,6 +75,7 @@ def bind_stages(
         ),
         Stage.SAMPLE: bind("Sampler", PooledSampler, config.sampler, site, config.sampler),
         Stage.UPSCALE: bind("Upscaler", Upscaler, config.upscaler, site, config.upscaler),
+        Stage.OUTPUT: bind("OutputEncoder", OutputEncoder, config.output, site),
     }
     pinned = {
         base: bind(f"Sampler-{base.rpartition('.')[0]}", Sampler, size, site, size, base)

@@ -1,7 +1,8 @@
 """Clients of the stages: the only file that calls a deployment."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,7 +23,8 @@ from deployments.transport import load, stored_calls, to_numpy
 from deployments.watches import SegmentWatch
 from graph.cache import Handle, ResultLostError
 from graph.errors import ServiceError
-from graph.events import Done, Expanded, StepEvent
+from graph.events import Done, Expanded, FileMade, StepEvent
+from graph.new_files import NewFile
 from graph.node import NodeType
 from graph.plan import Segment
 from graph.prompt import Source
@@ -193,6 +195,9 @@ class JobStages:
     work: StageWork
     watches: tuple[SegmentWatch, ...] = ()
     owner: str = ""
+    encoding: Any = None  # how files are written (storage/pictures.py, Encoding)
+    keep: Callable[[NewFile, str], Awaitable[Any]] | None = None  # stores a file of a node
+    _kept: Counter[str] = field(default_factory=Counter)  # files, by step
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -200,12 +205,35 @@ class JobStages:
         with ExitStack() as stack:
             heard = [stack.enter_context(watch(segment)) for watch in self.watches]
             trace = "".join(one.trace for one in heard)
-            traced = replace(segment, trace=trace, owner=self.owner)
-            async with aclosing(self._events(traced, inputs)) as events:
+            known = replace(segment, trace=trace, owner=self.owner, encoding=self.encoding)
+            made: Counter[str] = Counter()
+            async with aclosing(self._events(known, inputs)) as events:
                 async for event in events:
                     for one in heard:
                         one.hear(event)
-                    yield event
+                    if isinstance(event, FileMade):
+                        await self._keep(event, segment, made)
+                    else:
+                        yield event
+
+    async def _keep(self, event: FileMade, segment: Segment, made: Counter[str]) -> None:
+        """Store a file; not again where the segment was lost after it, and is run once more."""
+        made[event.step] += 1
+        if self.keep is None or made[event.step] <= self._kept[event.step]:
+            return
+        class_type = next(s.reported_class for s in segment.steps if s.node_id == event.step)
+        file = event.file
+        try:
+            if isinstance(file.content, Handle):
+                file = replace(file, content=await load(file.content, _as_it_is))
+            if isinstance(file.poster, Handle):
+                file = replace(file, poster=await load(file.poster, _as_it_is))
+            await self.keep(file, event.node_id)
+        except ResultLostError:
+            raise
+        except ServiceError as error:
+            raise error.at(event.node_id, class_type) from error
+        self._kept[event.step] += 1
 
     def _events(
         self, segment: Segment, inputs: Mapping[Source, Handle]

@@ -243,6 +243,10 @@ class PreprocessorConfig(Size):
     memory_bytes: PositiveInt = 2 * GIB
 
 
+class OutputConfig(Size):
+    """What encodes pictures, video and sound, on cores alone."""
+
+
 class AppConfig(Part):
     """The whole application.
 
@@ -260,6 +264,7 @@ class AppConfig(Part):
     preprocessor: PreprocessorConfig = PreprocessorConfig()
     sampler: SamplerConfig = SamplerConfig()
     upscaler: UpscalerConfig = UpscalerConfig()
+    output: OutputConfig = OutputConfig()
     pinned: dict[str, SamplerConfig] = Field(
         default={}, description="File name of a base model -> the size of its own sampler."
     )

@@ -7,6 +7,7 @@ from typing import Protocol
 from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import AppConfig
 from deployments.loopback import listen_where_ray_does
+from deployments.output_encoder import OutputEncoder
 from deployments.preprocessor import Preprocessor
 from deployments.prompt_encoder import PromptEncoder
 from deployments.sampler import Sampler
@@ -43,6 +44,7 @@ class LocalStages:
             Preprocessor(site, config.preprocessor),
             self._sampler,
             Upscaler(site, config.upscaler),
+            OutputEncoder(site),
         )
         places = {s: place for one in self._stages for s, place in one.segments.places.items()}
         self.segments = replace(self._sampler.segments, places=places)

@@ -66,8 +66,8 @@ class PromptEncoder:
         own = {} if memory else {"text": encoders.weights}  # what is shared is told by others
         metrics.watch_weights({**own, "vision": vision.weights})
 
-        def functions(node_id: str, report: Report, owner: str) -> EncodeFunctions:
-            return NodeEncoding(encoders, vision, node_id, report, owner)
+        def functions(node_id: str, report: Report, segment: Segment) -> EncodeFunctions:
+            return NodeEncoding(encoders, vision, node_id, report, segment.owner)
 
         self.segments = SegmentRunner({Stage.ENCODE: functions}, metrics, site.watch())
 

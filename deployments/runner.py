@@ -14,6 +14,7 @@ from api.heavy_work import HeavyWork, RequestWork, is_small
 from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
 from api.schemas import ExecuteRequest
 from deployments.clients import JobStages, JobWork, StageClients
+from deployments.output_functions import NodeFiles
 from deployments.owners_files import OwnersFiles
 from deployments.quotes import quote
 from deployments.request_inputs import MOST_BYTES, read_inputs
@@ -30,6 +31,7 @@ from graph.hooks import Answers, ask
 from graph.logs import about
 from graph.missing import missing_models, missing_nodes
 from graph.model_fit import misfits
+from graph.new_files import NewFile
 from graph.node import Input, NodeType
 from graph.object_info import ObjectInfo
 from graph.overrides import apply
@@ -44,13 +46,11 @@ from graph.splitting import split_batches
 from graph.validation import Uploads, validate, without
 from graph.values import ModelFile
 from graph.workflow import read_workflow
-from storage.animations import Animation
 from storage.inputs import Inputs
 from storage.models.annotators import AnnotatorFolder
 from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
 from storage.models.own_embeddings import OwnEmbeddings
-from storage.outputs import JobOutputs
 
 SEEDS = frozenset({"seed", "noise_seed"})
 MOST_MISSING = 256_000  # characters of JSON that missing nodes, or models, are listed in
@@ -62,25 +62,6 @@ class PreparedWorkflow(Prepared):
     """A workflow that can run, as the steps that are left to run."""
 
     folded: ExecutionGraph | None = None
-
-
-@dataclass(frozen=True)
-class NodeOutputs:
-    """Where one output node saves."""
-
-    outputs: JobOutputs
-    node_id: str
-
-    async def save_images(
-        self, images: Any, filename_prefix: str, *, temporary: bool = False
-    ) -> None:
-        await self.outputs.save_images(
-            images, filename_prefix, node_id=self.node_id, temporary=temporary
-        )
-
-    async def save_animation(self, images: Any, filename_prefix: str, **how: Any) -> None:
-        animation = Animation(**how)
-        await self.outputs.save_animation(images, filename_prefix, animation, node_id=self.node_id)
 
 
 @dataclass(frozen=True)
@@ -225,7 +206,11 @@ class WorkflowRunner:
             elif told := self._event(event, prepared):
                 job.report(told)
 
-        work = JobWork(lambda node_id: NodeOutputs(job.outputs, node_id))
+        async def keep(file: NewFile, node_id: str) -> None:
+            await job.outputs.keep(file, node_id=node_id)
+
+        encoding = job.outputs.encoding
+        work = JobWork(lambda node_id: NodeFiles(encoding, lambda file: keep(file, node_id)))
         assert prepared.folded is not None
         folded = split_batches(
             prepared.folded,
@@ -235,7 +220,9 @@ class WorkflowRunner:
         )
         with about(job=job.id, owner=job.owner), self.watch_job(job) as of_job:
             watches = (*self.watches, *of_job)
-            stages = JobStages(self.clients, self.node_types, work, watches, job.owner)
+            stages = JobStages(
+                self.clients, self.node_types, work, watches, job.owner, encoding, keep
+            )
             return await Execution(
                 job.owner, folded, stages, self.cache, report, job=job.id, hosts=self.clients.hosts
             ).run()

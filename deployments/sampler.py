@@ -68,7 +68,7 @@ class Sampler:
         bases = [Model(site.find(name)) for name in ((base,) if base else config.warm_bases)]
         self._warming = asyncio.ensure_future(self._warm(bases, config)) if bases else None
 
-    def _functions(self, node_id: str, report: Report, _owner: str) -> SampleFunctions:
+    def _functions(self, node_id: str, report: Report, _segment: Segment) -> SampleFunctions:
         from deployments.sample_functions import NodeSampling  # noqa: PLC0415 - see deployments/site.py
 
         return NodeSampling(self._stage, node_id, report)

@@ -10,7 +10,8 @@ from deployments.stage_metrics import StageMetrics
 from deployments.transport import Shelf, load, stored_calls, to_tensors
 from deployments.watches import SegmentWatch
 from graph.cache import Handle
-from graph.events import Done, Expanded, StepEvent
+from graph.events import Done, Expanded, FileMade, StepEvent
+from graph.new_files import NewFile
 from graph.node import NodeType
 from graph.nodes import load_node_types
 from graph.plan import Segment
@@ -18,14 +19,14 @@ from graph.prompt import Source
 from graph.segment_run import Report, run_segment
 from graph.stages import Stage
 
-Place: TypeAlias = Callable[[str, Report, str], object]
+Place: TypeAlias = Callable[[str, Report, Segment], object]
 
 
 @dataclass(frozen=True)
 class SegmentRunner:
     """Runs segments on this replica. `places` give what the nodes of a stage are called with.
 
-    They are told the node, where its reports go, and whose job it is.
+    They are told the node, where its reports go, and the segment, which says whose job it is.
     """
 
     places: Mapping[Stage, Place]
@@ -33,10 +34,10 @@ class SegmentRunner:
     watch: SegmentWatch
     node_types: Mapping[str, NodeType] = field(default_factory=load_node_types)
     shelf: Shelf = field(default_factory=Shelf)
-    owner: str = ""  # of the segment that runs
+    segment: Segment = field(default_factory=lambda: Segment(Stage.INLINE, (), frozenset()))
 
     def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
-        return self.places[stage](node_id, report, self.owner)
+        return self.places[stage](node_id, report, self.segment)
 
     async def call(self, function: Callable[[], Any]) -> Any:
         """Run a tensor function in a thread, so that the replica stays able to answer."""
@@ -51,9 +52,7 @@ class SegmentRunner:
         with self.metrics.segment(), self.watch(segment) as follower:
             values = await asyncio.gather(*(load(handle, to_tensors) for handle in inputs.values()))
             loaded = dict(zip(inputs, values, strict=True))
-            running = run_segment(
-                segment, loaded, self.node_types, replace(self, owner=segment.owner)
-            )
+            running = run_segment(segment, loaded, self.node_types, replace(self, segment=segment))
             async with aclosing(running) as events:
                 async for event in events:
                     follower.hear(event)
@@ -64,9 +63,16 @@ class SegmentRunner:
         if isinstance(event, Expanded):
             calls = await asyncio.to_thread(stored_calls, event.calls, self.shelf.store)
             return replace(event, calls=calls)
+        if isinstance(event, FileMade):
+            return replace(event, file=await asyncio.to_thread(self._sent, event.file))
         if not isinstance(event, Done) or event.outputs is None:
             return event
         return replace(event, outputs=await asyncio.to_thread(self._stored, event.outputs))
+
+    def _sent(self, file: NewFile) -> NewFile:
+        """A file with Handles for what is in it."""
+        poster = None if file.poster is None else self.shelf.store(file.poster)
+        return replace(file, content=self.shelf.store(file.content), poster=poster)
 
     def _stored(self, outputs: tuple[Any, ...]) -> tuple[Handle, ...]:
         return tuple(map(self.shelf.store, outputs))

@@ -88,13 +88,15 @@ def to_numpy(value: Any) -> Any:
 
 
 def nbytes(value: Any) -> int:
-    """The size of the arrays in a value."""
+    """The size of the arrays and files in a value."""
     total = 0
 
     def add(leaf: Any) -> None:
         nonlocal total
         if isinstance(leaf, Array):
             total += leaf.data.nbytes
+        elif isinstance(leaf, bytes):
+            total += len(leaf)
 
     over_leaves(value, add)
     return total

@@ -34,7 +34,7 @@ class Upscaler:
         metrics = StageMetrics(Stage.UPSCALE)
         metrics.watch_weights({"model": stage.weights})
 
-        def functions(node_id: str, report: Report, _owner: str) -> UpscaleFunctions:
+        def functions(node_id: str, report: Report, _segment: Segment) -> UpscaleFunctions:
             return NodeUpscaling(stage, node_id, report)
 
         self.segments = SegmentRunner({Stage.UPSCALE: functions}, metrics, site.watch())

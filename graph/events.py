@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from graph.new_files import NewFile
 from graph.results import Outcome
 
 
@@ -37,6 +38,15 @@ class Blocked:
     message: str
 
 
+@dataclass(frozen=True, eq=False)
+class FileMade:
+    """An output node has made a file. `step` is the id of the step that ran it."""
+
+    node_id: str
+    file: NewFile
+    step: str = ""
+
+
 @dataclass(frozen=True)
 class Needs:
     """A node has to wait for lazy inputs: it runs again when they are there."""
@@ -64,4 +74,4 @@ class Done:
     outputs: tuple[Any, ...] | None = None
 
 
-StepEvent: TypeAlias = Started | Progress | Warned | Blocked | Needs | Expanded | Done
+StepEvent: TypeAlias = Started | Progress | Warned | Blocked | FileMade | Needs | Expanded | Done

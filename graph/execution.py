@@ -183,10 +183,10 @@ class Execution:
             self._changes.append(event)
         elif isinstance(event, Blocked):
             self.report(event)
-        elif not isinstance(event, Done):
+        elif isinstance(event, Started | Progress):
             if (told := self._parts.merged(event, segment)) is not None:
                 self.report(told)
-        else:
+        elif isinstance(event, Done):
             self._done(event, steps[event.node_id], results)
 
     def _done(self, event: Done, step: Step, results: Results) -> None:

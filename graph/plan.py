@@ -73,6 +73,7 @@ class Segment:
     base: str = ""
     trace: str = ""
     owner: str = ""
+    encoding: Any = None  # how its files are written (storage/pictures.py, Encoding)
 
     @property
     def is_part(self) -> bool:

@@ -6,13 +6,23 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, cast
 
 from graph.cache import ResultLostError
 from graph.dynamic_inputs import layout
 from graph.errors import NodeFailed, ServiceError
-from graph.events import Blocked, Done, Expanded, Needs, Progress, Started, StepEvent, Warned
+from graph.events import (
+    Blocked,
+    Done,
+    Expanded,
+    FileMade,
+    Needs,
+    Progress,
+    Started,
+    StepEvent,
+    Warned,
+)
 from graph.hooks import answer
 from graph.node import Hidden, NodeType
 from graph.plain_reasons import plain_reason
@@ -22,7 +32,7 @@ from graph.results import Expansion, Outcome, as_outputs, blocked, item_calls, m
 from graph.stages import Stage
 
 LOG = logging.getLogger(__name__)
-Report: TypeAlias = Callable[[Progress | Warned], None]
+Report: TypeAlias = Callable[[Progress | Warned | FileMade], None]
 Events: TypeAlias = "asyncio.Queue[StepEvent | None]"
 
 
@@ -188,7 +198,12 @@ class NodeRun:
     def _place(self) -> tuple[object, ...]:
         if (stage := self.node_type.stage) == Stage.INLINE:
             return ()
-        return (self.work.for_node(stage, self.step.reported_id, self.events.put_nowait),)
+        return (self.work.for_node(stage, self.step.reported_id, self._report),)
+
+    def _report(self, event: Progress | Warned | FileMade) -> None:
+        if isinstance(event, FileMade):
+            event = replace(event, step=self.step.node_id)
+        self.events.put_nowait(event)
 
 
 def first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:

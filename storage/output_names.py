@@ -32,7 +32,10 @@ def temporary_mark(node: str) -> str:
 class Names(Protocol):
     """Hands out the names of a job's files."""
 
-    async def take(self, folder: str, prefix: str, steps: int, extension: str) -> list[str]: ...
+    async def take(
+        self, folder: str, prefix: str, steps: int, extension: str, tail: str = "_"
+    ) -> list[str]:
+        """Names of `steps` files of one batch; `tail` is between a number and `extension`."""
 
 
 class NameCounter:
@@ -41,16 +44,18 @@ class NameCounter:
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
 
-    async def take(self, folder: str, prefix: str, steps: int, extension: str) -> list[str]:
+    async def take(
+        self, folder: str, prefix: str, steps: int, extension: str, tail: str = "_"
+    ) -> list[str]:
         """Names of `steps` pictures of one batch; "output" and "temp" count together."""
         del folder
         first = self._next.get(prefix, 1)
         self._next[prefix] = first + steps
-        return numbered(prefix, first, steps, extension)
+        return numbered(prefix, first, steps, tail + extension)
 
 
-def numbered(prefix: str, first: int, count: int, extension: str) -> list[str]:
+def numbered(prefix: str, first: int, count: int, ending: str) -> list[str]:
     """The names of a batch, numbered from `first`; %batch_num% is the place in the batch."""
     return [
-        f"{prefix.replace('%batch_num%', str(k))}_{first + k:05}_{extension}" for k in range(count)
+        f"{prefix.replace('%batch_num%', str(k))}_{first + k:05}{ending}" for k in range(count)
     ]

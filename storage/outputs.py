@@ -3,10 +3,9 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
@@ -17,13 +16,14 @@ import numpy.typing as npt
 from graph.digits import whole_number
 from graph.errors import ServiceError
 from graph.file_prefix import expand_prefix
-from storage.animations import Animation, encode_animation
+from graph.new_files import NewFile
+from storage.animations import Animation
 from storage.disk_quota import Disk, Unlimited
+from storage.encoded_files import animation_file, other_file, picture_files
 from storage.files import Files, StoredFile, read
-from storage.media_types import media_type
 from storage.output_names import NameCounter, Names, split_prefix, temporary_mark
 from storage.paths import UnsafePathError, owner_prefix, relative_name
-from storage.pictures import EXTENSIONS, MIME_TYPES, Encoding, encode_picture
+from storage.pictures import Encoding
 from storage.signing import UrlSigner
 
 WEEK_S = 7 * 24 * 3600.0
@@ -71,6 +71,8 @@ class StoredOutput(OutputKind):
     size: int
     sha256: str
     expires_at: str
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of video and audio: fps, frames ...
+    poster: str = ""  # the name of a picture of it, beside it
 
     @property
     def location(self) -> str:
@@ -78,8 +80,15 @@ class StoredOutput(OutputKind):
         kind = _folder(temporary=self.temporary)
         return str(PurePosixPath(kind, self.subfolder, self.filename))
 
+    @property
+    def poster_location(self) -> str:
+        """The path of its poster, where it has one."""
+        return str(PurePosixPath(self.location).with_name(self.poster))
+
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        unset = {name for name in ("facts", "poster") if not values[name]}
+        return {name: value for name, value in values.items() if name not in unset}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -124,6 +133,7 @@ class JobOutputs:
         self._begun = 0  # files, of which the last may still be on its way
         self._counter: Names = names or NameCounter()
         self._outputs: list[StoredOutput] = []
+        self._named: dict[tuple[str, str], list[str]] = {}  # of each node's last batch
 
     @property
     def saved(self) -> tuple[StoredOutput, ...]:
@@ -135,6 +145,30 @@ class JobOutputs:
         """By node id, as saved within a node; previews after all others."""
         return tuple(sorted(self._outputs, key=lambda o: (o.temporary, _natural(o.node_id))))
 
+    @property
+    def encoding(self) -> Encoding:
+        """How pictures are written, and the documents that go into files."""
+        return self._encoding
+
+    async def keep(self, file: NewFile, *, node_id: str) -> StoredOutput:
+        """Name and store a file that was made.
+
+        Raises:
+            UnsafePathError: its prefix leads out of the output folder.
+            DiskQuotaError: the owner's disk quota has no room for it.
+        """
+        self._begun += 1
+        try:
+            await self._admit(self._begun)
+            name = await self._name(file, node_id)
+            output = await self._write(file, name, node_id)
+        except BaseException:
+            self._begun -= 1
+            raise
+        self._outputs.append(output)
+        self._stored(output)
+        return output
+
     async def save_images(
         self,
         images: npt.NDArray[np.float32],
@@ -143,29 +177,9 @@ class JobOutputs:
         node_id: str,
         temporary: bool = False,
     ) -> tuple[StoredOutput, ...]:
-        """Save a batch [B, H, W, C], float32 in 0..1, picture by picture.
-
-        Raises:
-            UnsafePathError: the prefix leads out of the output folder.
-            DiskQuotaError: the owner's disk quota has no room for it.
-        """
-        count, height, width, _ = images.shape
-        mark = temporary_mark(f"{self._folder.prefix}{node_id}") if temporary else ""
-        prefix = filename_prefix + mark
-        extension, shape = EXTENSIONS[self._encoding.format], (count, height, width)
-        names = await self._names(prefix, extension, shape, temporary=temporary)
-        encoding = replace(self._encoding, compress_level=1) if temporary else self._encoding
-        kind = OutputKind(node_id, "image", MIME_TYPES[encoding.format], width, height, temporary)
-
-        def encode(image: npt.NDArray[np.float32]) -> bytes:
-            return encode_picture(image, encoding)
-
-        return tuple(
-            [
-                await self._save(kind, name, partial(encode, image))
-                for name, image in zip(names, images, strict=True)
-            ]
-        )
+        """Save a batch [B, H, W, C], float32 in 0..1, picture by picture. Raises as `keep` does."""
+        files = picture_files(images, filename_prefix, self._encoding, temporary=temporary)
+        return tuple([await self.keep(file, node_id=node_id) async for file in in_thread(files)])
 
     async def save_animation(
         self,
@@ -175,78 +189,77 @@ class JobOutputs:
         *,
         node_id: str,
     ) -> StoredOutput:
-        """Save a batch [B, H, W, C], float32 in 0..1, as one file.
-
-        Raises:
-            UnsafePathError, DiskQuotaError: as of `save_images`.
-        """
-        _, height, width, _ = images.shape
-        shape = (1, height, width)
-        (name,) = await self._names(filename_prefix, EXTENSIONS[animation.format], shape)
-        mime_type = MIME_TYPES[animation.format]
-        kind = OutputKind(node_id, "image", mime_type, width, height, temporary=False)
-        encode = partial(encode_animation, images, animation, self._encoding.text)
-        return await self._save(kind, name, encode)
+        """Save a batch [B, H, W, C], float32 in 0..1, as one file. Raises as `keep` does."""
+        text = self._encoding.text
+        file = await asyncio.to_thread(animation_file, images, filename_prefix, animation, text)
+        return await self.keep(file, node_id=node_id)
 
     async def save_file(
         self, content: bytes, filename_prefix: str, extension: str, *, node_id: str
     ) -> StoredOutput:
         """Save any other file; `extension` is ".mp4", ".latent" ..."""
-        (name,) = await self._names(filename_prefix, extension, (1, 0, 0))
-        mime_type = media_type(f"x{extension}")
-        family = mime_type.partition("/")[0]
-        medium = family if family in {"image", "video", "audio"} else "file"
-        kind = OutputKind(node_id, medium, mime_type, None, None, temporary=False)
-        return await self._save(kind, name, lambda: content)
+        return await self.keep(other_file(content, filename_prefix, extension), node_id=node_id)
 
-    async def _names(
-        self, prefix: str, extension: str, shape: tuple[int, int, int], *, temporary: bool = False
-    ) -> list[str]:
-        """Paths under the job's folder for `shape[0]` pictures of height and width `shape[1:]`."""
-        count, height, width = shape
+    async def _name(self, file: NewFile, node_id: str) -> str:
+        """Its path under the job's folder; the names of a batch are taken with its first file."""
+        batch = (node_id, file.prefix)
+        if file.batch_num == 0 or batch not in self._named:
+            self._named[batch] = await self._names(file, node_id)
+        return self._named[batch][file.batch_num % len(self._named[batch])]
+
+    async def _names(self, file: NewFile, node_id: str) -> list[str]:
+        mark = temporary_mark(f"{self._folder.prefix}{node_id}") if file.temporary else ""
         now = datetime.now().astimezone()  # ComfyUI's variables are in local time
-        expanded = expand_prefix(prefix, width=width, height=height, now=now)
+        size = {"width": file.width or 0, "height": file.height or 0}
+        expanded = expand_prefix(file.prefix + mark, now=now, **size)
         subfolder, start = split_prefix(expanded)
-        folder, path = _folder(temporary=temporary), str(PurePosixPath(subfolder, start))
-        names = await self._counter.take(folder, path, count, extension)
+        folder, path = _folder(temporary=file.temporary), str(PurePosixPath(subfolder, start))
+        names = await self._counter.take(
+            folder, path, file.batch_size, file.extension, tail=file.tail
+        )
         return [str(PurePosixPath(subfolder, PurePosixPath(name).name)) for name in names]
 
-    async def _save(self, kind: OutputKind, name: str, encode: Callable[[], bytes]) -> StoredOutput:
-        self._begun += 1
-        try:
-            await self._admit(self._begun)
-            output = await self._write(kind, name, await asyncio.to_thread(encode))
-        except BaseException:
-            self._begun -= 1
-            raise
-        self._outputs.append(output)
-        self._stored(output)
-        return output
-
-    async def _write(self, kind: OutputKind, name: str, content: bytes) -> StoredOutput:
+    async def _write(self, file: NewFile, name: str, node_id: str) -> StoredOutput:
         """Count a file and store it. Raises DiskQuotaError: there is no room for it."""
-        place = self._folder
-        await place.disk.take(place.owner, len(content))
+        place, size = self._folder, len(file.content) + len(file.poster or b"")
+        await place.disk.take(place.owner, size)
         try:
-            return await asyncio.to_thread(self._put, kind, name, content)
+            return await asyncio.to_thread(self._put, file, name, node_id)
         except BaseException:
-            await asyncio.shield(place.disk.give_back(place.owner, len(content)))
+            await asyncio.shield(place.disk.give_back(place.owner, size))
             raise
 
-    def _put(self, kind: OutputKind, name: str, content: bytes) -> StoredOutput:
+    def _put(self, file: NewFile, name: str, node_id: str) -> StoredOutput:
         folder, _, filename = name.rpartition("/")
         expires = datetime.fromtimestamp(time.time() + self._folder.retention_s, UTC)
         output = StoredOutput(
-            **asdict(kind),
+            node_id=node_id,
+            type=file.type,
+            mime_type=file.mime_type,
+            width=file.width,
+            height=file.height,
+            temporary=file.temporary,
             filename=filename,
             subfolder=folder,
-            size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
+            size=len(file.content),
+            sha256=hashlib.sha256(file.content).hexdigest(),
             expires_at=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            facts=file.facts,
+            poster=f"{filename}.poster.jpg" if file.poster else "",
         )
-        key = self._folder.prefix + relative_name(output.location)
-        self._folder.files.put(key, content)
+        if file.poster:
+            self._folder.files.put(self._key(output.poster_location), file.poster)
+        self._folder.files.put(self._key(output.location), file.content)
         return output
+
+    def _key(self, location: str) -> str:
+        return self._folder.prefix + relative_name(location)
+
+
+async def in_thread(files: Iterator[NewFile]) -> AsyncIterator[NewFile]:
+    """What an iterator that computes gives, each computed in a thread."""
+    while (file := await asyncio.to_thread(next, files, None)) is not None:
+        yield file
 
 
 class OutputStore:
@@ -291,7 +304,11 @@ class OutputStore:
 
     def url(self, owner: str, job_id: int, output: StoredOutput, base_url: str = "") -> str:
         """Who has it may read the file for a while: the store's own URL, or a signed path here."""
-        path = f"{owner}/{job_id}/{output.location}"
+        return self.url_at(owner, job_id, output.location, base_url)
+
+    def url_at(self, owner: str, job_id: int, location: str, base_url: str = "") -> str:
+        """The same for a path within the job's folder."""
+        path = f"{owner}/{job_id}/{location}"
         if link := self.files.link(f"{KIND}/{path}"):
             return link
         return f"{base_url}/{KIND}/{quote(path)}?{self._signer.query(path, time.time())}"

@@ -95,7 +95,11 @@ class Answers:
             "sha256": output.sha256,
             "expires_at": output.expires_at,
             "temporary": output.temporary,
+            **output.facts,
         }
+        if output.poster:
+            poster = output.poster_location
+            entry["poster"] = self._outputs.url_at(record.owner, record.id, poster, base_url)
         unset = {name for name in ("subfolder", "temporary") if not entry[name]}
         return {name: value for name, value in entry.items() if name not in unset}
 

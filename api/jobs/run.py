@@ -236,6 +236,6 @@ def _encoding(body: Mapping[str, Any], prepared: Prepared) -> Encoding:
     if "extra_data" in body:
         more = body["extra_data"].get("extra_pnginfo")
         documents = {"prompt": body["workflow"], **(more if isinstance(more, Mapping) else {})}
-    wanted = request.metadata and request.format == "png"
+    wanted = request.metadata
     text = {name: json.dumps(it) for name, it in documents.items() if wanted and it is not None}
     return Encoding(request.format, request.quality, text=text)

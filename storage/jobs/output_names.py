@@ -34,12 +34,14 @@ class JobNames:
         self._owner = owner
         self._job_id = job_id
 
-    async def take(self, folder: str, prefix: str, steps: int, extension: str) -> list[str]:
+    async def take(
+        self, folder: str, prefix: str, steps: int, extension: str, tail: str = "_"
+    ) -> list[str]:
         """Names of `steps` pictures of one batch under "output" or "temp"."""
         async with self._database.writing() as connection:
             counter = _digest(f"{folder}/{prefix}")
             first = await count(connection, self._owner, counter, steps)
-            names = numbered(prefix, first, steps, extension)
+            names = numbered(prefix, first, steps, tail + extension)
             locations = [_digest(f"{folder}/{name}") for name in names]
             mine = OUTPUT_NAMES.c.owner == self._owner
             again = mine & OUTPUT_NAMES.c.location.in_(locations)  # counted anew after a long time

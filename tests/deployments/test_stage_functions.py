@@ -7,7 +7,7 @@ import pytest
 
 from deployments.encode_functions import NodeEncoding
 from deployments.image_functions import NodeImaging
-from deployments.runner import NodeOutputs
+from deployments.output_functions import NodeFiles
 from deployments.sample_functions import NodeSampling
 from deployments.upscaler import NodeUpscaling
 from graph.stages import Stage
@@ -18,7 +18,7 @@ CALLED_WITH = {
     Stage.IMAGE: NodeImaging,
     Stage.SAMPLE: NodeSampling,
     Stage.UPSCALE: NodeUpscaling,
-    Stage.OUTPUT: NodeOutputs,
+    Stage.OUTPUT: NodeFiles,
 }
 DECLARED = [
     (stage, name)

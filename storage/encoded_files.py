@@ -1,0 +1,51 @@
+"""Pictures as files that are not yet named: encoded one by one, wherever the pixels are."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from graph.new_files import Medium, NewFile
+from storage.animations import Animation, encode_animation
+from storage.media_types import media_type
+from storage.pictures import EXTENSIONS, MIME_TYPES, Encoding, encode_picture
+
+
+def picture_files(
+    images: npt.NDArray[np.float32], prefix: str, encoding: Encoding, *, temporary: bool = False
+) -> Iterator[NewFile]:
+    """A batch [B, H, W, C], float32 in 0..1, picture by picture."""
+    count, height, width, _ = images.shape
+    how = replace(encoding, compress_level=1) if temporary else encoding
+    for k, image in enumerate(images):
+        yield NewFile(
+            encode_picture(image, how),
+            prefix,
+            EXTENSIONS[how.format],
+            "image",
+            MIME_TYPES[how.format],
+            width,
+            height,
+            batch_num=k,
+            batch_size=count,
+            temporary=temporary,
+        )
+
+
+def animation_file(
+    images: npt.NDArray[np.float32], prefix: str, animation: Animation, text: Mapping[str, str]
+) -> NewFile:
+    """A batch [B, H, W, C], float32 in 0..1, as one file with `text` by keyword."""
+    _, height, width, _ = images.shape
+    extension, mime_type = EXTENSIONS[animation.format], MIME_TYPES[animation.format]
+    content = encode_animation(images, animation, text)
+    return NewFile(content, prefix, extension, "image", mime_type, width, height)
+
+
+def other_file(content: bytes, prefix: str, extension: str) -> NewFile:
+    """Any other file; `extension` is ".mp4", ".latent" ..."""
+    mime_type = media_type(f"x{extension}")
+    families: dict[str, Medium] = {"image": "image", "video": "video", "audio": "audio"}
+    family = families.get(mime_type.partition("/")[0], "file")
+    return NewFile(content, prefix, extension, family, mime_type)
