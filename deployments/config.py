@@ -14,6 +14,7 @@ from pydantic import (
 
 from api.jobs.webhook_delays import DELAYS_S
 from graph.model_files.limits import HeaderLimits
+from media.limits import MediaLimits
 
 GIB = 2**30
 NO_SIZES = "compile needs warm_sizes: nothing is compiled for others"
@@ -241,6 +242,22 @@ class PreprocessorConfig(Size):
     """Picture operations. `memory_bytes` bounds the networks of preprocessors that stay."""
 
     memory_bytes: PositiveInt = 2 * GIB
+    max_video_pixels: PositiveInt = Field(
+        default=2**28, description="Of all frames that one node decodes; each takes 12 bytes."
+    )
+    max_video_frames: PositiveInt = 10_000
+    max_media_s: PositiveFloat = Field(
+        default=3600, description="Of a video or sound that is read."
+    )
+
+    @property
+    def media_limits(self) -> MediaLimits:
+        """What video and sound may be."""
+        return MediaLimits(
+            frames=self.max_video_frames,
+            all_pixels=self.max_video_pixels,
+            duration_s=self.max_media_s,
+        )
 
 
 class OutputConfig(Size):

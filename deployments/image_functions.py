@@ -45,14 +45,18 @@ import preprocessors.teed
 import preprocessors.tile
 import preprocessors.uniformer
 import preprocessors.zoe
+from deployments.media_functions import NodeMedia
+from media.limits import MediaLimits
+from media.probe import DEFAULT_LIMITS
 from preprocessors.detectors import Detectors
 
 
 @dataclass(frozen=True)
-class NodeImaging:
+class NodeImaging(NodeMedia):
     """The image stage as its nodes see it: functions, and the networks that some of them take."""
 
     detectors: Detectors
+    media_limits: MediaLimits = DEFAULT_LIMITS
 
     image_size = staticmethod(imaging.colors.image_size)
     decode_image = staticmethod(imaging.decode.decode_image)

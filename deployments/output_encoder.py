@@ -1,5 +1,6 @@
 """The OUTPUT stage: pixels and sound become files here, on a replica; the router stores them."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
 from api.metrics.replica_metrics import ReplicaMetrics
@@ -8,7 +9,7 @@ from deployments.site import Site
 from deployments.stage import SegmentRunner
 from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
-from graph.events import FileMade, StepEvent
+from graph.events import FileMade, Progress, StepEvent
 from graph.logs import set_up_logs
 from graph.new_files import NewFile
 from graph.plan import Segment
@@ -40,7 +41,12 @@ class OutputEncoder:
 
 
 def _functions(node_id: str, report: Report, segment: Segment) -> OutputFunctions:
+    loop = asyncio.get_running_loop()
+
     async def made(file: NewFile) -> None:
         report(FileMade(node_id, file))
 
-    return NodeFiles(segment.encoding, made)
+    def told(done: int, of: int) -> None:
+        loop.call_soon_threadsafe(report, Progress(node_id, done, of))
+
+    return NodeFiles(segment.encoding, made, told)

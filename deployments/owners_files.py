@@ -37,7 +37,8 @@ class OwnersFiles(Library):
         return self.listed[folder]
 
     def uploads(self, kind: str) -> list[str]:
-        return [name for name in self.names if media_type(name).startswith(f"{kind}/")]
+        kinds = ("audio/", "video/") if kind == "audio" else (f"{kind}/",)  # a video has sound
+        return [name for name in self.names if media_type(name).startswith(kinds)]
 
     def find(self, folder: str, name: str) -> ModelFile:
         return self.folders.find_for(self.owner, folder, name)

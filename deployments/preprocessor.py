@@ -25,7 +25,7 @@ class Preprocessor:
         detectors = LoadedDetectors(
             site.annotators(), device=site.placement().device, budget_bytes=config.memory_bytes
         )
-        functions: ImageFunctions = NodeImaging(detectors)
+        functions: ImageFunctions = NodeImaging(detectors, config.media_limits)
         metrics = StageMetrics(Stage.IMAGE)
         metrics.watch_weights({"detector": detectors.weights})
         self.segments = SegmentRunner({Stage.IMAGE: lambda *_: functions}, metrics, site.watch())

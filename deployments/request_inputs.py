@@ -40,6 +40,40 @@ class Pictures(Protocol):
     async def picture(self, owner: str, value: str, /) -> tuple[InputFile, Any]: ...
 
 
+class AnyFiles(Pictures, Protocol):
+    """Reads files of other kinds too."""
+
+    async def read(self, owner: str, value: str, /) -> InputFile: ...
+
+
+@dataclass(frozen=True)
+class Unlooked:
+    """Files as they are: what a video or sound holds is looked at by the stage that decodes it."""
+
+    files: AnyFiles
+
+    async def picture(self, owner: str, value: str, /) -> tuple[InputFile, Any]:
+        return await self.files.read(owner, value), None
+
+
+async def read_kinds(
+    inputs: AnyFiles, owner: str, named: Iterable[tuple[bool, str]], most_bytes: int
+) -> Mapping[tuple[bool, str], InputFile | ServiceError]:
+    """The file of each name, of which each is said to be a picture or not.
+
+    Raises:
+        ServiceError: as of `read_inputs`.
+    """
+    wanted = sorted(named)
+    found: dict[tuple[bool, str], InputFile | ServiceError] = {}
+    for is_picture, files in ((True, inputs), (False, Unlooked(inputs))):
+        names = [name for of, name in wanted if of == is_picture]
+        read = await read_inputs(files, owner, names, most_bytes)
+        most_bytes -= sum(len(it.content) for it in read.values() if isinstance(it, InputFile))
+        found |= {(is_picture, name): file for name, file in read.items()}
+    return found
+
+
 async def read_inputs(
     inputs: Pictures, owner: str, names: Iterable[str], most_bytes: int = MOST_BYTES
 ) -> Mapping[str, InputFile | ServiceError]:

@@ -17,7 +17,7 @@ from deployments.clients import JobStages, JobWork, StageClients
 from deployments.output_functions import NodeFiles
 from deployments.owners_files import OwnersFiles
 from deployments.quotes import quote
-from deployments.request_inputs import MOST_BYTES, read_inputs
+from deployments.request_inputs import MOST_BYTES, read_kinds
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.batches import expected_outputs
 from graph.cache import ResultCache
@@ -296,10 +296,14 @@ class WorkflowRunner:
 
     async def _uploads(self, owner: str, constants: Sequence[Constant]) -> Uploads:
         """The files that inputs of needed nodes name, each read once, or why it cannot be had."""
-        wanted = [(i, declared.name, str(v)) for i, declared, v in constants if declared.upload]
-        names = list(dict.fromkeys(name for _, _, name in wanted))
-        read_files = await read_inputs(self.inputs, owner, names, self.most_input_bytes)
-        return Uploads({(node_id, name): read_files[value] for node_id, name, value in wanted})
+        wanted = {
+            (node_id, declared.name): (declared.upload.kind == "image", str(value))
+            for node_id, declared, value in constants
+            if declared.upload
+        }
+        named = set(wanted.values())
+        files = await read_kinds(self.inputs, owner, named, self.most_input_bytes)
+        return Uploads({place: files[one] for place, one in wanted.items()})
 
     async def _read_headers(self, files: Sequence[ModelFile]) -> None:
         """Get to know the model files that are named for the first time, off the event loop."""

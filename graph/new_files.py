@@ -23,4 +23,5 @@ class NewFile:
     tail: str = "_"  # what its name has between number and extension
     temporary: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)  # of video and audio: fps, frames ...
+    poster_tail: str = ".poster.jpg"  # what the poster's name has after the number
     poster: Any = None  # a JPEG of a video's first frame; bytes, or a Handle of them

@@ -199,6 +199,50 @@ class InputFile:
 
 
 @dataclass(frozen=True, eq=False)
+class Audio:
+    """Sound: samples [B, C, n], float32 in -1..1."""
+
+    link: ClassVar = Link("AUDIO")
+    waveform: Tensor
+    sample_rate: int
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """A video: a file that is not decoded yet, or frames with a rate and sound.
+
+    `start_s` and `duration_s` (0: to the end) are the part of the file that is meant.
+    """
+
+    link: ClassVar = Link("VIDEO")
+    file: InputFile | None = None
+    frames: Image | None = None
+    fps: float = 1.0
+    audio: Audio | None = None
+    start_s: float = 0.0
+    duration_s: float = 0.0
+    bit_depth: int = 8
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What VideoHelperSuite tells of a video that it loaded, in its file and as it was loaded."""
+
+    link: ClassVar = Link("VHS_VIDEOINFO")
+    source: tuple[float, int, float, int, int]  # fps, frames, seconds, width, height
+    loaded: tuple[float, int, float, int, int]
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """The files that VideoHelperSuite's VHS_VideoCombine made."""
+
+    link: ClassVar = Link("VHS_FILENAMES")
+    saved: bool
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Items:
     """Several values on one link: what follows runs once for each (ComfyUI's OUTPUT_IS_LIST)."""
 

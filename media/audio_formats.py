@@ -27,9 +27,14 @@ class AudioFormat:
 
     def rate_for(self, sample_rate: int) -> int:
         """The rate to resample to: the same, the next higher, or the highest there is."""
-        if not self.rates or sample_rate in self.rates:
-            return sample_rate
-        return next((rate for rate in self.rates if rate > sample_rate), self.rates[-1])
+        return next_rate(sample_rate, self.rates)
+
+
+def next_rate(sample_rate: int, rates: tuple[int, ...]) -> int:
+    """The first of rising `rates` that is no lower, or the highest; of no rates, the same."""
+    if not rates:
+        return sample_rate
+    return next((rate for rate in rates if rate >= sample_rate), rates[-1])
 
 
 FLAC = AudioFormat("flac", ".flac", "audio/flac", "flac")

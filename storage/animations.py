@@ -16,13 +16,19 @@ FIRST_TAGS = {"prompt": 0x0110, "workflow": 0x010F}  # of EXIF (ComfyUI nodes_im
 
 @dataclass(frozen=True)
 class Animation:
-    """How an animation is written. `effort` is WebP's 0..6 or PNG's 0..9."""
+    """How an animation is written. `effort` is WebP's 0..6 or PNG's 0..9.
 
-    format: Literal["webp", "png"]
+    `loops` is how often it is played again, 0 for ever; a picture's time is `rounded` or cut off
+    to whole milliseconds.
+    """
+
+    format: Literal["webp", "png", "gif"]
     fps: float
     effort: int = 4
     lossless: bool = True  # this and the next are WebP's
     quality: int = 80
+    loops: int = 0
+    rounded: bool = False
 
 
 def encode_animation(
@@ -30,8 +36,12 @@ def encode_animation(
 ) -> bytes:
     """Pictures [B, H, W, C], C of 1, 3 or 4, as a file with `text` by keyword."""
     first, *others = (_picture(image) for image in images)
-    options: dict[str, Any] = {"duration": int(1000.0 / animation.fps)}
-    if animation.format == "png":
+    shown_ms = 1000.0 / animation.fps
+    duration = round(shown_ms) if animation.rounded else int(shown_ms)
+    options: dict[str, Any] = {"duration": duration, "loop": animation.loops}
+    if animation.format == "gif":
+        options |= {"disposal": 2}
+    elif animation.format == "png":
         options |= {"compress_level": animation.effort, "pnginfo": text_chunks(text)}
     else:
         exif = first.getexif()

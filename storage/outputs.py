@@ -231,6 +231,7 @@ class JobOutputs:
 
     def _put(self, file: NewFile, name: str, node_id: str) -> StoredOutput:
         folder, _, filename = name.rpartition("/")
+        number = filename.removesuffix(f"{file.tail}{file.extension}")
         expires = datetime.fromtimestamp(time.time() + self._folder.retention_s, UTC)
         output = StoredOutput(
             node_id=node_id,
@@ -245,7 +246,7 @@ class JobOutputs:
             sha256=hashlib.sha256(file.content).hexdigest(),
             expires_at=expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
             facts=file.facts,
-            poster=f"{filename}.poster.jpg" if file.poster else "",
+            poster=f"{number}{file.poster_tail}" if file.poster else "",
         )
         if file.poster:
             self._folder.files.put(self._key(output.poster_location), file.poster)

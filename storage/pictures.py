@@ -11,12 +11,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 ImageFormat = Literal["png", "webp", "jpeg"]
-MIME_TYPES: Mapping[ImageFormat, str] = {
+MIME_TYPES: Mapping[str, str] = {
     "png": "image/png",
     "webp": "image/webp",
     "jpeg": "image/jpeg",
+    "gif": "image/gif",
 }
-EXTENSIONS: Mapping[ImageFormat, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+EXTENSIONS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg", "gif": ".gif"}
 
 
 @dataclass(frozen=True)

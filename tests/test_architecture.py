@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "storage": {"graph"},
     "diffusion": {"graph", "imaging"},
     "preprocessors": {"graph", "imaging"},
-    "api": {"graph", "imaging", "storage", "diffusion", "preprocessors"},
-    "deployments": {"graph", "imaging", "storage", "diffusion", "preprocessors", "api"},
+    "api": {"graph", "imaging", "media", "storage", "diffusion", "preprocessors"},
+    "deployments": {"graph", "imaging", "media", "storage", "diffusion", "preprocessors", "api"},
     "demo": {"graph", "storage", "diffusion", "preprocessors", "deployments"},
 }
 FORBIDDEN = {

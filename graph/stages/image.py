@@ -22,6 +22,7 @@ from graph.choices import (
 )
 from graph.stages.fitting import Fitting
 from graph.stages.hints import DepthDetectors, Hints, LineDetectors, PoseDetectors, Segmentation
+from graph.stages.media import Media
 from graph.stages.patterns import Patterns
 from graph.values import Image, Mask
 
@@ -187,6 +188,7 @@ class ImageFunctions(
     Segmentation,
     Patterns,
     Fitting,
+    Media,
     Protocol,
 ):
     """What nodes of the image stage may call."""

@@ -1,8 +1,26 @@
 """The output stage: what a job keeps."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from graph.values import Image
+from graph.values import Audio, FileNames, Image, Video
+
+
+@dataclass(frozen=True)
+class Combining:
+    """How VHS_VideoCombine makes a file of pictures. Empty texts and None are the format's own."""
+
+    format: str
+    frame_rate: float
+    loop_count: int = 0
+    pingpong: bool = False
+    saved: bool = True
+    with_metadata: bool = True
+    trim_to_audio: bool = False
+    lossless: bool = True  # of WebP
+    crf: int | None = None
+    pixel_format: str = ""
+    profile: str = ""  # of ProRes
 
 
 class OutputFunctions(Protocol):
@@ -13,3 +31,25 @@ class OutputFunctions(Protocol):
     async def save_images(
         self, images: Image, filename_prefix: str, *, temporary: bool = False
     ) -> None: ...
+
+    async def save_video(
+        self, video: Video, filename_prefix: str, container: str, codec: str
+    ) -> None: ...
+
+    async def save_webm(
+        self, images: Image, filename_prefix: str, *, codec: str, fps: float, crf: float
+    ) -> None: ...
+
+    async def save_audio(
+        self,
+        audio: Audio,
+        filename_prefix: str,
+        *,
+        kind: str,
+        quality: str = "",
+        temporary: bool = False,
+    ) -> None: ...
+
+    async def combine_video(
+        self, images: Image, audio: Audio | None, filename_prefix: str, how: Combining
+    ) -> FileNames: ...
