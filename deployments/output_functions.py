@@ -18,7 +18,7 @@ from media.limits import MediaLimits, MediaNotWritableError
 from media.probe import DEFAULT_LIMITS, probe
 from media.reading import Part, Pixels, Sound, read_frames, read_sound
 from media.video_files import copied_file, video_file
-from media.video_formats import AV1, VP9, saved_as
+from media.video_formats import AV1, VP9, VideoFormat, saved_as
 from media.writing import as_rate
 from storage.animations import Animation
 from storage.encoded_files import animation_file, picture_files
@@ -55,11 +55,26 @@ class NodeFiles:
         await self.made(await asyncio.to_thread(encode, self.encoding.text))
 
     async def save_video(
-        self, video: Video, filename_prefix: str, container: str, codec: str
+        self,
+        video: Video,
+        filename_prefix: str,
+        container: str,
+        codec: str,
+        crf: float | None = None,
     ) -> None:
-        await self.made(
-            await asyncio.to_thread(self._video, video, filename_prefix, container, codec)
-        )
+        how = saved_as(container, codec)
+        if how is None:
+            raise MediaNotWritableError(container, f"it does not hold {codec}")
+        text, whole = self.encoding.text, not (video.start_s or video.duration_s)
+        file = None
+        if video.file is not None and whole and crf is None:
+            content = video.file.content
+            copy = partial(copied_file, content, filename_prefix, container, codec)
+            file = await asyncio.to_thread(copy, tags=text, limits=self.limits)
+        if file is None:
+            coded = how if crf is None else how.with_options(crf=str(crf))
+            file = await asyncio.to_thread(self._coded, video, filename_prefix, coded)
+        await self.made(file)
 
     async def save_webm(
         self, images: Image, filename_prefix: str, *, codec: str, fps: float, crf: float
@@ -110,17 +125,7 @@ class NodeFiles:
         await self.made(await asyncio.to_thread(encode))
         return FileNames(how.saved, (filename_prefix,))
 
-    def _video(self, video: Video, prefix: str, container: str, codec: str) -> NewFile:
-        text, whole = self.encoding.text, not (video.start_s or video.duration_s)
-        if video.file is not None and whole:
-            copied = copied_file(
-                video.file.content, prefix, container, codec, tags=text, limits=self.limits
-            )
-            if copied is not None:
-                return copied
-        how = saved_as(container, codec)
-        if how is None:
-            raise MediaNotWritableError(container, f"it does not hold {codec}")
+    def _coded(self, video: Video, prefix: str, how: VideoFormat) -> NewFile:
         frames, count, fps, sound = self._parts(video)
         rate = as_rate(fps)
         if sound is not None and count:
@@ -132,7 +137,7 @@ class NodeFiles:
             how,
             rate,
             sound=sound,
-            tags=text,
+            tags=self.encoding.text,
             progress=self._progress(count),
         )
 

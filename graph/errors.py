@@ -67,6 +67,16 @@ class NodeFailed(ServiceError):
 
 
 @dataclass(eq=False)
+class ColorsNotServedError(ServiceError):
+    """Colours of a video that this service does not write."""
+
+    status = 422
+    code = "media_not_writable"
+    template = "Video is written in sRGB alone, not in {received!r}."
+    received: str
+
+
+@dataclass(eq=False)
 class BadModelFile(ServiceError):
     """A file in the models folder that cannot be what it is asked to be."""
 

@@ -56,6 +56,9 @@ class Widget:
     control_after_generate: bool | None = None
     forceInput: bool | None = None  # noqa: N815
     advanced: bool | None = None
+    hidden: bool | None = None
+    multiselect: bool | None = None
+    display_name: str | None = None
 
     def options(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if value is not None}
@@ -145,6 +148,7 @@ class Input:
     growing: Growing | None = None  # stands for as many inputs as are given
     options: Options | None = None  # a combo whose choices bring inputs
     match: str = ""  # inputs and outputs with the same name here are of one type
+    may_be_left_out: bool = False  # though it is told as required: older workflows have it not
 
     @property
     def is_widget(self) -> bool:

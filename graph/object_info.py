@@ -101,7 +101,7 @@ def _template(growing: Growing, files: FileLists) -> dict[str, Any]:
 
 
 def _option(option: Option, files: FileLists) -> dict[str, Any]:
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, dict[str, Any]] = {"required": {}}
     for one in option.inputs.values():
         section = "required" if one.required else "optional"
         sections.setdefault(section, {})[one.name] = _describe_input(one, files)

@@ -182,7 +182,7 @@ class _Check:
         raw: set[str] = set()
         for name, declared in inputs_of(node_type, node).items():
             if name not in node.inputs:
-                if declared.required:
+                if declared.required and not declared.may_be_left_out:
                     problems.append(_missing(node_id, node_type, declared))
                 continue
             value = node.inputs[name]

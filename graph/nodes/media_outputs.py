@@ -1,16 +1,60 @@
 """Output nodes that save video and sound."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from graph.node import Hidden, MayBeAbsent, Widget, node
+from graph.dynamic_inputs import Option, Options
+from graph.errors import ColorsNotServedError
+from graph.node import DYNAMIC_COMBO, Input, MayBeAbsent, Widget, node
 from graph.stages import Stage
 from graph.stages.output import OutputFunctions
 from graph.values import Audio, Image, Video
 
-Prompt = Annotated[object, Hidden.PROMPT]  # `outputs` has both
-PngInfo = Annotated[object, Hidden.EXTRA_PNGINFO]
-Container = Literal["auto", "mp4", "mkv", "webm"]
-Codec = Annotated[Literal["auto", "h264", "av1"], MayBeAbsent()]
+FileName = Annotated[str, Widget(multiline=False)]
+WebmCodec = Annotated[Literal["vp9", "av1"], Widget(multiselect=False)]
+
+
+def encodings(crf: float, most: float) -> Options:
+    """How a codec is set up, in ComfyUI's nested combos."""
+    quality = Input("crf", "FLOAT", default=crf, widget=Widget(min=0.0, max=most, step=1.0))
+    colors = Input(
+        "color_space",
+        "COMBO",
+        default="auto",
+        choices=("auto", "sRGB", "HDR", "HDR PQ"),
+        widget=Widget(multiselect=False),
+    )
+    anew = Option("re-encode", {"crf": quality, "color_space": colors})
+    return Options((Option("auto", {}), anew))
+
+
+def encoding(crf: float, most: float) -> Mapping[str, Input]:
+    """The input of a codec that sets it up."""
+    widget = Widget(display_name="encoding mode")
+    options = encodings(crf, most)
+    return {
+        "encoding": Input("encoding", DYNAMIC_COMBO, required=False, options=options, widget=widget)
+    }
+
+
+AUTO = Option("auto", {})
+H264, AV1 = Option("h264", encoding(23.0, 51.0)), Option("av1", encoding(30.0, 63.0))
+ANY_CODEC, WEBM_CODEC = Options((AUTO, H264, AV1)), Options((AUTO, AV1))
+
+
+def with_codec(name: str, codecs: Options) -> Option:
+    """A container and the codecs that it holds; older workflows name a codec beside it."""
+    codec = Input("codec", DYNAMIC_COMBO, options=codecs, may_be_left_out=True)
+    return Option(name, {"codec": codec})
+
+
+CONTAINERS = Options(
+    (
+        *(with_codec(name, ANY_CODEC) for name in ("auto", "mp4", "mkv")),
+        with_codec("webm", WEBM_CODEC),
+    )
+)
+Codec = Annotated[Any, ANY_CODEC, MayBeAbsent(), Widget(hidden=True)]
 
 
 @node(
@@ -19,19 +63,25 @@ Codec = Annotated[Literal["auto", "h264", "av1"], MayBeAbsent()]
     display_name="Save Video",
     category="video",
     output_node=True,
+    outputs=("video",),
 )
 async def save_video(
     outputs: OutputFunctions,
     *,
     video: Video,
-    filename_prefix: str = "video/ComfyUI",
-    format: Container = "auto",
-    codec: Codec = "auto",
-    prompt: Prompt = None,  # noqa: ARG001
-    extra_pnginfo: PngInfo = None,  # noqa: ARG001
-) -> None:
+    filename_prefix: FileName = "video/ComfyUI",
+    format: Annotated[Any, CONTAINERS],
+    codec: Codec = None,
+) -> Video:
     """Keep a video; one from a file is copied and not encoded again, where that may be."""
-    await outputs.save_video(video, filename_prefix, format, codec)
+    chosen = format.get("codec") or codec or {"codec": "auto"}
+    how = chosen.get("encoding") or {}
+    if how.get("color_space", "auto") not in {"auto", "sRGB"}:
+        raise ColorsNotServedError(str(how["color_space"]))
+    await outputs.save_video(
+        video, filename_prefix, format["format"], chosen["codec"], how.get("crf")
+    )
+    return video
 
 
 @node(
@@ -40,21 +90,20 @@ async def save_video(
     display_name="Save WEBM",
     category="video",
     output_node=True,
-    experimental=True,
+    outputs=("images",),
 )
 async def save_webm(
     outputs: OutputFunctions,
     *,
     images: Image,
-    filename_prefix: str = "ComfyUI",
-    codec: Literal["vp9", "av1"],
+    filename_prefix: FileName = "ComfyUI",
+    codec: WebmCodec,
     fps: Annotated[float, Widget(min=0.01, max=1000.0, step=0.01)] = 24.0,
     crf: Annotated[float, Widget(min=0, max=63.0, step=1)] = 32.0,
-    prompt: Prompt = None,  # noqa: ARG001
-    extra_pnginfo: PngInfo = None,  # noqa: ARG001
-) -> None:
+) -> Image:
     """Keep pictures as a WebM video."""
     await outputs.save_webm(images, filename_prefix, codec=codec, fps=fps, crf=crf)
+    return images
 
 
 @node(
@@ -63,17 +112,17 @@ async def save_webm(
     display_name="Save Audio (FLAC)",
     category="audio",
     output_node=True,
+    outputs=("audio",),
 )
 async def save_audio(
     outputs: OutputFunctions,
     *,
     audio: Audio,
-    filename_prefix: str = "audio/ComfyUI",
-    prompt: Prompt = None,  # noqa: ARG001
-    extra_pnginfo: PngInfo = None,  # noqa: ARG001
-) -> None:
+    filename_prefix: FileName = "audio/ComfyUI",
+) -> Audio:
     """Keep sound as FLAC."""
     await outputs.save_audio(audio, filename_prefix, kind="flac")
+    return audio
 
 
 @node(
@@ -82,18 +131,18 @@ async def save_audio(
     display_name="Save Audio (MP3)",
     category="audio",
     output_node=True,
+    outputs=("audio",),
 )
 async def save_audio_mp3(
     outputs: OutputFunctions,
     *,
     audio: Audio,
-    filename_prefix: str = "audio/ComfyUI",
+    filename_prefix: FileName = "audio/ComfyUI",
     quality: Literal["V0", "128k", "320k"] = "V0",
-    prompt: Prompt = None,  # noqa: ARG001
-    extra_pnginfo: PngInfo = None,  # noqa: ARG001
-) -> None:
+) -> Audio:
     """Keep sound as MP3."""
     await outputs.save_audio(audio, filename_prefix, kind="mp3", quality=quality)
+    return audio
 
 
 @node(
@@ -102,18 +151,18 @@ async def save_audio_mp3(
     display_name="Save Audio (Opus)",
     category="audio",
     output_node=True,
+    outputs=("audio",),
 )
 async def save_audio_opus(
     outputs: OutputFunctions,
     *,
     audio: Audio,
-    filename_prefix: str = "audio/ComfyUI",
+    filename_prefix: FileName = "audio/ComfyUI",
     quality: Literal["64k", "96k", "128k", "192k", "320k"] = "128k",
-    prompt: Prompt = None,  # noqa: ARG001
-    extra_pnginfo: PngInfo = None,  # noqa: ARG001
-) -> None:
+) -> Audio:
     """Keep sound as Opus."""
     await outputs.save_audio(audio, filename_prefix, kind="opus", quality=quality)
+    return audio
 
 
 @node(
@@ -122,13 +171,13 @@ async def save_audio_opus(
     display_name="Preview Audio",
     category="audio",
     output_node=True,
+    outputs=("audio",),
 )
 async def preview_audio(
     outputs: OutputFunctions,
     *,
     audio: Audio,
-    prompt: Prompt = None,  # noqa: ARG001
-    extra_pnginfo: PngInfo = None,  # noqa: ARG001
-) -> None:
+) -> Audio:
     """Let hear sound without keeping it for long."""
     await outputs.save_audio(audio, "ComfyUI", kind="flac", temporary=True)
+    return audio

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from graph.node import Upload, Widget, node
+from graph.node import MayBeAbsent, Upload, Widget, node
+from graph.nodes.audio import MaybeAudio
 from graph.stages import Stage
 from graph.stages.media import Media
-from graph.values import Audio, Image, InputFile, Video
+from graph.values import Audio, Image, InputFile, Link, Video
 
 VideoFile = Annotated[InputFile, Upload("video")]
 Offset = Annotated[float, Widget(min=-100_000.0, max=100_000.0, step=0.001)]
@@ -24,10 +25,10 @@ def create_video(
     images: Image,
     fps: Annotated[float, Widget(min=1.0, max=120.0, step=1.0)] = 30.0,
     audio: Audio | None = None,
-    bit_depth: Annotated[int | None, Widget(min=8, max=10, step=2, display="number")] = None,
+    bit_depth: Annotated[int, Widget(min=8, max=10, step=2, display="number"), MayBeAbsent()] = 8,
 ) -> Video:
     """Make a video of pictures."""
-    return Video(frames=images, fps=fps, audio=audio, bit_depth=bit_depth or 8)
+    return Video(frames=images, fps=fps, audio=audio, bit_depth=bit_depth)
 
 
 @node(
@@ -35,11 +36,14 @@ def create_video(
     runs_on=Stage.IMAGE,
     display_name="Get Video Components",
     category="video",
-    outputs=("images", "audio", "fps"),
+    outputs=("images", "audio", "fps", "bit_depth", "color_space"),
 )
-def video_components(media: Media, *, video: Video) -> tuple[Image, Audio, float]:
+def video_components(
+    media: Media, *, video: Video
+) -> tuple[Image, MaybeAudio, float, int, Annotated[str, Link("COMBO")]]:
     """Give the pictures, the sound and the frame rate of a video."""
-    return media.frames_and_sound(video)  # type: ignore[return-value]  # a video may have no sound
+    images, audio, fps = media.frames_and_sound(video)
+    return images, audio, fps, video.bit_depth, "sRGB"
 
 
 @node("Video Slice", runs_on=Stage.IMAGE, display_name="Trim Video", category="video")

@@ -33,7 +33,12 @@ class OutputFunctions(Protocol):
     ) -> None: ...
 
     async def save_video(
-        self, video: Video, filename_prefix: str, container: str, codec: str
+        self,
+        video: Video,
+        filename_prefix: str,
+        container: str,
+        codec: str,
+        crf: float | None = None,
     ) -> None: ...
 
     async def save_webm(

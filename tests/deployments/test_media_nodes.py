@@ -85,7 +85,7 @@ def test_louder_split_joined_and_empty_sound() -> None:
 
 def test_the_parts_of_a_video_file() -> None:
     video = Video(file=file_of(RECORDED_VIDEO))
-    images, audio, fps = video_components(STAGE, video=video)
+    images, audio, fps, *_ = video_components(STAGE, video=video)
     assert (images.numpy() * 255).round().astype(np.uint8).tolist() == (
         RECORDED["video_images"].tolist()
     )
@@ -158,7 +158,7 @@ async def test_a_loaded_video_is_coded_anew_where_it_is_asked_for(
 async def test_a_stretch_of_a_video() -> None:
     whole = Video(file=file_of(RECORDED_VIDEO))
     part = slice_video(STAGE, video=whole, start_time=0.16, duration=0.32)
-    images, audio, _ = video_components(STAGE, video=part)
+    images, audio, *_ = video_components(STAGE, video=part)
     assert (images.numpy() * 255).round().astype(np.uint8).tolist() == (
         RECORDED["video_images"][2:6].tolist()
     )

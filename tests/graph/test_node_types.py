@@ -28,7 +28,18 @@ def options(spec: list[Any]) -> dict[str, Any]:
         kind = "COMBO"
     for shown in ("multiselect", "remote", "image_folder", "tooltip", "advanced"):
         said.pop(shown, None)
+    if kind == "COMFY_DYNAMICCOMBO_V3":
+        said["options"] = [nested(option) for option in said["options"]]
     return {"kind": kind, **said}
+
+
+def nested(option: dict[str, Any]) -> dict[str, Any]:
+    """A choice of a combo and the inputs that it brings, each described as those of nodes are."""
+    sections = {
+        section: {name: options(spec) for name, spec in inputs.items()}
+        for section, inputs in option["inputs"].items()
+    }
+    return {**option, "inputs": sections}
 
 
 def without_files(described: dict[str, Any], class_type: str) -> dict[str, Any]:
