@@ -56,6 +56,4 @@ class NameCounter:
 
 def numbered(prefix: str, first: int, count: int, ending: str) -> list[str]:
     """The names of a batch, numbered from `first`; %batch_num% is the place in the batch."""
-    return [
-        f"{prefix.replace('%batch_num%', str(k))}_{first + k:05}{ending}" for k in range(count)
-    ]
+    return [f"{prefix.replace('%batch_num%', str(k))}_{first + k:05}{ending}" for k in range(count)]

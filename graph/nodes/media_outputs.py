@@ -22,7 +22,7 @@ def encodings(crf: float, most: float) -> Options:
         "COMBO",
         default="auto",
         choices=("auto", "sRGB", "HDR", "HDR PQ"),
-        widget=Widget(multiselect=False),
+        widget=Widget(multiselect=False, display_name="color space"),
     )
     anew = Option("re-encode", {"crf": quality, "color_space": colors})
     return Options((Option("auto", {}), anew))
