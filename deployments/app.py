@@ -7,7 +7,8 @@ import ray
 from ray import serve
 from ray.serve import Application
 
-from deployments.config import AppConfig, Size
+from api.jobs.event_hub import EventHub
+from deployments.config import HUB, AppConfig, Size
 from deployments.local_stages import LocalStages
 from deployments.output_encoder import OutputEncoder
 from deployments.preprocessor import Preprocessor
@@ -41,12 +42,12 @@ def build(config: AppConfig) -> Application:
     )
     has_gpu = wants_gpu(config)
 
-    def bind(name: str, kind: type[Any], size: Size, *args: Any) -> Application:
+    def bind(name: str, kind: type[Any], size: Size, *args: Any, **named: Any) -> Application:
         deployment = serve.deployment(name=name)(kind)
         options = size.options(has_gpu=has_gpu)
         if settings.log == "json":  # what Serve itself logs
             options["logging_config"] = {"encoding": "JSON"}
-        return deployment.options(**options).bind(*args)
+        return deployment.options(**options).bind(*args, **named)
 
     stages, pinned = bind_stages(config, site, bind)
     return bind(
@@ -58,6 +59,7 @@ def build(config: AppConfig) -> Application:
         stages,
         pinned,
         sampler_replicas(config),
+        hub=bind("EventHub", EventHub, HUB) if config.router.max_replicas > 1 else None,
     )
 
 

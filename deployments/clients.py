@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +18,8 @@ from ray.exceptions import (
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from api.jobs.event_hub import Delivery
+from api.jobs.events import Happened
 from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.transport import load, stored_calls, to_numpy
 from deployments.watches import SegmentWatch
@@ -131,6 +133,36 @@ class DeploymentClient:
         finally:  # a caller that goes away frees the replica at once
             with suppress(RayActorError):
                 response.cancel()
+
+
+class HubClient:
+    """The event hub, called by handle."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self._handle = handle
+        self._streams = handle.options(stream=True)
+
+    async def publish(self, replica: str, happened: Sequence[Happened]) -> None:
+        await self._handle.publish.remote(replica, happened)
+
+    async def subscribe(
+        self, replica: str, owners: Sequence[str]
+    ) -> AsyncGenerator[Delivery, None]:
+        response = cast(
+            DeploymentResponseGenerator[Delivery], self._streams.subscribe.remote(replica, owners)
+        )
+        try:
+            async for delivery in response:
+                yield delivery
+        finally:
+            with suppress(RayActorError):
+                response.cancel()
+
+    async def follow(self, replica: str, owner: str) -> None:
+        await self._handle.follow.remote(replica, owner)
+
+    async def leave(self, replica: str, owner: str) -> None:
+        await self._handle.leave.remote(replica, owner)
 
 
 @dataclass(frozen=True)

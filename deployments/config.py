@@ -64,6 +64,10 @@ class Size(Part):
         return options | {"autoscaling_config": scaling}
 
 
+# One replica, which every router calls and listens to for as long as it lives.
+HUB = Size(max_ongoing_requests=4096)
+
+
 class HostedConfig(Part):
     """The hosted API's endpoints, which are translations into workflows."""
 

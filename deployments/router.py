@@ -21,7 +21,7 @@ from api.keys.rates import Rates
 from api.keys.sessions import Sessions
 from api.metrics.service_metrics import ServiceMetrics
 from api.slow_senders import BodyPace
-from deployments.clients import DeploymentClient, StageClients
+from deployments.clients import DeploymentClient, HubClient, StageClients
 from deployments.config import RouterConfig
 from deployments.loopback import listen_where_ray_does
 from deployments.paced_bodies import pace_replica
@@ -58,8 +58,13 @@ class Router:
         stages: Mapping[Stage, DeploymentHandle[Any]],
         pinned: Mapping[str, DeploymentHandle[Any]],
         samplers: Mapping[str, int],
+        *,
+        hub: DeploymentHandle[Any] | None = None,
     ) -> None:
-        """`samplers` says how many replicas the pinned ones have; "" is those for all others."""
+        """`samplers` says how many replicas the pinned ones have; "" is those for all others.
+
+        `hub` is there where there are several routers.
+        """
         set_up_logs(settings.log)
         if settings.job_log:
             write_job_lines(settings.job_log)
@@ -109,7 +114,8 @@ class Router:
             retention_s=config.retention_s,
             webhook_delays_s=config.webhook_delays_s,
         )
-        self._service = Service(runner, stores, limits, metrics)
+        events = None if hub is None else HubClient(hub)
+        self._service = Service(runner, stores, limits, metrics, events)
         self._access = access(settings, config, stores.database)
         self._body_limits = BodyLimits(
             config.max_body_bytes,

@@ -1,6 +1,5 @@
 """Reads workflows and runs them: the language, the files, the stages and the results together."""
 
-import base64
 import random
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,8 @@ from typing import Any, TypeAlias
 
 from api.errors import one_field
 from api.heavy_work import HeavyWork, RequestWork, is_small
-from api.jobs.runner import Event, Prepared, RunningJob, node_event, progress_event
+from api.jobs.events import JobEvent, NodeCached, NodeFinished, NodeStarted, Progressed
+from api.jobs.runner import Prepared, RunningJob
 from api.schemas import ExecuteRequest
 from deployments.clients import JobStages, JobWork, StageClients
 from deployments.output_functions import NodeFiles
@@ -203,8 +203,8 @@ class WorkflowRunner:
                 job.warn(event.text)
             elif isinstance(event, Blocked):
                 job.warn(f"Node {event.node_id}: execution blocked: {event.message}")
-            elif told := self._event(event, prepared):
-                job.report(told)
+            else:
+                job.report(_job_event(event, prepared))
 
         async def keep(file: NewFile, node_id: str) -> None:
             await job.outputs.keep(file, node_id=node_id)
@@ -326,16 +326,14 @@ class WorkflowRunner:
                 if name in inputs and not isinstance(value, Source | NoLink):
                     yield node_id, inputs[name], value
 
-    def _event(
-        self, event: Started | Progress | NodeTiming, prepared: PreparedWorkflow
-    ) -> Event | None:
-        if isinstance(event, Progress):
-            preview = data_uri(event.preview) if event.preview else None
-            return progress_event(event.node_id, event.step, event.of, preview)
-        class_type = prepared.prompt[event.node_id]["class_type"]
-        if isinstance(event, Started):
-            return node_event(event.node_id, class_type, "started")
-        return node_event(event.node_id, class_type, "cached" if event.cached else "finished")
+
+def _job_event(event: Started | Progress | NodeTiming, prepared: PreparedWorkflow) -> JobEvent:
+    if isinstance(event, Progress):
+        return Progressed(event.node_id, event.step, event.of, event.preview or None)
+    class_type = prepared.prompt[event.node_id]["class_type"]
+    if isinstance(event, Started):
+        return NodeStarted(event.node_id, class_type)
+    return (NodeCached if event.cached else NodeFinished)(event.node_id, class_type)
 
 
 def _sound(workflow: Workflow) -> Workflow:
@@ -347,10 +345,6 @@ def _sound(workflow: Workflow) -> Workflow:
     if found := (*workflow.problems, *workflow.broken_links):
         raise WorkflowInvalidError(found)
     return workflow
-
-
-def data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def _seeds(checked: CheckedWorkflow, folded: ExecutionGraph) -> dict[str, int]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from api.jobs.runner import Prepared, RunningJob, node_event, progress_event
+from api.jobs.events import NodeStarted, Progressed
+from api.jobs.runner import Prepared, RunningJob
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
 from graph.problems import Problem, WorkflowInvalidError
@@ -74,10 +75,10 @@ class FakeRunner:
         self.started.append(name)
         self.kept.add(job.id)
         self.running.set()
-        job.report(node_event("3", "KSampler", "started"))
+        job.report(NodeStarted("3", "KSampler"))
         try:
             for step in (1, 2):
-                job.report(progress_event("3", step, 2, preview=f"data:image/jpeg;base64,{step}"))
+                job.report(Progressed("3", step, 2, preview=b"preview %d" % step))
             if "hold" in workflow:
                 await self.go.wait()
         except asyncio.CancelledError:

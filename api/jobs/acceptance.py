@@ -184,7 +184,7 @@ class Acceptance:
         if begins:
             self.worker.start(added, body, prepared)
         else:
-            self.worker.queued()
+            self.worker.queued(added)
         return added
 
 

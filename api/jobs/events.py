@@ -1,64 +1,144 @@
-"""Numbered job events, so that a reader can resume after a lost connection."""
+"""What happens to a job, as typed events: pictures are bytes until a face tells them."""
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeAlias
+
+from storage.jobs.records import JobRecord, JobStatus
+from storage.outputs import StoredOutput
+
+EVENT_BYTES = 256  # what an event takes beside its pictures
 
 
 @dataclass(frozen=True)
-class JobEvent:
-    """One event; ids rise."""
+class Queued:
+    """The job waits in line."""
 
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A replica began the job, for the first time or anew."""
+
+
+@dataclass(frozen=True)
+class NodeStarted:
+    node_id: str
+    class_type: str
+
+
+@dataclass(frozen=True)
+class NodeCached:
+    """The node does not run: its result was there."""
+
+    node_id: str
+    class_type: str
+
+
+@dataclass(frozen=True)
+class NodeFinished:
+    node_id: str
+    class_type: str
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Step `step` of `of` is done. `preview` is a small JPEG of the picture so far."""
+
+    node_id: str
+    step: int
+    of: int
+    preview: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An output can be read."""
+
+    output: StoredOutput
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture for whoever listens just then, which is not stored."""
+
+    node_id: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line of text about a node that runs."""
+
+    node_id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last event of a job; the record has the rest. `code` and `message` are of its error."""
+
+    status: JobStatus
+    node_id: str = ""  # the node that failed, where the error says it
+    code: str = ""
+    message: str = ""
+
+
+JobEvent: TypeAlias = (
+    Queued
+    | Begun
+    | NodeStarted
+    | NodeCached
+    | NodeFinished
+    | Progressed
+    | Saved
+    | Shown
+    | Said
+    | Ended
+)
+
+
+@dataclass(frozen=True)
+class JobAddress:
+    """A job, whose it is, and which of the owner's clients posted it."""
+
+    owner: str
     id: int
-    type: str
-    data: Mapping[str, Any]
+    prompt_id: str | None = None
+    client_id: str | None = None
+
+    @classmethod
+    def of(cls, record: JobRecord) -> "JobAddress":
+        return cls(record.owner, record.id, record.prompt_id, record.client_id)
 
 
-class EventLog:
-    """The last `kept` events of one job, numbered on from `last_id`. Belongs to one event loop."""
+@dataclass(frozen=True)
+class Happened:
+    """An event of a job with its number, which rises, and when it was (Unix seconds)."""
 
-    def __init__(self, kept: int, last_id: int = 0) -> None:
-        self._events: deque[JobEvent] = deque(maxlen=kept)
-        self._changed = asyncio.Event()
-        self._closed = False
-        self.last_id = last_id
+    job: JobAddress
+    id: int
+    at_s: float
+    event: JobEvent
 
-    def add(self, type_: str, data: Mapping[str, Any]) -> None:
-        """Number an event and wake who waits. Of previews only the newest is kept."""
-        if "preview" in data:
-            self._drop_previews()
-        self.last_id += 1
-        self._events.append(JobEvent(self.last_id, type_, data))
-        self._wake()
+    @property
+    def preview(self) -> bytes | None:
+        return self.event.preview if isinstance(self.event, Progressed) else None
 
-    def close(self) -> None:
-        """There will be no more."""
-        self._closed = True
-        self._wake()
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes."""
+        picture = self.event.png if isinstance(self.event, Shown) else self.preview
+        return EVENT_BYTES + len(picture or b"")
 
-    async def after(self, last_id: int, beat_s: float) -> AsyncIterator[JobEvent | None]:
-        """The events after `last_id` as they come; None each time `beat_s` passed without one."""
-        while True:
-            changed, closed = self._changed, self._closed  # as of before the reading
-            for event in [event for event in self._events if event.id > last_id]:
-                last_id = event.id
-                yield event
-            if closed:
-                return
-            try:
-                async with asyncio.timeout(beat_s):
-                    await changed.wait()
-            except TimeoutError:
-                yield None
+    def without_preview(self) -> "Happened":
+        assert isinstance(self.event, Progressed)
+        return replace(self, event=replace(self.event, preview=None))
 
-    def _drop_previews(self) -> None:
-        for k, event in enumerate(self._events):
-            if "preview" in event.data:
-                rest = {name: value for name, value in event.data.items() if name != "preview"}
-                self._events[k] = replace(event, data=rest)
 
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+def ended_event(record: JobRecord) -> Ended:
+    """How a job ended, as its record says."""
+    error = record.error or {}
+    problem = (error.get("errors") or [{}])[0]
+    node_id, code = str(problem.get("node_id") or ""), str(problem.get("code") or "")
+    return Ended(record.status, node_id, code, str(error.get("message", "")))

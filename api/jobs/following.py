@@ -2,20 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from api.jobs.answers import Answers, Outlook
-from api.jobs.events import JobEvent
+from api.jobs.event_board import EventBoard
+from api.jobs.event_log import EventLog
+from api.jobs.events import Ended, Happened, JobAddress, Saved
 from api.jobs.run import JobRun
+from api.jobs.told import ToldEvent, told
 from api.jobs.watch import JobWatch
 from api.jobs.worker import Worker
 from storage.jobs.leases import JobLeases
 from storage.jobs.records import JobRecord, JobRecords, MissingJobError
-from storage.outputs import StoredOutput
 
-FINAL = frozenset({"success", "failed", "cancelled"})
+GRACE_S = 0.5  # for the last events of a job that ended elsewhere
 
 
 class Following:
@@ -31,6 +33,7 @@ class Following:
         jobs: JobRecords,
         leases: JobLeases,
         answers: Answers,
+        board: EventBoard,
         *,
         beat_s: float,
         watch_s: float,
@@ -39,6 +42,7 @@ class Following:
         self._jobs = jobs
         self._leases = leases
         self._answers = answers
+        self._board = board
         self._watch = JobWatch(jobs, watch_s)
         self._beat_s = beat_s
         self._watch_s = watch_s
@@ -92,52 +96,73 @@ class Following:
 
     async def events(
         self, owner: str, job_id: int, *, after: int = 0, base_url: str = ""
-    ) -> AsyncIterator[JobEvent | None]:
+    ) -> AsyncIterator[ToldEvent | None]:
         """What happened after event `after`, and on as it happens; None is a sign of life.
 
-        The final event carries the answer. Long after a job's end only that one is left; of a
-        job that another replica runs there are its place in the queue, its start and its end.
+        The final event carries the answer. Long after a job's end only that one is left.
         """
-        while True:
-            run, record = await self.find(owner, job_id)
-            if run:
-                async for event in run.log.after(after, self._beat_s):
-                    after = event.id if event else after
-                    yield event and await self._told(run, event, base_url)
-                if run.record.ended:
+        async with self._board.following(owner):
+            while True:
+                run, record = await self.find(owner, job_id)
+                if run is None and record.ended:
+                    yield await self._final(record, record.last_event, base_url)
                     return
-                await asyncio.sleep(self._watch_s)  # lost: it goes on elsewhere, or here
-            elif record.ended:
-                yield await self._final(
-                    record, JobEvent(record.last_event, record.status, {}), base_url
-                )
-                return
-            else:
-                async for event in self._elsewhere(record):
-                    yield event
+                source = self._here(run, after) if run else self._elsewhere(record, after)
+                async with aclosing(source):
+                    async for event in source:
+                        if not isinstance(event, Happened):
+                            yield event
+                            continue
+                        after = event.id
+                        known = run.record if run else record
+                        if shown := await self._told(known, event, base_url):
+                            yield shown
+                if run and run.record.ended:
+                    return
                 after = max(after, 1)
 
-    async def _elsewhere(self, record: JobRecord) -> AsyncIterator[JobEvent | None]:
-        """What can be told of a job that does not run here, until it moves."""
-        position = (await self._outlook(None, record)).queue_position
-        yield JobEvent(1, "queued", {"queue_position": position})
-        moved = asyncio.create_task(self._watch.moved(record))
+    async def _here(self, run: JobRun, after: int) -> AsyncGenerator[Happened | None]:
+        async for event in run.log.after(after, self._beat_s):
+            yield event
+        if not run.record.ended:
+            await asyncio.sleep(self._watch_s)  # lost: it goes on elsewhere, or here
+
+    async def _elsewhere(
+        self, record: JobRecord, after: int
+    ) -> AsyncGenerator[Happened | ToldEvent | None]:
+        """The events of a job that does not run here, until it moves."""
+        if after < 1 or record.status == "queued":
+            position = (await self._outlook(None, record)).queue_position
+            yield ToldEvent(1, "queued", {"queue_position": position})
+        log = self._board.log_of_other(JobAddress.of(record))
+        moved = asyncio.create_task(self._moved(record, log))
+        moved.add_done_callback(lambda _: log.wake())
         try:
-            while not (await asyncio.wait([moved], timeout=self._beat_s))[0]:
-                yield None
+            async for event in log.after(max(after, 1), self._beat_s, moved):
+                if event and isinstance(event.event, Ended):
+                    return  # its record has it too
+                yield event
         finally:
             moved.cancel()
 
-    async def _told(self, run: JobRun, event: JobEvent, base_url: str) -> JobEvent:
-        """An event of the log as it is told."""
-        if event.type == "output":
-            output = StoredOutput.from_json(event.data)
-            return replace(event, data=self._answers.output(run.record, output, base_url))
-        return await self._final(run.record, event, base_url) if event.type in FINAL else event
+    async def _moved(self, record: JobRecord, log: EventLog) -> None:
+        """Until the job is no more as the record says, and its last events had time to come."""
+        await self._watch.moved(record)
+        if log.events and not log.ended:
+            await asyncio.sleep(GRACE_S)
 
-    async def _final(self, record: JobRecord, event: JobEvent, base_url: str) -> JobEvent:
+    async def _told(self, record: JobRecord, event: Happened, base_url: str) -> ToldEvent | None:
+        """An event as it is told."""
+        if isinstance(event.event, Ended):
+            return await self._final(record, event.id, base_url)
+        if isinstance(event.event, Saved):
+            output = self._answers.output(record, event.event.output, base_url)
+            return ToldEvent(event.id, "output", output)
+        return told(event)
+
+    async def _final(self, record: JobRecord, event_id: int, base_url: str) -> ToldEvent:
         answer = await self._answers.answer(record, base_url, Outlook(), inline=False)
-        return JobEvent(event.id, event.type, answer)
+        return ToldEvent(event_id, record.status, answer)
 
     async def _outlook(self, run: JobRun | None, record: JobRecord) -> Outlook:
         estimate_s = record.estimate_s

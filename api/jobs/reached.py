@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.jobs.runner import Event
+from api.jobs.events import JobEvent, NodeCached, NodeFinished, NodeStarted
 
 
 class Reached:
@@ -12,15 +12,13 @@ class Reached:
         self._running: dict[str, str] = {}  # class by node id
         self._executed: dict[str, None] = {}
 
-    def hear(self, event: Event) -> None:
-        if event.type != "node":
-            return
-        node_id = event.data["node"]
-        if event.data["state"] == "started":
-            self._running[node_id] = event.data["class_type"]
-        else:
-            self._running.pop(node_id, None)
-            self._executed[node_id] = None
+    def hear(self, event: JobEvent) -> None:
+        match event:
+            case NodeStarted(node_id, class_type):
+                self._running[node_id] = class_type
+            case NodeFinished(node_id) | NodeCached(node_id):
+                self._running.pop(node_id, None)
+                self._executed[node_id] = None
 
     def as_json(self) -> dict[str, Any]:
         """The node that began last and had not ended."""

@@ -10,8 +10,8 @@ from fastapi.responses import Response, StreamingResponse
 from api.context import ActingOwner, BaseUrl, InContext, JobId, Owner
 from api.documentation import errors
 from api.jobs.answers import API
-from api.jobs.events import JobEvent
 from api.jobs.timeline import timeline_svg
+from api.jobs.told import ToldEvent
 from api.json_response import JsonResponse
 from api.schemas import Answer, Deleted, JobPage
 from graph.digits import whole_number
@@ -133,11 +133,11 @@ async def events(
     )
 
 
-async def _stream(source: AsyncIterator[JobEvent | None], *, preview: bool) -> AsyncIterator[str]:
+async def _stream(source: AsyncIterator[ToldEvent | None], *, preview: bool) -> AsyncIterator[str]:
     async for event in source:
         yield ": still here\n\n" if event is None else _sse(event, preview=preview)
 
 
-def _sse(event: JobEvent, *, preview: bool) -> str:
+def _sse(event: ToldEvent, *, preview: bool) -> str:
     data = {name: value for name, value in event.data.items() if preview or name != "preview"}
     return f"id: {event.id}\nevent: {event.type}\ndata: {json.dumps(data)}\n\n"

@@ -14,9 +14,10 @@ from api.jobs.allowance import Allowance
 from api.jobs.answers import bare_answer, ended_answer, timings_json
 from api.jobs.ended_log import model_names
 from api.jobs.ending import failed_end, write_end
-from api.jobs.events import EventLog
+from api.jobs.event_board import EventBoard
+from api.jobs.events import Begun, JobAddress, JobEvent, Saved, ended_event
 from api.jobs.reached import Reached
-from api.jobs.runner import Event, Prepared, Runner, RunningJob
+from api.jobs.runner import Prepared, Runner, RunningJob
 from api.schemas import ExecuteRequest
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
@@ -42,7 +43,7 @@ class Workplace:
     outputs: OutputStore
     deadline_s: float
     stop_s: float
-    events_kept: int
+    board: EventBoard
     learn: Callable[[Mapping[str, Any], tuple[NodeTiming, ...]], None]
     allowance: Callable[[JobRecord], Allowance]
     names: Callable[[JobRecord], Names]
@@ -63,7 +64,8 @@ class JobRun:
         prepared: Prepared | None = None,
     ) -> None:
         self.record = record
-        self.log = EventLog(place.events_kept, last_id=EVENTS_PER_EPOCH * (record.epoch - 1))
+        last_id = EVENTS_PER_EPOCH * (record.epoch - 1)
+        self.log = place.board.open(JobAddress.of(record), last_id)
         self._body = body
         self._place = place
         self.abandoned = False
@@ -74,7 +76,7 @@ class JobRun:
         self._meta: dict[str, Any] = {}
         self._prompt: Mapping[str, Any] = {}
         self._allowance = place.allowance(record)
-        self.log.add("queued", {"queue_position": 0})
+        self.log.add(Begun())
         loop = asyncio.get_running_loop()
         empty = contextvars.Context()
         self._stopped_by: asyncio.Future[ServiceError] = loop.create_future()
@@ -145,7 +147,7 @@ class JobRun:
         )
         if written:
             self.record = written
-            self.log.add(written.status, {})
+            self.log.add(ended_event(written))
             if self._is_free(written):  # it may have failed in being written
                 self._place.runner.forget({written.id})
 
@@ -216,14 +218,14 @@ class JobRun:
             raise JobOverError
         await self._allowance.cover(outputs)
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: JobEvent) -> None:
         self._reached.hear(event)
         if not self.ending:  # nothing may follow the final event
-            self.log.add(event.type, event.data)
+            self.log.add(event)
 
     def _on_stored(self, output: StoredOutput) -> None:
         if not self._over:
-            self.log.add("output", output.as_json())
+            self.log.add(Saved(output))
 
 
 def _encoding(body: Mapping[str, Any], prepared: Prepared) -> Encoding:

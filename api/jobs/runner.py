@@ -7,34 +7,13 @@ may be used. Errors that the caller should read are `graph.errors.ServiceError`s
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+from api.jobs.events import JobEvent
 from graph.execution import NodeTiming
 from storage.outputs import JobOutputs
 
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened in a running job; `data` is JSON."""
-
-    type: Literal["node", "progress"]
-    data: Mapping[str, Any]
-
-
-NodeState = Literal["started", "finished", "cached"]
-
-
-def node_event(node_id: str, class_type: str, state: NodeState) -> Event:
-    return Event("node", {"node": node_id, "class_type": class_type, "state": state})
-
-
-def progress_event(node_id: str, step: int, of: int, preview: str | None = None) -> Event:
-    """Step `step` of `of` is done; `preview` is a data URI."""
-    data = {"node": node_id, "step": step, "of": of}
-    return Event("progress", data if preview is None else data | {"preview": preview})
-
-
-Report = Callable[[Event], None]
+Report = Callable[[JobEvent], None]
 
 
 @dataclass(frozen=True)

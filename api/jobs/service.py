@@ -17,7 +17,10 @@ from api.jobs.allowance import Allowance
 from api.jobs.answers import Answers, Outlook
 from api.jobs.ended_log import log_end
 from api.jobs.estimates import RunTimes
+from api.jobs.event_board import EventBoard
+from api.jobs.event_hub import Hub
 from api.jobs.following import Following
+from api.jobs.hub_link import HubLink
 from api.jobs.leftovers import forget_deleted
 from api.jobs.listing import job_page
 from api.jobs.requests import JobRequests
@@ -109,7 +112,9 @@ class Service:
         stores: Stores,
         limits: Limits | None = None,
         metrics: ServiceMetrics | None = None,
+        hub: Hub | None = None,
     ) -> None:
+        """With a `hub`, events of jobs that other replicas run are read here too."""
         self.runner = runner
         self.stores = stores
         self.metrics = metrics or ServiceMetrics()
@@ -119,12 +124,16 @@ class Service:
         self._times = RunTimes()
         self.worker_id = secrets.token_hex(8)
         self._leases = JobLeases(stores.database, self.worker_id, lease_s=limits.lease_s)
+        self.board = EventBoard(limits.events_kept)
+        self._link = HubLink(hub, self.board, self.worker_id) if hub else None
+        self.board.link = self._link
         self._worker = self._make_worker(JobRequests(stores.request_cipher))
         self.following = Following(
             self._worker,
             stores.jobs,
             self._leases,
             self._answers,
+            self.board,
             beat_s=limits.beat_s,
             watch_s=limits.watch_s,
         )
@@ -145,6 +154,9 @@ class Service:
         forget = forget_deleted(self.runner, self.stores.jobs, self.limits.forget_s)
         for work in (self._worker.work(), self.webhooks.work(), self._sweep(), forget):
             self._spawn(work)
+        if self._link:
+            self._spawn(self._link.publish())
+            self._spawn(self._link.listen())
 
     def check(self) -> None:
         """Raises what ended something that runs for as long as the service does."""
@@ -332,7 +344,7 @@ class Service:
             self.stores.outputs,
             limits.deadline_s,
             limits.stop_s,
-            limits.events_kept,
+            self.board,
             self._times.learn,
             partial(Allowance, self.stores.database, self.stores.charges),
             self._names,

@@ -11,6 +11,7 @@ from typing import Any
 
 from api.errors import AbandonedError, JobCancelledError, known, message_body
 from api.jobs.ending import write_end
+from api.jobs.events import Happened, JobAddress, Queued, ended_event
 from api.jobs.requests import JobRequests
 from api.jobs.run import EVENTS_PER_EPOCH, JobRun, Workplace
 from api.jobs.runner import Prepared
@@ -89,8 +90,9 @@ class Worker:
         self._tell(record)
         return run
 
-    def queued(self) -> None:
+    def queued(self, record: JobRecord) -> None:
         """A job was queued here."""
+        self._place.board.announce(Happened(JobAddress.of(record), 0, record.created_s, Queued()))
         self.waiting += 1
         self._wake.set()
 
@@ -201,6 +203,9 @@ class Worker:
         written = await write_end(self._place.jobs, ended, self._place.stop_s, pauses_s=())
         if written is None:
             return False
+        self._place.board.announce(
+            Happened(JobAddress.of(written), written.last_event, time.time(), ended_event(written))
+        )
         self._tell(written)
         return True
 

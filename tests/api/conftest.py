@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from api.app import create_app
+from api.jobs.event_hub import Hub
 from api.jobs.runner import Runner
 from api.jobs.service import Limits, Service, Stores
 from api.jobs.webhooks import Signer
@@ -100,10 +101,13 @@ async def open_site(database_url: str, files: Files, tmp_path: Path) -> AsyncIte
             fetcher: Fetcher | None = None,
             change: Callable[[Stores], Stores] = lambda stores: stores,
             make_database: Callable[[str], Database] = Database,
+            hub: Hub | None = None,
             **options: Any,
         ) -> Site:
             places = (make_database(database_url), files, tmp_path)
-            site = _site(*places, limits or Limits(), make_runner, fetcher, change, **options)
+            site = _site(
+                *places, limits or Limits(), make_runner, fetcher, change, hub=hub, **options
+            )
             return await stack.enter_async_context(site)
 
         yield open_
@@ -125,6 +129,7 @@ async def _site(
     fetcher: Fetcher | None,
     change: Callable[[Stores], Stores],
     disk_bytes: int = 2**40,
+    hub: Hub | None = None,
     **options: Any,
 ) -> AsyncIterator[Site]:
     received: asyncio.Queue[httpx.Request] = asyncio.Queue()
@@ -166,7 +171,9 @@ async def _site(
         counters=Counters(database),
         prompts=Prompts(database),
     )
-    service = Service(make_runner(inputs) if make_runner else runner, change(stores), limits)
+    service = Service(
+        make_runner(inputs) if make_runner else runner, change(stores), limits, hub=hub
+    )
     app = create_app(service, **options)
     await service.open()
     transport = httpx.ASGITransport(app)

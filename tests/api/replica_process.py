@@ -17,7 +17,8 @@ import numpy as np
 import uvicorn
 
 from api.app import create_app
-from api.jobs.runner import Prepared, RunningJob, progress_event
+from api.jobs.events import Progressed
+from api.jobs.runner import Prepared, RunningJob
 from api.jobs.service import Limits, Service
 from api.keys.access import LocalAccess
 from api.keys.key_access import KeyAccess
@@ -46,7 +47,7 @@ class WorkingRunner(FakeRunner):
         steps = prepared.prompt.get("steps", 5)
         for step in range(1, steps + 1):
             await asyncio.to_thread(hashlib.pbkdf2_hmac, "sha256", b"", b"", WORK)
-            job.report(progress_event("3", step, steps))
+            job.report(Progressed("3", step, steps))
         await job.outputs.save_images(np.full((1, 8, 8, 3), 0.5, np.float32), node_id="9")
         return ()
 
