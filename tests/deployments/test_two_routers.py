@@ -12,7 +12,7 @@ import yaml
 
 from tests.conftest import ROOT, served
 
-CASE = ROOT / "tests" / "parity" / "cases" / "sd15_txt2img.json"
+CASE = ROOT / "tests" / "parity" / "cases" / "sampler_euler_normal.json"
 API = "/api/v7/comfyui"
 FOLLOWERS = 8  # at two routers: all at one of them once in 128 times
 pytestmark = pytest.mark.cluster
@@ -48,7 +48,7 @@ def test_a_job_is_followed_at_both_routers(url: str) -> None:
     with ThreadPoolExecutor(FOLLOWERS) as pool:
         seen = list(pool.map(lambda _: _followed(url, job_id), range(FOLLOWERS)))
     told = [
-        [(one["id"], one["event"]) for one in of_one if one["event"] != "queued"] for of_one in seen
+        [(one["id"], one["event"]) for one in events if one["event"] != "queued"] for events in seen
     ]
     assert [kind for _, kind in told[0]].count("progress") == 300
     assert all(of_one == told[0] for of_one in told)
