@@ -1,10 +1,11 @@
 """What happens to a job, as typed events: pictures are bytes until a face tells them."""
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from storage.jobs.records import JobRecord, JobStatus
-from storage.outputs import StoredOutput
+if TYPE_CHECKING:  # the hub needs no database
+    from storage.jobs.records import JobRecord, JobStatus
+    from storage.outputs import StoredOutput
 
 EVENT_BYTES = 256  # what an event takes beside its pictures
 
@@ -55,7 +56,7 @@ class Progressed:
 class Saved:
     """An output can be read."""
 
-    output: StoredOutput
+    output: "StoredOutput"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Said:
 class Ended:
     """The last event of a job; the record has the rest. `code` and `message` are of its error."""
 
-    status: JobStatus
+    status: "JobStatus"
     node_id: str = ""  # the node that failed, where the error says it
     code: str = ""
     message: str = ""
@@ -108,7 +109,7 @@ class JobAddress:
     client_id: str | None = None
 
     @classmethod
-    def of(cls, record: JobRecord) -> "JobAddress":
+    def of(cls, record: "JobRecord") -> "JobAddress":
         return cls(record.owner, record.id, record.prompt_id, record.client_id)
 
 
@@ -136,7 +137,7 @@ class Happened:
         return replace(self, event=replace(self.event, preview=None))
 
 
-def ended_event(record: JobRecord) -> Ended:
+def ended_event(record: "JobRecord") -> Ended:
     """How a job ended, as its record says."""
     error = record.error or {}
     problem = (error.get("errors") or [{}])[0]
