@@ -20,13 +20,16 @@ from api.comfyui import (
     queue,
     server,
     settings,
+    socket_routes,
     templates,
     user_data,
     v2,
 )
 from api.comfyui import models as comfyui_models
+from api.comfyui.client_socket import SocketLimits
 from api.comfyui.editor import Editor
 from api.comfyui.home import mount_editor
+from api.comfyui.sockets import Sockets
 from api.context import Context
 from api.docs_page import add_docs
 from api.errors import add_error_handlers
@@ -87,7 +90,17 @@ def _routes() -> tuple[BaseRoute, ...]:
         account,
         page,
     )
-    comfyui = (settings, user_data, comfyui_models, server, prompts, queue, history, templates)
+    comfyui = (
+        settings,
+        user_data,
+        comfyui_models,
+        server,
+        prompts,
+        queue,
+        history,
+        templates,
+        socket_routes,
+    )
     hosted = (fetching, routes, site_routes, unserved)
     for module in (*own, home, *comfyui, job_list, v2):
         router.include_router(module.router)
@@ -108,6 +121,7 @@ def create_app(
     public_url: str = "",
     cors_origins: frozenset[str] = frozenset(),
     pace: BodyPace | None = None,
+    sockets: SocketLimits | None = None,
     manage_service: bool = True,
 ) -> FastAPI:
     """The application over a service.
@@ -142,6 +156,7 @@ def create_app(
         public_url,
     )
     app.state.editor = editor = Editor.installed()
+    app.state.sockets = Sockets(service, sockets or SocketLimits())
     app.state.hosted = hosted or HostedOptions()
     add_docs(app)
     mount_page(app)

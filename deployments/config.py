@@ -170,6 +170,10 @@ class RouterConfig(Size):
     picture_processes: PositiveInt = Field(
         default=2, description="How many pictures are looked at or repainted at once."
     )
+    max_sockets: PositiveInt = Field(
+        default=384, description="WebSockets; each is one of the ongoing requests above."
+    )
+    max_sockets_per_owner: PositiveInt = 256
     retention_s: PositiveFloat = Field(
         default=7 * 24 * 3600, description="Of jobs and their outputs, after which they go."
     )

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from api.app import create_app
+from api.comfyui.client_socket import SocketLimits
 from api.errors import error_body, known, unexpected
 from api.heavy_work import HeavyWork
 from api.hosted.options import HostedOptions
@@ -125,6 +126,7 @@ class Router:
         )
         self._heavy = heavy
         self._pace = BodyPace(config.body_first_s, config.body_least_bytes_per_s)
+        self._sockets = SocketLimits(config.max_sockets, config.max_sockets_per_owner)
         self._public_url = settings.public_url.rstrip("/")
         origins = (origin.strip().lower() for origin in settings.cors_origins.split(","))
         self._cors_origins = frozenset(filter(None, origins))
@@ -143,6 +145,7 @@ class Router:
             public_url=self._public_url,
             cors_origins=self._cors_origins,
             pace=self._pace,
+            sockets=self._sockets,
         )
 
     def check_health(self) -> None:

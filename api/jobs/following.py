@@ -47,6 +47,10 @@ class Following:
         self._beat_s = beat_s
         self._watch_s = watch_s
 
+    async def close(self) -> None:
+        """Wait for jobs of other replicas no more."""
+        await self._watch.close()
+
     def tell(self, job_id: int) -> None:
         """This replica has moved the job."""
         self._watch.tell(job_id)

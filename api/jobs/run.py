@@ -15,7 +15,7 @@ from api.jobs.answers import bare_answer, ended_answer, timings_json
 from api.jobs.ended_log import model_names
 from api.jobs.ending import failed_end, write_end
 from api.jobs.event_board import EventBoard
-from api.jobs.events import Begun, JobAddress, JobEvent, Saved, ended_event
+from api.jobs.events import Begun, JobAddress, JobEvent, Progressed, Saved, ended_event
 from api.jobs.reached import Reached
 from api.jobs.runner import Prepared, Runner, RunningJob
 from api.schemas import ExecuteRequest
@@ -72,6 +72,7 @@ class JobRun:
         self._over = False  # nothing that the work still does counts any more
         self._warnings: list[str] = []
         self._reached = Reached()
+        self._previews = (body.get("extra_data") or {}).get("preview_method") != "none"
         self._files: JobOutputs | None = None
         self._meta: dict[str, Any] = {}
         self._prompt: Mapping[str, Any] = {}
@@ -220,6 +221,8 @@ class JobRun:
 
     def _on_event(self, event: JobEvent) -> None:
         self._reached.hear(event)
+        if isinstance(event, Progressed) and not self._previews:
+            event = replace(event, preview=None)
         if not self.ending:  # nothing may follow the final event
             self.log.add(event)
 

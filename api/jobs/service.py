@@ -169,6 +169,7 @@ class Service:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.following.close()
         await self._worker.close()
         await self.webhooks.close()
         await self.stores.fetcher.close()

@@ -41,6 +41,12 @@ class JobWatch:
             if not moved.done():
                 moved.set_result(None)
 
+    async def close(self) -> None:
+        """Look no more."""
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
     async def _look(self) -> None:
         """While somebody waits."""
         while True:

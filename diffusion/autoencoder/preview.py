@@ -15,7 +15,7 @@ from torch import Tensor
 
 from diffusion.latent_format import LatentFormat
 
-LONGEST_PX = 256
+LONGEST_PX = 512  # as ComfyUI's
 QUALITY = 75
 
 

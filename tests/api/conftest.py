@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.jobs.event_hub import Hub
@@ -53,6 +54,7 @@ class Site:
     client: httpx.AsyncClient
     received: asyncio.Queue[httpx.Request]  # by webhook receivers
     answers: list[int]  # of webhook receivers, one after the other; 200 when there are no more
+    app: FastAPI
 
     async def execute(self, workflow: dict[str, Any], **fields: Any) -> httpx.Response:
         return await self.client.post(f"{API}/execute", json={"workflow": workflow, **fields})
@@ -183,5 +185,5 @@ async def _site(
             transport=transport, mounts={"all://127.0.0.1": wire}, base_url="http://here:8000"
         ) as client,
     ):
-        yield Site(service, runner, client, received, answers)
+        yield Site(service, runner, client, received, answers, app)
     await service.close()

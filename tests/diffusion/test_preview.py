@@ -41,9 +41,9 @@ def test_the_first_channel_is_light_in_either_family() -> None:
 
 @pytest.mark.parametrize(
     ("latent", "picture"),
-    [((8, 16), (128, 64)), ((128, 96), (192, 256)), ((512, 1024), (256, 128)), ((1, 64), (256, 4))],
+    [((8, 16), (128, 64)), ((128, 96), (384, 512)), ((512, 1024), (512, 256)), ((1, 64), (512, 8))],
 )
-def test_a_preview_is_a_jpeg_of_the_pictures_size_or_of_256_px(
+def test_a_preview_is_a_jpeg_of_the_pictures_size_or_of_512_px(
     latent: tuple[int, int], picture: tuple[int, int]
 ) -> None:
     it = shown(FOUR, torch.zeros(1, 4, *latent))
