@@ -2,6 +2,11 @@
 
 They join texts and lay changes on models. A few of them, linked one after the other, can double a
 text or a description each time, so what they make is counted.
+
+The limits are no settings, as what they protect does not depend on the machine: text is written
+into every picture and answer, and may be a quarter of what a request may send; descriptions are
+hashed and sent with every call of a stage, which loads their files one after the other; and they
+are read by functions that call themselves several times a level, of which Python allows 1,000.
 """
 
 from dataclasses import dataclass, field, fields, is_dataclass

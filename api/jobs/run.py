@@ -137,11 +137,9 @@ class JobRun:
     async def _end(self) -> None:
         ended = replace(self.record, ended_s=time.time(), last_event=self.log.last_id + 1)
         try:
-            ended = replace(ended, **self._outcome())
+            ended = self._unless_lent(replace(ended, **self._outcome()))
         except Exception as error:  # noqa: BLE001 - whatever it is, the job ends
             ended = failed_end(replace(ended, answer=bare_answer(self._saved())), error)
-        if self._is_free(ended):
-            ended = self._unless_lent(ended)
         keep_request = self._body.get("retain_inputs") is True
         written = await write_end(
             self._place.jobs, ended, self._place.stop_s, keep_request=keep_request
@@ -156,7 +154,12 @@ class JobRun:
         return ended.status == "failed" and not self._saved() and self._allowance.priced
 
     def _unless_lent(self, ended: JobRecord) -> JobRecord:
-        """A free end: nobody goes on from its results from now on, and if somebody has, it pays."""
+        """The end, which pays where it would be free and somebody went on from its results.
+
+        Nobody does from now on.
+        """
+        if not self._is_free(ended):
+            return ended
         self._place.runner.forget({ended.id})
         if not self._place.runner.lent(ended.id):
             return ended

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffusion.text.clip_layout import PartName
 from diffusion.weights import Weights
-from graph.embeddings import embedding_file
+from graph.embeddings import MOST_NAMED, embedding_file
 from graph.errors import MissingModelFile
 from graph.values import ModelFile
 
@@ -55,7 +55,10 @@ class EmbeddingFiles:
 
 
 class Lookup:
-    """Embeddings of one CLIP, an owner's own first, and what was asked of them in vain."""
+    """Embeddings of one CLIP, an owner's own first, and what was asked of them in vain.
+
+    Of very many in one text only the first are looked for.
+    """
 
     def __init__(
         self,
@@ -67,10 +70,14 @@ class Lookup:
         self._part = part
         self._private_embeddings = private_embeddings
         self._missed: dict[str, str] = {}
+        self._asked: set[str] = set()
 
     def __call__(self, name: str) -> Tensor | None:
         """As the embeddings. Raises BadModelFile."""
         word = name.strip(",")
+        self._asked.add(word)
+        if len(self._asked) > MOST_NAMED:  # in a text that was made while the workflow ran
+            return None
         part = "T5" if self._part == "t5xxl" else f"CLIP-{self._part.upper()}"
         self._missed[word] = f"Embedding {word!r} is not there or not made for {part}: ignored"
         try:
@@ -83,7 +90,10 @@ class Lookup:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return tuple(self._missed.values())
+        texts = tuple(self._missed.values())
+        if len(self._asked) > MOST_NAMED:
+            texts += (f"More than {MOST_NAMED} embeddings are named: the others are ignored",)
+        return texts
 
 
 def find_vectors(weights: Weights, part: PartName) -> Tensor:

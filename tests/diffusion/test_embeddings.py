@@ -13,6 +13,7 @@ from diffusion.text.embeddings import EmbeddingFiles, Lookup
 from diffusion.text.prompt import chunks
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Weights, open_weights
+from graph.embeddings import MOST_NAMED
 from graph.errors import BadModelFile
 from graph.values import ModelFile
 from storage.models.files import ModelFolders
@@ -175,3 +176,16 @@ def test_an_own_word_that_is_gone_is_left_out_and_told(files: EmbeddingFiles) ->
     lookup = Lookup(files("l", WIDE), "l", {"style": ModelFile("embeddings", "gone.safetensors")})
     assert lookup("style") is None
     assert lookup.warnings == ("Embedding 'style' is not there or not made for CLIP-L: ignored",)
+
+
+def test_of_very_many_embeddings_the_first_are_looked_for() -> None:
+    looked: list[str] = []
+
+    def find(name: str | ModelFile) -> None:
+        looked.append(str(name))
+
+    lookup = Lookup(find, "l")
+    for k in range(3 * MOST_NAMED):
+        lookup(f"e{k}")
+    assert len(looked) == MOST_NAMED
+    assert lookup.warnings[-1].startswith(f"More than {MOST_NAMED} embeddings")

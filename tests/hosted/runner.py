@@ -67,6 +67,9 @@ class GreyRunner:
     def forget(self, job_ids: AbstractSet[int]) -> None:
         self.inner.forget(job_ids)
 
+    def lent(self, job_id: int) -> bool:
+        return self.inner.lent(job_id)
+
     async def object_info(self, owner: str) -> Mapping[str, Any]:
         return await self.inner.object_info(owner)
 

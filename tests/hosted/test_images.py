@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.conftest import PRICES
 from tests.hosted.conftest import Hosted, OpenHosted, picture
 
 TEXT = "v6/images/text2img"
@@ -289,3 +290,14 @@ async def test_an_ip_adapter_changes_the_model(
     assert (kind, adapter["weight"]) == ("IPAdapterAdvanced", 0.6)
     assert nodes.behind(adapter, "ipadapter")[1]["ipadapter_file"].startswith(ip_adapter_id)
     assert vision in nodes.behind(adapter, "clip_vision")[1]["clip_name"]
+
+
+async def test_what_the_hosted_paths_deliver_is_paid_and_failures_are_free(hosted: Hosted) -> None:
+    async def spent() -> float:
+        return float((await hosted.client.get("/api/v7/account")).json()["usage"]["spent"])
+
+    body = {"prompt": "a fox", "samples": 3, "width": 64, "height": 64}
+    await hosted.post("v6/images/text2img", body)
+    assert await spent() == 3 * PRICES.per_output
+    await hosted.client.post("/api/v6/images/text2img", json={**body, "prompt": "fail"})
+    assert await spent() == 3 * PRICES.per_output
