@@ -1,8 +1,9 @@
 """Loaders describe: which file, and what is laid on it. Replicas load."""
 
+from dataclasses import replace
 from typing import Annotated
 
-from graph.node import Files, node
+from graph.node import Choices, Files, node
 from graph.stages import Stage
 from graph.values import Clip, Model, ModelFile, Vae
 
@@ -18,6 +19,48 @@ def load_checkpoint(
 ) -> tuple[Model, Clip, Vae]:
     """Name the three models of a checkpoint."""
     return Model(ckpt_name), Clip((ckpt_name,)), Vae(ckpt_name)
+
+
+CONFIGS = (
+    "anything_v3.yaml",
+    "v1-inference.yaml",
+    "v1-inference_clip_skip_2.yaml",
+    "v1-inference_clip_skip_2_fp16.yaml",
+    "v1-inference_fp16.yaml",
+    "v1-inpainting-inference.yaml",
+    "v2-inference-v.yaml",
+    "v2-inference-v_fp32.yaml",
+    "v2-inference.yaml",
+    "v2-inference_fp32.yaml",
+    "v2-inpainting-inference.yaml",
+)
+SKIPPING = frozenset(
+    {
+        "anything_v3.yaml",
+        "v1-inference_clip_skip_2.yaml",
+        "v1-inference_clip_skip_2_fp16.yaml",
+    }
+)
+PREDICTING_V = frozenset({"v2-inference-v.yaml", "v2-inference-v_fp32.yaml"})
+
+
+@node(
+    "CheckpointLoader",
+    runs_on=Stage.INLINE,
+    display_name="Load Checkpoint With Config (DEPRECATED)",
+    category="advanced/loaders",
+    deprecated=True,
+)
+def load_checkpoint_with_config(
+    *,
+    config_name: Annotated[str, Choices(CONFIGS)],
+    ckpt_name: Annotated[ModelFile, Files("checkpoints")],
+) -> tuple[Model, Clip, Vae]:
+    """Name the three models of a checkpoint. Of a config, only what the file cannot say counts."""
+    model, clip, vae = load_checkpoint(ckpt_name=ckpt_name)
+    if config_name in PREDICTING_V:
+        model = model.changed("model_sampling_discrete", sampling="v_prediction", zsnr=False)
+    return model, replace(clip, stop_at_layer=-2) if config_name in SKIPPING else clip, vae
 
 
 @node("VAELoader", runs_on=Stage.INLINE, display_name="Load VAE", category="loaders")

@@ -1,0 +1,130 @@
+"""Nodes of packs that are others in disguise, or that no answer can be recorded for."""
+
+from typing import Any
+
+import pytest
+
+from graph.folding import fold
+from graph.nodes import load_node_types
+from graph.nodes.loaders import load_checkpoint_with_config
+from graph.nodes.packs.comfy_deploy import external_image, external_seed
+from graph.nodes.packs.easy_use import boolean, number, text, whole
+from graph.nodes.packs.ip_adapter_v1 import apply
+from graph.nodes.packs.kjnodes import load_vae_kj, sage_attention
+from graph.nodes.packs.rgthree import seed
+from graph.plan import ExecutionGraph
+from graph.prompt import Node, Source
+from graph.results import Expansion
+from graph.validation import Uploads, validate
+from graph.values import Model, ModelFile, Vae
+from graph.workflow import read_workflow
+from tests.graph.nodes_for_tests import TwoFiles
+
+TYPES = load_node_types()
+FILE = ModelFile("checkpoints", "a.safetensors")
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def folded(document: dict[str, Any]) -> ExecutionGraph:
+    checked = validate(read_workflow(document, {}), TYPES, TwoFiles(), Uploads())
+    return fold(checked, node_types=TYPES)
+
+
+def drawing(**prompts: dict[str, Any]) -> dict[str, Any]:
+    """A workflow that draws by the prompt called `positive`."""
+    links = {"model": ["model", 0], "positive": ["positive", 0], "negative": ["positive", 0]}
+    how = {"seed": 1, "steps": 1, "cfg": 1, "sampler_name": "euler", "scheduler": "normal"}
+    return {
+        "model": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"),
+        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
+        **prompts,
+        "drawn": node("KSampler", **links, latent_image=["latent", 0], **how, denoise=1.0),
+        "image": node("VAEDecode", samples=["drawn", 0], vae=["model", 2]),
+        "saved": node("PreviewImage", images=["image", 0]),
+    }
+
+
+def test_a_text_becomes_a_prompt_as_our_own_node_makes_it() -> None:
+    words = node("Text Multiline", text="# not this\na fox")
+    prompt = node("Text to Conditioning", clip=["model", 1], text=["words", 0])
+    steps = folded(drawing(words=words, positive=prompt)).steps.values()
+    (encoding,) = [step for step in steps if step.class_type == "CLIPTextEncode"]
+    assert encoding.constants["text"] == "a fox"
+
+
+def test_a_switch_takes_links_by_any_number() -> None:
+    prompt = node("CLIPTextEncode", clip=["model", 1], text="a fox")
+    chosen = node("Any Switch (rgthree)", any_02=["prompt", 0], any_07=["model", 0])
+    plan = folded(drawing(prompt=prompt, positive=chosen))
+    assert {"drawn", "prompt"} <= plan.steps.keys()
+
+
+def test_pairs_are_combined_each_on_its_own_side() -> None:
+    a, b, c, d = (Source(name, 0) for name in "abcd")
+    given = TYPES["PairConditioningCombine"].function(
+        positive_A=a, negative_A=b, positive_B=c, negative_B=d
+    )
+    assert isinstance(given, Expansion)
+    assert given.nodes["positive"].inputs == {"conditioning_1": a, "conditioning_2": c}
+    assert given.nodes["negative"].inputs == {"conditioning_1": b, "conditioning_2": d}
+
+
+@pytest.mark.parametrize(
+    ("unfold", "class_type"), [(False, "IPAdapterAdvanced"), (True, "IPAdapterBatch")]
+)
+def test_the_old_name_of_the_ip_adapter_is_the_new_node(unfold: bool, class_type: str) -> None:
+    links: dict[str, Any] = {
+        name: Source(name, 0) for name in ("ipadapter", "clip_vision", "image", "model")
+    }
+    how: dict[str, Any] = {"weight": 0.5, "noise": 0.1, "weight_type": "original"}
+    when: dict[str, Any] = {"start_at": 0.0, "end_at": 1.0, "unfold_batch": unfold}
+    given = apply(**links, **how, **when, attn_mask=None)
+    assert isinstance(given, Expansion)
+    laid: Node = given.nodes["applied"]
+    assert laid.class_type == class_type
+    declared = TYPES[class_type].inputs
+    assert laid.inputs.keys() <= declared.keys()
+    needed = {name for name, one in declared.items() if one.required and "default" not in name}
+    assert {n for n in needed if n != "encode_batch_size"} <= laid.inputs.keys()
+
+
+@pytest.mark.parametrize(
+    ("config", "skips", "predicts_v"),
+    [
+        ("v1-inference.yaml", False, False),
+        ("anything_v3.yaml", True, False),
+        ("v1-inference_clip_skip_2_fp16.yaml", True, False),
+        ("v2-inference-v_fp32.yaml", False, True),
+    ],
+)
+def test_a_config_says_what_a_checkpoint_cannot(config: str, skips: bool, predicts_v: bool) -> None:
+    model, clip, _ = load_checkpoint_with_config(config_name=config, ckpt_name=FILE)
+    assert clip.stop_at_layer == (-2 if skips else None)
+    assert bool(model.changes) == predicts_v
+
+
+def test_patches_of_the_machine_change_no_model() -> None:
+    model = Model(FILE)
+    assert sage_attention(model=model, sage_attention="auto") == model
+    vae = load_vae_kj(vae_name=FILE, device="cpu", weight_dtype="bf16")
+    assert vae == Vae(FILE)
+
+
+def test_random_seeds_are_within_their_limits() -> None:
+    label: dict[str, Any] = {"display_name": "", "description": ""}
+    drawn = {external_seed(min_value=3, max_value=5, **label) for _ in range(50)}
+    assert drawn <= {3, 4, 5}
+    assert len({seed(seed=-1) for _ in range(5)}) > 1
+    assert external_image(default_value="a picture", **label) == "a picture"
+
+
+def test_constants_are_given_as_they_are() -> None:
+    assert (text(value="a"), whole(value=3), number(value=0.5), boolean(value=True)) == (
+        "a",
+        3,
+        0.5,
+        True,
+    )
