@@ -45,6 +45,7 @@ import preprocessors.teed
 import preprocessors.tile
 import preprocessors.uniformer
 import preprocessors.zoe
+from deployments.batch_functions import NodeBatches
 from deployments.media_functions import NodeMedia
 from media.limits import MediaLimits
 from media.probe import DEFAULT_LIMITS
@@ -52,7 +53,7 @@ from preprocessors.detectors import Detectors
 
 
 @dataclass(frozen=True)
-class NodeImaging(NodeMedia):
+class NodeImaging(NodeMedia, NodeBatches):
     """The image stage as its nodes see it: functions, and the networks that some of them take."""
 
     detectors: Detectors

@@ -20,6 +20,7 @@ from media.reading import Part, Pixels, Sound, read_frames, read_sound
 from media.sounds import Wave, at_one_rate, mixed, stereo
 
 VIDEO, SOUND = "video", "sound"
+NO_LIMIT = 2**62
 EQUAL, MONO, STEREO = "as many channels in both", "two mono sounds", "stereo"
 
 
@@ -64,13 +65,15 @@ class NodeMedia:
         most: int,
         skip: int,
         every: int,
+        start_s: float = 0.0,
     ) -> tuple[Image, Audio | None, VideoInfo]:
         content = file.content
-        info = probe(content, replace(self.media_limits, all_pixels=2**62))
+        loose = replace(self.media_limits, all_pixels=NO_LIMIT)  # what is chosen is bounded below
+        info = probe(content, loose)
         if info.video is None:
             raise MediaUnreadableError("video", "it has no video stream")
         choice = FrameChoice(float(info.video.fps), fps, skip, every)
-        source = read_frames(content, replace(self.media_limits, all_pixels=2**62))
+        source = read_frames(content, loose, Part(start_s))
         limit = most or self.media_limits.frames
         chosen = islice(choice.of(source), limit + (not most))
         images = tensor_of(_bounded(chosen, self.media_limits))
@@ -78,7 +81,7 @@ class NodeMedia:
             images = _resized(images, size)
         count, height, width = images.shape[:3]
         length_s = count / choice.loaded_fps
-        sound = read_sound(content, self.media_limits, Part(choice.start_s, length_s))
+        sound = read_sound(content, loose, Part(start_s + choice.start_s, length_s))
         frames = info.video.frames or round(info.duration_s * info.video.fps)
         there = (float(info.video.fps), frames, info.duration_s)
         return (

@@ -20,6 +20,7 @@ from graph.choices import (
     SpacingColor,
     StitchDirection,
 )
+from graph.stages.batches import Batches
 from graph.stages.fitting import Fitting
 from graph.stages.hints import DepthDetectors, Hints, LineDetectors, PoseDetectors, Segmentation
 from graph.stages.media import Media
@@ -189,6 +190,7 @@ class ImageFunctions(
     Patterns,
     Fitting,
     Media,
+    Batches,
     Protocol,
 ):
     """What nodes of the image stage may call."""

@@ -25,6 +25,7 @@ class Media(Protocol):
         most: int,
         skip: int,
         every: int,
+        start_s: float = 0.0,
     ) -> tuple[Image, Audio | None, VideoInfo]: ...
 
     def decode_audio(self, file: InputFile, start_s: float, duration_s: float) -> Audio: ...
