@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     )
     encryption_key: SecretStr | None = Field(
         default=None,
-        description="32 bytes in base64, or several parted by commas of which the first encrypts; "
+        description="32 bytes in base64, or several separated by commas, the first for encrypting; "
         "unset: a key that is made in the data folder, and files stay plain.",
     )
     keep_prompts: Literal["on", "off"] = Field(
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     )
     allowed_hosts: str = Field(
         default="",
-        description="host or host:port, parted by commas: URLs of inputs and webhooks may lead "
+        description="host or host:port, separated by commas: URLs of inputs and webhooks may lead "
         "there although the address is not public.",
     )
     public_url: str = Field(
@@ -63,12 +63,12 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         default="",
         pattern=r"^(https?://[A-Za-z0-9.\[\]:_-]+(, *https?://[A-Za-z0-9.\[\]:_-]+)*)?$",
-        description="Origins, parted by commas, whose pages may call from a browser: "
+        description="Origins, separated by commas, whose pages may call from a browser: "
         "https://app.example; empty: none.",
     )
     trusted_proxies: str = Field(
         default="127.0.0.1",
-        description="Addresses or networks, parted by commas, of proxies whose X-Forwarded-For "
+        description="Addresses or networks, separated by commas, of proxies whose X-Forwarded-For "
         "and X-Forwarded-Proto are believed; empty: nobody's.",
     )
     s3_bucket: str | None = Field(

@@ -71,6 +71,17 @@ def test_the_javascript_lines(server: str) -> None:
     assert first_picture(said("node", "--input-type=module", "-e", code)).startswith(PNG)
 
 
+def test_the_lines_of_the_hosted_api(server: str) -> None:
+    code = with_word("python", server, "modelslab_py")
+    assert first_picture(said(sys.executable, "-c", code)).startswith(PNG)
+
+
+def test_every_program_of_the_readme_is_run_here() -> None:
+    words = ("urllib.request", "modelslab_py", "get_app_handle", "await fetch")
+    programs = [*snippets("python", ""), *snippets("javascript", "")]
+    assert [sum(word in code for word in words) for code in programs] == [1] * len(words)
+
+
 def test_the_lines_for_another_ray_job(server: str, data_dir: Path, tmp_path: Path) -> None:
     job = tmp_path / "your_job.py"
     job.write_text(with_word("python", server, "get_app_handle"))
