@@ -15,7 +15,7 @@ HEAD = """\
 # Settings
 
 Environment variables say where things are; serve_config.yaml says what is served and how large.
-This page is generated from the code: `.venv/bin/python -m deployments.settings_reference > docs/settings.md`.
+This page is generated: `.venv/bin/python -m deployments.settings_reference > docs/settings.md`.
 
 `make run` reads two more variables: `PORT` (8000), and `COMFYRAY_AUTH`, which it sets to `off`.
 

@@ -1,0 +1,1 @@
+"""The training of the demo model, one module for each stage."""

@@ -1,1 +1,1 @@
-"""What a network is asked: rows of many jobs, their prompts, regions and controls."""
+"""Batches: the rows of many jobs in one model call, with their prompts, regions and controls."""

@@ -1,1 +1,1 @@
-"""What the families of diffusion transformers share."""
+"""Code that the families of diffusion transformers share."""

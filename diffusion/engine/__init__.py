@@ -1,1 +1,1 @@
-"""The step engine, which many requests share, and the stage that samples and decodes."""
+"""The step engine, which batches the steps of many requests, and the sampler stage."""

@@ -1,1 +1,1 @@
-"""Guiders, and what changes guidance or how a network is run."""
+"""Guiders, and changes to guidance or to how a network is run."""

@@ -1,1 +1,1 @@
-"""LoRAs and merges: what files say of weights, and models under them."""
+"""LoRAs and model merges: reading their files, and applying them to weights."""

@@ -1,1 +1,1 @@
-"""The memory of a replica for weights: a budget, a cache within it, and who may load next."""
+"""Memory of a replica for weights: a budget, an LRU cache, and load admission."""

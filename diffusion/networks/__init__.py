@@ -1,1 +1,1 @@
-"""What networks of all kinds are built of and filled with, and what files call their weights."""
+"""Building blocks of networks, weight loading, and key names in files."""

@@ -1,1 +1,1 @@
-"""How sigma falls, and how it relates to time, noise and a network's output."""
+"""Sigma schedules, and how sigma relates to time, noise and network output."""

@@ -1,1 +1,1 @@
-"""Upscaling models, and pictures drawn again in tiles."""
+"""Upscaling models, and tiled redrawing."""

@@ -1,1 +1,1 @@
-"""Image encoders, what adapters make of pictures, and the stage that looks at them."""
+"""Image encoders, their use by adapters, and the stage functions for them."""
