@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,9 +21,11 @@ from media.video_files import copied_file, video_file
 from media.video_formats import AV1, VP9, VideoFormat, saved_as
 from media.writing import as_rate
 from storage.animations import Animation
-from storage.encoded_files import animation_file, picture_files
+from storage.encoded_files import animation_file, other_file, picture_files
 from storage.outputs import in_thread
 from storage.pictures import Encoding, to_bytes_per_channel
+
+MOST_TOLD = 2_000  # characters of a text that an answer repeats
 
 
 def silent(_done: int, _of: int) -> None:
@@ -53,6 +55,11 @@ class NodeFiles:
     async def save_animation(self, images: Image, filename_prefix: str, **how: Any) -> None:
         encode = partial(animation_file, as_array(images), filename_prefix, Animation(**how))
         await self.made(await asyncio.to_thread(encode, self.encoding.text))
+
+    async def show_text(self, text: str) -> None:
+        """Keep a text as a small file for as long as previews are; its beginning is told too."""
+        file = other_file(text.encode("utf-8", "replace"), "ComfyUI", ".txt")
+        await self.made(replace(file, temporary=True, facts={"text": text[:MOST_TOLD]}))
 
     async def save_video(
         self,

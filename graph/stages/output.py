@@ -32,6 +32,8 @@ class OutputFunctions(Protocol):
         self, images: Image, filename_prefix: str, *, temporary: bool = False
     ) -> None: ...
 
+    async def show_text(self, text: str) -> None: ...
+
     async def save_video(
         self,
         video: Video,

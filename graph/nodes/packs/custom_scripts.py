@@ -1,4 +1,4 @@
-"""ComfyUI-Custom-Scripts: sums of numbers and sizes, and texts put together."""
+"""ComfyUI-Custom-Scripts: sums of numbers and sizes, and texts put together and shown."""
 
 import math
 import re
@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from graph.arithmetic import Language, evaluate, finite, rounded
 from graph.made_values import check_text
-from graph.node import MayBeAbsent, Widget, node
+from graph.node import Hidden, MayBeAbsent, Widget, node
 from graph.stages import Stage
+from graph.stages.output import OutputFunctions
 from graph.stages.patterns import Pattern, Patterns
-from graph.values import Latent, Link
+from graph.values import Items, Latent, Link
 
 Operand = Annotated[Any | None, Link("*")]
 Part = Annotated[str, Widget(multiline=True, dynamicPrompts=False), MayBeAbsent()]
@@ -98,3 +99,25 @@ def string_function(
     if not tidy:
         return said
     return re.sub(r",{2,}", ",", re.sub(r"\s{2,}", " ", said).replace(" ,", ",")).strip()
+
+
+@node(
+    "ShowText|pysssss",
+    runs_on=Stage.OUTPUT,
+    display_name="Show Text 🐍",
+    category="utils",
+    output_node=True,
+    input_is_list=True,
+    list_outputs=(0,),
+)
+async def show_text(
+    outputs: OutputFunctions,
+    *,
+    text: Annotated[str, Widget(forceInput=True)],
+    unique_id: Annotated[str, Hidden.NODE_ID] = "",  # noqa: ARG001 - the editor's
+    extra_pnginfo: Annotated[object, Hidden.EXTRA_PNGINFO] = None,  # noqa: ARG001
+) -> Annotated[Items, Link("STRING")]:
+    """Show texts, and pass them on."""
+    for one in text:  # lists come in as lists
+        await outputs.show_text(str(one))
+    return Items(tuple(text))

@@ -3,11 +3,12 @@
 from typing import Annotated, Any, Literal
 
 from graph.arithmetic import Language, evaluate, finite, rounded, total
-from graph.node import MayBeAbsent, Widget, node
+from graph.node import Hidden, MayBeAbsent, Widget, node
 from graph.stages import Stage
 from graph.stages.fitting import Fit, FitMethod, Fitting
 from graph.stages.image import Pictures, Sizes
-from graph.values import Image, Link
+from graph.stages.output import OutputFunctions
+from graph.values import Image, Link, Mask
 
 PICTURES = "essentials/image manipulation"
 NUMBERS = "essentials/utilities"
@@ -191,3 +192,21 @@ def simple_comparison(
 ) -> bool:
     """Compare two values."""
     return bool(evaluate(f"a {comparison} b", {"a": a, "b": b}, LANGUAGE, "a"))
+
+
+@node(
+    "MaskPreview+",
+    runs_on=Stage.OUTPUT,
+    display_name="🔧 Mask Preview",
+    category="essentials/mask",
+    output_node=True,
+)
+async def preview_mask(
+    outputs: OutputFunctions,
+    *,
+    mask: Mask,
+    prompt: Annotated[object, Hidden.PROMPT] = None,  # noqa: ARG001 - `outputs` has both
+    extra_pnginfo: Annotated[object, Hidden.EXTRA_PNGINFO] = None,  # noqa: ARG001
+) -> None:
+    """Show masks as grey pictures without keeping them for long."""
+    await outputs.save_images(mask[..., None], "ComfyUI", temporary=True)
