@@ -165,7 +165,8 @@ class Acceptance:
     async def _add(
         self, record: JobRecord, body: Mapping[str, Any], prepared: Prepared, *, front: bool
     ) -> JobRecord:
-        begins = record.status == "running"
+        if begins := record.status == "running":
+            self.worker.expect(record.id)
         try:
             sealed = await self.requests.sealed(record.id, body)
             lease = self.leases.columns() if begins else None
@@ -174,11 +175,11 @@ class Acceptance:
             )
         except BaseException:
             if begins:
-                self.worker.give_place_back()
+                self.worker.expect_no_more(record.id)
             raise
         if added.id != record.id:  # the same request came twice at once, and the other was faster
             if begins:
-                self.worker.give_place_back()
+                self.worker.expect_no_more(record.id)
             return added
         self.metrics.accepted.inc()
         if begins:

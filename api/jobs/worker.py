@@ -58,6 +58,7 @@ class Worker:
         self._kept: deque[JobRun] = deque()  # ended ones, the oldest first
         self._taken = 0  # places: of running jobs, and of those about to
         self._orphans: set[int] = set()
+        self._expected: set[int] = set()  # being recorded: their rows may be there before they run
         self._wake = asyncio.Event()
         self._closing = False
         self._renewed_s = time.monotonic()
@@ -77,7 +78,16 @@ class Worker:
         self._taken += free
         return free
 
-    def give_place_back(self) -> None:
+    def expect(self, job_id: int) -> None:
+        """A job that has a place is being recorded, and is started then."""
+        self._expected.add(job_id)
+
+    def expect_no_more(self, job_id: int) -> None:
+        """It is not started, and its place is free again."""
+        self._expected.discard(job_id)
+        self._give_place_back()
+
+    def _give_place_back(self) -> None:
         self._taken -= 1
         self._wake.set()
 
@@ -85,6 +95,7 @@ class Worker:
         self, record: JobRecord, body: Mapping[str, Any], prepared: Prepared | None = None
     ) -> JobRun:
         """Run a job whose place was taken."""
+        self._expected.discard(record.id)
         run = self._runs[record.id] = JobRun(record, body, self._place, prepared)
         run.ended.add_done_callback(lambda _: self._after(run))
         self._tell(record)
@@ -150,7 +161,7 @@ class Worker:
     async def _put_back(self, held: Mapping[int, tuple[int, bool]]) -> None:
         """Jobs that are this replica's and do not run here, seen twice so that none just begins."""
         running = {job_id for job_id, run in self._runs.items() if not run.ended.done()}
-        orphans = held.keys() - running
+        orphans = held.keys() - running - self._expected
         again = orphans & self._orphans
         self._orphans = orphans - again
         if again:
@@ -245,7 +256,7 @@ class Worker:
         """What follows a job's end here."""
         if run.record.client_id:  # the client's next job waits for this end
             self.waiting = max(self.waiting, 1)
-        self.give_place_back()
+        self._give_place_back()
         if not run.ended.cancelled() and (error := run.ended.exception()):
             LOG.error("job %d: its end could not be written", run.record.id, exc_info=error)
         if run.record.ended:

@@ -3,17 +3,20 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.jobs.leftovers import drop_leftovers
 from api.jobs.service import Limits
 from api.keys.access import Caller
 from storage.database import Database
-from storage.jobs.records import JOBS, JobRecord, QueueLimits
+from storage.jobs.records import JOBS, JobRecord, JobRecords, QueueLimits
 from storage.outputs import JobOutputs
 from tests.api.conftest import API, OpenSite, Site
 
@@ -64,6 +67,42 @@ async def test_jobs_that_begin_while_a_replica_looks_around_are_not_lost(
     await site.ended(*ids)
     assert site.runner.cancelled == []
     assert len(site.runner.started) == 60
+
+
+class ReadsCounted(Database):
+    """Says how often it was read."""
+
+    reads = 0
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        self.reads += 1
+        async with super().reading() as connection:
+            yield connection
+
+
+class SlowToTell(JobRecords):
+    """Tells that a job is recorded once the replica has looked around several times since."""
+
+    async def add(self, *args: Any, **kwargs: Any) -> JobRecord:
+        record = await super().add(*args, **kwargs)
+        database = self._database
+        assert isinstance(database, ReadsCounted)
+        until = database.reads + 10  # two of each look
+        while database.reads < until:  # noqa: ASYNC110 - a database tells nobody
+            await asyncio.sleep(0)
+        return record
+
+
+async def test_a_job_that_is_just_being_recorded_is_not_put_back(open_site: OpenSite) -> None:
+    site: Site = await open_site(
+        Limits(running=9, look_s=0.0),
+        change=lambda stores: replace(stores, jobs=SlowToTell(stores.database)),
+        make_database=ReadsCounted,
+    )
+    job_id = await site.accepted({"name": "one"})
+    await site.ended(job_id)
+    assert (site.runner.started, site.runner.cancelled) == (["one"], [])
 
 
 async def test_a_job_of_this_replica_that_nobody_runs_is_begun_again(open_site: OpenSite) -> None:
