@@ -177,6 +177,12 @@ class Output(BaseModel):
     sha256: str
     temporary: bool | None = Field(None, description="True for previews.")
     expires_at: str = Field(description="When the file may be swept away.")
+    fps: float | None = Field(None, description="Of a video.")
+    frames: int | None = Field(None, description="Of a video.")
+    duration_s: float | None = Field(None, description="Of a video or sound.")
+    sample_rate: int | None = Field(None, description="Of sound, in Hz.")
+    channels: int | None = Field(None, description="Of sound.")
+    poster: str | None = Field(None, description="URL of a picture of a video.")
 
 
 class NodeTime(BaseModel):

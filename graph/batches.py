@@ -9,7 +9,9 @@ PICTURES = frozenset({"IMAGE", "MASK", "LATENT"})  # links that carry batches
 SUMS = frozenset({"ImageBatch", "LatentBatch"})
 REPEATS = frozenset({"RepeatImageBatch", "RepeatLatentBatch"})  # `amount` times
 PARTS = frozenset({"ImageFromBatch", "LatentFromBatch"})  # `length` of them
-ONE_FILE = frozenset({"SaveAnimatedPNG", "SaveAnimatedWEBP"})  # whatever the batch
+ONE_FILE = frozenset(  # whatever the batch
+    {"SaveAnimatedPNG", "SaveAnimatedWEBP", "SaveVideo", "SaveWEBM", "VHS_VideoCombine"}
+)
 MOST = 1_000_000
 
 

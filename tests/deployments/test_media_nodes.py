@@ -1,6 +1,7 @@
 """Video and sound nodes give what ComfyUI gave (0.3.64; joined channels, 0.33.0)."""
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from graph.nodes import audio as nodes
 from graph.nodes.video import slice_video, video_components
 from graph.stages.media import MergeMethod
 from graph.values import Audio, InputFile, Video
+from media.audio_formats import FLAC, write_sound
 from media.limits import MediaLimits, MediaTooLargeError, MediaUnreadableError
 from media.probe import probe
-from media.reading import read_frames, read_sound
+from media.reading import Sound, read_frames, read_sound
 from storage.pictures import Encoding
 
 RECORDED = np.load(Path(__file__).parent.parent / "contract" / "media.npz")
@@ -183,3 +185,32 @@ def test_bad_files_are_refused_with_a_reason() -> None:
 def test_a_day_of_silence_is_refused() -> None:
     with pytest.raises(MediaTooLargeError):
         nodes.empty_audio(STAGE, duration=86_400.0)
+
+
+async def test_sound_alone_is_no_video() -> None:
+    sound = io.BytesIO()
+    write_sound(sound, Sound(np.zeros((1, 8000), np.float32), 8000), FLAC)
+    video = Video(file=file_of(sound.getvalue(), "x.flac"))
+    with pytest.raises(MediaUnreadableError, match="no video stream"):
+        video_components(STAGE, video=video)
+    with pytest.raises(MediaUnreadableError, match="no video stream"):
+        await made(video)
+
+
+async def test_a_file_that_breaks_off_is_no_output() -> None:
+    with pytest.raises(MediaUnreadableError):
+        await made(Video(file=file_of(RECORDED_VIDEO[:3000])))
+
+
+async def test_a_container_that_does_not_hold_a_codec_is_told() -> None:
+    with pytest.raises(ServiceError, match="does not hold h264"):
+        await made(Video(frames=frames(), fps=8.0), "webm", "h264")
+
+
+@pytest.mark.parametrize("rate", [1000, 44_101, 192_000])
+async def test_sound_of_any_rate_goes_into_a_video(rate: int) -> None:
+    sound = Audio(torch.zeros(1, 2, rate), rate)
+    file = await made(Video(frames=frames(), fps=12.5, audio=sound))
+    heard = read_sound(file.content)
+    assert heard is not None
+    assert 0.7 < heard.samples.shape[1] / heard.sample_rate < 0.95

@@ -30,6 +30,7 @@ PART = node("ImageFromBatch", image=["1", 0], batch_index=0, length=2)
 LIST = node("RebatchImages", images=["1", 0], batch_size=1)
 HOW = {"filename_prefix": "x", "fps": 6.0, "compress_level": 4}
 ANIMATION = node("SaveAnimatedPNG", images=["1", 0], **HOW)
+VIDEO = node("SaveWEBM", images=["1", 0], filename_prefix="x", codec="vp9", fps=8.0, crf=32.0)
 CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "batch": (64, {"1": drawn(64), "9": SAVE}),
     "previews": (64, {"1": drawn(64), "9": node("PreviewImage", images=["1", 0])}),
@@ -40,6 +41,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "part": (2, {"1": drawn(4), "2": PART, "9": THEN}),
     "list": (4, {"1": drawn(4), "2": LIST, "9": THEN}),
     "animation": (1, {"1": drawn(4), "9": ANIMATION}),
+    "video": (1, {"1": drawn(4), "9": VIDEO}),
 }
 CASES["linked"][1]["1"]["inputs"]["batch_size"] = ["0", 0]
 

@@ -20,7 +20,10 @@ export function figure(output, alt) {
 }
 
 export function medium(output, url, alt) {
-  if (output.type === "video") return node("video", { src: url, controls: true, loop: true });
+  if (output.type === "video") {
+    const poster = output.poster ? { poster: here(output.poster) } : {};
+    return node("video", { src: url, controls: true, loop: true, ...poster });
+  }
   if (output.type === "audio") return node("audio", { src: url, controls: true });
   if (output.type === "image") return node("img", { src: url, alt });
   return node("span", { textContent: output.filename });
