@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from diffusion.families.registry import FAMILIES
 from diffusion.guidance.changes import GUIDANCE_CHANGES, start_changes
 from diffusion.guidance.guiders import GUIDERS
 from diffusion.guidance.model_changes import (
@@ -94,7 +95,7 @@ def test_a_guider_node_names_a_guider(name: str, choice: str) -> None:
 @pytest.mark.parametrize(("name", "choice"), sorted(every_choice(of("MODEL"))))
 def test_a_change_to_a_model_can_be_made_of_its_options(name: str, choice: str) -> None:
     changes = TYPES[name].function(**values(TYPES[name], choice)).changes
-    check_changes(changes, WEIGHT_CHANGES)
+    check_changes(changes, WEIGHT_CHANGES | FAMILIES.changes)
     own = Parameterization("eps")
     model_sampling(own, changes)
     start_changes(changes)
