@@ -8,6 +8,7 @@ from graph.folding import fold
 from graph.nodes import load_node_types
 from graph.nodes.loaders import load_checkpoint_with_config
 from graph.nodes.packs.comfy_deploy import external_image, external_seed
+from graph.nodes.packs.comfyroll import apply_stack, stack_loras
 from graph.nodes.packs.easy_use import boolean, number, text, whole
 from graph.nodes.packs.ip_adapter_v1 import apply
 from graph.nodes.packs.kjnodes import load_vae_kj, sage_attention
@@ -16,7 +17,7 @@ from graph.plan import ExecutionGraph
 from graph.prompt import Node, Source
 from graph.results import Expansion
 from graph.validation import Uploads, validate
-from graph.values import Model, ModelFile, Vae
+from graph.values import Clip, Model, ModelFile, Vae
 from graph.workflow import read_workflow
 from tests.graph.nodes_for_tests import TwoFiles
 
@@ -128,3 +129,49 @@ def test_constants_are_given_as_they_are() -> None:
         0.5,
         True,
     )
+
+
+def test_what_goes_through_a_pipe_is_linked_directly() -> None:
+    prompt = node("CLIPTextEncode", clip=["model", 1], text="a fox")
+    other = node("CLIPTextEncode", clip=["model", 1], text="a cat")
+    parts = {"model": ["model", 0], "clip": ["model", 1], "vae": ["model", 2]}
+    pipe = node("ToBasicPipe", **parts, positive=["prompt", 0], negative=["prompt", 0])
+    edited = node("EditBasicPipe", basic_pipe=["pipe", 0], negative=["other", 0])
+    taken = node("FromBasicPipe_v2", basic_pipe=["edited", 0])
+    document = drawing(prompt=prompt, other=other, pipe=pipe, edited=edited, taken=taken)
+    document["drawn"]["inputs"] |= {
+        "model": ["taken", 1],
+        "positive": ["taken", 4],
+        "negative": ["taken", 5],
+    }
+    document["image"]["inputs"]["vae"] = ["taken", 3]
+    steps = folded(document).steps
+    assert steps.keys() == {"prompt", "other", "latent", "drawn", "image", "saved"}
+    drawn = steps["drawn"]
+    assert isinstance(drawn.constants["model"], Model)
+    assert drawn.links["positive"] == Source("prompt", 0)
+    assert drawn.links["negative"] == Source("other", 0)
+
+
+def test_a_stack_of_loras_is_laid_in_its_order() -> None:
+    first, second = (ModelFile("loras", name) for name in ("a", "b"))
+
+    def stacked(below: Any, **on: Any) -> Any:
+        off = {
+            f"{what}_{k}": value
+            for k in (1, 2, 3)
+            for what, value in {
+                "switch": "Off",
+                "lora_name": "None",
+                "model_weight": 1.0,
+                "clip_weight": 0.5,
+            }.items()
+        }
+        return stack_loras(**{**off, **on, "lora_stack": below})[0]
+
+    below = stacked(None, switch_2="On", lora_name_2=first, switch_1="On")
+    stack = stacked(below, switch_3="On", lora_name_3=second, lora_name_1=first)
+    assert stack == ((first, 1.0, 0.5), (second, 1.0, 0.5))
+    model, clip, _ = apply_stack(model=Model(FILE), clip=Clip((FILE,)), lora_stack=stack)
+    assert [change["file"] for change in model.changes] == [first, second]
+    assert [change["strength"] for change in clip.changes] == [0.5, 0.5]

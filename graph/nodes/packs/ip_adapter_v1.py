@@ -1,4 +1,4 @@
-"""IPAdapterApply, the name of IP-Adapter's node before version 2 of its pack: as IPAdapterAdvanced.
+"""ComfyUI_IPAdapter_plus before version 2: IPAdapterApply, which is IPAdapterAdvanced now.
 
 The weight types of then are not told apart, and `noise` is not added: what is left is the same.
 """
