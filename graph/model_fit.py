@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from graph.checked import CheckedWorkflow
 from graph.families import BY_NAME, title_of
+from graph.node import NodeType
 from graph.plan import ExecutionGraph, Step
 from graph.presets import PresetFiles
 from graph.problems import Problem
@@ -17,7 +18,7 @@ FamilyOf: TypeAlias = Callable[[ModelFile], str]  # "" where a file does not say
 LayersOf: TypeAlias = Callable[[ModelFile], Mapping[str, Set[tuple[int, int]]]]
 # The names of a U-Net's layers, or those that a LoRA gives to what it changes; empty: not known.
 NamesOf: TypeAlias = Callable[[ModelFile], Set[str]]
-CARRIES_CONTROL = frozenset({"CONDITIONING", "GUIDER"})
+CARRIES_CONTROL = frozenset({"CONDITIONING", "GUIDER", "*"})  # any: a switch may pass them on
 
 
 def misfits(
@@ -51,9 +52,10 @@ def _together(
     controls: dict[str, tuple[ModelFile, ...]] = {}
     changed: dict[int, Model] = {}  # models whose changes were looked at; kept, so ids stay theirs
     seen: set[tuple[ModelFile, ModelFile]] = set()
+    types = _types(checked, folded)
     for node_id, step in folded.steps.items():
         models[node_id] = _models(step, models)
-        controls[node_id] = _controls(step, checked, controls)
+        controls[node_id] = _controls(step, types, controls)
         for model in models[node_id]:
             of_model = () if id(model) in changed else _in_changes(model)
             changed[id(model)] = model
@@ -72,17 +74,29 @@ def _models(step: Step, above: Mapping[str, tuple[Model, ...]]) -> tuple[Model, 
 
 
 def _controls(
-    step: Step, checked: CheckedWorkflow, above: Mapping[str, tuple[ModelFile, ...]]
+    step: Step,
+    types: Mapping[str, NodeType],
+    above: Mapping[str, tuple[ModelFile, ...]],
 ) -> tuple[ModelFile, ...]:
     """The ControlNets of a step and of the prompts that it is linked to, the last link first."""
-    inputs = checked.nodes[step.node_id].node_type.inputs
     own = (value.file for value in step.constants.values() if isinstance(value, ControlNet))
     carrying = [
         above[link.node_id]
-        for name, link in step.links.items()
-        if inputs[name].type in CARRIES_CONTROL
+        for link in step.links.values()
+        if types[link.node_id].outputs[link.slot].type in CARRIES_CONTROL
     ]
     return tuple(dict.fromkeys(chain(own, *reversed(carrying))))
+
+
+def _types(checked: CheckedWorkflow, folded: ExecutionGraph) -> dict[str, NodeType]:
+    """The node type of each step; those of expansions are in no checked workflow."""
+    more = folded.folding.node_types if folded.folding else {}
+    return {
+        node_id: checked.nodes[node_id].node_type
+        if node_id in checked.nodes
+        else more[step.class_type]
+        for node_id, step in folded.steps.items()
+    }
 
 
 def _of_another_family(model: ModelFile, file: ModelFile, family_of: FamilyOf) -> str | None:

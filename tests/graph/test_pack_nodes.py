@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from graph.folding import fold
+from graph.model_fit import misfits
 from graph.nodes import load_node_types
 from graph.nodes.loaders import load_checkpoint_with_config
 from graph.nodes.packs.comfy_deploy import external_image, external_seed
@@ -31,7 +32,9 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 
 def folded(document: dict[str, Any]) -> ExecutionGraph:
     checked = validate(read_workflow(document, {}), TYPES, TwoFiles(), Uploads())
-    return fold(checked, node_types=TYPES)
+    graph = fold(checked, node_types=TYPES)
+    assert misfits(checked, graph, lambda _: "") == ()  # it looks at nodes of expansions too
+    return graph
 
 
 def drawing(**prompts: dict[str, Any]) -> dict[str, Any]:
@@ -175,3 +178,14 @@ def test_a_stack_of_loras_is_laid_in_its_order() -> None:
     model, clip, _ = apply_stack(model=Model(FILE), clip=Clip((FILE,)), lora_stack=stack)
     assert [change["file"] for change in model.changes] == [first, second]
     assert [change["strength"] for change in clip.changes] == [0.5, 0.5]
+
+
+def test_models_are_checked_behind_inputs_that_no_type_declares() -> None:
+    images = {f"images.image{k}": ["picture", 0] for k in range(3)}
+    document = {
+        "picture": node("EmptyImage", width=8, height=8, batch_size=1, color=0),
+        "other": node("Any Switch (rgthree)", any_09=["picture", 0]),
+        "batch": node("BatchImagesNode", **images, **{"images.image3": ["other", 0]}),
+        "saved": node("PreviewImage", images=["batch", 0]),
+    }
+    assert folded(document).steps.keys() >= {"batch", "saved"}
