@@ -202,3 +202,11 @@ def test_batches_are_split_merged_thinned_and_repeated() -> None:
     assert thin.noise_mask is not None
     assert (count, thin.noise_mask.shape[0]) == (3, 3)
     assert nodes.duplicate_masks(STAGE, mask=torch.zeros(2, 4, 4), multiply_by=3)[1] == 6
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"pix_fmt": "no such"}, {"profile": "x", "format": "video/ProRes"}]
+)
+async def test_an_unknown_option_is_told(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ServiceError, match="cannot be written"):
+        await combined(**({"format": "video/h264-mp4"} | wrong))
