@@ -28,9 +28,19 @@ def options(spec: list[Any]) -> dict[str, Any]:
         kind = "COMBO"
     for shown in ("multiselect", "remote", "image_folder", "tooltip", "advanced"):
         said.pop(shown, None)
+    if kind == "COMFY_AUTOGROW_V3":
+        said["template"] = grown(said["template"])
     if kind == "COMFY_DYNAMICCOMBO_V3":
         said["options"] = [nested(option) for option in said["options"]]
     return {"kind": kind, **said}
+
+
+def grown(template: dict[str, Any]) -> dict[str, Any]:
+    """Inputs that grow, by their names: ComfyUI says these, or their beginning and number."""
+    if "prefix" not in template:
+        return template
+    rest = {name: said for name, said in template.items() if name not in {"prefix", "max"}}
+    return {**rest, "names": [f"{template['prefix']}{k}" for k in range(template["max"])]}
 
 
 def nested(option: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +62,31 @@ def without_files(described: dict[str, Any], class_type: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("class_type", sorted(TYPES.keys() & COMFYUI.keys()))
+# Types of ComfyUI 0.33.0 that are described differently here, and why.
+ANY_TYPE = "what comes out is said to be of any type, not of the type that went in"
+DIFFERENT = {
+    "CheckpointLoader": "the configs that ComfyUI ships are its choices, whatever files there are",
+    "ComfyNumberConvert": "no other name is shown for an input",
+    "ComfySwitchNode": ANY_TYPE,
+    "CreateList": ANY_TYPE,
+    "ResizeImageMaskNode": ANY_TYPE,
+    "CustomCombo": "the place of the choice is an input, which the editor keeps to itself",
+    "ImageCompare": "the view of the editor is no input",
+    "SeedNode": "what the editor does with the seed afterwards begins as in other nodes",
+}
+
+
+def described() -> list[Any]:
+    """The types that both describe; of those in DIFFERENT the test has to fail."""
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=DIFFERENT[name]))
+        if name in DIFFERENT
+        else name
+        for name in sorted(TYPES.keys() & COMFYUI.keys())
+    ]
+
+
+@pytest.mark.parametrize("class_type", described())
 def test_a_node_type_is_described_as_comfyui_describes_it(class_type: str) -> None:
     ours, theirs = describe(TYPES[class_type], TwoFiles()), COMFYUI[class_type]
     assert {name: ours[name] for name in SAME} == {name: theirs[name] for name in SAME}
