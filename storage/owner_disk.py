@@ -34,6 +34,7 @@ class OwnerDisk:
     def __init__(self, database: Database, quota: DiskQuota | None = None) -> None:
         self.quota = quota or DiskQuota()
         self._database = database
+        self._differed: dict[str, tuple[int | None, int]] = {}  # at the last look
 
     async def used(self, owner: str) -> int:
         """What all files of an owner take, models on their way included."""
@@ -81,17 +82,20 @@ class OwnerDisk:
     async def set_right(self, files: Files) -> None:
         """Look what is there, and write it in place of what was counted.
 
-        Of owners who store or remove files meanwhile, nothing is changed: it is not known what of
-        these was seen.
+        A file is counted before it is written, so a count may be right that differs from what is
+        there. An owner's is changed only where the last look, minutes ago, found the same two
+        numbers: no file takes so long.
         """
         query = sa.select(OWNER_DISK.c.owner, OWNER_DISK.c.used_bytes)
         async with self._database.reading() as connection:
             counted = {row.owner: row.used_bytes for row in await connection.execute(query)}
         there = await asyncio.to_thread(bytes_of_owners, files)
-        for owner in counted.keys() | there.keys():
-            before, now = counted.get(owner), there.get(owner, 0)
-            if before != now:
+        found = {owner: (counted.get(owner), there.get(owner, 0)) for owner in counted | there}
+        differing = {owner: pair for owner, pair in found.items() if pair[0] != pair[1]}
+        for owner, (before, now) in differing.items():
+            if self._differed.get(owner) == (before, now):
                 await self._replace(owner, before, now)
+        self._differed = differing
 
     async def _replace(self, owner: str, before: int | None, now: int) -> None:
         column = OWNER_DISK.c

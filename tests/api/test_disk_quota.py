@@ -115,8 +115,9 @@ async def test_the_sweep_sets_the_count_right(small: Site) -> None:
     await _upload(small, 9_000)
     disk: OwnerDisk = small.service.stores.disk
     await disk.take("local", 5_000)  # a process died before it wrote the file
-    await disk.set_right(small.service.stores.outputs.files)
-    assert await disk.used("local") == 9_000
+    for used in (14_000, 9_000):  # the first look cannot know that nobody is writing it
+        await disk.set_right(small.service.stores.outputs.files)
+        assert await disk.used("local") == used
 
 
 async def test_an_owner_may_have_a_quota_of_its_own(small: Site) -> None:
