@@ -7,9 +7,10 @@ python := .venv/bin/python
 # ComfyUI's own editor: a package of its own, under the GPL-3, that no lock names. Also 1.58.1.
 EDITOR_VERSION ?= 1.27.10
 locks := requirements.lock requirements-cuda.lock
+numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
 short := not large and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser editor run key keys setup lint format test test-alone test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help browser editor run key keys setup lint format test test-alone test-numerics test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -49,10 +50,14 @@ browser: ## install Debian's Chromium when none is there
 	@sh cluster/install_browser.sh
 
 test: lint clients/javascript/node_modules browser ## linters, types and the whole suite, on free ports
-	@$(MAKE) --no-print-directory -j2 test-served test-alone
+	@$(MAKE) --no-print-directory -j2 test-served test-alone test-numerics
 
-test-alone: # what needs no running application
-	@OMP_NUM_THREADS=1 $(python) -m pytest -m "$(short) and not cluster"
+test-alone: # what needs no running application, but for the numerics
+	@OMP_NUM_THREADS=1 $(python) -m pytest -m "$(short) and not cluster" $(numerics:%=--ignore=%)
+
+test-numerics: # models, pictures and media
+	@mkdir -p build
+	@OMP_NUM_THREADS=1 $(python) -m pytest -m "$(short) and not cluster" $(numerics) >build/numerics.log 2>&1; code=$$?; cat build/numerics.log; exit $$code
 
 test-served: # what needs one, at the same time; shown when it has ended
 	@mkdir -p build

@@ -12,6 +12,7 @@ from graph.values import Image, Latent, Vae
     display_name="VAE Decode",
     category="latent",
     splits_batch="samples",
+    costly=True,
 )
 async def decode(autoencoders: Autoencoding, *, samples: Latent, vae: Vae) -> Image:
     """Pictures of latents."""

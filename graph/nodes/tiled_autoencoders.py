@@ -17,6 +17,7 @@ FrameOverlap = Annotated[int, Widget(min=4, max=4096, step=4)]
     runs_on=Stage.SAMPLE,
     display_name="VAE Decode (Tiled)",
     category="_for_testing",
+    costly=True,
 )
 async def decode_tiled(
     autoencoders: Autoencoding,

@@ -19,7 +19,7 @@ from tests.diffusion.image_files import adapter_layers, base_projection, image_e
 
 pytestmark = pytest.mark.cluster
 CHECKPOINT = ModelFile("checkpoints", "parity_sd15.safetensors")
-PROJECTION = "lora_unet_input_blocks_1_1_proj_in"
+PROJECTION = "lora_unet_input_blocks_3_1_proj_in"
 
 
 def placed(folder: Path, name: str, tensors: dict[str, Tensor]) -> Path:
@@ -130,7 +130,7 @@ def test_a_picture_is_made_larger_and_drawn_again_in_tiles(http: httpx.Client) -
 def test_a_file_that_fails_when_it_is_laid_on_weights_is_told_and_the_next_request_works(
     http: httpx.Client, parity_models: Path
 ) -> None:
-    shapes = {".lora_up.weight": (7, 2), ".lora_down.weight": (2, 320)}
+    shapes = {".lora_up.weight": (7, 2), ".lora_down.weight": (2, 640)}
     tensors = {PROJECTION + end: torch.zeros(shape) for end, shape in shapes.items()}
     path = placed(parity_models / "loras", "misfit.safetensors", tensors)
     try:
