@@ -37,7 +37,26 @@ def own() -> Mapping[str, Any]:
 OWN = own()
 
 
-@pytest.mark.parametrize("name", sorted(OWN.keys() & KNOWN.keys()))
+# Types of ComfyUI 0.33.0 that are laid out differently here, and why their files read the same.
+DIFFERENT = {
+    "ComfySwitchNode": "its links are of any type",
+    "ResizeImageMaskNode": "its link is of the two types by name",
+    "CustomCombo": "the place of the choice comes last, behind what the editor saves",
+    "ImageCompare": "the view of the editor is no widget, and there is no other",
+}
+
+
+def both() -> list[Any]:
+    """The types that both know; of those in DIFFERENT the test has to fail."""
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=DIFFERENT[name]))
+        if name in DIFFERENT
+        else name
+        for name in sorted(OWN.keys() & KNOWN.keys())
+    ]
+
+
+@pytest.mark.parametrize("name", both())
 def test_a_node_type_has_the_slots_and_widgets_of_comfyui(name: str) -> None:
     def layout(facts: Mapping[str, Any]) -> tuple[Any, ...]:
         widgets = [
