@@ -12,7 +12,8 @@ LONGEST_PATH_BYTES = 1000
 ENDING_BYTES = (
     20  # what a saved file has after its prefix: "_00001_.webp", "_temp_abcde_00001_.png"
 )
-HALF_PAIRS = frozenset(map(chr, range(0xD800, 0xE000)))  # of surrogates: no text
+LONGEST_PREFIX = 8 * LONGEST_PATH_BYTES  # characters; a variable stands for fewer than its name has
+NO_TEXT = re.compile(r"[\x00-\x1f\ud800-\udfff]")  # control characters, halves of surrogate pairs
 DATE = re.compile(r"%date(?::([^%]*))?%")
 DATE_PARTS = re.compile(r"yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
 LONGEST = datetime(2030, 12, 31, 23, 59, 59)
@@ -24,7 +25,7 @@ def name_problem(name: str, ending_bytes: int = 0) -> str | None:
 
     `ending_bytes` are left for what follows the name.
     """
-    if not name or any(ord(letter) < 32 or letter in HALF_PAIRS for letter in name):
+    if not name or NO_TEXT.search(name):
         return "it is empty or holds control characters or half letters"
     normal = PurePosixPath(os.path.normpath(name))
     if normal.is_absolute() or str(normal) == "." or normal.parts[0] == "..":
@@ -39,6 +40,8 @@ def name_problem(name: str, ending_bytes: int = 0) -> str | None:
 
 def prefix_problem(prefix: str) -> str | None:
     """Why nothing can be saved under a prefix, whatever its variables stand for."""
+    if len(prefix) > LONGEST_PREFIX:
+        return f"it is longer than {LONGEST_PREFIX} characters"
     expanded = expand_prefix(prefix, width=WIDEST_PX, height=WIDEST_PX, now=LONGEST)
     return name_problem(expanded, ENDING_BYTES)
 

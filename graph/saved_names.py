@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import PurePosixPath
 
-from graph.file_prefix import INPUT, prefix_problem
+from graph.file_prefix import INPUT, LONGEST_PREFIX, prefix_problem
 from graph.plan import ExecutionGraph
 from graph.problems import Problem
 
@@ -22,8 +22,9 @@ def prefix_problems(folded: ExecutionGraph) -> tuple[Problem, ...]:
         if (prefix := folded.steps[node_id].constants.get(INPUT)) is not None
     }
     found = {node_id: prefix_problem(prefix) for node_id, prefix in prefixes.items()}
-    saved = {os.path.normpath(prefix) for prefix in prefixes.values()}
-    for node_id, prefix in prefixes.items():
+    usable = {i: prefix for i, prefix in prefixes.items() if len(prefix) <= LONGEST_PREFIX}
+    saved = {os.path.normpath(prefix) for prefix in usable.values()}
+    for node_id, prefix in usable.items():
         folders = PurePosixPath(os.path.normpath(prefix)).parents
         if any((name := SAVED.fullmatch(str(folder))) and name[1] in saved for folder in folders):
             found[node_id] = found[node_id] or "a folder in it has the name of another node's file"

@@ -56,7 +56,7 @@ async def test_skipped_outputs_are_named_and_strict_refuses(client: httpx.AsyncC
     loaded = node("VAELoader", vae_name="none.safetensors")
     document = square() | {
         "3": node("Image Save", images=["1", 0]),
-        "4": node("SaveWEBM", images=["1", 0], codec="vp9", fps=24.0, crf=32.0),
+        "4": node("SaveGLB", mesh=["1", 0]),
         "5": loaded,
         "6": node("VAEDecode", samples=["7", 0], vae=["5", 0]),
         "7": node("EmptyLatentImage", width=64, height=64, batch_size=1),
@@ -68,7 +68,7 @@ async def test_skipped_outputs_are_named_and_strict_refuses(client: httpx.AsyncC
     found = {one["node_id"]: (one["class_type"], one["pack"]) for one in answer["skipped"]}
     assert found == {
         "3": ("Image Save", "was-node-suite-comfyui"),
-        "4": ("SaveWEBM", "comfy-core"),
+        "4": ("SaveGLB", "comfy-core"),
         "8": ("PreviewImage", None),
         "9": ("SaveImage", None),
     }
