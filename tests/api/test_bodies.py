@@ -143,7 +143,7 @@ def test_a_key_is_found_in_any_beginning_that_holds_it(
     others.pop("key", None)
     text = json.dumps({**others, "key": key}).encode()
     assert text_in_head(text, "key") == key
-    assert text_in_head(text[: len(text) - 2 - cut], "key") is None
+    assert text_in_head(text[: max(0, len(text) - 2 - cut)], "key") is None
 
 
 @pytest.mark.parametrize(
