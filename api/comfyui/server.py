@@ -4,15 +4,15 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import psutil
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from api.comfyui.editor import Editor
 from api.context import ActingEditorOwner, EditorOwner, InContext
-from api.documentation import errors
+from api.documentation import content, errors
 from api.json_response import JsonResponse
 from api.keys.access import LOCAL
 from storage.models.files import FOLDERS
@@ -20,6 +20,9 @@ from storage.paths import UnsafePathError
 from storage.uploads import UploadType
 
 COMFYUI_VERSION = "0.3.64"  # whose API and nodes these are
+
+# Anything else is answered as ComfyUI does, with 400.
+FileKind = Annotated[str, Path(json_schema_extra={"enum": list(get_args(UploadType))})]
 
 router = APIRouter(tags=["comfyui"])
 
@@ -108,7 +111,12 @@ async def free(_owner: ActingEditorOwner) -> Response:
     return Response()
 
 
-@router.get("/user.css", summary="A user's style", responses=errors(401, 403, 404))
+@router.get(
+    "/user.css",
+    summary="A user's style",
+    response_class=Response,
+    responses={200: content("text/css"), **errors(401, 403)},
+)
 async def style(_owner: EditorOwner) -> Response:
     """Nobody has one."""
     return Response("", media_type="text/css")
@@ -133,7 +141,7 @@ async def follow_log(_owner: ActingEditorOwner) -> Response:
 
 
 @router.get("/internal/files/{kind}", summary="Files of a kind", responses=errors(400, 401, 403))
-async def files(kind: str, owner: EditorOwner, known: InContext) -> JsonResponse:
+async def files(kind: FileKind, owner: EditorOwner, known: InContext) -> JsonResponse:
     """The owner's uploads; outputs are in the history."""
     if kind not in get_args(UploadType):
         raise UnsafePathError(kind[:80], f"it is not one of {', '.join(get_args(UploadType))}")

@@ -43,7 +43,8 @@ BODY: Mapping[str, Any] = {
     },
 }
 
-router = APIRouter(prefix=PLACE, tags=["comfyui"])
+# Described by Comfy's own document: errors have that one's shape, not this API's.
+router = APIRouter(prefix=PLACE, tags=["comfyui"], include_in_schema=False)
 
 
 @router.post(
