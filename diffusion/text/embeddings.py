@@ -20,6 +20,13 @@ NAMES: Mapping[PartName, str] = {
     "h": "clip_h",
     "t5xxl": "t5xxl",
 }
+TITLES: Mapping[PartName, str] = {
+    "l": "CLIP-L",
+    "g": "CLIP-G",
+    "h": "CLIP-H",
+    "t5xxl": "T5",
+    "qwen3": "Qwen3",
+}
 BUNDLE = "bundle_emb."  # several embeddings that OneTrainer put in one file
 
 FindFile: TypeAlias = Callable[[str, str], ModelFile]  # folder, name; raises MissingModelFile
@@ -78,7 +85,7 @@ class Lookup:
         self._asked.add(word)
         if len(self._asked) > MOST_NAMED:  # in a text that was made while the workflow ran
             return None
-        part = "T5" if self._part == "t5xxl" else f"CLIP-{self._part.upper()}"
+        part = TITLES.get(self._part, self._part)
         self._missed[word] = f"Embedding {word!r} is not there or not made for {part}: ignored"
         try:
             vectors = self._embeddings(self._private_embeddings.get(name, name))
@@ -105,7 +112,7 @@ def find_vectors(weights: Weights, part: PartName) -> Tensor:
     Raises:
         BadModelFile: there are none in it.
     """
-    name = NAMES[part]
+    name = NAMES.get(part, part)
     if name in weights:
         return _joined(weights, [name])
     bundled = [key for key in weights if key.startswith(BUNDLE)]

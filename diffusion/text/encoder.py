@@ -91,7 +91,7 @@ class TextEncoder:
 
         Raises:
             PromptDepthError: parentheses nest too deep.
-            PromptTooLongError: T5 is asked to read too much.
+            PromptTooLongError, TextTooLongError: a network is asked to read too much.
         """
         read = [self._tokenized(prompt, private_embeddings) for prompt in prompts]
         states: list[dict[PartName, PartStates]] = [{} for _ in prompts]
@@ -148,7 +148,7 @@ def load_text_encoder(
 
     Raises:
         BadModelFile: there is none, or one of a kind that is not known.
-        T5TokenizerMissingError: there is a T5 among them, and its tokenizer is nowhere.
+        TokenizerMissingError: the tokenizer of one of them is nowhere.
     """
     found = encodings.find(files)
     encoding = encodings.choose(kind, files, found)

@@ -52,10 +52,11 @@ class TextPart(Protocol):
 
 @dataclass(frozen=True)
 class Tokenizers:
-    """CLIP's, and how T5's is come by: it is looked for when a T5 is loaded."""
+    """CLIP's, and how the others are come by: they are looked for when they are wanted."""
 
     clip: ClipTokenizer
     t5: Callable[[], Tokenizer]
+    qwen: Callable[[], Tokenizer]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +87,15 @@ class TextEncoding:
 
     `parts`: the networks, in the order in which their states are joined, and how each is read.
     `kinds`: what loaders of text encoders call the family; a family without any is known by its
-    networks alone. `joined` gives the tokens [1, T, D], and the pooled text [1, P] or None.
+    networks alone, and so is, whatever a loader calls it, one that is `told_by_networks`. `joined`
+    gives the tokens [1, T, D], and the pooled text [1, P] or None.
     """
 
     parts: Mapping[TextNetwork, MakePart]
     joined: Callable[[States], tuple[Tensor, Tensor | None]]
     kinds: frozenset[str] = frozenset()
     needs_all: bool = True
+    told_by_networks: bool = False
 
     def fits(self, found: Collection[TextNetwork]) -> bool:
         """Whether these networks can be read together."""
@@ -130,17 +133,20 @@ class TextEncodings:
         Raises:
             BadModelFile: no known family reads just these.
         """
-        named = next((e for e in self.encodings if kind in e.kinds), None)
-        chosen = named or (None if kind else self.of_checkpoint(files[0]))
-        if chosen is None:
-            plain = (e for e in self.encodings if not e.kinds)
-            chosen = next((e for e in plain if e.fits(found)), None)
-        if chosen is None or not chosen.fits(found):
+        named = [e for e in self.encodings if kind in e.kinds]
+        own = None if kind else self.of_checkpoint(files[0])
+        if named or own is None:
+            own = next((e for e in named if e.fits(found)), None)
+        if own is None:
+            plain = [] if named else [e for e in self.encodings if not e.kinds]
+            plain += [e for e in self.encodings if e.told_by_networks]
+            own = next((e for e in plain if e.fits(found)), None)
+        if own is None or not own.fits(found):
             names = " and ".join(sorted(network.title for network in found))
             family = f"the family {kind!r}" if named else "known family"
             problem = f"{names or 'no text encoder'} found in it, which no {family} reads"
             raise files[0].bad(problem=problem)
-        return chosen
+        return own
 
 
 def side_by_side(states: States) -> tuple[Tensor, Tensor]:

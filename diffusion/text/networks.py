@@ -8,8 +8,28 @@ import torch
 from diffusion.text.clip_layout import PartName, find_parts
 from diffusion.text.clip_part import ClipPart, Reading, load_clip
 from diffusion.text.encodings import MakePart, TextNetwork, TextPart, TextTools
+from diffusion.text.llm_part import LlmPart, LlmReading, expected_llm_bytes, load_llm
 from diffusion.text.t5_part import T5Part, expected_t5_bytes, find_t5, load_t5
 from diffusion.weights import Weights
+
+# Where files keep a language model: published files, what ComfyUI saves, and one without a head.
+LLM_PREFIXES = (
+    "model.",
+    "text_encoders.qwen3_4b.transformer.model.",
+    "text_encoders.qwen3_8b.transformer.model.",
+    "qwen3_4b.transformer.model.",
+    "qwen3_8b.transformer.model.",
+    "",
+)
+
+
+def find_qwen3(weights: Weights) -> Weights | None:
+    """The Qwen3 in a file, named without prefix: what norms its queries, and no more than that."""
+    for part in map(weights.under, LLM_PREFIXES):
+        if "layers.0.self_attn.q_norm.weight" in part and "layers.0.mlp.gate_proj.weight" in part:
+            more = "layers.0.post_feedforward_layernorm.weight"
+            return None if more in part else part
+    return None
 
 
 def _find_clip(name: PartName, weights: Weights) -> Weights | None:
@@ -26,6 +46,7 @@ def _clip(name: PartName) -> TextNetwork:
 
 CLIP_L, CLIP_G, CLIP_H = map(_clip, ("l", "g", "h"))
 T5 = TextNetwork("t5xxl", "T5", find_t5, expected_t5_bytes)
+QWEN3 = TextNetwork("qwen3", "Qwen3", find_qwen3, expected_llm_bytes)
 
 
 def clip(network: TextNetwork, reading: Reading) -> MakePart:
@@ -45,5 +66,16 @@ def t5(*, shortest: int) -> MakePart:
         tokenizer = tools.tokenizers.t5()  # before the weights, which are large
         module = load_t5(part, tools.dtype, tools.device)
         return T5Part("t5xxl", module, tokenizer, shortest, tools.dtype)
+
+    return make
+
+
+def qwen3(reading: LlmReading) -> MakePart:
+    """A Qwen3 that is read so."""
+
+    def make(part: Weights, tools: TextTools) -> TextPart:
+        tokenizer = tools.tokenizers.qwen()  # before the weights, which are large
+        module = load_llm(part, tools.dtype, tools.device)
+        return LlmPart(QWEN3.name, QWEN3.title, module, tokenizer, reading)
 
     return make

@@ -127,11 +127,23 @@ def groups(text: str, tokenizer: Tokenizer, embeddings: Embeddings) -> list[list
     """
     found: list[list[Weighted]] = []
     for segment, weight in segments(text):
-        for word in _split_at_embeddings(segment):
-            vectors, rest = _embedding(word, embeddings)
-            found.append([(vector, weight) for vector in vectors])
-            found.append([(token, weight) for token in tokenizer(rest)])
+        for group in _read(segment, tokenizer, embeddings):
+            found.append([(token, weight) for token in group])
     return found
+
+
+def unweighted(text: str, tokenizer: Tokenizer, embeddings: Embeddings) -> list[Token]:
+    """The tokens of a prompt whose parentheses are letters, those after a backslash too."""
+    plain = text.replace("\\)", ")").replace("\\(", "(")
+    return [token for group in _read(plain, tokenizer, embeddings) for token in group]
+
+
+def _read(text: str, tokenizer: Tokenizer, embeddings: Embeddings) -> Iterator[Sequence[Token]]:
+    """The tokens of a text, in the groups that belong together."""
+    for word in _split_at_embeddings(text):
+        vectors, rest = _embedding(word, embeddings)
+        yield vectors
+        yield tokenizer(rest)
 
 
 def chunks(

