@@ -23,7 +23,7 @@ class DitCall:
     sample: Tensor  # [N, C, h, w], with the channels that ride beside the latent
     times: Tensor  # [N], float32, as the network is told them
     context: Tensor  # [N, T, D]
-    pooled: Tensor  # [N, P]
+    pooled: Tensor  # [N, P]; P is 0 where the family reads none
     guidance: Tensor | None = None  # [N]
     references: tuple[Tensor, ...] = ()  # pictures [N, C, h', w'] to go by
     places: str = "offset"  # where references are put beside the picture

@@ -34,7 +34,7 @@ def embedding(
     frame: Frame,
     *,
     context: Tensor,
-    pooled: Tensor,
+    pooled: Tensor | None = None,
     concat: Tensor | None = None,
 ) -> DitEmbedding:
     """All of it. (ComfyUI comfy/model_base.py, Flux.extra_conds)"""

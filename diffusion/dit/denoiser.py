@@ -117,8 +117,7 @@ def _embedding(row: Row) -> DitEmbedding:
 
 
 def _pooled(prompt: DitEmbedding) -> Tensor:
-    assert prompt.y is not None
-    return prompt.y
+    return prompt.context.new_zeros(1, 0) if prompt.y is None else prompt.y
 
 
 def _skipped(patches: Sequence[Change]) -> dict[str, frozenset[int]]:

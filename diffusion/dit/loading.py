@@ -24,8 +24,8 @@ def filled(
 ) -> nn.Module:
     """The module that `empty` makes, with the tensors of a file, which `pieces` cut.
 
-    Without `pieces` the file names its tensors as the module does. `weight_dtype`, of 8 bits, is
-    what weights are brought to.
+    Without `pieces` the file names its tensors as the module does, and so it names parameters
+    that are no layer's. `weight_dtype`, of 8 bits, is what weights are brought to.
 
     Raises:
         BadModelFile: the file is incomplete.
@@ -37,10 +37,8 @@ def filled(
     scales: dict[str, Tensor | None] = {}
     linear = linear_layers(module)
     wanted = {name for name, _ in module.named_parameters()}
-    for name, tensor in _read(part, sources):
+    for name, tensor in _read(part, sources, wanted):
         layer, _, leaf = name.rpartition(".")
-        if name not in wanted:
-            continue
         kept = tensor.dtype if tensor.dtype in FLOAT8 else weight_dtype or tensor.dtype
         stays = kept in FLOAT8 and leaf == "weight" and layer in linear
         if stays:
@@ -60,11 +58,14 @@ def size_of(module: nn.Module) -> int:
 Sources = Mapping[str, list[Piece]] | None
 
 
-def _read(part: Weights, sources: Sources) -> Iterator[tuple[str, Tensor]]:
-    """The module's name and the tensor, of all that the file has names for."""
+def _read(part: Weights, sources: Sources, wanted: set[str]) -> Iterator[tuple[str, Tensor]]:
+    """The module's name and the tensor, of all that is wanted and that the file has names for."""
     for key, piece, leaf in _placed(part, sources):
-        if leaf in PARTS:
-            yield f"{piece.module}.{PARTS[leaf]}", piece.of(part[key])
+        if leaf in PARTS and (name := f"{piece.module}.{PARTS[leaf]}") in wanted:
+            yield name, piece.of(part[key])
+    for key in wanted & set(part):
+        if key.rpartition(".")[2] not in PARTS:
+            yield key, part[key]
 
 
 def _scales(part: Weights, sources: Sources, device: torch.device) -> Iterator[tuple[str, Tensor]]:
