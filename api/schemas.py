@@ -290,6 +290,8 @@ class JobSummary(BaseModel):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    message: str | None = Field(description="Why it failed.")
+    outputs: list[Output] = Field(description="Of a job that has ended, by URL.")
     fetch_result: str
     events: str
 

@@ -80,6 +80,25 @@ class Answers:
         common = {"id": record.id, "track_id": record.track_id, "output": links, "outputs": written}
         return (_success if record.status == "success" else _failed)(record, common)
 
+    def summary(self, record: JobRecord, base_url: str) -> dict[str, Any]:
+        """One entry of the list of jobs: what `fetch` says of it at length."""
+        prompt = {"prompt_id": record.prompt_id} if record.prompt_id else {}
+        stored = map(StoredOutput.from_json, (record.answer or {}).get("outputs", ()))
+        error = record.error or {}
+        return {
+            "id": record.id,
+            **prompt,
+            "status": record.status,
+            "priority": record.priority,
+            "track_id": record.track_id,
+            "created_at": iso(record.created_s),
+            "started_at": iso(record.started_s),
+            "ended_at": iso(record.ended_s),
+            "message": error.get("message"),
+            "outputs": [self.output(record, output, base_url) for output in stored],
+            **_links(record, base_url),
+        }
+
     def output(self, record: JobRecord, output: StoredOutput, base_url: str) -> dict[str, Any]:
         """One entry of `outputs`."""
         entry = {
@@ -109,22 +128,6 @@ class Answers:
         except MissingOutputError:  # retention has taken it; the rest of the answer stands
             return None
         return base64.b64encode(content).decode()
-
-
-def summary(record: JobRecord, base_url: str) -> dict[str, Any]:
-    """One entry of the list of jobs."""
-    prompt = {"prompt_id": record.prompt_id} if record.prompt_id else {}
-    return {
-        "id": record.id,
-        **prompt,
-        "status": record.status,
-        "priority": record.priority,
-        "track_id": record.track_id,
-        "created_at": iso(record.created_s),
-        "started_at": iso(record.started_s),
-        "ended_at": iso(record.ended_s),
-        **_links(record, base_url),
-    }
 
 
 def _success(record: JobRecord, common: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,18 @@ from math import isfinite
 from typing import Any
 
 from api.errors import InvalidFieldsError, one_field
-from api.jobs.answers import summary
+from api.jobs.answers import Answers
 from storage.jobs.records import SAFE_INTEGERS, JobFilter, JobRecord, JobRecords
 
 
 async def job_page(
-    jobs: JobRecords, owner: str, which: JobFilter, cursor: str, base_url: str
+    jobs: JobRecords,
+    answers: Answers,
+    owner: str,
+    which: JobFilter,
+    *,
+    cursor: str,
+    base_url: str,
 ) -> dict[str, Any]:
     """A page, newest first; `cursor` is `next_cursor` of the page before, or "".
 
@@ -23,7 +29,7 @@ async def job_page(
     shown = found[: which.limit]
     return {
         "status": "success",
-        "jobs": [summary(record, base_url) for record in shown],
+        "jobs": [answers.summary(record, base_url) for record in shown],
         "next_cursor": _write_cursor(shown[-1]) if len(found) > len(shown) else None,
     }
 

@@ -13,7 +13,7 @@ from api.jobs.answers import API
 from api.jobs.timeline import timeline_svg
 from api.jobs.told import ToldEvent
 from api.json_response import JsonResponse
-from api.schemas import Answer, Deleted, JobPage
+from api.schemas import Answer, Deleted, JobPage, JobSummary
 from graph.digits import whole_number
 from storage.jobs.records import JobFilter, JobStatus
 
@@ -89,6 +89,17 @@ async def jobs(
     """Newest first."""
     which = JobFilter(status, limit=limit)
     return JsonResponse(await known.service.jobs(owner, which, cursor=cursor, base_url=base_url))
+
+
+@router.get(
+    "/jobs/{job_id}",
+    summary="One of your jobs",
+    response_model=JobSummary,
+    responses=errors(401, 403, 404),
+)
+async def job(owner: Owner, job_id: JobId, known: InContext, base_url: BaseUrl) -> JsonResponse:
+    """As the list has it; `fetch` has its whole answer."""
+    return JsonResponse(await known.service.job(owner, job_id, base_url=base_url))
 
 
 @router.delete(

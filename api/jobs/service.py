@@ -268,7 +268,17 @@ class Service:
         self, owner: str, which: JobFilter, *, cursor: str = "", base_url: str = ""
     ) -> dict[str, Any]:
         """A page of the owner's jobs, newest first."""
-        return await job_page(self.stores.jobs, owner, which, cursor, base_url)
+        stored, answers = self.stores.jobs, self._answers
+        return await job_page(stored, answers, owner, which, cursor=cursor, base_url=base_url)
+
+    async def job(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
+        """A job as the list has it.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        record = await self.stores.jobs.get(owner, job_id)
+        return self._answers.summary(record, base_url)
 
     async def drop_waiting(self, record: JobRecord) -> bool:
         """Delete a job that nobody runs yet; False where somebody does."""

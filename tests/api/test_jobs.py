@@ -213,6 +213,29 @@ async def test_jobs_are_filtered_by_status(site: Site) -> None:
     assert jobs[0]["fetch_result"] == f"http://here:8000{API}/fetch/{failed}"
 
 
+async def test_a_listed_job_has_its_outputs_and_why_it_failed(site: Site) -> None:
+    answer = (await site.execute({}, base64=True)).json()
+    failed = await _ended(site, broken=1)
+    newest, oldest = (await site.client.get(f"{API}/jobs")).json()["jobs"]
+    assert (newest["id"], newest["outputs"]) == (failed, [])
+    assert newest["message"] == (await site.fetch(failed))["message"]
+    assert [output["sha256"] for output in oldest["outputs"]] == [
+        output["sha256"] for output in answer["outputs"]
+    ]
+    for output in oldest["outputs"]:
+        assert (await site.client.get(output["url"])).content
+
+
+async def test_one_job_is_as_the_list_has_it(site: Site) -> None:
+    job_id = await _ended(site)
+    (listed,) = (await site.client.get(f"{API}/jobs")).json()["jobs"]
+    alone = (await site.client.get(f"{API}/jobs/{job_id}")).json()
+    assert unsigned(alone) == unsigned(listed)
+    theirs = await site.service.execute(Caller("somebody"), {"workflow": {}})
+    for other in (theirs["id"], 7):
+        assert (await site.client.get(f"{API}/jobs/{other}")).status_code == 404
+
+
 async def test_jobs_of_others_are_not_listed(site: Site) -> None:
     await site.service.execute(Caller("somebody"), {"workflow": {}})
     assert (await site.client.get(f"{API}/jobs")).json()["jobs"] == []

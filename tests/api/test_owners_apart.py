@@ -283,6 +283,7 @@ CHECKS: Mapping[Route, Check] = {
     ("POST", f"{API}/fetch/{{job_id}}"): job_route("POST", API + "/fetch/{}"),
     ("GET", f"{API}/events/{{job_id}}"): job_route("GET", API + "/events/{}"),
     ("GET", f"{API}/jobs"): jobs,
+    ("GET", f"{API}/jobs/{{job_id}}"): job_route("GET", API + "/jobs/{}"),
     ("DELETE", f"{API}/jobs/{{job_id}}"): delete,
     ("GET", f"{API}/jobs/{{job_id}}/timeline.svg"): job_route("GET", API + "/jobs/{}/timeline.svg"),
     ("GET", f"{API}/jobs/{{job_id}}/deliveries"): job_route("GET", API + "/jobs/{}/deliveries"),

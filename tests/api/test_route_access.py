@@ -80,6 +80,7 @@ SCOPE_OF: Mapping[Route, Scope] = {
     ("POST", f"{API}/fetch/{{job_id}}"): "read",
     ("GET", f"{API}/events/{{job_id}}"): "read",
     ("GET", f"{API}/jobs"): "read",
+    ("GET", f"{API}/jobs/{{job_id}}"): "read",
     ("DELETE", f"{API}/jobs/{{job_id}}"): "execute",
     ("GET", f"{API}/jobs/{{job_id}}/deliveries"): "read",
     ("GET", f"{API}/jobs/{{job_id}}/timeline.svg"): "read",

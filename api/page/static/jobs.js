@@ -25,24 +25,22 @@ export class Jobs {
     if (this.status.value) query.set("status", this.status.value);
     if (this.cursor) query.set("cursor", this.cursor);
     const page = await get(`${API}/jobs?${query}`);
-    const answers = await Promise.all(
-      page.jobs.map((job) => get(`${API}/fetch/${job.id}`).catch(() => ({}))));
-    this.list.append(...page.jobs.map((job, k) => this.row(job, answers[k])));
+    this.list.append(...page.jobs.map((job) => this.row(job)));
     if (!this.list.children.length) this.list.append(node("li", { textContent: "No jobs yet." }));
     this.cursor = page.next_cursor ?? "";
     this.more.hidden = !this.cursor;
   }
 
-  row(job, answer) {
+  row(job) {
     const row = node("li", {});
     const line = node("div", { className: "line" },
       node("span", { className: `state ${job.status}`, textContent: job.status }),
       node("span", { textContent: `Job ${job.id}` }),
       node("time", { dateTime: job.created_at, textContent: when(job.created_at) }));
-    if (answer.generationTime) line.append(`${answer.generationTime} s`);
+    if (job.ended_at && job.started_at) line.append(seconds(job));
     row.append(line);
-    if (answer.message && job.status === "failed") row.append(node("p", { textContent: answer.message }));
-    const pictures = (answer.outputs ?? []).filter((output) => output.url && output.type !== "file");
+    if (job.message && job.status === "failed") row.append(node("p", { textContent: job.message }));
+    const pictures = job.outputs.filter((output) => output.url && output.type !== "file");
     if (pictures.length) {
       row.append(node("div", { className: "thumbs" }, ...pictures.slice(0, 12).map((output) =>
         node("a", { href: here(output.url), target: "_blank", rel: "noopener",
@@ -81,6 +79,7 @@ export class Jobs {
 }
 
 const when = (time) => new Date(time).toLocaleString();
+const seconds = (job) => `${((new Date(job.ended_at) - new Date(job.started_at)) / 1000).toFixed(3)} s`;
 
 function button(text, label, act) {
   const made = node("button", { type: "button", className: "quiet", textContent: text, ariaLabel: label });

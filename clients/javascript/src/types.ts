@@ -82,7 +82,7 @@ export interface JobEvent {
 }
 
 export interface JobPage {
-  jobs: { id: number; status: string; created_at: string; track_id: string | null }[];
+  jobs: { id: number; status: string; created_at: string; track_id: string | null; outputs: OutputEntry[] }[];
   next_cursor: string | null;
 }
 
