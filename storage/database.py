@@ -5,15 +5,17 @@ storage/migrations/versions/ that makes them; `Database.open` runs what a databa
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from storage.sqlite_connection import SqliteConnection
 
 METADATA = sa.MetaData(
     naming_convention={
@@ -91,22 +93,30 @@ def migrate(connection: sa.Connection) -> None:
     command.upgrade(config, "heads")
 
 
-async def _connect_sqlite(path: str) -> aiosqlite.Connection:
+async def _connect_sqlite(path: str) -> SqliteConnection:
     """A connection whose transactions begin where SQLAlchemy says.
 
     Whoever is cancelled meanwhile waits for it all the same: its thread would tell an event loop
     that may be closed by then.
     """
-    connecting = aiosqlite.connect(
-        path, timeout=SQLITE_WAITS_S, isolation_level=None, check_same_thread=False
+    connect = partial(
+        sqlite3.connect,
+        path,
+        timeout=SQLITE_WAITS_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
     )
-    connecting._thread.daemon = True  # as SQLAlchemy has it; aiosqlite has no option
-    connected = asyncio.ensure_future(connecting)
+    connection = SqliteConnection(connect, iter_chunk_size=64)
+    connection._thread.daemon = True  # as SQLAlchemy has it; aiosqlite has no option
+    connected = asyncio.ensure_future(connection)
     try:
-        return await asyncio.shield(connected)
+        await asyncio.shield(connected)
     except asyncio.CancelledError:
-        await (await connected).close()
+        await connected
+        await connection.close()
         raise
+    return connection
 
 
 def _let_go_of_sqlite(connection: Any, _record: Any, _error: Any) -> None:
@@ -128,6 +138,5 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    """A writer takes its lock first: to upgrade a reader's may fail at once, without a wait."""
     writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    cast(SqliteConnection, connection.connection.driver_connection).begin(writes=writes)
