@@ -21,7 +21,7 @@ class DitCall:
     """What N latent pictures are asked with. All tensors are on the network's device."""
 
     sample: Tensor  # [N, C, h, w], with the channels that ride beside the latent
-    times: Tensor  # [N], float32, as the network is told them
+    times: Tensor  # [N], or one for each frame or token, float32, as the network is told them
     context: Tensor  # [N, T, D]
     pooled: Tensor  # [N, P]; P is 0 where the family reads none
     guidance: Tensor | None = None  # [N]
@@ -30,6 +30,7 @@ class DitCall:
     bias: Tensor | None = None  # [T, T + 1], what attention adds for text, and the picture's last
     skipped: Mapping[str, frozenset[int]] = field(default_factory=dict)  # blocks, by kind
     added: Added | None = None
+    beside: Mapping[str, Tensor] = field(default_factory=dict)  # [N, ...], under the family's names
 
 
 Network: TypeAlias = Callable[[DitCall], Tensor]  # gives [N, c, h, w]

@@ -1,7 +1,7 @@
 """What conditions say to transformers: text, the pooled text, and what is beside them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
@@ -24,9 +24,18 @@ class DitEmbedding(Embedding):
     references: tuple[Tensor, ...] = ()  # [B or 1, C, h', w'], pictures to go by
     reference_places: str = "offset"  # where they are put beside the picture
     bias: Tensor | None = None  # [T, T + 1], what attention adds for text, and the picture's last
+    # [B or 1, T], of the time: how much each frame, or token, is told of it
+    time_shares: Tensor | None = None
+    # [B or 1, ...], whatever else the family's network reads, under names of its own
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
     def cut(self, part: Callable[[Tensor], Tensor]) -> Self:
-        return replace(super().cut(part), references=tuple(map(part, self.references)))
+        return replace(
+            super().cut(part),
+            references=tuple(map(part, self.references)),
+            time_shares=None if self.time_shares is None else part(self.time_shares),
+            beside={name: part(tensor) for name, tensor in self.beside.items()},
+        )
 
 
 def embedding(

@@ -69,7 +69,7 @@ class DitDenoiser:
         first = prompts[0]
         return DitCall(
             sample=sample,
-            times=times,
+            times=_shared_out(times, parts, prompts),
             context=_beside(parts, [prompt.context for prompt in prompts]),
             pooled=_beside(parts, [_pooled(prompt) for prompt in prompts]),
             guidance=self._guidance(parts),
@@ -81,6 +81,10 @@ class DitDenoiser:
             bias=first.bias,
             skipped=_skipped(parts[0].row.patches),
             added=added,
+            beside={
+                name: _beside(parts, [prompt.beside[name] for prompt in prompts])
+                for name in first.beside
+            },
         )
 
     def _guidance(self, parts: Sequence[Part]) -> Tensor | None:
@@ -98,9 +102,12 @@ def _kind(row: Row) -> Hashable:
     return (
         row.x.shape[1:],
         prompt.context.shape[1:],
+        None if prompt.y is None else prompt.y.shape[1:],
         prompt.guidance is None,
         tuple(reference.shape[1:] for reference in prompt.references),
         prompt.reference_places,
+        None if prompt.time_shares is None else prompt.time_shares.shape[1:],
+        tuple((name, tensor.shape[1:]) for name, tensor in sorted(prompt.beside.items())),
         None if prompt.bias is None else id(prompt.bias),
         row.patches,
     )
@@ -108,6 +115,12 @@ def _kind(row: Row) -> Hashable:
 
 def _beside(parts: Sequence[Part], tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.of(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+
+
+def _shared_out(times: Tensor, parts: Sequence[Part], prompts: Sequence[DitEmbedding]) -> Tensor:
+    """[N] times, or [N, T] where frames, or tokens, are each told a share of it."""
+    shares = [prompt.time_shares for prompt in prompts if prompt.time_shares is not None]
+    return times[:, None] * _beside(parts, shares) if shares else times
 
 
 def _embedding(row: Row) -> DitEmbedding:

@@ -107,7 +107,7 @@ def prepare_run(
         else Inpainting(
             frame.denoise_mask,
             frame.latent,
-            redrawn.to(device),
+            None if model.sees_kept_clean else redrawn.to(device),
             mask_function(changes, sampling, sigmas),
         ),
         options=dict(request.sampler.options),

@@ -23,7 +23,7 @@ class Inpainting:
 
     mask: Tensor  # [B, C, h, w], 1 where to denoise
     latent: Tensor
-    noise: Tensor
+    noise: Tensor | None  # None where what is kept is seen without any
     mask_at: MaskFunction | None = None
 
 
@@ -78,7 +78,9 @@ def _predict(run: Run, x: Tensor, sigma: Tensor) -> Asking[Prediction]:
     own = run.inpainting
     mask = own.mask if own.mask_at is None else own.mask_at(sigma, own.mask)
     kept = 1.0 - mask
-    original = run.model_sampling.noise_scaling(sigma, own.noise, own.latent)
+    original = own.latent
+    if own.noise is not None:
+        original = run.model_sampling.noise_scaling(sigma, own.noise, own.latent)
     prediction = yield from run.guider(run.guided, x * mask + original * kept, sigma)
     denoised = prediction.denoised * mask + own.latent * kept
     return Prediction(denoised, prediction.uncond)

@@ -12,8 +12,9 @@ Nothing outside this package and `graph/families.py` asks of which family a mode
      (`diffusion/dit/denoiser.py` for transformers). Latents with a time axis are [B, C, T, h, w],
      and a row that may not be cut is not `divisible`;
    - `conditions.py`: `embed` makes an `Embedding` of a condition: text, vector, channels beside the
-     latent, and what a subclass adds (references, states of an image encoder ...), which says in
-     `cut` how it is divided among the rows of a batch;
+     latent, and what a subclass adds, which says in `cut` how it is divided among the rows of a
+     batch. A transformer's `DitEmbedding` has places for references, for a time of its own for each
+     frame or token (`time_shares`), and, by name, for whatever else its network reads (`beside`);
    - `text.py`: a `TextEncoding`: the networks that read prompts, how each is read, how their states
      are joined. A new text encoder is one file of `diffusion/text/` with its `TextNetwork`;
    - `pieces.py`, `weight_names.py`: how LoRA files call the weights;

@@ -61,6 +61,8 @@ class LoadedModel:
     dtype: torch.dtype  # in which it computes
     size: int  # bytes
     warnings: tuple[str, ...] = ()  # about the files it was made of
+    # Whether it sees what a noise mask keeps as it is, and not with the noise of the step.
+    sees_kept_clean: bool = False
 
     @property
     def in_channels(self) -> int:

@@ -18,6 +18,7 @@ from diffusion.batch.calls import Limits, fitting
 from diffusion.batch.conditions import set_area_percentage, set_mask, set_strength
 from diffusion.batch.parts import Part
 from diffusion.engine.stage import SampleStage
+from diffusion.families.family import LoadedModel
 from diffusion.families.flux.loading import LATENT as FLUX_LATENT
 from diffusion.families.registry import FAMILIES, Families
 from diffusion.families.sd.family import SD15_LATENT, SDXL_LATENT
@@ -31,6 +32,7 @@ from diffusion.latent.latents import (
     set_noise_mask,
     upscale_latent,
 )
+from diffusion.latent_format import process_in
 from diffusion.memory.budget import MemoryBudget
 from diffusion.samplers import SAMPLERS
 from diffusion.schedules.model_sampling import flow
@@ -142,6 +144,32 @@ async def test_a_mask_may_let_one_frame_be_made_anew(folder: Path) -> None:
         samples[:, :, kept], original.samples[:, :, kept], rtol=1e-4, atol=1e-4
     )
     assert not torch.allclose(samples[:, :, 1], original.samples[:, :, 1], atol=1e-2)
+
+
+@pytest.mark.parametrize("clean", [False, True])
+async def test_what_is_kept_is_seen_with_noise_or_as_it_is(folder: Path, clean: bool) -> None:
+    seen: list[Tensor] = []
+
+    def watching(*arguments: Any) -> Any:
+        asked = VIDEO.denoiser(*arguments)
+        predict = asked._predict  # type: ignore[attr-defined]
+
+        def watched(parts: list[Part]) -> list[Tensor]:
+            seen.extend(part.row.x for part in parts)
+            found: list[Tensor] = predict(parts)
+            return found
+
+        asked._predict = watched  # type: ignore[attr-defined]
+        return asked
+
+    def load(*arguments: Any) -> LoadedModel:
+        return replace(VIDEO.load(*arguments), sees_kept_clean=clean)
+
+    latent = Latent(drawn(3, *SHAPE), torch.zeros(1, 1, 3, 6, 5))
+    families = Families((replace(VIDEO, load=load, denoiser=watching),))
+    await alone(folder, request(latent), families=families)
+    kept = process_in(VIDEOS, latent.samples)
+    assert all(torch.equal(x, kept) for x in seen) is clean
 
 
 async def test_prompts_apply_in_areas_and_under_masks(folder: Path) -> None:
