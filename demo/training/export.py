@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from demo.training import autoencoder, base
-from diffusion.autoencoder.vae import module_names as vae_module_names
+from diffusion.autoencoder.kl import module_names as vae_module_names
 from diffusion.families.sd.shapes import module_names
 
 MODELS = Path("models")

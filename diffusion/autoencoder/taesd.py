@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from diffusion.autoencoder.vae import LoadedVae, VaeKind, size_of
 from diffusion.networks.filling import copied, fill
 from diffusion.weights import Entry, Weights
 from graph.values import ModelFile
@@ -91,17 +92,13 @@ def _blocks(count: int) -> list[Block]:
     return [Block() for _ in range(count)]
 
 
-def is_tiny(weights: Weights) -> bool:
-    """Whether a file, or a joined pair of them, is a tiny autoencoder."""
-    return f"{DECODER}1.weight" in weights and f"{ENCODER}0.weight" in weights
+def _find(weights: Weights) -> Weights | None:
+    """A file, or a joined pair of them, that is a tiny autoencoder."""
+    mine = f"{DECODER}1.weight" in weights and f"{ENCODER}0.weight" in weights
+    return weights if mine else None
 
 
-def load_tiny(weights: Weights, dtype: torch.dtype, device: torch.device) -> TinyAutoencoder:
-    """The tiny autoencoder in `weights`, of which `is_tiny` holds.
-
-    Raises:
-        BadModelFile: tensors are missing, or have other shapes.
-    """
+def _load(weights: Weights, dtype: torch.dtype, device: torch.device) -> LoadedVae:
     shape = weights.shape(f"{DECODER}1.weight")
     if len(shape) != 4:
         raise weights.bad(problem=f"the tensor for '{DECODER}1.weight' is {shape}, no convolution")
@@ -109,7 +106,7 @@ def load_tiny(weights: Weights, dtype: torch.dtype, device: torch.device) -> Tin
         module = TinyAutoencoder(shape[1], _scale(weights))
     names = [name for name, _ in module.named_parameters() if name in weights]
     fill(module, weights, {name: copied(weights[name], dtype, device) for name in names})
-    return module
+    return LoadedVae(module, shape[1], DOWNSCALE, dtype, device, size_of(module))
 
 
 def _scale(weights: Weights) -> LatentScale:
@@ -134,3 +131,6 @@ def joined(file: ModelFile, parts: Mapping[str, Weights]) -> Weights:
         return part[key]
 
     return Weights(file, entries, read)
+
+
+TINY = VaeKind(_find, _load)

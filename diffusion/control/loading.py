@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 import torch
 
-from diffusion.autoencoder.vae import LoadedVae, encode, load_vae
+from diffusion.autoencoder.kinds import load_vae
+from diffusion.autoencoder.vae import LoadedVae, encode
 from diffusion.batch.controls import Encode, LoadedControl
 from diffusion.families.family import ControlKind, ControlSource, LoadedModel
 from diffusion.memory.cache import ModelCache, leased

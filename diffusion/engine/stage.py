@@ -15,8 +15,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from diffusion.autoencoder.kinds import expected_vae_bytes, load_vae
 from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
-from diffusion.autoencoder.vae import LoadedVae, decode, encode, expected_vae_bytes, load_vae
+from diffusion.autoencoder.vae import LoadedVae, decode, encode
 from diffusion.batch.calls import Called, Denoiser, Limits, unheard
 from diffusion.batch.slices import latent_rows
 from diffusion.control.image_adapters import IMAGE_CHANGES, ImageAdapters

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from deployments.site import Site
+from diffusion.autoencoder.kinds import load_vae
 from diffusion.autoencoder.taesd import DECODER, ENCODER, LatentScale, TinyAutoencoder
-from diffusion.autoencoder.vae import LoadedVae, decode, encode, load_vae
+from diffusion.autoencoder.vae import LoadedVae, decode, encode
 from diffusion.weights import Weights
 from graph.errors import BadModelFile, MissingModelFile
 from storage.models.files import ModelFolders

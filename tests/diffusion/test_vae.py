@@ -7,11 +7,20 @@ comfy.ldm.models.autoencoder; vae_outputs.npz has what they answer, filled by `m
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from diffusion.autoencoder.vae import LoadedVae, cut_to_multiple, decode, encode, load_vae
+from diffusion.autoencoder.kinds import load_vae
+from diffusion.autoencoder.vae import (
+    LatentVaeMismatchError,
+    LoadedVae,
+    cut_to_multiple,
+    decode,
+    encode,
+)
 from graph.errors import BadModelFile
 from tests.diffusion.model_files import CPU, filled, recorded, recorded_shapes, seeded, written
 
@@ -22,6 +31,11 @@ OUTPUTS = recorded("vae_outputs")
 def loaded(folder: Path, name: str, prefix: str = "first_stage_model.") -> LoadedVae:
     tensors = {prefix + key: value for key, value in filled(SHAPES[name]).items()}
     return load_vae(written(folder, tensors), dtype=torch.float32, device=CPU)
+
+
+def tensors_of(vae: LoadedVae) -> dict[str, Tensor]:
+    module: Any = vae.module
+    return dict(module.state_dict())
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -48,7 +62,7 @@ def test_the_latent_channels_are_read_from_the_shapes(
 
 def test_a_file_in_diffusers_layout_loads(tmp_path: Path) -> None:
     ldm = loaded(tmp_path, "vae4")
-    same = load_vae(written(tmp_path, ldm.module.state_dict()), dtype=torch.float32, device=CPU)
+    same = load_vae(written(tmp_path, tensors_of(ldm)), dtype=torch.float32, device=CPU)
     latent = seeded("latent", (1, 4, 3, 3))
     assert torch.equal(decode(same, latent), decode(ldm, latent))
 
@@ -57,7 +71,7 @@ def test_a_file_from_before_diffusers_renamed_its_attention_loads(tmp_path: Path
     old = {"to_q.": "query.", "to_k.": "key.", "to_v.": "value.", "to_out.0.": "proj_attn."}
     ldm = loaded(tmp_path, "vae4")
     tensors = {}
-    for key, value in ldm.module.state_dict().items():
+    for key, value in tensors_of(ldm).items():
         now = next((now for now in old if ".attentions." in key and now in key), None)
         tensors[key.replace(now, old[now]) if now else key] = value
     same = load_vae(written(tmp_path, tensors), dtype=torch.float32, device=CPU)
@@ -75,6 +89,36 @@ def test_a_picture_is_cut_evenly_to_a_multiple() -> None:
     image = torch.arange(11 * 21).reshape(1, 11, 21, 1)
     cut = cut_to_multiple(image, 8)
     assert torch.equal(cut, image[:, 1:9, 2:18])
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 4, 4), (1, 4, 3, 4, 4)])
+def test_a_latent_of_other_models_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(LatentVaeMismatchError, match=r"\[batch, 4, height, width\]") as raised:
+        decode(loaded(tmp_path, "vae4"), torch.zeros(shape))
+    assert raised.value.received == list(shape)
+    assert raised.value.status == 422
+
+
+class Halves:
+    """An autoencoder of videos that keeps every second frame."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x[:, :, ::2, ::2, ::2]
+
+    def decode(self, latent: Tensor) -> Tensor:
+        return latent.repeat_interleave(2, dim=2)[:, :, 1:]
+
+
+def test_pictures_are_the_frames_of_a_video() -> None:
+    vae = LoadedVae(Halves(), 3, 2, torch.float32, CPU, 0, frames=2)
+    frames = torch.rand(5, 4, 6, 3)
+    latent = encode(vae, frames)
+    assert latent.shape == (1, 3, 3, 2, 3)
+    both = decode(vae, torch.cat([latent, -latent]))
+    assert both.shape == (10, 2, 3, 3)
+    torch.testing.assert_close(both[0], frames[0, ::2, ::2])
+    torch.testing.assert_close(both[5], 1 - frames[0, ::2, ::2])
+    assert decode(vae, latent[:, :, 0]).shape == (1, 2, 3, 3)
 
 
 def test_a_file_without_an_autoencoder_is_refused(tmp_path: Path) -> None:
