@@ -26,6 +26,7 @@ TITLES: Mapping[PartName, str] = {
     "h": "CLIP-H",
     "t5xxl": "T5",
     "qwen3": "Qwen3",
+    "umt5xxl": "UMT5",
 }
 BUNDLE = "bundle_emb."  # several embeddings that OneTrainer put in one file
 

@@ -57,6 +57,7 @@ class Tokenizers:
     clip: ClipTokenizer
     t5: Callable[[], Tokenizer]
     qwen: Callable[[], Tokenizer]
+    umt5: Callable[[], Tokenizer]  # for files that carry none
 
 
 @dataclass(frozen=True, eq=False)

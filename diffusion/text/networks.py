@@ -9,7 +9,15 @@ from diffusion.text.clip_layout import PartName, find_parts
 from diffusion.text.clip_part import ClipPart, Reading, load_clip
 from diffusion.text.encodings import MakePart, TextNetwork, TextPart, TextTools
 from diffusion.text.llm_part import LlmPart, LlmReading, expected_llm_bytes, load_llm
-from diffusion.text.t5_part import T5Part, expected_t5_bytes, find_t5, load_t5
+from diffusion.text.sentence_pieces import sentence_pieces
+from diffusion.text.t5_part import (
+    T5Part,
+    expected_t5_bytes,
+    find_t5,
+    find_umt5,
+    load_t5,
+    read_t5_config,
+)
 from diffusion.weights import Weights
 
 # Where files keep a language model: published files, what ComfyUI saves, and one without a head.
@@ -46,6 +54,7 @@ def _clip(name: PartName) -> TextNetwork:
 
 CLIP_L, CLIP_G, CLIP_H = map(_clip, ("l", "g", "h"))
 T5 = TextNetwork("t5xxl", "T5", find_t5, expected_t5_bytes)
+UMT5 = TextNetwork("umt5xxl", "UMT5", find_umt5, expected_t5_bytes)
 QWEN3 = TextNetwork("qwen3", "Qwen3", find_qwen3, expected_llm_bytes)
 
 
@@ -66,6 +75,18 @@ def t5(*, shortest: int) -> MakePart:
         tokenizer = tools.tokenizers.t5()  # before the weights, which are large
         module = load_t5(part, tools.dtype, tools.device)
         return T5Part("t5xxl", module, tokenizer, shortest, tools.dtype)
+
+    return make
+
+
+def umt5(*, shortest: int) -> MakePart:
+    """A UMT5 whose prompts are padded to `shortest` tokens, which nothing sees."""
+
+    def make(part: Weights, tools: TextTools) -> TextPart:
+        rows = read_t5_config(part)["vocab_size"]
+        tokenizer = sentence_pieces(part, tools.tokenizers.umt5, rows=rows)
+        module = load_t5(part, tools.dtype, tools.device)
+        return T5Part("umt5xxl", module, tokenizer, shortest, tools.dtype, masked=True)
 
     return make
 

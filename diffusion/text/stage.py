@@ -28,6 +28,7 @@ from diffusion.text.encoder import (
 from diffusion.text.encodings import TextEncodings, Tokenizers
 from diffusion.text.prompt import check_depth
 from diffusion.text.qwen_tokenizer import QWEN_FILE, QwenTokenizer
+from diffusion.text.sentence_pieces import UMT5_FILE, SentencePieces
 from diffusion.text.t5_tokenizer import T5_FILE, T5Tokenizer
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.text.tokenizer_files import find_tokenizer
@@ -269,7 +270,10 @@ class EncodeStage:
     def _load(self, clip: Clip) -> TextEncoder:
         if self._tokenizers is None:
             self._tokenizers = Tokenizers(
-                ClipTokenizer(), cache(self._t5_tokenizer), cache(self._qwen_tokenizer)
+                ClipTokenizer(),
+                cache(self._t5_tokenizer),
+                cache(self._qwen_tokenizer),
+                cache(self._umt5_tokenizer),
             )
         files = self._opened.pop(clip, None) or [self._open(file) for file in clip.files]
         return load_text_encoder(
@@ -287,6 +291,9 @@ class EncodeStage:
 
     def _qwen_tokenizer(self) -> QwenTokenizer:
         return QwenTokenizer(find_tokenizer(QWEN_FILE, self._models_dir))
+
+    def _umt5_tokenizer(self) -> SentencePieces:
+        return SentencePieces(find_tokenizer(UMT5_FILE, self._models_dir).read_bytes())
 
 
 def _without_changes(clip: Clip) -> Clip:

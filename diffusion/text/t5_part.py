@@ -1,12 +1,12 @@
-"""T5, the text encoder that Stable Diffusion 3 and Flux read beside CLIP, or without it.
+"""T5, and UMT5, whose layers each have a table of positions.
 
-(ComfyUI comfy/text_encoders/t5.py, sd3_clip.py and flux.py)
+(ComfyUI comfy/text_encoders/t5.py, sd3_clip.py, flux.py and wan.py)
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from diffusion.networks.filling import copied, fill
 from diffusion.networks.float8 import SCALES, keep_narrow, linear_layers
+from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
 from diffusion.text.prompt import Chunk, Embeddings, Tokenizer, groups
 from diffusion.weights import Weights
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 END, PAD = 1, 0
 LONGEST = 2048  # tokens of one prompt, whose memory grows with their square
-PREFIXES = ("text_encoders.t5xxl.transformer.", "t5xxl.transformer.", "")
+PREFIXES = ("text_encoders.{}.transformer.", "{}.transformer.", "")
 QUERIES = "encoder.block.0.layer.0.SelfAttention.q.weight"
 TABLES = ("shared.weight", "encoder.embed_tokens.weight")
 BIAS = "encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight"
@@ -44,13 +45,17 @@ class PromptTooLongError(ServiceError):
 
 @dataclass(frozen=True, eq=False)
 class T5Part:
-    """The T5 of a text encoder. Prompts shorter than `shortest` tokens are padded."""
+    """The T5 of a text encoder. Prompts shorter than `shortest` tokens are padded.
 
-    name: Literal["t5xxl"]
+    `masked`: nothing sees the padding, and its states are zeros.
+    """
+
+    name: PartName
     module: "T5EncoderModel"
     tokenizer: Tokenizer
     shortest: int
     dtype: torch.dtype  # in which it computes
+    masked: bool = False
     in_chunks: ClassVar[bool] = False
 
     @property
@@ -95,14 +100,23 @@ class T5Part:
         return torch.where(weights == 1.0, hidden, (hidden - empty) * weights + empty)
 
     def _run(self, rows: Sequence[Sequence[int | Tensor]], layer: int | None) -> Tensor:
-        """[B, T, D], float32 on the CPU. All tokens see all others, padding too."""
-        stack = self.module.encoder
+        """[B, T, D], float32 on the CPU. All tokens see all others, padding too if not masked."""
+        stack: Any = self.module.encoder
         x = torch.stack([self._embedded(row) for row in rows])
-        chosen, bias = None, None
+        seen = torch.tensor([_seen(row) for row in rows], device=x.device)
+        chosen, bias = None, torch.zeros(())
         for i, block in enumerate(stack.block, start=-self.layers):
-            x, bias, _ = block(x, None, bias)
+            attention = block.layer[0].SelfAttention
+            if attention.has_relative_attention_bias:
+                bias = attention.compute_bias(x.shape[1], x.shape[1], device=x.device)
+                if self.masked:
+                    hidden = torch.zeros_like(x[:, None, None, :, 0])
+                    bias = bias + hidden.masked_fill(~seen[:, None, None], float("-inf"))
+            x, _, _ = block(x, None, bias)
             chosen = x if i == layer else chosen
         last: Tensor = stack.final_layer_norm(x if chosen is None else chosen)
+        if self.masked:
+            last = last * seen[..., None]
         return last.float().cpu()
 
     def _embedded(self, row: Sequence[int | Tensor]) -> Tensor:
@@ -113,6 +127,16 @@ class T5Part:
             if isinstance(token, Tensor):
                 x[t] = token.to(x)
         return x
+
+
+def _seen(row: Sequence[int | Tensor]) -> list[bool]:
+    """Which tokens are no padding: those up to the first end."""
+    last = next((place for place, token in enumerate(row) if _is_end(token)), len(row))
+    return [place <= last for place in range(len(row))]
+
+
+def _is_end(token: int | Tensor) -> bool:
+    return isinstance(token, int) and token == END
 
 
 class Perceptron(nn.Module):
@@ -132,8 +156,23 @@ class Perceptron(nn.Module):
 
 def find_t5(weights: Weights) -> Weights | None:
     """The T5 encoder in a file, named without prefix."""
-    parts = (weights.under(prefix) for prefix in PREFIXES)
-    return next((part for part in parts if QUERIES in part), None)
+    return _find(weights, "t5xxl", own_tables=False)
+
+
+def find_umt5(weights: Weights) -> Weights | None:
+    """The UMT5 encoder in a file, named without prefix."""
+    return _find(weights, "umt5xxl", own_tables=True)
+
+
+def _find(weights: Weights, name: PartName, *, own_tables: bool) -> Weights | None:
+    parts = (weights.under(prefix.format(name)) for prefix in PREFIXES)
+    found = next((part for part in parts if QUERIES in part), None)
+    return None if found is None or has_own_tables(found) is not own_tables else found
+
+
+def has_own_tables(part: Weights) -> bool:
+    """Whether other layers than the first have a table of positions, as UMT5's have."""
+    return BIAS.format(1) in part
 
 
 def read_t5_config(part: Weights) -> dict[str, Any]:
@@ -142,8 +181,6 @@ def read_t5_config(part: Weights) -> dict[str, Any]:
     Raises:
         BadModelFile: it is incomplete, or another kind of T5.
     """
-    if BIAS.format(1) in part:
-        raise part.bad(problem="its text encoder is a UMT5, which no known family here reads")
     if PERCEPTRON.format(0) + "wi_0.weight" not in part:
         raise part.bad(problem="its T5 has no gated perceptrons, as T5 1.0 has none")
     try:
@@ -179,14 +216,14 @@ def expected_t5_bytes(part: Weights, dtype: torch.dtype) -> int:
 
 
 def load_t5(part: Weights, dtype: torch.dtype, device: torch.device) -> "T5EncoderModel":
-    """The T5 that `find_t5` found. Layers narrower than `dtype` stay so.
+    """The T5 or UMT5 that was found. Layers narrower than `dtype` stay so.
 
     Raises:
         BadModelFile: it is incomplete, or another kind of T5.
     """
     # Here and not at the top, as for CLIP.
     from transformers.models.t5.configuration_t5 import T5Config  # noqa: PLC0415
-    from transformers.models.t5.modeling_t5 import T5EncoderModel  # noqa: PLC0415
+    from transformers.models.t5.modeling_t5 import T5Attention, T5EncoderModel  # noqa: PLC0415
 
     config = T5Config(**read_t5_config(part))
     with torch.device("meta"):
@@ -194,6 +231,10 @@ def load_t5(part: Weights, dtype: torch.dtype, device: torch.device) -> "T5Encod
     stack: Any = module.encoder
     for block in stack.block:
         block.layer[1].DenseReluDense = Perceptron(block.layer[1].DenseReluDense)
+    if has_own_tables(part):
+        for block in stack.block[1:]:
+            with torch.device("meta"):
+                block.layer[0].SelfAttention = T5Attention(config, has_relative_attention_bias=True)
     stack.embed_tokens = nn.Identity()  # `shared` is the table
     linear = linear_layers(module)
     tensors, narrow = {}, {}

@@ -19,6 +19,7 @@ class TokenizerFile:
     source: str  # the public repositories that have the file
     folder: str  # in the models folder
     in_package: tuple[str, ...]
+    file: str = FILE
 
 
 @dataclass(eq=False)
@@ -46,12 +47,12 @@ def find_tokenizer(wanted: TokenizerFile, models_dir: Path | None, package: str 
     for file in _candidates(wanted, models_dir, package):
         if file.is_file():
             return file
-    raise TokenizerMissingError(wanted.encoder, FILE, wanted.source, wanted.folder)
+    raise TokenizerMissingError(wanted.encoder, wanted.file, wanted.source, wanted.folder)
 
 
 def _candidates(wanted: TokenizerFile, models_dir: Path | None, package: str) -> Iterable[Path]:
     if models_dir is not None:
-        yield models_dir / wanted.folder / FILE
+        yield models_dir / wanted.folder / wanted.file
     spec = find_spec(package)  # which finds the package without running it
     if spec is not None and spec.origin is not None:
-        yield Path(spec.origin).parent.joinpath(*wanted.in_package, FILE)
+        yield Path(spec.origin).parent.joinpath(*wanted.in_package, wanted.file)

@@ -53,7 +53,7 @@ def encoder(*widths: int) -> TextEncoder:
     files = [in_memory(clip_tensors(width, 16)) for width in widths]
     return load_text_encoder(
         files,
-        Tokenizers(ClipTokenizer(), t5=ClipTokenizer, qwen=ClipTokenizer),
+        Tokenizers(ClipTokenizer(), t5=ClipTokenizer, qwen=ClipTokenizer, umt5=ClipTokenizer),
         FAMILIES.texts,
         dtype=torch.float32,
         device=CPU,

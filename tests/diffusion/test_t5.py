@@ -116,7 +116,7 @@ def test_a_prompt_may_be_too_long() -> None:
 def families(kind: str, *widths: int, t5: bool = True) -> TextEncoder:
     files: list[Weights] = [in_memory(clip_tensors(width, END + 1)) for width in widths]
     files += [in_memory(t5_tensors("t5xxl.transformer."))] * t5
-    tokenizers = Tokenizers(ClipTokenizer(), lambda: letters, lambda: letters)
+    tokenizers = Tokenizers(ClipTokenizer(), lambda: letters, lambda: letters, lambda: letters)
     return load_text_encoder(
         files, tokenizers, FAMILIES.texts, dtype=torch.float32, device=CPU, kind=kind
     )

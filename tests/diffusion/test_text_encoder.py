@@ -53,7 +53,7 @@ def made(shapes: Shapes) -> TextEncoder:
     return load_text_encoder([weights], TOKENIZERS, FAMILIES.texts, dtype=torch.float32, device=CPU)
 
 
-TOKENIZERS = Tokenizers(ClipTokenizer(), t5=ClipTokenizer, qwen=ClipTokenizer)
+TOKENIZERS = Tokenizers(ClipTokenizer(), t5=ClipTokenizer, qwen=ClipTokenizer, umt5=ClipTokenizer)
 
 
 ROUNDING = 5e-4  # of up to 32 layers; recorded on another machine
