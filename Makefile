@@ -6,6 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles torch
 python := .venv/bin/python
 # ComfyUI's own editor: a package of its own, under the GPL-3, that no lock names. Also 1.58.1.
 EDITOR_VERSION ?= 1.27.10
+editor := $(CURDIR)/build/editor
 locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
 short := not large and not faults and not openapi and not training and not inductor
@@ -15,10 +16,10 @@ help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 run: setup ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
-	@$(python) -m deployments.launch --end-with-parent --port $(PORT)
+	@PYTHONPATH="$(editor)$${PYTHONPATH:+:$$PYTHONPATH}" $(python) -m deployments.launch --end-with-parent --port $(PORT)
 
 editor: setup ## install ComfyUI's own editor (GPL-3), which `make run` then serves at / (EDITOR_VERSION= another)
-	@$(python) -m pip install --quiet --no-deps comfyui-frontend-package==$(EDITOR_VERSION)
+	@sh cluster/install_editor.sh $(EDITOR_VERSION) "$(editor)"
 	@echo "ComfyUI's editor $(EDITOR_VERSION) is installed; make run serves it at http://127.0.0.1:$(PORT)/"
 
 key: setup ## make an API key (ARGS="--owner acme --budget 10", more: ARGS=--help)

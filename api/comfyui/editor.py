@@ -1,5 +1,6 @@
 """Serves ComfyUI's editor where the package comfyui-frontend-package is installed."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -7,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = "comfyui_frontend_package"
+TEMPLATE_SCRIPT = "/extensions/comfyray/template.js"
+OPENS_TEMPLATES = (1, 32)  # from here on the editor itself understands /?template=
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,5 @@ class Editor:
             return
         for script in sorted((self.root / "extensions").rglob("*.js")):
             yield "/" + script.relative_to(self.root).as_posix()
+        if tuple(map(int, re.findall(r"\d+", self.version)[:2])) < OPENS_TEMPLATES:
+            yield TEMPLATE_SCRIPT

@@ -1,24 +1,33 @@
-"""`/`: the editor where it is installed, our own page elsewhere; and logging in."""
+"""`/`: the editor where it is installed, our own page elsewhere; and logging in.
 
+The editor's own first graph needs models that nobody here has, so that a browser's first visit
+leads to a template of ours.
+"""
+
+from html import escape
 from pathlib import Path
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from api.bodies import read_bytes
 from api.comfyui.editor import Editor
+from api.comfyui.templates import FIRST
 from api.context import BaseUrl, Context, InContext, OwnerWith
 from api.keys.sessions import COOKIE, VALID_S
 from graph.errors import ServiceError
 
 LOGIN = Path(__file__).parent / "static" / "login.html"
+PROBLEM = "<!-- problem -->"  # where the page says why a key was not taken
 MOST_FORM_BYTES = 4096
+VISITED, VISITED_S = "comfyray_visited", 365 * 24 * 3600
 NO_CACHE = {"Cache-Control": "no-cache"}
 LOGIN_HEADERS = NO_CACHE | {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "same-origin",  # with none at all the form's Origin would be null
 }
 
 router = APIRouter()
@@ -37,15 +46,22 @@ async def home(request: Request, known: InContext, base_url: BaseUrl, key: str =
     except ServiceError as error:
         if error.status != 401:
             raise
-        return FileResponse(LOGIN, headers=LOGIN_HEADERS)
+        return _login_page()
+    if VISITED not in request.cookies and not request.query_params:
+        return _first_visit(base_url)
     return FileResponse(editor.root / "index.html", headers=NO_CACHE)
 
 
 @router.post("/login", include_in_schema=False)
 async def login(request: Request, known: InContext, base_url: BaseUrl) -> Response:
-    """The login page's form. A key that does not hold is a 401."""
+    """The login page's form. A key that does not hold is a 401, with the page again."""
     fields = parse_qs((await read_bytes(request, MOST_FORM_BYTES)).decode("utf-8", "replace"))
-    return await _logged_in(request, known, base_url, fields.get("key", [""])[0].strip())
+    try:
+        return await _logged_in(request, known, base_url, fields.get("key", [""])[0].strip())
+    except ServiceError as error:
+        if error.status != 401:
+            raise
+        return _login_page(401, str(error))
 
 
 @router.post("/logout", include_in_schema=False)
@@ -53,6 +69,20 @@ async def logout(base_url: BaseUrl) -> Response:
     """The browser forgets its session."""
     answer = RedirectResponse(f"{base_url}/", status_code=303)
     answer.delete_cookie(COOKIE)
+    return answer
+
+
+def _login_page(status: int = 200, problem: str = "") -> Response:
+    page = LOGIN.read_text("utf-8")
+    if problem:
+        told = f'<div class="field"><p class="wrong" role="alert">{escape(problem)}</p></div>'
+        page = page.replace(PROBLEM, told)
+    return HTMLResponse(page, status, headers=LOGIN_HEADERS)
+
+
+def _first_visit(base_url: str) -> Response:
+    answer = RedirectResponse(f"{base_url}/?template={FIRST}", status_code=303, headers=NO_CACHE)
+    answer.set_cookie(VISITED, "1", max_age=VISITED_S, httponly=True, samesite="strict")
     return answer
 
 

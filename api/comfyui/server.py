@@ -4,13 +4,15 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import psutil
-from fastapi import APIRouter, Path, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Request
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, Response
 
-from api.comfyui.editor import Editor
+from api.comfyui.editor import TEMPLATE_SCRIPT, Editor
 from api.context import ActingEditorOwner, EditorOwner, InContext
 from api.documentation import content, errors
 from api.json_response import JsonResponse
@@ -20,9 +22,10 @@ from storage.paths import UnsafePathError
 from storage.uploads import UploadType
 
 COMFYUI_VERSION = "0.3.64"  # whose API and nodes these are
+STATIC = Path(__file__).parent / "static"
 
 # Anything else is answered as ComfyUI does, with 400.
-FileKind = Annotated[str, Path(json_schema_extra={"enum": list(get_args(UploadType))})]
+FileKind = Annotated[str, InPath(json_schema_extra={"enum": list(get_args(UploadType))})]
 
 router = APIRouter(tags=["comfyui"])
 
@@ -82,9 +85,15 @@ def _version(package: str) -> str:
 
 @router.get("/extensions", summary="Scripts of the editor", responses=errors(401, 403))
 async def extensions(request: Request, _owner: EditorOwner) -> JsonResponse:
-    """The installed editor's own."""
+    """The installed editor's own, and ours."""
     editor: Editor = request.app.state.editor
     return JsonResponse(list(editor.extensions()))
+
+
+@router.get(TEMPLATE_SCRIPT, include_in_schema=False)
+async def template_script(_owner: EditorOwner) -> Response:
+    """Loaded by editors that do not open templates from their address."""
+    return FileResponse(STATIC / "template.js", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/i18n", summary="Translations", responses=errors(401, 403))

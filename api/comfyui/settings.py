@@ -8,13 +8,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.bodies import read_value
+from api.comfyui.editor import Editor
 from api.context import ActingEditorOwner, Context, EditorOwner, InContext
 from api.documentation import errors, json_body
 from api.errors import BodyError
 from api.json_response import JsonResponse
 
-# A new user's: no tutorial over a graph whose models nobody here has.
-FIRST: Mapping[str, Any] = {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": "1.27.10"}
 MOST_BYTES = 2 * 2**20
 VALUE: Mapping[str, Any] = {"description": "Any JSON value."}
 VALUES: Mapping[str, Any] = {"type": "object", "description": "Values by name; others stay."}
@@ -23,15 +22,17 @@ router = APIRouter(tags=["comfyui"])
 
 
 @router.get("/settings", summary="All settings", response_model=dict[str, Any])
-async def settings(owner: EditorOwner, known: InContext) -> JsonResponse:
+async def settings(request: Request, owner: EditorOwner, known: InContext) -> JsonResponse:
     """The editor's settings of the owner."""
-    return JsonResponse(await _all(known, owner))
+    return JsonResponse(await _all(request, known, owner))
 
 
 @router.get("/settings/{name:path}", summary="One setting", responses=errors(401, 403))
-async def setting(name: str, owner: EditorOwner, known: InContext) -> JsonResponse:
+async def setting(
+    name: str, request: Request, owner: EditorOwner, known: InContext
+) -> JsonResponse:
     """A setting that was never set is null, as in ComfyUI."""
-    return JsonResponse((await _all(known, owner)).get(name))
+    return JsonResponse((await _all(request, known, owner)).get(name))
 
 
 @router.post(
@@ -67,9 +68,16 @@ async def change_setting(
     return Response()
 
 
-async def _all(known: Context, owner: str) -> dict[str, Any]:
+async def _all(request: Request, known: Context, owner: str) -> dict[str, Any]:
     kept = await known.service.stores.user_settings.all(owner)
-    return {**FIRST, **{name: json.loads(value) for name, value in kept.items()}}
+    first = _of_new_users(request.app.state.editor)
+    return {**first, **{name: json.loads(value) for name, value in kept.items()}}
+
+
+def _of_new_users(editor: Editor) -> dict[str, Any]:
+    """No tutorial over a graph whose models nobody here has, and what their version defaults to."""
+    installed = {"Comfy.InstalledVersion": editor.version} if editor.version else {}
+    return {"Comfy.TutorialCompleted": True, **installed}
 
 
 def _text(value: Any) -> str:

@@ -55,6 +55,7 @@ COMFYUI_READS = (
     "/features",
     "/system_stats",
     "/extensions",
+    "/extensions/comfyray/template.js",
     "/i18n",
     "/global_subgraphs",
     "/node_replacements",

@@ -187,6 +187,7 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
             "/users",
             "/features",
             "/extensions",
+            "/extensions/comfyray/template.js",
             "/i18n",
             "/global_subgraphs",
             "/workflow_templates",

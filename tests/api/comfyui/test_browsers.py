@@ -1,5 +1,6 @@
 """What a browser may do: log in once, and nothing for pages of other sites."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -88,18 +89,38 @@ async def test_the_form_logs_in_and_out(site: Site, editor: Editor) -> None:
         assert "Log in" in page.text
         assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
         wrong = await browser.post("/login", data={"key": "crk_wrong"}, headers={"Origin": HERE})
-        assert wrong.status_code == 401
+        assert (wrong.status_code, "Log in" in wrong.text) == (401, True)
+        assert "The API key is unknown." in wrong.text
         form = {"key": await keyed.key("acme")}
         right = await browser.post("/login", data=form, headers={"Origin": HERE})
         assert right.status_code == 303
-        assert "editor" in (await browser.get("/")).text
+        assert "editor" in (await browser.get("/", follow_redirects=True)).text
         await browser.post("/logout", headers={"Origin": HERE})
         assert "Log in" in (await browser.get("/")).text
 
 
-async def test_without_keys_the_editor_is_there_at_once(site: Site, editor: Editor) -> None:
-    site.client._transport.app.state.editor = editor  # type: ignore[attr-defined]
+async def test_a_first_visit_leads_to_a_template_and_later_ones_do_not(
+    site: Site, editor: Editor
+) -> None:
+    site.app.state.editor = editor
+    first = await site.client.get("/")
+    assert (first.status_code, first.headers["location"]) == (
+        303,
+        f"{HERE}/?template=text_to_image",
+    )
+    assert "editor" in (await site.client.get(first.headers["location"])).text
     assert "editor" in (await site.client.get("/")).text
+
+
+@pytest.mark.parametrize(("version", "needs_it"), [("1.27.10", True), ("1.58.1", False)])
+async def test_editors_that_open_no_templates_get_a_script_that_does(
+    site: Site, editor: Editor, version: str, needs_it: bool
+) -> None:
+    site.app.state.editor = replace(editor, version=version)
+    listed = (await site.client.get("/extensions")).json()
+    assert listed == (["/extensions/comfyray/template.js"] if needs_it else [])
+    for script in listed:
+        assert "javascript" in (await site.client.get(script)).headers["content-type"]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

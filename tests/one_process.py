@@ -1,0 +1,74 @@
+"""The router and its stages in one process without Ray: `python -m tests.one_process PORT`.
+
+What a browser or a client program talks to in tests: the same routes, jobs, stages and stores as in
+the application, ready in seconds. Settings come from the environment, as the application's do.
+"""
+
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Self, cast
+
+import uvicorn
+from fastapi import FastAPI
+from ray.serve.handle import DeploymentHandle
+
+from demo.in_process import Fused
+from deployments.app import FUSED
+from deployments.config import AppConfig
+from deployments.router import Router
+from deployments.settings import Settings
+from deployments.site import Site
+from graph.cache import Handle
+from graph.events import StepEvent
+from graph.plan import Segment
+from graph.prompt import Source
+
+
+class Stream:
+    """A segment's events, which Ray's can be cancelled from outside too."""
+
+    def __init__(self, events: AsyncGenerator[StepEvent, None]) -> None:
+        self._events = events
+
+    def __aiter__(self) -> AsyncGenerator[StepEvent, None]:
+        return self._events
+
+    def cancel(self) -> None:
+        """The generator is closed by who reads it."""
+
+
+class StagesHandle:
+    """What the router takes for the handle of a deployment with all stages."""
+
+    deployment_name = "Stages"
+
+    def __init__(self, stages: Fused) -> None:
+        self._stages = stages
+
+    def options(self, **_: Any) -> Self:
+        return self
+
+    @property
+    def run(self) -> Self:
+        return self
+
+    def remote(self, segment: Segment, inputs: Mapping[Source, Handle]) -> Stream:
+        return Stream(self._stages.run(segment, inputs))
+
+
+def application() -> FastAPI:
+    """The application. Called on the event loop that serves it."""
+    settings, config = Settings(), AppConfig()
+    site = Site(settings.models_dir.resolve(), settings.private_models_dir)
+    handle = cast(DeploymentHandle[Any], StagesHandle(Fused(site, config)))
+    router = Router(settings, config.router, dict.fromkeys(FUSED, handle), {}, {"": 1})
+    return router.__serve_build_asgi_app__()
+
+
+def main() -> None:
+    port = int(sys.argv[1])
+    uvicorn.run("tests.one_process:application", factory=True, port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
