@@ -229,6 +229,7 @@ class JobStages:
     owner: str = ""
     encoding: Any = None  # how files are written (storage/pictures.py, Encoding)
     keep: Callable[[NewFile, str], Awaitable[Any]] | None = None  # stores a file of a node
+    told: Mapping[str, Any] = field(default_factory=dict)  # of the job, by Hidden
     _kept: Counter[str] = field(default_factory=Counter)  # files, by step
 
     async def run(
@@ -237,7 +238,13 @@ class JobStages:
         with ExitStack() as stack:
             heard = [stack.enter_context(watch(segment)) for watch in self.watches]
             trace = "".join(one.trace for one in heard)
-            known = replace(segment, trace=trace, owner=self.owner, encoding=self.encoding)
+            known = replace(
+                segment,
+                trace=trace,
+                owner=self.owner,
+                encoding=self.encoding,
+                told=self._told(segment),
+            )
             made: Counter[str] = Counter()
             async with aclosing(self._events(known, inputs)) as events:
                 async for event in events:
@@ -247,6 +254,12 @@ class JobStages:
                         await self._keep(event, segment, made)
                     else:
                         yield event
+
+    def _told(self, segment: Segment) -> Mapping[str, Any]:
+        """What nodes of a segment want to know of the job: a prompt may be large."""
+        types = (self.node_types[step.class_type] for step in segment.steps)
+        wanted = {mark for known in types for mark in known.hidden.values()}
+        return {mark: value for mark, value in self.told.items() if mark in wanted}
 
     async def _keep(self, event: FileMade, segment: Segment, made: Counter[str]) -> None:
         """Store a file; not again where the segment was lost after it, and is run once more."""

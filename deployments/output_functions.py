@@ -21,8 +21,7 @@ from media.video_files import copied_file, video_file
 from media.video_formats import AV1, VP9, VideoFormat, saved_as
 from media.writing import as_rate
 from storage.animations import Animation
-from storage.encoded_files import animation_file, other_file, picture_files
-from storage.outputs import in_thread
+from storage.encoded_files import animation_file, in_thread, other_file, picture_files
 from storage.pictures import Encoding, to_bytes_per_channel
 
 MOST_TOLD = 2_000  # characters of a text that an answer repeats
@@ -55,6 +54,14 @@ class NodeFiles:
     async def save_animation(self, images: Image, filename_prefix: str, **how: Any) -> None:
         encode = partial(animation_file, as_array(images), filename_prefix, Animation(**how))
         await self.made(await asyncio.to_thread(encode, self.encoding.text))
+
+    async def send_images(self, images: Image) -> None:
+        """As ComfyUI sends them: PNG without metadata."""
+        pixels = as_array(images)
+        files = picture_files(pixels, "ComfyUI", Encoding(), temporary=True)
+        async for file in in_thread(files):
+            self.told(file.batch_num, len(pixels))
+            await self.made(replace(file, sent=True))
 
     async def show_text(self, text: str) -> None:
         """Keep a text as a small file for as long as previews are; its beginning is told too."""

@@ -18,6 +18,8 @@ from deployments.output_functions import NodeFiles
 from deployments.owners_files import OwnersFiles
 from deployments.quotes import quote
 from deployments.request_inputs import MOST_BYTES, read_kinds
+from deployments.saved_outputs import remember, saved_before
+from deployments.used_seeds import used_seeds
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.batches import expected_outputs
 from graph.cache import ResultCache
@@ -51,8 +53,8 @@ from storage.models.annotators import AnnotatorFolder
 from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
 from storage.models.own_embeddings import OwnEmbeddings
+from storage.saved_files import SavedFiles
 
-SEEDS = frozenset({"seed", "noise_seed"})
 MOST_MISSING = 256_000  # characters of JSON that missing nodes, or models, are listed in
 Constant: TypeAlias = tuple[str, Input, Any]  # what is written, not linked: node id, input, value
 
@@ -86,6 +88,7 @@ class WorkflowRunner:
     inputs: Inputs
     clients: StageClients
     cache: ResultCache
+    saved: SavedFiles = field(default_factory=SavedFiles)
     own_embeddings: OwnEmbeddings | None = None
     most_expanded: int = MOST_EXPANDED
     most_input_bytes: int = MOST_BYTES
@@ -132,7 +135,7 @@ class WorkflowRunner:
             checked, folded = self._planned(given, answers)
         except WorkflowInvalidError as error:
             raise WorkflowIncompleteError(error.problems, **missing) from error
-        meta = {"seed": _seeds(checked, folded), "overrides": applied}
+        meta = {"seed": used_seeds(checked, folded), "overrides": applied}
         warnings = [*workflow.warnings, *sentences(checked.skipped)]
         return PreparedWorkflow(
             prompt=workflow.to_api(),
@@ -197,6 +200,26 @@ class WorkflowRunner:
 
     async def run(self, prepared: PreparedWorkflow, job: RunningJob) -> tuple[NodeTiming, ...]:
         """Run it; cancelling this cancels all that was started."""
+        folded = prepared.folded
+        assert folded is not None
+        again: Mapping[str, Any] = {}
+        if job.as_comfyui:
+            again = await saved_before(
+                folded, job, self.saved, lambda key: self.cache.has((job.owner, key))
+            )
+            for node_id in sorted(folded.known.keys() & prepared.prompt.keys()):
+                job.report(NodeCached(node_id, prepared.prompt[node_id]["class_type"]))
+        timings = await self._run(prepared, job, frozenset(again))
+        for node_id, files in again.items():
+            await job.outputs.list_again(files, node_id=node_id)
+        if job.as_comfyui:
+            remember(folded, job, self.saved)
+        return timings
+
+    async def _run(
+        self, prepared: PreparedWorkflow, job: RunningJob, saved: frozenset[str]
+    ) -> tuple[NodeTiming, ...]:
+        """Run all but the output nodes that are `saved` already."""
 
         def report(event: Told) -> None:
             if isinstance(event, Warned):
@@ -221,19 +244,35 @@ class WorkflowRunner:
         with about(job=job.id, owner=job.owner), self.watch_job(job) as of_job:
             watches = (*self.watches, *of_job)
             stages = JobStages(
-                self.clients, self.node_types, work, watches, job.owner, encoding, keep
+                self.clients,
+                self.node_types,
+                work,
+                watches,
+                job.owner,
+                encoding,
+                keep,
+                job.told,
             )
             return await Execution(
-                job.owner, folded, stages, self.cache, report, job=job.id, hosts=self.clients.hosts
+                job.owner,
+                folded,
+                stages,
+                self.cache,
+                report,
+                job=job.id,
+                hosts=self.clients.hosts,
+                saved=saved,
+                tells_all=job.as_comfyui,
             ).run()
 
     def jobs_kept(self) -> frozenset[int]:
         """The jobs of which results are in the cache."""
-        return self.cache.jobs()
+        return self.cache.jobs() | self.saved.jobs()
 
     def forget(self, job_ids: AbstractSet[int]) -> None:
         """Drop the results of jobs."""
         self.cache.forget_jobs(job_ids)
+        self.saved.forget_jobs(job_ids)
 
     def lent(self, job_id: int) -> bool:
         """Whether another job was given a result of this one."""
@@ -345,20 +384,3 @@ def _sound(workflow: Workflow) -> Workflow:
     if found := (*workflow.problems, *workflow.broken_links):
         raise WorkflowInvalidError(found)
     return workflow
-
-
-def _seeds(checked: CheckedWorkflow, folded: ExecutionGraph) -> dict[str, int]:
-    """The seeds that will be used, by node id: written ones and linked ones."""
-    linked = {
-        node_id: folded.known[link.node_id][link.slot]
-        for node_id, node in checked.nodes.items()
-        for name, link in node.links.items()
-        if name in SEEDS and link.node_id in folded.known
-    }
-    written = {
-        node_id: value
-        for node_id, node in checked.nodes.items()
-        for name, value in node.constants.items()
-        if name in SEEDS
-    }
-    return written | linked

@@ -7,6 +7,7 @@ there is to run, and the rest is planned again; a workflow without such nodes ha
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
@@ -61,6 +62,8 @@ class Execution:
     job: int = 0
     most_attempts: int = 3
     hosts: Mapping[Stage, Stage] = field(default_factory=dict)  # see graph/segments.py
+    saved: frozenset[str] = frozenset()  # output nodes that need not run
+    tells_all: bool = False  # of nodes that need not run also those that only such nodes read
     timings: dict[str, NodeTiming] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _parts: PartReports = field(default_factory=PartReports)
@@ -76,6 +79,7 @@ class Execution:
         failed), what is still missing is planned and run again, a bounded number of times.
         """
         lost = 0
+        self._finished |= self.saved
         while True:
             plan = make_plan(self._unfinished(), self._is_known, self.hosts)
             try:
@@ -116,7 +120,7 @@ class Execution:
 
     async def _run_plan(self, plan: Plan) -> None:
         self._parts.expect(plan)
-        for node_id in sorted(plan.known):
+        for node_id in sorted(self._cached(plan)):
             self._tell_cached(node_id)
         results: Results = {}
         for segment in plan.segments:
@@ -213,6 +217,22 @@ class Execution:
                 del folding.ended[node_id]
                 self._own[ended.step.key] = outputs
                 self.cache.keep((self.owner, ended.step.key), outputs, self.job)
+
+    def _cached(self, plan: Plan) -> AbstractSet[str]:
+        """The steps that are told as cached."""
+        if not self.tells_all:
+            return plan.known
+        planned = {step.node_id for segment in plan.segments for step in segment.steps}
+        found: set[str] = set()
+        waiting = [*plan.known, *(self.saved & self.folded.steps.keys())]
+        while waiting:
+            node_id = waiting.pop()
+            if node_id in found or node_id in planned or node_id not in self.folded.steps:
+                continue
+            found.add(node_id)
+            links = self.folded.live(self.folded.steps[node_id]).links.values()
+            waiting += [link.node_id for link in links]
+        return found
 
     def _tell_cached(self, node_id: str) -> None:
         now = time.monotonic() - self._began

@@ -22,6 +22,7 @@ class NewFile:
     batch_size: int = 1
     tail: str = "_"  # what its name has between number and extension
     temporary: bool = False
+    sent: bool = False  # to the job's client, where it has one, instead of being stored
     facts: Mapping[str, Any] = field(default_factory=dict)  # of video and audio: fps, frames ...
     poster_tail: str = ".poster.jpg"  # what the poster's name has after the number
     poster: Any = None  # a JPEG of a video's first frame; bytes, or a Handle of them

@@ -80,7 +80,7 @@ async def run_segment(
         events.put_nowait(Started(step.reported_id))
         began = time.perf_counter()
         with named_failure(step):
-            running = NodeRun(step, node_types[step.class_type], work, events)
+            running = NodeRun(step, node_types[step.class_type], work, events, segment.told)
             ended = await running.run({**step.constants, **handed})
         if isinstance(ended, Needs):
             events.put_nowait(ended)
@@ -145,6 +145,7 @@ class NodeRun:
     node_type: NodeType
     work: StageWork
     events: Events
+    told: Mapping[str, Any]  # of the job, by Hidden
 
     async def run(self, inputs: Mapping[str, Any]) -> tuple[Any, ...] | Calls | Needs:
         """Its outputs, or why it has none yet."""
@@ -176,7 +177,8 @@ class NodeRun:
                 self.events.put_nowait(Blocked(self.step.reported_id, block.message))
             return (type(block)(),) * len(self.node_type.outputs)
         function, place = self.node_type.function, self._place()
-        told = {Hidden.NODE_ID: self.step.reported_id, Hidden.ROWS: self.step.rows}
+        told: dict[str, Any] = {**self.told, Hidden.NODE_ID: self.step.reported_id}
+        told[Hidden.ROWS] = self.step.rows
         hidden = {name: told[mark] for name, mark in self.node_type.hidden.items() if mark in told}
         nested = layout(self.node_type.inputs, given).nested(given)
 

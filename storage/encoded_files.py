@@ -1,6 +1,7 @@
 """Pictures as files that are not yet named: encoded one by one, wherever the pixels are."""
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -49,3 +50,9 @@ def other_file(content: bytes, prefix: str, extension: str) -> NewFile:
     families: dict[str, Medium] = {"image": "image", "video": "video", "audio": "audio"}
     family = families.get(mime_type.partition("/")[0], "file")
     return NewFile(content, prefix, extension, family, mime_type)
+
+
+async def in_thread(files: Iterator[NewFile]) -> AsyncIterator[NewFile]:
+    """What an iterator that computes gives, each computed in a thread."""
+    while (file := await asyncio.to_thread(next, files, None)) is not None:
+        yield file

@@ -12,11 +12,13 @@ from api.jobs.events import NodeStarted, Progressed
 from api.jobs.runner import Prepared, RunningJob
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
+from graph.new_files import NewFile
 from graph.problems import Problem, WorkflowInvalidError
 from graph.values import InputFile
 from storage.inputs import Inputs
 
 GREY = 0.5
+SENT = NewFile(b"png", "x", ".png", "image", "image/png", temporary=True, sent=True)
 WORKFLOW = {"9": {"class_type": "SaveImage", "inputs": {}}}
 
 
@@ -87,6 +89,8 @@ class FakeRunner:
             if "stubborn" in workflow:
                 raise RuntimeError("a stage was cancelled") from None
             raise
+        if "send" in workflow:
+            await job.outputs.keep(SENT, node_id="11")
         if "broken" in workflow:
             raise BrokenModelError("x.safetensors")
         if "leak" in workflow:

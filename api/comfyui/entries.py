@@ -101,7 +101,7 @@ def status_of(record: JobRecord) -> dict[str, Any]:
     """How it ended, with its messages."""
     prompt_id, answer = prompt_id_of(record), record.answer or {}
     began = {"prompt_id": prompt_id, "timestamp": _ms(record.started_s or record.created_s)}
-    cached = [node["node_id"] for node in answer.get("nodes", ()) if node["cached"]]
+    cached = answer.get("cached", [])
     ended = {"prompt_id": prompt_id, "timestamp": _ms(record.ended_s or record.created_s)}
     last: list[Any] = ["execution_success", ended]
     if record.status == "cancelled":

@@ -127,7 +127,7 @@ class PromptMessages:
                 yield from self._ended(node_id, class_type)
             case Saved(output):
                 self._saved.setdefault(output.node_id, []).append(output)
-            case Shown(_, png):
+            case Shown(_, png) if png:
                 yield Binary(struct.pack(">II", PREVIEW, PNG) + png)
             case Said(node_id, text):
                 name = node_id.encode()

@@ -118,13 +118,15 @@ class Answers:
         }
         if output.poster:
             poster = output.poster_location
-            entry["poster"] = self._outputs.url_at(record.owner, record.id, poster, base_url)
+            job_id = output.job_id or record.id
+            entry["poster"] = self._outputs.url_at(record.owner, job_id, poster, base_url)
         unset = {name for name in ("subfolder", "temporary") if not entry[name]}
         return {name: value for name, value in entry.items() if name not in unset}
 
     def _text(self, record: JobRecord, output: StoredOutput) -> str | None:
         try:
-            content = self._outputs.read(record.owner, record.id, output.location)
+            job_id = output.job_id or record.id
+            content = self._outputs.read(record.owner, job_id, output.location)
         except MissingOutputError:  # retention has taken it; the rest of the answer stands
             return None
         return base64.b64encode(content).decode()

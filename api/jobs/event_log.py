@@ -53,8 +53,8 @@ class EventLog:
         if happened.preview is not None:
             self._drop_previews()
         self.last_id = happened.id
-        self._events.append(happened)
-        self.nbytes += happened.nbytes
+        self._events.append(happened.kept)
+        self.nbytes += happened.kept.nbytes
         while len(self._events) > self._kept or self._is_large():
             self.nbytes -= self._events.popleft().nbytes
         self.wake()

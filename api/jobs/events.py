@@ -132,6 +132,13 @@ class Happened:
         picture = self.event.png if isinstance(self.event, Shown) else self.preview
         return EVENT_BYTES + len(picture or b"")
 
+    @property
+    def kept(self) -> "Happened":
+        """As it is remembered: without a picture for who listens just then."""
+        if isinstance(self.event, Shown):
+            return replace(self, event=replace(self.event, png=b""))
+        return self
+
     def without_preview(self) -> "Happened":
         assert isinstance(self.event, Progressed)
         return replace(self, event=replace(self.event, preview=None))

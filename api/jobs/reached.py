@@ -11,8 +11,11 @@ class Reached:
     def __init__(self) -> None:
         self._running: dict[str, str] = {}  # class by node id
         self._executed: dict[str, None] = {}
+        self.cached: list[str] = []  # of nodes whose results were there
 
     def hear(self, event: JobEvent) -> None:
+        if isinstance(event, NodeCached):
+            self.cached.append(event.node_id)
         match event:
             case NodeStarted(node_id, class_type):
                 self._running[node_id] = class_type

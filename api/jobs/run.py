@@ -15,16 +15,18 @@ from api.jobs.answers import bare_answer, ended_answer, timings_json
 from api.jobs.ended_log import model_names
 from api.jobs.ending import failed_end, write_end
 from api.jobs.event_board import EventBoard
-from api.jobs.events import Begun, JobAddress, JobEvent, Progressed, Saved, ended_event
+from api.jobs.events import Begun, JobAddress, JobEvent, Progressed, Saved, Shown, ended_event
 from api.jobs.reached import Reached
 from api.jobs.runner import Prepared, Runner, RunningJob
 from api.schemas import ExecuteRequest
 from graph.errors import ServiceError
 from graph.execution import NodeTiming
-from storage.jobs.job_charges import LENT
+from graph.node import Hidden
+from storage.job_outputs import JobOutputs
+from storage.jobs.job_charges import LENT, SENT
 from storage.jobs.records import JobRecord, JobRecords, JobStatus
 from storage.output_names import Names
-from storage.outputs import JobOutputs, OutputStore, StoredOutput
+from storage.outputs import OutputStore, StoredOutput
 from storage.pictures import Encoding
 
 LOG = logging.getLogger(__name__)
@@ -139,7 +141,8 @@ class JobRun:
         try:
             ended = self._unless_lent(replace(ended, **self._outcome()))
         except Exception as error:  # noqa: BLE001 - whatever it is, the job ends
-            ended = failed_end(replace(ended, answer=bare_answer(self._saved())), error)
+            answer = bare_answer(self._saved()) | self._sent()
+            ended = failed_end(replace(ended, answer=answer), error)
         keep_request = self._body.get("retain_inputs") is True
         written = await write_end(
             self._place.jobs, ended, self._place.stop_s, keep_request=keep_request
@@ -151,7 +154,8 @@ class JobRun:
                 self._place.runner.forget({written.id})
 
     def _is_free(self, ended: JobRecord) -> bool:
-        return ended.status == "failed" and not self._saved() and self._allowance.priced
+        nothing = not (self._saved() or self._sent())
+        return ended.status == "failed" and nothing and self._allowance.priced
 
     def _unless_lent(self, ended: JobRecord) -> JobRecord:
         """The end, which pays where it would be free and somebody went on from its results.
@@ -173,11 +177,20 @@ class JobRun:
         self._meta = dict(prepared.meta)
         self._prompt = prepared.prompt
         folder = place.outputs.job_folder(record.owner, record.id)
-        encoding = _encoding(self._body, prepared)
+        prompt, more = _documents(self._body, prepared)
+        encoding = _encoding(self._body, prompt, more)
         names = place.names(record)
-        self._files = JobOutputs(folder, encoding, self._on_stored, self._admit, names)
-        warn = self._warnings.append
-        job = RunningJob(record.owner, record.id, self._files, self._on_event, warn)
+        send = self._on_sent if record.client_id is not None else None
+        self._files = JobOutputs(folder, encoding, self._on_stored, self._admit, names, send=send)
+        job = RunningJob(
+            record.owner,
+            record.id,
+            self._files,
+            self._on_event,
+            self._warnings.append,
+            {Hidden.PROMPT: prompt, Hidden.EXTRA_PNGINFO: more},
+            as_comfyui=record.face == "comfyui",
+        )
         timings = await place.runner.run(prepared, job)
         place.learn(prepared.prompt, timings)
         return timings
@@ -191,6 +204,7 @@ class JobRun:
         inline = ExecuteRequest.read(self._body).base64
         answer = ended_answer(self.record, outputs, meta, inline=inline)
         answer |= {"node_count": len(self._prompt), "models": model_names(self._prompt)}
+        answer |= self._sent() | {"cached": self._reached.cached}
         error = self._error()
         status: JobStatus = "success" if error is None else "failed"
         if isinstance(error, JobCancelledError):
@@ -216,6 +230,10 @@ class JobRun:
         """The outputs that were handed out, as they came."""
         return [output.as_json() for output in self._files.saved] if self._files else []
 
+    def _sent(self) -> dict[str, int]:
+        """How many pictures went to the client, which are paid as outputs are."""
+        return {SENT: self._files.sent} if self._files and self._files.sent else {}
+
     async def _admit(self, outputs: int) -> None:
         """Let the work save its next output, where it may and the budget has the price of it."""
         if self._over:
@@ -229,21 +247,31 @@ class JobRun:
         if not self.ending:  # nothing may follow the final event
             self.log.add(event)
 
+    def _on_sent(self, node_id: str, png: bytes) -> None:
+        if not self._over:
+            self.log.add(Shown(node_id, png))
+
     def _on_stored(self, output: StoredOutput) -> None:
         if not self._over:
             self.log.add(Saved(output))
 
 
-def _encoding(body: Mapping[str, Any], prepared: Prepared) -> Encoding:
-    """How pictures are written, and the documents that go into them.
-
-    Of a job of ComfyUI's API these are the prompt as it came, and each of its `extra_pnginfo`.
-    """
-    request = ExecuteRequest.read(body)
-    documents: dict[str, Any] = {"prompt": prepared.prompt, "workflow": prepared.workflow}
+def _documents(
+    body: Mapping[str, Any], prepared: Prepared
+) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """ComfyUI's PROMPT and EXTRA_PNGINFO: of a job of its API as they came."""
     if "extra_data" in body:
         more = body["extra_data"].get("extra_pnginfo")
-        documents = {"prompt": body["workflow"], **(more if isinstance(more, Mapping) else {})}
-    wanted = request.metadata
-    text = {name: json.dumps(it) for name, it in documents.items() if wanted and it is not None}
+        return body["workflow"], more if isinstance(more, Mapping) else None
+    workflow = prepared.workflow
+    return prepared.prompt, None if workflow is None else {"workflow": workflow}
+
+
+def _encoding(
+    body: Mapping[str, Any], prompt: Mapping[str, Any], more: Mapping[str, Any] | None
+) -> Encoding:
+    """How pictures are written, and the documents that go into them."""
+    request = ExecuteRequest.read(body)
+    documents = {"prompt": prompt, **(more or {})} if request.metadata else {}
+    text = {name: json.dumps(it) for name, it in documents.items() if it is not None}
     return Encoding(request.format, request.quality, text=text)

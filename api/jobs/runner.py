@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from api.jobs.events import JobEvent
 from graph.execution import NodeTiming
-from storage.outputs import JobOutputs
+from storage.job_outputs import JobOutputs
 
 Report = Callable[[JobEvent], None]
 
@@ -85,3 +85,5 @@ class RunningJob:
     outputs: JobOutputs
     report: Report
     warn: Callable[[str], None]  # said in the answer's `meta`
+    told: Mapping[str, Any] = field(default_factory=dict)  # to nodes that ask, by Hidden
+    as_comfyui: bool = False  # outputs that were saved before are not saved again; told in full

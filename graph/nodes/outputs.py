@@ -1,7 +1,9 @@
 """Output nodes: what a job is run for."""
 
+import math
 from typing import Annotated
 
+from graph.hooks import Hooks
 from graph.node import Hidden, node
 from graph.stages import Stage
 from graph.stages.output import OutputFunctions
@@ -43,3 +45,15 @@ async def preview_image(
 ) -> None:
     """Show pictures without keeping them for long."""
     await outputs.save_images(images, "ComfyUI", temporary=True)
+
+
+@node(
+    "SaveImageWebsocket",
+    runs_on=Stage.OUTPUT,
+    category="api/image",
+    output_node=True,
+    hooks=Hooks(changed=lambda _: math.nan),
+)
+async def send_images(outputs: OutputFunctions, *, images: Image) -> None:
+    """Send pictures to the client that posted the job, or keep them as previews if none did."""
+    await outputs.send_images(images)

@@ -55,7 +55,8 @@ class EarlierOutputs:
             raise EarlierOutputError(reference[:200], problem)
         output = of_node[k]
         try:
-            content = await asyncio.to_thread(self.outputs.read, owner, record.id, output.location)
+            saved_by = output.job_id or record.id
+            content = await asyncio.to_thread(self.outputs.read, owner, saved_by, output.location)
         except MissingOutputError as error:
             raise EarlierOutputError(reference[:200], "it has expired") from error
         return output.filename, content
@@ -84,9 +85,11 @@ class EarlierOutputs:
         raise MissingOutputError(location[:200])
 
     async def _find(self, record: JobRecord, location: str) -> StoredFile:
-        if all(output.location != location for output in _saved(record)):
-            raise MissingOutputError(location[:200])
-        return await asyncio.to_thread(self.outputs.find, record.owner, record.id, location)
+        for output in _saved(record):
+            if output.location == location:
+                job_id = output.job_id or record.id
+                return await asyncio.to_thread(self.outputs.find, record.owner, job_id, location)
+        raise MissingOutputError(location[:200])
 
     async def _newest(self, owner: str) -> AsyncIterator[JobRecord]:
         """The newest jobs of an owner, page by page as they are asked for."""

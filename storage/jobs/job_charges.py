@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.jobs.charges import Charge, Prices, Taken, reserve, settle
 from storage.jobs.records import JobRecord, Ledger
 
+SENT = "sent"  # in a job's answer: so many pictures went to its client and are not kept
 LENT = "lent"  # in a job's answer: others went on from its results
 
 
@@ -37,14 +38,16 @@ class JobCharges(Ledger):
     async def ended(self, connection: AsyncConnection, record: JobRecord) -> None:
         """Settle: a job costs what it took, however it ended; one that failed with nothing is free.
 
-        Previews are outputs too: they are the whole pictures. So is what other jobs went on from.
+        Previews are outputs too: they are the whole pictures. So is what other jobs went on from,
+        and what was sent.
         """
-        outputs = len((record.answer or {}).get("outputs", ()))
+        answer = record.answer or {}
+        outputs = len(answer.get("outputs", ())) + answer.get(SENT, 0)
         seconds = 0.0
         if record.started_s is not None and record.ended_s is not None:
             seconds = max(record.ended_s - record.started_s, 0.0)
         price = self.prices.of(outputs=outputs, seconds=seconds)
-        used = outputs or (record.answer or {}).get(LENT)
+        used = outputs or answer.get(LENT)
         amount = 0 if record.status == "failed" and not used else price
         await settle(connection, [record.id], Taken(outputs, seconds, amount))
 

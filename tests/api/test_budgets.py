@@ -107,6 +107,17 @@ async def test_a_job_that_fails_pays_for_what_it_handed_out(keyed: KeyedSite) ->
     assert (await account(client))["key"]["spent"] == PRICES.per_output
 
 
+async def test_a_picture_that_is_sent_is_paid_though_the_job_fails(keyed: KeyedSite) -> None:
+    client = await keyed.client(await keyed.key("acme", budget=micros(1)))
+    node = {"class_type": "X"}
+    body = {"prompt": {"send": node, "broken": node}, "client_id": "c"}
+    prompt_id = (await client.post("/prompt", json=body)).json()["prompt_id"]
+    record = (await keyed.site.service.stores.prompts.find("acme", prompt_id)).record
+    await keyed.site.ended(record.id, owner="acme")
+    shown = await account(client)
+    assert (shown["usage"]["outputs"], shown["key"]["spent"]) == (1, PRICES.per_output)
+
+
 async def test_a_job_stops_where_the_budget_ends(keyed: KeyedSite) -> None:
     budget = 2 * PRICES.per_output
     client = await keyed.client(await keyed.key("acme", budget=micros(budget)))

@@ -16,8 +16,8 @@ from api.jobs.leftovers import drop_leftovers
 from api.jobs.service import Limits
 from api.keys.access import Caller
 from storage.database import Database
+from storage.job_outputs import JobOutputs
 from storage.jobs.records import JOBS, JobRecord, JobRecords, QueueLimits
-from storage.outputs import JobOutputs
 from tests.api.conftest import API, OpenSite, Site
 
 QUICK = Limits(running=2, look_s=0.02, watch_s=0.02, lease_s=0.2)

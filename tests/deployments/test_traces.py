@@ -23,8 +23,9 @@ from graph.events import Done, StepEvent
 from graph.plan import Segment, Step
 from graph.prompt import Source
 from graph.stages import Stage
+from storage.job_outputs import JobOutputs
 from storage.local_files import LocalFiles
-from storage.outputs import JobFolder, JobOutputs
+from storage.outputs import JobFolder
 from tests.graph.nodes_for_tests import node_types
 
 ROOT = Path(__file__).resolve().parents[2]

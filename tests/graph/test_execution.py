@@ -235,3 +235,22 @@ class ItemsInProcess:
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[StepEvent, None]:
         return run_here(segment, inputs, node_types(), self.recorder)
+
+
+async def test_an_output_that_is_saved_already_runs_nothing_and_all_is_told() -> None:
+    stages, results = Recorder(), cache()
+    told: list[Any] = []
+    again = Execution(
+        "local",
+        fold(checked(picture())),
+        stages,
+        results,
+        told.append,
+        saved=frozenset({"6"}),
+        tells_all=True,
+    )
+    timings = await again.run()
+    assert stages.calls == []
+    assert {timing.node_id for timing in timings} == {"2", "3", "4", "5", "6"}
+    assert all(timing.cached for timing in timings)
+    assert told == list(timings)

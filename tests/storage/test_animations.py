@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 from storage.animations import Animation, encode_animation
+from storage.job_outputs import JobOutputs
 from storage.local_files import LocalFiles
-from storage.outputs import JobOutputs, OutputStore
+from storage.outputs import OutputStore
 from storage.pictures import Encoding, to_bytes_per_channel
 from storage.signing import UrlSigner
 

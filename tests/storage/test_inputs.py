@@ -12,10 +12,11 @@ from storage.database import Database
 from storage.fetch import Fetcher
 from storage.files import Files
 from storage.inputs import Inputs
+from storage.job_outputs import JobOutputs
 from storage.jobs.earlier_outputs import EarlierOutputError, EarlierOutputs
 from storage.jobs.output_names import OutputNames
 from storage.jobs.records import JobRecord, JobRecords
-from storage.outputs import JobOutputs, OutputLinkError, OutputStore, StoredOutput
+from storage.outputs import OutputLinkError, OutputStore, StoredOutput
 from storage.paths import UnsafePathError
 from storage.signing import UrlSigner
 from storage.uploads import MissingInputError, Place, Uploads, annotated

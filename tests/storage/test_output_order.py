@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from storage.files import Files
-from storage.outputs import JobFolder, JobOutputs
+from storage.job_outputs import JobOutputs
+from storage.outputs import JobFolder
 
 IDS = ("4", "9", "10", "4:3", "4:12", "²", "①", "", "x", "\x00", "\ud800", "1" * 5000, "9" * 30)
 BLACK = np.zeros((1, 8, 8, 3), np.float32)

@@ -10,10 +10,10 @@ from PIL import Image
 from graph.file_prefix import expand_prefix
 from storage.disk_quota import DiskQuotaError
 from storage.files import Files
+from storage.job_outputs import JobOutputs
 from storage.local_files import LocalFiles
 from storage.output_names import NameCounter, split_prefix
 from storage.outputs import (
-    JobOutputs,
     MissingOutputError,
     OutputLinkError,
     OutputStore,
