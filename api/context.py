@@ -11,7 +11,9 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
-from api.bodies import JsonBody, KeyBody
+from api.bodies import JSON_TYPE, JsonBody, KeyBody, media_type
+from api.errors import refused_fields
+from api.field_errors import unknown_fields
 from api.heavy_work import HeavyWork
 from api.jobs.service import Service
 from api.json_reading import BodyLimits
@@ -111,6 +113,26 @@ class OwnerWith:
         return (await CallerWith(self.scope, self.session)(request, None)).owner
 
 
+@dataclass(frozen=True)
+class OwnerAlone:
+    """As OwnerWith, of a request that says all it has to say in its path and its key.
+
+    Raises:
+        InvalidFieldsError: its JSON body has fields.
+    """
+
+    scope: Scope
+
+    async def __call__(self, request: Request, _: KeyPlaces) -> str:
+        owner = (await CallerWith(self.scope)(request, None)).owner
+        known = context(request)
+        if media_type(request) == JSON_TYPE:
+            body = await KeyBody(request, known.heavy, known.body_limits)(owner)
+            if unknown := unknown_fields(body, ("key",)):
+                raise refused_fields(unknown)
+        return owner
+
+
 def base_url(request: Request) -> str:
     """What this service's URLs begin with: the setting, or "http://host:port" as it was called."""
     return context(request).public_url or str(request.base_url).rstrip("/")
@@ -137,6 +159,8 @@ async def in_job_id(job_id: str) -> int:
 
 InContext = Annotated[Context, Depends(in_context)]
 Owner = Annotated[str, Depends(OwnerWith("read"))]
+LoneOwner = Annotated[str, Depends(OwnerAlone("read"))]
+LoneActingOwner = Annotated[str, Depends(OwnerAlone("execute"))]
 ActingOwner = Annotated[str, Depends(OwnerWith("execute"))]
 EditorOwner = Annotated[str, Depends(OwnerWith("read", session=True))]
 ActingEditorOwner = Annotated[str, Depends(OwnerWith("execute", session=True))]

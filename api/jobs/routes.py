@@ -7,7 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response, StreamingResponse
 
-from api.context import ActingOwner, BaseUrl, InContext, JobId, Owner
+from api.context import (
+    ActingOwner,
+    BaseUrl,
+    InContext,
+    JobId,
+    LoneActingOwner,
+    LoneOwner,
+    Owner,
+)
 from api.documentation import errors
 from api.jobs.answers import API
 from api.jobs.timeline import timeline_svg
@@ -39,9 +47,11 @@ router = APIRouter(prefix=API, tags=["jobs"])
     "/fetch/{job_id}",
     summary="A job's answer, by POST",
     response_model=Answer,
-    responses=errors(404),
+    responses=errors(404, 422),
 )
-async def fetch(owner: Owner, job_id: JobId, known: InContext, base_url: BaseUrl) -> JsonResponse:
+async def fetch(
+    owner: LoneOwner, job_id: JobId, known: InContext, base_url: BaseUrl
+) -> JsonResponse:
     """The answer of execute, whatever the job's state; POST does the same."""
     return JsonResponse(await known.service.answer(owner, job_id, base_url=base_url))
 
@@ -50,12 +60,12 @@ async def fetch(owner: Owner, job_id: JobId, known: InContext, base_url: BaseUrl
     "/cancel/{job_id}",
     summary="Stop a job",
     response_model=Answer,
-    responses=errors(401, 403, 404),
+    responses=errors(401, 403, 404, 422),
 )
 async def cancel(
-    owner: ActingOwner, job_id: JobId, known: InContext, base_url: BaseUrl
+    owner: LoneActingOwner, job_id: JobId, known: InContext, base_url: BaseUrl
 ) -> JsonResponse:
-    """Stops at the next step and answers like fetch; idempotent."""
+    """Stops at the next step and answers like fetch; idempotent. Its body has no field but key."""
     return JsonResponse(await known.service.cancel(owner, job_id, base_url=base_url))
 
 

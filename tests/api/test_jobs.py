@@ -248,3 +248,21 @@ async def test_a_wrong_question_about_jobs_is_422(site: Site, query: str) -> Non
     response = await site.client.get(f"{API}/jobs?{query}")
     assert response.status_code == 422
     assert response.json()["errors"][0]["input"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize("route", ["fetch", "cancel"])
+async def test_fields_that_a_job_route_does_not_have_are_refused(site: Site, route: str) -> None:
+    job_id = await site.accepted({"hold": 1})
+    answer = await site.client.post(f"{API}/{route}/{job_id}", json={"keys": "x", "key": "k"})
+    assert answer.status_code == 422
+    (problem,) = answer.json()["errors"]
+    assert (problem["code"], problem["input"], problem["suggestion"]) == (
+        "unknown_field",
+        "keys",
+        "key",
+    )
+    assert (await site.fetch(job_id))["status"] == "processing"  # nothing was stopped
+    for body in (b"", b"{}", b'{"key": "k"}'):
+        kind = {"Content-Type": "application/json"} if body else {}
+        url = f"{API}/{route}/{job_id}"
+        assert (await site.client.post(url, content=body, headers=kind)).status_code == 200
