@@ -15,24 +15,28 @@ short := not large and not faults and not openapi and not training and not induc
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
-run: setup ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
+run: .venv/installed ## serve on 127.0.0.1:8000 (PORT= another) until Ctrl-C
 	@PYTHONPATH="$(editor)$${PYTHONPATH:+:$$PYTHONPATH}" $(python) -m deployments.launch --end-with-parent --port $(PORT)
 
-editor: setup ## install ComfyUI's own editor (GPL-3), which `make run` then serves at / (EDITOR_VERSION= another)
+editor: .venv/installed ## install ComfyUI's own editor (GPL-3), which `make run` then serves at / (EDITOR_VERSION= another)
 	@sh cluster/install_editor.sh $(EDITOR_VERSION) "$(editor)"
 	@echo "ComfyUI's editor $(EDITOR_VERSION) is installed; make run serves it at http://127.0.0.1:$(PORT)/"
 
-key: setup ## make an API key (ARGS="--owner acme --budget 10", more: ARGS=--help)
+key: .venv/installed ## make an API key (ARGS="--owner acme --budget 10", more: ARGS=--help)
 	@$(python) -m deployments.keys create $(ARGS)
 
-keys: setup ## list API keys; `python -m deployments.keys` changes and revokes them
+keys: .venv/installed ## list API keys; `python -m deployments.keys` changes and revokes them
 	@$(python) -m deployments.keys list
 
-setup: .venv/installed ## make .venv and install what the locks name
+setup: .venv/developing ## make .venv and install what the locks name, tools for developing too
 
 .venv/installed: $(locks) cluster/install.sh cluster/pip_settings.sh
-	@sh cluster/install.sh .venv
+	@sh cluster/install.sh .venv $(if $(wildcard .venv/developing),dev)
 	@touch $@
+
+.venv/developing: $(locks) requirements-dev.lock cluster/install.sh cluster/pip_settings.sh
+	@sh cluster/install.sh .venv dev
+	@touch .venv/installed $@
 
 lint: setup ## linters and types
 	@$(python) -m ruff check .

@@ -1,11 +1,13 @@
 #!/bin/sh
-# Bring a virtual environment to exactly what the locks say: install.sh [FOLDER], default .venv.
+# Bring a virtual environment to exactly what the locks say: install.sh [FOLDER [dev]], default .venv.
+# `dev` adds what developing needs.
 #
 # Pip's configuration decides where packages come from. Where it offers a CPU build of torch, that
 # one is taken; elsewhere it is the default build, and on Linux its CUDA libraries with it.
 set -eu
 
 venv=${1:-.venv}
+tools=${2:-}
 lock=requirements.lock
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -54,6 +56,7 @@ else
     cp $lock "$wanted"
     cat requirements-cuda.lock >>"$wanted"
 fi
+[ "$tools" != dev ] || cat requirements-dev.lock >>"$wanted"
 say 'installing the locked packages'
 "$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes "$wanted"
 

@@ -1,7 +1,8 @@
-"""Write requirements.lock and requirements-cuda.lock from pyproject.toml: `make lock`.
+"""Write the three locks from pyproject.toml: `make lock`.
 
-One resolution for every platform, with hashes and without addresses. What only torch's CUDA build
-needs goes to a file of its own, so that a machine with the CPU build never downloads it. torch's
+One resolution for every platform, with hashes and without addresses. requirements.lock is what the
+service runs with; requirements-dev.lock is what developing adds; requirements-cuda.lock is what
+only torch's CUDA build needs, so that a machine with the CPU build never downloads it. torch's
 entry carries the hashes of both builds: those of the default index, and those of a `+cpu` wheel
 where pip's or uv's configuration offers one (hashes already locked for the same version are kept).
 """
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 COMPILE = ["pip", "compile", "--quiet", "--universal", "--python-version=3.11", "--generate-hashes"]
 PLAIN = ["--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links"]
@@ -44,6 +46,19 @@ def entries(lock: str) -> list[str]:
     return re.findall(r"^[a-z0-9][^\n]*==(?:[^\n]*\\\n)*[^\n]*\n", lock, re.MULTILINE)
 
 
+def name_of(entry: str) -> str:
+    return entry.partition("==")[0]
+
+
+def needed_to_run(uv: str, everything: str) -> set[str]:
+    """The packages that the service needs, of all that are locked, and uv, which installs them."""
+    with NamedTemporaryFile("w", suffix=".txt") as constraints:
+        constraints.write(everything)
+        constraints.flush()
+        running = compiled(uv, "pyproject.toml", f"--constraint={constraints.name}")
+    return {name_of(entry) for entry in entries(running)} | {"uv"}
+
+
 def torch_entry(text: str) -> str:
     return next((entry for entry in entries(text) if entry.startswith("torch==")), "")
 
@@ -60,6 +75,7 @@ def with_cpu_build(entry: str, cpu: str, locked: str) -> str:
 def main() -> None:
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     lock, cuda_lock = Path("requirements.lock"), Path("requirements-cuda.lock")
+    dev_lock = Path("requirements-dev.lock")
     everything = compiled(uv, "pyproject.toml", "--extra=dev")
     torch = torch_entry(everything)
     pinned = torch.split(" ", 1)[0]
@@ -68,7 +84,9 @@ def main() -> None:
     both = everything.replace(torch, with_cpu_build(torch, cpu, locked))
     cuda = [entry for entry in entries(both) if CUDA.match(entry)]
     rest = [entry for entry in entries(both) if not CUDA.match(entry)]
-    lock.write_text(HEADER + "".join(rest))
+    needed = needed_to_run(uv, everything)
+    lock.write_text(HEADER + "".join(entry for entry in rest if name_of(entry) in needed))
+    dev_lock.write_text(HEADER + "".join(entry for entry in rest if name_of(entry) not in needed))
     cuda_lock.write_text(HEADER + "".join(cuda))
 
 

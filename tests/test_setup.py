@@ -12,7 +12,7 @@ import yaml
 from deployments.config import AppConfig
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ["requirements.lock", "requirements-cuda.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-cuda.lock"]
 ENTRY = re.compile(r"([a-z0-9._-]+)==([^ ]+)(?: ;[^\\\n]*)? \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 
@@ -50,10 +50,17 @@ def test_every_locked_package_has_a_hash(lock: str) -> None:
     assert bare == []
 
 
-def test_the_lock_has_everything_the_project_asks_for() -> None:
+def test_the_locks_have_everything_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    assert {normal(requirement) for requirement in asked} <= locked("requirements.lock")
+    running, developing = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert {normal(asked) for asked in project["dependencies"]} <= running
+    tools = {normal(asked) for asked in project["optional-dependencies"]["dev"]}
+    assert tools <= running | developing
+    assert not running & developing
+
+
+def test_the_service_runs_without_tools_for_developing() -> None:
+    assert not {"pytest", "mypy", "ruff", "hypothesis"} & locked("requirements.lock")
 
 
 def test_nobody_downloads_cuda_for_a_cpu() -> None:
