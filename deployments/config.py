@@ -76,6 +76,11 @@ class HostedConfig(Part):
         description="Folder of models -> a name that clients use -> file. Of checkpoints, the "
         "names default, realtime, inpaint and outpaint are used where a request names none.",
     )
+    native_px: dict[str, PositiveInt] = Field(
+        default={},
+        description="Checkpoint file -> side of its pictures where a request names no size; "
+        "512 or 1024 by its family otherwise.",
+    )
     wait_s: float = Field(default=20, ge=0, le=60, description="How long an answer is held.")
     errors_as_200: bool = Field(
         default=False, description="Errors with HTTP 200, for clients that look at bodies alone."

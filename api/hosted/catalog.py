@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from api.hosted.options import HostedOptions
 from api.hosted.problems import ModelNotFoundError
 from graph.families import BY_NAME
 from graph.family_marks import Family
@@ -19,7 +20,6 @@ LISTED_BY: Mapping[str, tuple[str, str]] = {
     "clip_vision": ("CLIPVisionLoader", "clip_name"),
 }
 LOADED_FROM: Mapping[str, str] = {name: folder for folder, (_, name) in LISTED_BY.items()}
-Aliases = Mapping[str, Mapping[str, str]]  # folder -> the API's name -> file
 FamilyOf = Callable[[str, str], Awaitable[str]]  # of folder and file, "" where it does not say
 UNKNOWN = Family("", "")
 
@@ -28,15 +28,20 @@ class Catalog:
     """The node types and files that one owner may use, and other names for the files."""
 
     def __init__(
-        self, node_types: Mapping[str, Any], aliases: Aliases, family_of: FamilyOf
+        self, node_types: Mapping[str, Any], options: HostedOptions, family_of: FamilyOf
     ) -> None:
         self.node_types = node_types
-        self._aliases = aliases
+        self._options = options
         self._family_of = family_of
 
     async def family(self, folder: str, file: str) -> Family:
         """The family of models that a file is, or is for; one without a name if it says none."""
         return BY_NAME.get(await self._family_of(folder, file), UNKNOWN)
+
+    async def native_px(self, checkpoint: str) -> int:
+        """The side of the pictures that a checkpoint draws best."""
+        known = self._options.native_px.get(checkpoint)
+        return known or (await self.family("checkpoints", checkpoint)).native_px
 
     def files(self, folder: str) -> list[str]:
         class_type, name = LISTED_BY[folder]
@@ -50,7 +55,7 @@ class Catalog:
         return {**sections.get("required", {}), **sections.get("optional", {})}
 
     def aliases(self, folder: str) -> Mapping[str, str]:
-        return self._aliases.get(folder, {})
+        return self._options.aliases.get(folder, {})
 
     def find(self, folder: str, name: str) -> str:
         """The file of a name. One that is not listed stays: an upload may be known by its id."""

@@ -21,6 +21,7 @@ from api.hosted.parts import (
     add_upscaling,
     canvas_size,
     fill,
+    native_px,
     start_from_picture,
 )
 from api.hosted.problems import wrong_field
@@ -89,10 +90,10 @@ class Control:
 
 async def translate(request: ControlNet, bench: Bench) -> Translation:
     draft = Draft.of("controlnet")
-    canvas = draft.inputs("Canvas")
-    width, height = canvas_size(request, canvas["width"], canvas["height"])
-    draft.set("Canvas", width=width, height=height, batch_size=request.samples)
     fill(draft, request, bench)
+    native = await native_px(draft, bench.catalog)
+    width, height = canvas_size(request, native, native)
+    draft.set("Canvas", width=width, height=height, batch_size=request.samples)
     controls = await _controls(request, bench.catalog, draft.inputs("Checkpoint")["ckpt_name"])
     mask = await _set_pictures(draft, request, bench, (width, height))
     sketch = _Sketch(draft, request, bench.catalog, mask, min(width, height))

@@ -56,7 +56,7 @@ async def open_bench(request: Request, owner: str) -> Bench:
     stores = service.stores
     runner = service.runner
     catalog = Catalog(
-        await runner.object_info(owner), options(request).aliases, partial(runner.family, owner)
+        await runner.object_info(owner), options(request), partial(runner.family, owner)
     )
     return Bench(catalog, PictureReader(stores.inputs, owner))
 

@@ -34,7 +34,7 @@ class Translation:
 
 
 def canvas_size(request: ImageRequest, width: int, height: int) -> tuple[int, int]:
-    """The size of a request; `width` and `height` are the file's, or the picture's."""
+    """The size of a request; `width` and `height` are the model's, or the picture's."""
     if request.aspect_ratio and not (request.width or request.height):
         across, down = map(int, request.aspect_ratio.split(":"))
         side = (width * height * across / down) ** 0.5
@@ -105,7 +105,7 @@ async def add_highres_fix(
     """Draw the composition at the model's own size, then the picture in the size asked for."""
     if not request.highres_fix:
         return
-    native = (await _family(draft, catalog)).native_px
+    native = await native_px(draft, catalog)
     scale = max(native / min(width, height), 0.5)
     if scale >= 1:
         return
@@ -205,6 +205,11 @@ def _change_model(draft: Draft, class_type: str, title: str, **inputs: Any) -> N
 def _node(draft: Draft, class_type: str, **inputs: Any) -> list[Any]:
     """The link to the first output of a new node."""
     return [draft.add(class_type, class_type, **inputs), 0]
+
+
+async def native_px(draft: Draft, catalog: Catalog) -> int:
+    """The side of the pictures that the draft's checkpoint draws best."""
+    return await catalog.native_px(draft.inputs("Checkpoint")["ckpt_name"])
 
 
 async def _family(draft: Draft, catalog: Catalog) -> Family:

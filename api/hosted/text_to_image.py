@@ -15,6 +15,7 @@ from api.hosted.parts import (
     add_upscaling,
     canvas_size,
     fill,
+    native_px,
 )
 
 EXAMPLE = {
@@ -37,10 +38,10 @@ class TextToImage(ImageRequest):
 
 async def translate(request: TextToImage, bench: Bench, *roles: str) -> Translation:
     draft = Draft.of("text_to_image")
-    canvas = draft.inputs("Canvas")
-    width, height = canvas_size(request, canvas["width"], canvas["height"])
-    draft.set("Canvas", width=width, height=height, batch_size=request.samples)
     fill(draft, request, bench, *roles)
+    native = await native_px(draft, bench.catalog)
+    width, height = canvas_size(request, native, native)
+    draft.set("Canvas", width=width, height=height, batch_size=request.samples)
     await add_ip_adapter(draft, request, bench)
     await add_highres_fix(draft, request, bench.catalog, width, height)
     add_upscaling(draft, request, bench, width, height)

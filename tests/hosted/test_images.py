@@ -207,6 +207,16 @@ async def test_upscale_makes_twice_the_size_by_a_model(hosted: Hosted) -> None:
     }
 
 
+@pytest.mark.parametrize(("model_id", "side"), [("dream_XL", 1024), ("v1-5-pruned", 128)])
+async def test_a_picture_without_a_size_has_the_models_own(
+    open_hosted: OpenHosted, model_id: str, side: int
+) -> None:
+    hosted = await open_hosted(native_px={"v1-5-pruned.safetensors": 128})
+    nodes = await hosted.workflow(TEXT, prompt="x", model_id=model_id)
+    canvas = nodes.one("EmptyLatentImage")
+    assert (canvas["width"], canvas["height"]) == (side, side)
+
+
 async def test_highres_fix_composes_in_the_models_own_size(hosted: Hosted) -> None:
     nodes = await hosted.workflow(TEXT, prompt="x", width=1024, height=768, highres_fix=True)
     assert nodes.one("EmptyLatentImage") == {"width": 680, "height": 512, "batch_size": 1}
