@@ -19,6 +19,7 @@ BEGIN, END = "<!-- node types: begin -->", "<!-- node types: end -->"
 PACKS = "graph.nodes.packs."
 DIFFERENCES: Mapping[str, str] = MappingProxyType(
     {
+        "ADE_AnimateDiffCombine": "files are named as by `VHS_VideoCombine`",
         "Any Switch (rgthree)": "links are tried in the order of their names",
         "ComfyMathExpression": "no attributes (`a.real`), no numbers of over 65,536 bits",
         "ComfyUIDeployExternalImage": "`input_id` is no URL: its loader takes pictures",

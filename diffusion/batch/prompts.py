@@ -86,6 +86,12 @@ class Embedding:
     y: Tensor | None = None  # [B or 1, Y], a vector beside the text
     concat: Tensor | None = None  # [B, C, ...], channels beside the latent's own
 
+    @property
+    def differs(self) -> bool:
+        """Whether it says something else to some latents of a batch than to others."""
+        tensors = (value for value in vars(self).values() if isinstance(value, Tensor))
+        return any(len(tensor) > 1 for tensor in tensors)
+
     def cut(self, part: Callable[[Tensor], Tensor]) -> Self:
         """The same for some rows of a batch, which `part` cuts out of a tensor."""
         return replace(

@@ -37,6 +37,23 @@ class JobImage(Protocol):
     def applies(self, sigma: float) -> bool:
         """Whether it holds at a noise level."""
 
+    def of_frames(self, frames: tuple[int, ...]) -> "JobImage":
+        """The same for some of the job's latents."""
+
+
+class RowMotion(Protocol):
+    """What lets all latents of a row see each other, as frames of a video.
+
+    Rows may share a call where theirs are equal, and they have as many frames.
+    """
+
+    @property
+    def joins_norms(self) -> bool:
+        """Whether the norms of the network go over all frames together."""
+
+    def after(self, place: str, x: Tensor, frames: int) -> Tensor:
+        """`x` [N * frames, C, h, w] of the layer at `place`, behind what moves there."""
+
 
 @dataclass(frozen=True, eq=False)
 class RowImage:
@@ -59,6 +76,7 @@ class Row:
     draws: Draws | None = None  # shared by the rows of one question, where patches draw
     images: tuple[RowImage, ...] = ()  # image prompts that it goes by
     outputs: list[Tensor] | None = None  # where wanted, what the network itself said
+    motion: RowMotion | None = None
     divisible: bool = True  # whether calls may hold some of its latents without the others
 
 

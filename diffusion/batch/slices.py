@@ -4,7 +4,7 @@ What is prepared for a job is prepared for its whole batch first, then cut: mask
 prompts that are fewer than the batch's pictures are repeated over all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -56,6 +56,35 @@ def frame_rows(frame: Frame, rows: Rows) -> Frame:
     return replace(
         frame, latent=frame.latent[own], denoise_mask=None if mask is None else mask[own]
     )
+
+
+def frame_prompt(prompt: Prompt, frames: Sequence[int], of: int) -> Prompt:
+    """A prompt that was prepared for a batch of so many, for some of it in any order.
+
+    What it says to all of them alike stays the very same, and with it what was made of that.
+    """
+    places = list(frames)
+
+    def cut(tensor: Tensor) -> Tensor:
+        return tensor if len(tensor) == 1 else repeat_to(tensor, of)[places]
+
+    embedding, mask = prompt.embedding, prompt.region.mask
+    return replace(
+        prompt,
+        region=prompt.region if mask is None else replace(prompt.region, mask=cut(mask)),
+        embedding=embedding.cut(cut) if embedding.differs else embedding,
+        shape=torch.Size((len(places), *prompt.shape[1:])),
+        controls=tuple(_framed(control, cut, len(places)) for control in prompt.controls),
+    )
+
+
+def _framed(control: Control, cut: Callable[[Tensor], Tensor], count: int) -> Control:
+    use = control.use
+    mask = None if use.mask is None else cut(use.mask)
+    hint = cut(use.hint[: control.batch])
+    if mask is use.mask and hint is use.hint:
+        return replace(control, batch=count)  # and goes on sharing what is worked out
+    return replace(control, use=replace(use, hint=hint, mask=mask), batch=count, guides={})
 
 
 def prompt_rows(

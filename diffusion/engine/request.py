@@ -25,6 +25,8 @@ from diffusion.guidance.model_changes import mask_function, model_sampling
 from diffusion.guidance.network_changes import start_run_changes
 from diffusion.latent.noise import NoiseSource
 from diffusion.latent_format import process_in
+from diffusion.motion.job import prepare_video
+from diffusion.motion.loading import Key, LoadedMotion
 from diffusion.samplers import SAMPLERS
 from diffusion.samplers.protocol import SamplingContext
 from diffusion.schedules.model_sampling import ModelSampling
@@ -57,12 +59,17 @@ def prepare_run(
     *,
     adapters: Mapping[ModelFile, ImageLayers] = MappingProxyType({}),
     encoders: Mapping[Vae, Encode] = MappingProxyType({}),
+    motions: Mapping[Key, LoadedMotion] = MappingProxyType({}),
 ) -> Run:
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
     changes = guider.model.changes
     check_widths(guider.conditionings, model.shape.context_dim)
     sampling = model_sampling(model.parameterization, changes)
+    sigmas = request.sigmas.to("cpu", torch.float32)
+    video = prepare_video(
+        changes, motions, model, sampling, sigmas=sigmas, frames=len(latent.samples)
+    )
     source = _noise_source(request, latent, device)
     noise = _initial_noise(request.noise, source)
     frame = replace(_frame(latent, model, sampling, device), seed=source.seed)
@@ -77,7 +84,6 @@ def prepare_run(
         encoders=encoders,
     )
     images = prepare_images(changes, adapters, model, sampling, len(frame.latent))
-    sigmas = request.sigmas.to("cpu", torch.float32)
     prompts = prepare(
         dict(guider.conditionings),
         replace(frame, controls=used),
@@ -90,7 +96,10 @@ def prepare_run(
         dict(guider.scales),
         sampling,
         start_changes(changes),
-        start_run_changes(changes, sampling, model.family, source.after_initial, images),
+        replace(
+            start_run_changes(changes, sampling, model.family, source.after_initial, images),
+            frames=video,
+        ),
         wants_uncond=sampler.wants_uncond,
     )
     redrawn = source.inpaint() if sampler.redraws_inpaint_noise else noise

@@ -1,7 +1,7 @@
 """One request's way through its sampler: the generator that the step engine drives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -65,22 +65,23 @@ def _steps(run: Run, x: Tensor, track: Track) -> Asking[Tensor]:
             return finished
         x, sigma = question
         track.sigma = float(sigma)
-        prediction = yield from _predict(run, x, sigma)
+        guided = replace(run.guided, step=track.step)
+        prediction = yield from _predict(run, guided, x, sigma)
         if not isinstance(question, Midway):
             track.denoised = prediction.denoised
             track.step = min(track.step + 1, track.of)
         answer = prediction if run.sampler.wants_uncond else prediction.denoised
 
 
-def _predict(run: Run, x: Tensor, sigma: Tensor) -> Asking[Prediction]:
+def _predict(run: Run, guided: Guided, x: Tensor, sigma: Tensor) -> Asking[Prediction]:
     if run.inpainting is None:
-        return (yield from run.guider(run.guided, x, sigma))
+        return (yield from run.guider(guided, x, sigma))
     own = run.inpainting
     mask = own.mask if own.mask_at is None else own.mask_at(sigma, own.mask)
     kept = 1.0 - mask
     original = own.latent
     if own.noise is not None:
         original = run.model_sampling.noise_scaling(sigma, own.noise, own.latent)
-    prediction = yield from run.guider(run.guided, x * mask + original * kept, sigma)
+    prediction = yield from run.guider(guided, x * mask + original * kept, sigma)
     denoised = prediction.denoised * mask + own.latent * kept
     return Prediction(denoised, prediction.uncond)

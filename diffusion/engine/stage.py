@@ -33,12 +33,14 @@ from diffusion.guidance.model_changes import check_changes, in_latent_format, mo
 from diffusion.latent_format import LatentFormat, process_out
 from diffusion.memory.budget import MemoryBudget
 from diffusion.memory.cache import leased
+from diffusion.motion.loading import MotionModules
 from diffusion.networks.compiling import Regions
 from diffusion.parameterization import Parameterization
 from diffusion.samplers.ksampler import ksampler_sigmas
 from diffusion.schedules.model_sampling import ModelSampling
 from diffusion.weights import Weights
 from graph.events import Warned
+from graph.motion import BETA_SCHEDULE, EVOLVED
 from graph.sampling import Noise, SampleRequest
 from graph.values import Change, Latent, Model, ModelFile, Vae
 
@@ -102,6 +104,7 @@ class SampleStage:
             open_weights, self.weights, dtype, device, families.controls, self._vae_dtype
         )
         self._images = ImageAdapters(open_weights, self.weights, dtype, device)
+        self._motions = MotionModules(open_weights, self.weights, dtype, device)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._regions = regions
@@ -126,7 +129,7 @@ class SampleStage:
             SamplingError: the model, the sampler or the deadline; see its subclasses.
             UnknownModelChangeError, BadModelFile, MissingModelFile: the model cannot be made.
         """
-        model = request.guider.model
+        model = await self._scheduled(request.guider.model)
         self._check(model)
         async with self._model(model) as resident:
             if report is not None:
@@ -142,10 +145,11 @@ class SampleStage:
                 self._controls.leased(request.guider, *of) as controls,
                 self._controls.encoders(request.guider) as encoders,
                 self._images.leased(model) as images,
+                self._motions.leased(model) as motions,
             ):
                 run = await asyncio.to_thread(
-                    partial(prepare_run, adapters=images, encoders=encoders),
-                    request,
+                    partial(prepare_run, adapters=images, encoders=encoders, motions=motions),
+                    replace(request, guider=replace(request.guider, model=model)),
                     latent,
                     loaded,
                     self._device,
@@ -189,6 +193,7 @@ class SampleStage:
     async def model_sampling(self, model: Model) -> ModelSampling:
         """The noise levels of `model`, with the changes laid on it. Loads no weights."""
         self._check(model)
+        model = await self._scheduled(model)
         own = self._parameterizations.get(model.file)
         if own is None:
             own = await asyncio.to_thread(
@@ -250,8 +255,15 @@ class SampleStage:
         loop = asyncio.get_running_loop()
         return (await loop.run_in_executor(self._vae_thread, work, vae, tensor)).clone()
 
+    async def _scheduled(self, model: Model) -> Model:
+        """`model` with the beta schedule that its motion module was trained on."""
+        if all(change.kind != BETA_SCHEDULE for change in model.changes):
+            return model
+        changes = await asyncio.to_thread(self._motions.scheduled, model.changes)
+        return replace(model, changes=changes)
+
     def _check(self, model: Model) -> None:
-        kinds = self._weight_changes | self._families.changes | IMAGE_CHANGES
+        kinds = self._weight_changes | self._families.changes | IMAGE_CHANGES | {EVOLVED}
         check_changes(model.changes, kinds)
 
     @asynccontextmanager

@@ -123,6 +123,24 @@ ImagePrompts: TypeAlias = Callable[
 ]
 
 
+@dataclass(frozen=True)
+class MotionPlaces:
+    """The layers of a U-Net behind which a motion module may run, and their widths, in order."""
+
+    down: tuple[tuple[str, int], ...]
+    middle: tuple[tuple[str, int], ...]
+    up: tuple[tuple[str, int], ...]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(width for _, width in (*self.down, *self.middle, *self.up))
+
+
+def no_motion(_shape: Any) -> MotionPlaces | None:
+    """No motion module is made for it."""
+    return None
+
+
 def no_image_prompts(
     prompt: ImagePrompt,
     _layers: ImageLayers,
@@ -169,4 +187,5 @@ class Family:
     # Those under which the latents of a batch see each other, so that no call may divide them.
     joining_changes: frozenset[str] = frozenset()
     image_prompt: ImagePrompts = no_image_prompts
+    motion_places: Callable[[Any], MotionPlaces | None] = no_motion
     image_adapters: str = ""  # as which presets of IP-Adapters know it

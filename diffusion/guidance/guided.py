@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from diffusion.batch.prompts import Prompt
-from diffusion.batch.rows import Asking, Row
+from diffusion.batch.rows import Asking, Draws, Row, RowImage, RowMotion
+from diffusion.guidance.frames import StepFrames, Window
 from diffusion.guidance.network_changes import RunChanges
 from diffusion.samplers.protocol import Prediction
 from diffusion.schedules.model_sampling import ModelSampling
@@ -69,6 +70,33 @@ def extrapolated(predicted: Predicted) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
+class Question:
+    """The latents of a job that are asked about together: all, or a window of its frames."""
+
+    x: Tensor
+    window: Window | None
+    video: StepFrames | None
+    draws: Draws | None
+
+    @property
+    def motion(self) -> RowMotion | None:
+        return None if self.video is None else self.video.motion(self.window)
+
+    def prompt(self, prompt: Prompt) -> Prompt:
+        """A job's prompt for these latents."""
+        if self.video is None or self.window is None:
+            return prompt
+        return self.video.prompt(prompt, self.window)
+
+    def images(self, images: tuple[RowImage, ...]) -> tuple[RowImage, ...]:
+        """A job's image prompts for these latents."""
+        video, window = self.video, self.window
+        if video is None or window is None:
+            return images
+        return tuple(replace(own, image=video.image(own.image, window)) for own in images)
+
+
+@dataclass(frozen=True, eq=False)
 class Guided:
     """One job's prompts and how they are weighed."""
 
@@ -78,6 +106,7 @@ class Guided:
     changes: GuidanceChanges
     running: RunChanges = field(default_factory=RunChanges)
     patches: tuple[Change, ...] = ()  # of this question
+    step: int = 0  # steps of the sampler that are done
     wants_uncond: bool = False  # the sampler reads the prediction without the prompt
     recorded: dict[str | None, Tensor] = field(
         default_factory=dict
@@ -90,26 +119,51 @@ class Guided:
 
     def predict(self, x: Tensor, sigma: Tensor, *names: str | None) -> Asking[list[Tensor]]:
         """One denoised prediction for each name, of all its prompts together; zeros for None."""
+        frames = self.running.frames
+        video = None if frames is None else frames.at(float(sigma), self.step)
+        windows = None if video is None else video.windows
+        if video is None or windows is None:
+            whole = Question(x, None, video, self.running.draws())
+            rows, owners = self._rows(whole, sigma, names)
+            answers = (yield from self._ask(rows)) if rows else []
+            self._keep_records(names, owners, rows)
+            return joined_by_name(names, x, owners, rows, answers)
+        parts = [Question(x[list(w)], w, video, self.running.draws()) for w in windows]
+        asked = [self._rows(part, sigma, names) for part in parts]
+        every = [row for rows, _ in asked for row in rows]
+        left = iter((yield from self._ask(every)) if every else [])
+        said = [
+            joined_by_name(names, part.x, owners, rows, [next(left) for _ in rows])
+            for part, (rows, owners) in zip(parts, asked, strict=True)
+        ]
+        return [
+            video.fused([(w, own[place]) for w, own in zip(windows, said, strict=True)], x)
+            for place in range(len(names))
+        ]
+
+    def _rows(
+        self, question: "Question", sigma: Tensor, names: Sequence[str | None]
+    ) -> tuple[list[Row], list[int]]:
+        """The rows of a question, and the place of each one's name."""
+        x, level = question.x, float(sigma)
+        motion = question.motion
+        divisible = self.running.divisible and motion is None
+        patches = (*self.running.at(level), *self.patches)
         rows: list[Row] = []
-        patches = (*self.running.at(float(sigma)), *self.patches)
-        draws = self.running.draws()
         owners: list[int] = []
         plain = len(names) == 2
         for place, name in enumerate(names):
-            own = self.running.of_negative_at(float(sigma)) if plain and name == "negative" else ()
-            for prompt in self.prompts.get(name, ()) if name else ():
-                if prompt.applies(float(sigma)):
+            own = self.running.of_negative_at(level) if plain and name == "negative" else ()
+            images = question.images(self.running.images_at(level, negative=place == 1))
+            for whole in self.prompts.get(name, ()) if name else ():
+                if whole.applies(level):
+                    prompt = question.prompt(whole)
                     crop = x if prompt.box is None else prompt.box.crop(x)
-                    images = self.running.images_at(float(sigma), negative=place == 1)
-                    row = Row(crop, sigma, prompt, self.sampling, (*patches, *own), draws=draws)
-                    rows.append(replace(row, images=images, divisible=self.running.divisible))
+                    row = Row(crop, sigma, prompt, self.sampling, (*patches, *own))
+                    row = replace(row, images=images, motion=motion, divisible=divisible)
+                    rows.append(replace(row, draws=question.draws))
                     owners.append(place)
-        answers = (yield from self._ask(rows)) if rows else []
-        self._keep_records(names, owners, rows)
-        parts: list[list[tuple[Prompt, Tensor]]] = [[] for _ in names]
-        for place, row, answer in zip(owners, rows, answers, strict=True):
-            parts[place].append((row.prompt, answer))
-        return [joined(part, x) for part in parts]
+        return rows, owners
 
     def _keep_records(
         self, names: Sequence[str | None], owners: Sequence[int], rows: Sequence[Row]
@@ -127,6 +181,20 @@ class Guided:
     def patched(self, *patches: Change) -> "Guided":
         """As it is, with patches of rows and records of its own."""
         return replace(self, patches=(*self.patches, *patches), recorded={})
+
+
+def joined_by_name(
+    names: Sequence[str | None],
+    x: Tensor,
+    owners: Sequence[int],
+    rows: Sequence[Row],
+    answers: Sequence[Tensor],
+) -> list[Tensor]:
+    """For each name, what its prompts say of `x` together."""
+    parts: list[list[tuple[Prompt, Tensor]]] = [[] for _ in names]
+    for place, row, answer in zip(owners, rows, answers, strict=True):
+        parts[place].append((row.prompt, answer))
+    return [joined(part, x) for part in parts]
 
 
 def joined(parts: list[tuple[Prompt, Tensor]], x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from diffusion.guidance.changes import GUIDANCE_CHANGES
 from diffusion.guidance.network_changes import NETWORK_CHANGES
 from diffusion.latent_format import PLAYGROUND_LATENT
 from diffusion.parameterization import Parameterization
+from diffusion.schedules.beta_schedules import of_beta_schedule
 from diffusion.schedules.model_sampling import (
     ModelSampling,
     Prediction,
@@ -27,9 +28,11 @@ from diffusion.schedules.model_sampling import (
     flow,
 )
 from graph.errors import ServiceError
+from graph.motion import BETA_SCHEDULE
 from graph.values import Change
 
 CONTINUOUS_EDM = "model_sampling_continuous_edm"
+LATENT_SCALE = "latent_scale"  # of latents on links in the model's
 PLAYGROUND = "edm_playground_v2.5"
 MaskFunction: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (sigma, mask) -> mask
 
@@ -115,7 +118,15 @@ def check_changes(changes: Iterable[Change], others: Iterable[str]) -> None:
 
     Those are of weights, of pictures, and what families make of how their networks are run.
     """
-    known = {*others, *SAMPLING_CHANGES, *GUIDANCE_CHANGES, *MASK_CHANGES, *NETWORK_CHANGES}
+    known = {
+        *others,
+        BETA_SCHEDULE,
+        LATENT_SCALE,
+        *SAMPLING_CHANGES,
+        *GUIDANCE_CHANGES,
+        *MASK_CHANGES,
+        *NETWORK_CHANGES,
+    }
     for change in changes:
         if change.kind not in known:
             raise UnknownModelChangeError(change.kind)
@@ -123,17 +134,27 @@ def check_changes(changes: Iterable[Change], others: Iterable[str]) -> None:
 
 def model_sampling(parameterization: Parameterization, changes: Iterable[Change]) -> ModelSampling:
     """The model's own noise levels, or those of the last change that names others."""
-    laid = [change for change in changes if change.kind in SAMPLING_CHANGES]
-    if laid:
-        return SAMPLING_CHANGES[laid[-1].kind](laid[-1])
-    return own_sampling(parameterization)
+    kinds = {*SAMPLING_CHANGES, BETA_SCHEDULE}
+    laid = [change for change in changes if change.kind in kinds]
+    if not laid:
+        return own_sampling(parameterization)
+    last = laid[-1]
+    if last.kind == BETA_SCHEDULE:
+        return of_beta_schedule(last["name"], "v" if parameterization.kind == "v" else "eps")
+    return SAMPLING_CHANGES[last.kind](last)
 
 
 def in_latent_format(model: LoadedModel, changes: Iterable[Change]) -> LoadedModel:
-    """`model` with the scale of latents that a change brings along, to a model of as many channels.
+    """`model` with the scale of latents that a change says or brings along.
+
+    What brings one along does so to a model of as many channels.
 
     (ComfyUI comfy_extras/nodes_model_advanced.py, ModelSamplingContinuousEDM)
     """
+    changes = tuple(changes)
+    scales = [change["scale"] for change in changes if change.kind == LATENT_SCALE]
+    if scales:
+        return replace(model, latent_format=replace(model.latent_format, scale=scales[-1]))
     samplings = [change["sampling"] for change in changes if change.kind == CONTINUOUS_EDM]
     if PLAYGROUND not in samplings or model.latent_format.channels != PLAYGROUND_LATENT.channels:
         return model

@@ -9,6 +9,7 @@ import torch
 from diffusion.batch.patches import SKIP_BLOCKS
 from diffusion.batch.rows import Draws, JobImage, RowImage
 from diffusion.families.family import Family
+from diffusion.guidance.frames import JobFrames
 from diffusion.guidance.step_caches import CACHE_CHANGES, EasyCache, start_easycache
 from diffusion.schedules.model_sampling import ModelSampling
 from graph.values import Change
@@ -30,6 +31,7 @@ class RunChanges:
     generator: torch.Generator | None = None
     cache: EasyCache | None = None
     images: tuple[JobImage, ...] = ()
+    frames: JobFrames | None = None  # where its latents are those of a video
     divisible: bool = True  # whether calls may hold some of its latents without the others
 
     def at(self, sigma: float) -> tuple[Change, ...]:

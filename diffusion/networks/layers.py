@@ -10,6 +10,18 @@ GROUPS = 32  # of channels, in all norms over feature maps
 LONGEST_WAVE = 10_000
 
 
+def normed(norm: nn.Module, x: Tensor, joined_frames: int | None) -> Tensor:
+    """`norm` of [B, C, h, w], over each picture or over so many at a time as the frames of one."""
+    if joined_frames is None:
+        alone: Tensor = norm(x)
+        return alone
+    _, channels, height, width = x.shape
+    videos = x.reshape(-1, joined_frames, channels, height, width).transpose(1, 2)
+    together: Tensor = norm(videos.flatten(2, 3))
+    frames = together.reshape(-1, channels, joined_frames, height, width).transpose(1, 2)
+    return frames.reshape(x.shape)
+
+
 class ResnetBlock(nn.Module):
     """Two convolutions beside an identity; what is said of time joins between them."""
 
@@ -22,14 +34,42 @@ class ResnetBlock(nn.Module):
         self.conv2 = nn.Conv2d(out, out, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(into, out, 1) if into != out else None
 
-    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """`x` [B, C, h, w], `time` [B, time_width]."""
-        h = self.conv1(functional.silu(self.norm1(x)))
+    def forward(
+        self, x: Tensor, time: Tensor | None = None, joined_frames: int | None = None
+    ) -> Tensor:
+        """`x` [B, C, h, w], `time` [B, time_width]; as many frames are normalised together."""
+        h = self.conv1(functional.silu(normed(self.norm1, x, joined_frames)))
         if self.time_emb_proj is not None and time is not None:
             h = h + self.time_emb_proj(functional.silu(time))[:, :, None, None]
-        h = self.conv2(functional.silu(self.norm2(h)))
+        h = self.conv2(functional.silu(normed(self.norm2, h, joined_frames)))
         both: Tensor = h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
         return both
+
+
+class GatedProjection(nn.Module):
+    """GEGLU (Shazeer 2020)."""
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(into, 2 * out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values, gate = self.proj(x).chunk(2, dim=-1)
+        return values * functional.gelu(gate)  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Two layers of four times the width, by token."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            GatedProjection(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.net(x)
+        return answer
 
 
 class Downsampler(nn.Module):

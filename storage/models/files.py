@@ -27,7 +27,7 @@ FOLDERS = (
     "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision",
     "style_models", "embeddings", "diffusers", "vae_approx", "controlnet", "gligen",
     "upscale_models", "hypernetworks", "photomaker", "classifiers", "model_patches",
-    "audio_encoders", "ipadapter",
+    "audio_encoders", "ipadapter", "animatediff_models", "animatediff_motion_lora",
 )  # fmt: skip
 # Models of two files, which ComfyUI offers in the list of another folder (nodes.py, VAELoader).
 PAIRS: Mapping[str, tuple[str, ...]] = {"vae": ("taesd", "taesdxl", "taesd3", "taef1")}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffusion.batch.rows import Draws
+from diffusion.batch.rows import Draws, RowMotion
 from diffusion.families.sd.token_changes import TOKEN_CHANGES, Site, Undo
 from graph.values import Change
 
@@ -40,6 +40,17 @@ class AttentionCall:
     draws: Draws | None = None
     recorded: list[Tensor] = field(default_factory=list)  # [B, heads, T, T]
     images: AddsImages | None = None
+    motion: RowMotion | None = None
+    frames: int = 1  # of every video in the call, where there is motion
+
+    @property
+    def joined_frames(self) -> int | None:
+        """How many pictures all norms of the network take together, if not each by itself."""
+        return self.frames if self.motion is not None and self.motion.joins_norms else None
+
+    def moved(self, place: str, x: Tensor) -> Tensor:
+        """`x` [B, C, h, w] of the layer at `place`, behind motion modules that are there."""
+        return x if self.motion is None else self.motion.after(place, x, self.frames)
 
     @property
     def is_changed(self) -> bool:

@@ -99,6 +99,8 @@ class UnetDenoiser:
             size,
             first.draws,
             images=call_images(parts, size),
+            motion=first.motion,
+            frames=parts[0].count,
         )
         added = added_by_controls(parts, scaled, timesteps)
         with changed_blocks(self._module, first.patches):
@@ -151,6 +153,8 @@ def _together(row: Row, group: list[Row]) -> bool:
     if row.x.shape[1:] != first.x.shape[1:]:
         return False
     if row.patches != first.patches or row.draws is not first.draws:
+        return False
+    if row.motion != first.motion or (row.motion is not None and len(row.x) != len(first.x)):
         return False
     lengths = {other.prompt.embedding.context.shape[1] for other in [*group, row]}
     return math.lcm(*lengths) <= LONGEST_REPEAT * min(lengths)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from diffusion.families.family import Family, Found, LoadedModel, Loading
+from diffusion.families.family import Family, Found, LoadedModel, Loading, no_motion
 from diffusion.families.sd import vectors
 from diffusion.families.sd.block_changes import BLOCK_CHANGES
 from diffusion.families.sd.conditions import blank, embed
@@ -12,7 +12,7 @@ from diffusion.families.sd.denoiser import UnetDenoiser
 from diffusion.families.sd.image_prompts import prepare_image
 from diffusion.families.sd.image_weights import SD15_ROLES, SDXL_ROLES, Roles
 from diffusion.families.sd.loading import always_eps, by_keys, eps_or_v, load
-from diffusion.families.sd.network import UNET_BLOCKS
+from diffusion.families.sd.network import UNET_BLOCKS, motion_places
 from diffusion.families.sd.shapes import UnetShape, module_names, read_shape
 from diffusion.families.sd.text import REFINER_TEXT, SD15_TEXT, SD20_TEXT, SDXL_TEXT
 from diffusion.families.sd.token_changes import TOKEN_CHANGES
@@ -93,6 +93,7 @@ def _family(
     vector: Vector = vectors.UNCLIP,
     roles: Roles = SD15_ROLES,
     image_adapters: str = "sd15",
+    moves: bool = False,
 ) -> Family:
     return Family(
         name=name,
@@ -114,10 +115,18 @@ def _family(
         drawing_changes=frozenset(TOKEN_CHANGES),
         image_prompt=partial(prepare_image, roles=roles),
         image_adapters=image_adapters,
+        motion_places=motion_places if moves else no_motion,
     )
 
 
-SD15 = _family("sd15", _is_sd15, partial(load, latent=SD15_LATENT), always_eps, text=SD15_TEXT)
+SD15 = _family(
+    "sd15",
+    _is_sd15,
+    partial(load, latent=SD15_LATENT),
+    always_eps,
+    text=SD15_TEXT,
+    moves=True,
+)
 SD20 = _family("sd20", _is_sd20, partial(load, latent=SD15_LATENT), eps_or_v, text=SD20_TEXT)
 SDXL = _family(
     "sdxl",
@@ -128,6 +137,7 @@ SDXL = _family(
     vector=vectors.XL,
     roles=SDXL_ROLES,
     image_adapters="sdxl",
+    moves=True,
 )
 REFINER = _family(
     "refiner",

@@ -6,7 +6,7 @@ CrossAttentionPatch.py, ipadapter_attention)
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import torch
@@ -46,11 +46,16 @@ class JobImage:
     batch: int
     first_sigma: float  # applies while first_sigma >= sigma >= last_sigma
     last_sigma: float
+    frames: tuple[int, ...] | None = None  # those of the batch that it is for; None is all
     _known: dict[tuple[int, Tokens], tuple[Tensor, Tensor]] = field(default_factory=dict)
     _masks: dict[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     def applies(self, sigma: float) -> bool:
         return self.last_sigma <= sigma <= self.first_sigma
+
+    def of_frames(self, frames: tuple[int, ...]) -> "JobImage":
+        """The same for some of the job's latents."""
+        return replace(self, frames=frames, _known={}, _masks={})
 
     def keys_and_values(self, number: int, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """[1, T, C] for all pictures of the job, or [B, T, C]."""
@@ -74,9 +79,12 @@ class JobImage:
             positive = torch.as_tensor(self.prompt.positive)
             found = torch.zeros_like(positive) if tokens == "zeros" else positive
         found = torch.as_tensor(found)
-        return (
-            fitted(found, self.batch) if self.prompt.use.per_picture else found.flatten(0, 1)[None]
-        )
+        if not self.prompt.use.per_picture:
+            return found.flatten(0, 1)[None]
+        return self._own(fitted(found, self.batch))
+
+    def _own(self, tensor: Tensor) -> Tensor:
+        return tensor if self.frames is None else tensor[list(self.frames)]
 
     def mask(self, size: tuple[int, int], length: int) -> Tensor | None:
         """[B, T, 1] over the T tokens that a layer has of latents of `size`; None is everywhere."""
@@ -85,7 +93,8 @@ class JobImage:
             return None
         key = (*size, length)
         if key not in self._masks:
-            self._masks[key] = fitted(over_tokens(torch.as_tensor(mask), size, length), self.batch)
+            tokens = over_tokens(torch.as_tensor(mask), size, length)
+            self._masks[key] = self._own(fitted(tokens, self.batch))
         return self._masks[key]
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from diffusion.families.family import MotionPlaces
 from diffusion.families.sd.attention import Attention, AttentionCall
 from diffusion.families.sd.shapes import UnetShape, skip_widths
 from diffusion.networks.compiling import Blocks
@@ -20,36 +21,14 @@ from diffusion.networks.layers import (
     GROUPS,
     Downsampler,
     Embedding,
+    FeedForward,
     ResnetBlock,
     Upsampler,
+    normed,
     sinusoids,
 )
 
 RESNET_EPS, TRANSFORMER_EPS = 1e-5, 1e-6
-
-
-class GatedProjection(nn.Module):
-    """GEGLU (Shazeer 2020)."""
-
-    def __init__(self, into: int, out: int) -> None:
-        super().__init__()
-        self.proj = nn.Linear(into, 2 * out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        values, gate = self.proj(x).chunk(2, dim=-1)
-        return values * functional.gelu(gate)  # type: ignore[no-any-return]
-
-
-class FeedForward(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.net = nn.Sequential(
-            GatedProjection(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        answer: Tensor = self.net(x)
-        return answer
 
 
 class TransformerBlock(nn.Module):
@@ -105,7 +84,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, call: AttentionCall) -> Tensor:
         """`x` [B, C, h, w]."""
-        size, h = x.shape[-2:], self.norm(x)
+        size, h = x.shape[-2:], normed(self.norm, x, call.joined_frames)
         h = self.proj_in(_tokens(h)) if self._linear else _tokens(self.proj_in(h))
         blocks: Iterable[Any] = self.transformer_blocks
         for block in blocks:
@@ -129,13 +108,29 @@ def _pixels(x: Tensor, size: Sequence[int]) -> Tensor:
     return x.reshape(len(x), height, width, -1).movedim(-1, 1).contiguous()
 
 
+def residual(block: nn.Module, x: Tensor, time: Tensor, call: AttentionCall) -> Tensor:
+    """`x` behind a residual block. What was compiled knows nothing of frames."""
+    if call.joined_frames is None:
+        h: Tensor = block(x, time)
+    else:
+        h = block(x, time, call.joined_frames)
+    return h
+
+
 class Layers(nn.Module):
     """Residual layers of one resolution, each with a transformer behind it where there are any."""
 
     def __init__(
-        self, into: Sequence[int], depths: Sequence[int], level: int, shape: UnetShape
+        self,
+        place: str,
+        into: Sequence[int],
+        depths: Sequence[int],
+        *,
+        level: int,
+        shape: UnetShape,
     ) -> None:
         super().__init__()
+        self.place = place  # the block's name in its network
         out, heads = shape.levels[level].channels, shape.heads()[level]
         if any(depths):
             self.attentions = nn.ModuleList(
@@ -146,15 +141,17 @@ class Layers(nn.Module):
         )
 
     def layer(self, index: int, x: Tensor, time: Tensor, call: AttentionCall) -> Tensor:
-        h: Tensor = self.resnets[index](x, time)
-        return self.attentions[index](h, call) if "attentions" in self._modules else h
+        h = residual(self.resnets[index], x, time, call)
+        if "attentions" in self._modules:
+            h = self.attentions[index](h, call)
+        return call.moved(f"{self.place}.{index}", h)
 
 
 class DownBlock(Layers):
     def __init__(self, into: int, level: int, shape: UnetShape) -> None:
         own = shape.levels[level]
         widths = [into, *[own.channels] * (len(own.down) - 1)]
-        super().__init__(widths, own.down, level, shape)
+        super().__init__(f"down_blocks.{level}", widths, own.down, level=level, shape=shape)
         self.downsamplers: nn.ModuleList | None = None
         if level < len(shape.levels) - 1:
             self.downsamplers = nn.ModuleList([Downsampler(own.channels)])
@@ -187,12 +184,13 @@ class MiddleBlock(Layers):
     def __init__(self, shape: UnetShape) -> None:
         channels, depth = shape.levels[-1].channels, shape.mid or 0
         depths = (depth,) if depth else ()
-        super().__init__([channels] * (2 if depth else 1), depths, -1, shape)
+        into = [channels] * (2 if depth else 1)
+        super().__init__("mid_block", into, depths, level=-1, shape=shape)
 
     def forward(self, x: Tensor, time: Tensor, call: AttentionCall) -> Tensor:
         h = self.layer(0, x, time, call)
         for resnet in self.resnets[1:]:
-            h = resnet(h, time)
+            h = residual(resnet, h, time, call)
         return h
 
 
@@ -201,7 +199,8 @@ class UpBlock(Layers):
         own = shape.levels[level]
         before = [into, *[own.channels] * (len(own.up) - 1)]
         widths = [h + skip for h, skip in zip(before, skips, strict=True)]
-        super().__init__(widths, own.up, level, shape)
+        place = f"up_blocks.{len(shape.levels) - 1 - level}"
+        super().__init__(place, widths, own.up, level=level, shape=shape)
         self.upsamplers: nn.ModuleList | None = None
         if level > 0:
             self.upsamplers = nn.ModuleList([Upsampler(own.channels)])
@@ -290,8 +289,24 @@ class Unet(Encoder):
         h = h if middle is None else h + middle
         for block in self.up_blocks:
             h = block(h, time, call, left)
-        answer: Tensor = self.conv_out(functional.silu(self.conv_norm_out(h)))
+        h = normed(self.conv_norm_out, h, call.joined_frames)
+        answer: Tensor = self.conv_out(functional.silu(h))
         return answer
+
+
+def motion_places(shape: UnetShape) -> MotionPlaces:
+    """Every layer's name and width, in the order in which they are run."""
+    levels = list(enumerate(shape.levels))
+    down = [
+        (f"down_blocks.{n}.{k}", own.channels) for n, own in levels for k in range(len(own.down))
+    ]
+    middle = [] if shape.mid is None else [("mid_block.0", shape.levels[-1].channels)]
+    up = [
+        (f"up_blocks.{n}.{k}", own.channels)
+        for n, own in enumerate(reversed(shape.levels))
+        for k in range(len(own.up))
+    ]
+    return MotionPlaces(tuple(down), tuple(middle), tuple(up))
 
 
 def time_width(shape: UnetShape) -> int:

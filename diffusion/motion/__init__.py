@@ -1,0 +1,1 @@
+"""Motion modules (AnimateDiff), which let frames see each other in a U-Net."""
