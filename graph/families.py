@@ -14,6 +14,10 @@ from graph.unserved_families import FLUX_BLOCK, IMAGE, OTHER, VIDEO
 ADDED = "transformer_blocks.0.attn.add_q_proj"
 
 SD = "stable_diffusion"
+FLUX_LAYERS = (
+    r"((single_)?transformer|double|single)_blocks_\d+_|(img|txt|time|vector|guidance)_in"
+    r"|(x|context)_embedder|time_text_embed|final_layer|(norm|proj)_out"
+)
 
 SERVED = (
     Family("sd15", "Stable Diffusion 1.x", text_width=768, served=True, text_type=SD),
@@ -30,6 +34,17 @@ SERVED = (
     ),
     Family("refiner", "the SDXL refiner", text_width=1280, served=True, text_type=SD),
     Family(
+        "chroma",
+        "Chroma",
+        networks=(has("distilled_guidance_layer"),),
+        loras=(LoraMark("distilled_guidance_layer"),),
+        layers=f"{FLUX_LAYERS}|distilled_guidance_layer",
+        takes_loras_of=("flux",),
+        served=True,
+        text_type="chroma",
+        native_px=1024,
+    ),
+    Family(
         "flux",
         "Flux",
         networks=(has(FLUX_BLOCK), has(ADDED, "single_transformer_blocks.0.attn.to_q")),
@@ -42,8 +57,7 @@ SERVED = (
             has("controlnet_blocks.0", "controlnet_x_embedder"),
             has("controlnet_blocks.0", FLUX_BLOCK),
         ),
-        layers=r"((single_)?transformer|double|single)_blocks_\d+_|(img|txt|time|vector|guidance)_in"
-        r"|(x|context)_embedder|time_text_embed|final_layer|(norm|proj)_out",
+        layers=FLUX_LAYERS,
         served=True,
         text_type="flux",
     ),

@@ -46,6 +46,7 @@ class Family:
     layers: str = ""
     served: bool = False
     text_type: str = ""  # what loaders of text encoders call it
+    takes_loras_of: tuple[str, ...] = ()  # families with layers of the same names
     native_px: int = 512  # side of the pictures that it draws best
     ip_adapter: str = "ip-adapter_sd15"  # what the first file of an IP-Adapter for it is called
     ip_adapter_sees: str = "vit-h"  # the image encoder of that, by its public file's name

@@ -103,6 +103,8 @@ def _of_another_family(model: ModelFile, file: ModelFile, family_of: FamilyOf) -
     base, family = family_of(model), family_of(file)
     if not base or not family or base == family:
         return None
+    if file.folder == "loras" and base in BY_NAME and family in BY_NAME[base].takes_loras_of:
+        return None
     made_for, is_for = title_of(family), title_of(base)
     return f"it is made for {made_for}, and {model.folder}/{model.name} is {is_for}"
 

@@ -29,12 +29,6 @@ IMAGE = (
         encoders=(sized("layers.0.post_attention_layernorm.weight", 0, 5120, LLM),),
     ),
     Family("chroma_radiance", "Chroma Radiance", networks=(has("nerf_blocks.0"),)),
-    Family(
-        "chroma",
-        "Chroma",
-        networks=(has("distilled_guidance_layer"),),
-        loras=(LoraMark("distilled_guidance_layer"),),
-    ),
     Family("ovis_image", "Ovis-Image", networks=(has("double_blocks.0.img_mlp.gate_proj"),)),
     Family(
         "longcat_image", "LongCat-Image", networks=(sized("txt_in.weight", 1, 3584, FLUX_BLOCK),)

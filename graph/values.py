@@ -78,6 +78,7 @@ class Clip(Changeable):
     stop_at_layer: int | None = None
     changes: tuple[Change, ...] = ()
     private_embeddings: tuple[tuple[str, ModelFile], ...] = ()
+    t5_padding: tuple[int, int] | None = None  # T5's prompts: shortest length, padding behind
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from diffusion.families.chroma.family import CHROMA
 from diffusion.families.family import FOR_UNETS, ControlKind, Family, Found, LoadedModel, Loading
 from diffusion.families.flux.family import FLUX
 from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
@@ -141,4 +142,4 @@ class Families:
         return None if found is None else found.family.text
 
 
-FAMILIES = Families((SD3, FLUX, SD15, SD20, SDXL, REFINER))
+FAMILIES = Families((SD3, CHROMA, FLUX, SD15, SD20, SDXL, REFINER))

@@ -1,7 +1,7 @@
 """Text encoders: from model files to modules, and from prompts to conditioning."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
@@ -19,6 +19,7 @@ from diffusion.text.encodings import (
     side_by_side,
 )
 from diffusion.text.prompt import Chunk, no_embeddings
+from diffusion.text.t5_part import Padding, T5Part
 from diffusion.weights import Weights
 from graph.values import ModelFile
 
@@ -83,16 +84,24 @@ class TextEncoder:
         *,
         stop_at_layer: int | None = None,
         private_embeddings: Mapping[str, ModelFile] = NONE,
+        t5_padding: Padding | None = None,
     ) -> list[Encoded]:
         """The conditioning of each of `prompts`, all of them in one model call per CLIP.
 
         `stop_at_layer` is clip skip: -1 the last layer, -2 the one before it. Of embeddings, a name
-        is looked up in `private_embeddings` first.
+        is looked up in `private_embeddings` first. `t5_padding` takes the place of a family's own.
 
         Raises:
             PromptDepthError: parentheses nest too deep.
             PromptTooLongError, TextTooLongError: a network is asked to read too much.
         """
+        if t5_padding is not None:
+            parts = (
+                replace(p, padding=t5_padding) if isinstance(p, T5Part) else p for p in self.parts
+            )
+            return replace(self, parts=tuple(parts)).encode(
+                prompts, stop_at_layer=stop_at_layer, private_embeddings=private_embeddings
+            )
         read = [self._tokenized(prompt, private_embeddings) for prompt in prompts]
         states: list[dict[PartName, PartStates]] = [{} for _ in prompts]
         for part in self.parts:

@@ -157,3 +157,9 @@ def side_by_side(states: States) -> tuple[Tensor, Tensor]:
     pooled = list(states.values())[-1].pooled
     assert pooled is not None
     return tokens, pooled
+
+
+def only(states: States) -> tuple[Tensor, Tensor | None]:
+    """What one network says, where there is no other."""
+    (state,) = states.values()
+    return state.tokens, state.pooled

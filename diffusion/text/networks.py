@@ -11,6 +11,7 @@ from diffusion.text.encodings import MakePart, TextNetwork, TextPart, TextTools
 from diffusion.text.llm_part import LlmPart, LlmReading, expected_llm_bytes, load_llm
 from diffusion.text.sentence_pieces import sentence_pieces
 from diffusion.text.t5_part import (
+    Padding,
     T5Part,
     expected_t5_bytes,
     find_t5,
@@ -68,13 +69,17 @@ def clip(network: TextNetwork, reading: Reading) -> MakePart:
     return make
 
 
-def t5(*, shortest: int) -> MakePart:
-    """A T5 whose prompts are padded to `shortest` tokens."""
+def t5(*, shortest: int, empty_ends: bool = True) -> MakePart:
+    """A T5 whose prompts are padded to `shortest` tokens.
+
+    The empty prompt, from which weights move tokens, has an end token, or is all padding.
+    """
 
     def make(part: Weights, tools: TextTools) -> TextPart:
         tokenizer = tools.tokenizers.t5()  # before the weights, which are large
         module = load_t5(part, tools.dtype, tools.device)
-        return T5Part("t5xxl", module, tokenizer, shortest, tools.dtype)
+        padding = Padding(shortest)
+        return T5Part("t5xxl", module, tokenizer, padding, tools.dtype, empty_ends=empty_ends)
 
     return make
 
@@ -86,7 +91,7 @@ def umt5(*, shortest: int) -> MakePart:
         rows = read_t5_config(part)["vocab_size"]
         tokenizer = sentence_pieces(part, tools.tokenizers.umt5, rows=rows)
         module = load_t5(part, tools.dtype, tools.device)
-        return T5Part("umt5xxl", module, tokenizer, shortest, tools.dtype, masked=True)
+        return T5Part("umt5xxl", module, tokenizer, Padding(shortest), tools.dtype, masked=True)
 
     return make
 

@@ -29,6 +29,7 @@ from diffusion.text.encodings import TextEncodings, Tokenizers
 from diffusion.text.prompt import check_depth
 from diffusion.text.qwen_tokenizer import QWEN_FILE, QwenTokenizer
 from diffusion.text.sentence_pieces import UMT5_FILE, SentencePieces
+from diffusion.text.t5_part import Padding
 from diffusion.text.t5_tokenizer import T5_FILE, T5Tokenizer
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.text.tokenizer_files import find_tokenizer
@@ -250,15 +251,15 @@ class EncodeStage:
     def _compute(self, clip: Clip, prompts: Sequence[Prompt], size: int) -> list[Encoded]:
         """On the thread."""
         with self._encoder(clip, size) as encoder:
-            private_embeddings = dict(clip.private_embeddings)
             return encoder.encode(
-                prompts, stop_at_layer=clip.stop_at_layer, private_embeddings=private_embeddings
+                prompts,
+                stop_at_layer=clip.stop_at_layer,
+                private_embeddings=dict(clip.private_embeddings),
+                t5_padding=None if clip.t5_padding is None else Padding(*clip.t5_padding),
             )
 
     def _encoder(self, clip: Clip, size: int) -> AbstractContextManager[TextEncoder]:
-        loaded = replace(
-            clip, stop_at_layer=None, private_embeddings=()
-        )  # these read the same weights
+        loaded = _of_weights(clip)
         base = _without_changes(clip)
         load = partial(self._load, base)
         if not clip.changes:
@@ -296,8 +297,13 @@ class EncodeStage:
         return SentencePieces(find_tokenizer(UMT5_FILE, self._models_dir).read_bytes())
 
 
+def _of_weights(clip: Clip) -> Clip:
+    """What tells its weights apart, and not how they are read."""
+    return replace(clip, stop_at_layer=None, private_embeddings=(), t5_padding=None)
+
+
 def _without_changes(clip: Clip) -> Clip:
-    return replace(clip, stop_at_layer=None, changes=(), private_embeddings=())
+    return replace(_of_weights(clip), changes=())
 
 
 @dataclass(eq=False)

@@ -43,9 +43,17 @@ class PromptTooLongError(ServiceError):
     received: int
 
 
+@dataclass(frozen=True)
+class Padding:
+    """What follows a prompt: padding up to `shortest` tokens, and at least `behind` of it."""
+
+    shortest: int
+    behind: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class T5Part:
-    """The T5 of a text encoder. Prompts shorter than `shortest` tokens are padded.
+    """The T5 of a text encoder.
 
     `masked`: nothing sees the padding, and its states are zeros.
     """
@@ -53,9 +61,10 @@ class T5Part:
     name: PartName
     module: "T5EncoderModel"
     tokenizer: Tokenizer
-    shortest: int
+    padding: Padding
     dtype: torch.dtype  # in which it computes
     masked: bool = False
+    empty_ends: bool = True  # whether the empty prompt that weights are measured from has an end
     in_chunks: ClassVar[bool] = False
 
     @property
@@ -76,7 +85,10 @@ class T5Part:
         if len(read) >= LONGEST:
             raise PromptTooLongError(LONGEST, len(read) + 1)
         read.append((END, 1.0))
-        read += [(PAD, 1.0)] * (self.shortest - len(read))
+        pads = max(self.padding.behind, self.padding.shortest - len(read))
+        if len(read) + pads > LONGEST:
+            raise PromptTooLongError(LONGEST, len(read) + pads)
+        read += [(PAD, 1.0)] * pads
         tokens, weights = zip(*read, strict=True)
         return [Chunk(tokens, weights)]
 
@@ -94,7 +106,8 @@ class T5Part:
     def _encoded(self, chunk: Chunk, layer: int | None) -> Tensor:
         if not chunk.weighted:
             return self._run([chunk.tokens], layer)
-        nothing = (END, *[PAD] * (len(chunk.tokens) - 1))
+        first = END if self.empty_ends else PAD
+        nothing = (first, *[PAD] * (len(chunk.tokens) - 1))
         hidden, empty = self._run([chunk.tokens, nothing], layer)[:, None]
         weights = torch.tensor(chunk.weights)[None, :, None]
         return torch.where(weights == 1.0, hidden, (hidden - empty) * weights + empty)

@@ -9,6 +9,7 @@ from graph.stages.encode import TextEncoding
 from graph.values import Clip, Conditioning
 
 Prompt = Annotated[str, Widget(multiline=True, dynamicPrompts=True)]
+Tokens = Annotated[int, Widget(min=0, max=10000, step=1)]
 StopAtLayer = Annotated[int, Widget(min=-24, max=-1, step=1)]
 
 
@@ -33,3 +34,14 @@ async def encode_text(encoders: TextEncoding, *, text: Prompt, clip: Clip) -> Co
 def set_last_layer(*, clip: Clip, stop_at_clip_layer: StopAtLayer = -1) -> Clip:
     """Read the text encoder at a layer counted from its end ("clip skip")."""
     return replace(clip, stop_at_layer=stop_at_clip_layer)
+
+
+@node(
+    "T5TokenizerOptions",
+    runs_on=Stage.INLINE,
+    category="_for_testing/conditioning",
+    experimental=True,
+)
+def set_t5_padding(*, clip: Clip, min_padding: Tokens = 0, min_length: Tokens = 0) -> Clip:
+    """Say what padding follows T5's prompts, in place of a family's own."""
+    return replace(clip, t5_padding=(min_length, min_padding))

@@ -71,6 +71,8 @@ FLUX = (
     "text_encoders/parity_t5xxl_fp8_e4m3fn.safetensors",
     "vae/parity_ae.safetensors",
 )
+# By the kit's name for their files.
+FAMILY_CASES = {"chroma": ("chroma",)}
 pytestmark = pytest.mark.cluster
 
 
@@ -146,6 +148,15 @@ def test_the_pictures_of_sdxl_are_comfyuis(server: str, parity_models: Path) -> 
 def test_the_pictures_of_flux_are_comfyuis(server: str, parity_models: Path) -> None:
     make_models(parity_models, *FLUX)
     compare(server, ("flux_dev", "flux_schnell"))
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("family", FAMILY_CASES)
+def test_the_pictures_of_a_family_are_comfyuis(
+    server: str, parity_models: Path, family: str
+) -> None:
+    make_models(parity_models, family)
+    compare(server, FAMILY_CASES[family])
 
 
 def split(checkpoint: Path, models: Path) -> None:

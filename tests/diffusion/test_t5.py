@@ -1,6 +1,7 @@
 """T5 against transformers' own, and what families make of it; its tokenizer's tokens."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from torch import Tensor
 from diffusion.families.registry import FAMILIES
 from diffusion.networks.float8 import CastLinear
 from diffusion.text.encoder import Prompt, TextEncoder, load_text_encoder
-from diffusion.text.encodings import Tokenizers
-from diffusion.text.prompt import no_embeddings
-from diffusion.text.t5_part import LONGEST, PromptTooLongError, T5Part, load_t5
+from diffusion.text.encodings import Tokenizers, only
+from diffusion.text.prompt import Chunk, no_embeddings
+from diffusion.text.t5_part import LONGEST, Padding, PromptTooLongError, T5Part, load_t5
 from diffusion.text.t5_tokenizer import T5_FILE, T5Tokenizer
 from diffusion.text.tokenizer import END, ClipTokenizer
 from diffusion.text.tokenizer_files import FILE, TokenizerMissingError, find_tokenizer
@@ -47,7 +48,7 @@ def t5_tensors(prefix: str = "") -> dict[str, Tensor]:
 
 def part(tensors: Mapping[str, Tensor], shortest: int = 6) -> T5Part:
     module = load_t5(in_memory(tensors), torch.float32, CPU)
-    return T5Part("t5xxl", module, letters, shortest, torch.float32)
+    return T5Part("t5xxl", module, letters, Padding(shortest), torch.float32)
 
 
 def transformers_answer(tokens: list[int]) -> Tensor:
@@ -169,3 +170,27 @@ def test_texts_are_cut_as_t5s_vocabulary_says() -> None:
     expected = [3, 9, 1202, 13, 3, 9, 1131, 3, 20400, 16, 8, 2983, 6, 7069, 1781]
     assert tokenizer(text) == expected
     assert tokenizer("") == []
+
+
+def test_padding_follows_the_end_of_a_prompt() -> None:
+    long, behind = Padding(9), Padding(2, behind=5)
+    for padding, expected in ((long, [1, *[0] * 5]), (behind, [1, *[0] * 5]), (Padding(0), [1])):
+        chunk = replace(part(t5_tensors()), padding=padding).chunks("fox", no_embeddings)[0]
+        assert list(chunk.tokens) == [*letters("fox"), *expected]
+    with pytest.raises(PromptTooLongError, match=str(LONGEST + 4)):
+        replace(part(t5_tensors()), padding=Padding(0, LONGEST)).chunks("fox", no_embeddings)
+
+
+def test_weights_may_be_measured_from_padding_alone() -> None:
+    t5 = replace(part(t5_tensors()), empty_ends=False)
+    plain, weighted = encoded(t5, "fox"), encoded(t5, "(fox:1.5)")
+    with torch.inference_mode():
+        empty = t5.encoded([[Chunk((0,) * 6, (1.0,) * 6)]], None)[0].tokens
+    assert torch.allclose(weighted[:, :3], empty[:, :3] + 1.5 * (plain - empty)[:, :3], atol=1e-5)
+
+
+def test_an_encoder_pads_as_it_is_asked() -> None:
+    tokenizers = Tokenizers(ClipTokenizer(), lambda: letters, lambda: letters, lambda: letters)
+    encoder = TextEncoder((part(t5_tensors()),), tokenizers, 0, {}, joined=only)
+    own, asked = (encoder.encode([Prompt("fox")], t5_padding=p)[0] for p in (None, Padding(11)))
+    assert (own.tokens.shape[1], asked.tokens.shape[1]) == (6, 11)

@@ -17,16 +17,20 @@ def pieces(shape: FluxShape) -> Iterator[Piece]:
     )
     yield Piece("norm_out.linear", "final_layer.adaLN_modulation.1", swapped=True)
     for i in range(shape.double):
-        yield from _double_block(f"transformer_blocks.{i}", f"double_blocks.{i}", shape.width)
+        ours, theirs = f"transformer_blocks.{i}", f"double_blocks.{i}"
+        yield Piece(f"{ours}.norm1.linear", f"{theirs}.img_mod.lin")
+        yield Piece(f"{ours}.norm1_context.linear", f"{theirs}.txt_mod.lin")
+        yield from double_block(ours, theirs, shape.width)
     for i in range(shape.single):
-        yield from _single_block(f"single_transformer_blocks.{i}", f"single_blocks.{i}", shape)
+        ours, theirs = f"single_transformer_blocks.{i}", f"single_blocks.{i}"
+        yield Piece(f"{ours}.norm.linear", f"{theirs}.modulation.lin")
+        yield from single_block(ours, theirs, shape.width, shape.mlp)
 
 
-def _double_block(ours: str, theirs: str, width: int) -> Iterator[Piece]:
+def double_block(ours: str, theirs: str, width: int) -> Iterator[Piece]:
+    """A block in which text and picture part ways, but for its modulations."""
     yield from named(
         {
-            f"{ours}.norm1.linear": f"{theirs}.img_mod.lin",
-            f"{ours}.norm1_context.linear": f"{theirs}.txt_mod.lin",
             f"{ours}.attn.norm_q": f"{theirs}.img_attn.norm.query_norm",
             f"{ours}.attn.norm_k": f"{theirs}.img_attn.norm.key_norm",
             f"{ours}.attn.norm_added_q": f"{theirs}.txt_attn.norm.query_norm",
@@ -43,15 +47,14 @@ def _double_block(ours: str, theirs: str, width: int) -> Iterator[Piece]:
     yield from thirds(f"{ours}.attn", f"{theirs}.txt_attn.qkv", width, added=True)
 
 
-def _single_block(ours: str, theirs: str, shape: FluxShape) -> Iterator[Piece]:
+def single_block(ours: str, theirs: str, width: int, mlp: int) -> Iterator[Piece]:
+    """A block of one sequence, but for its modulation."""
     yield from named(
         {
-            f"{ours}.norm.linear": f"{theirs}.modulation.lin",
             f"{ours}.attn.norm_q": f"{theirs}.norm.query_norm",
             f"{ours}.attn.norm_k": f"{theirs}.norm.key_norm",
             f"{ours}.proj_out": f"{theirs}.linear2",
         }
     )
-    yield from thirds(f"{ours}.attn", f"{theirs}.linear1", shape.width)
-    start = 3 * shape.width
-    yield Piece(f"{ours}.proj_mlp", f"{theirs}.linear1", start, start + shape.mlp)
+    yield from thirds(f"{ours}.attn", f"{theirs}.linear1", width)
+    yield Piece(f"{ours}.proj_mlp", f"{theirs}.linear1", 3 * width, 3 * width + mlp)
