@@ -28,13 +28,18 @@ CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "l
 class JsonBody:
     """The JSON object in a request's body, read once.
 
-    Before it is known whose request it is no more than the beginning is read: `head`.
+    Before it is known whose request it is no more than the beginning is read: `head`. With
+    `any_type` the Content-Type counts for nothing, as in ComfyUI: many scripts send none, or a
+    form's.
     """
 
-    def __init__(self, request: Request, heavy: HeavyWork, limits: BodyLimits) -> None:
+    def __init__(
+        self, request: Request, heavy: HeavyWork, limits: BodyLimits, *, any_type: bool = False
+    ) -> None:
         self._request = request
         self._heavy = heavy
         self._limits = limits
+        self._any_type = any_type
 
     async def head(self) -> Mapping[str, Any]:
         """The object, if the body is short; else the key, if that is at its beginning.
@@ -61,7 +66,7 @@ class JsonBody:
         return await self._value(raw, owner)
 
     def _check_type(self) -> None:
-        kind = media_type(self._request)
+        kind = "" if self._any_type else media_type(self._request)
         if kind and kind != JSON_TYPE and not kind.endswith("+json"):
             raise MediaTypeError(JSON_TYPE, kind)
 

@@ -34,9 +34,9 @@ class Context:
     heavy: HeavyWork = field(default_factory=HeavyWork)
     public_url: str = ""
 
-    def body_of(self, request: Request) -> JsonBody:
+    def body_of(self, request: Request, *, any_type: bool = False) -> JsonBody:
         """The JSON body of a request."""
-        return JsonBody(request, self.heavy, self.body_limits)
+        return JsonBody(request, self.heavy, self.body_limits, any_type=any_type)
 
 
 def context(request: Request) -> Context:
@@ -73,14 +73,17 @@ KeyPlaces = Annotated[None, Depends(key_places)]
 
 @dataclass(frozen=True)
 class CallWith:
-    """Lets a request in for a scope, and reads its JSON body."""
+    """Lets a request in for a scope, and reads its JSON body.
+
+    With `session`, on the editor's routes, the body may have any Content-Type, as in ComfyUI.
+    """
 
     scope: Scope
     session: bool = False
 
     async def __call__(self, request: Request, _: KeyPlaces) -> Call:
         known = context(request)
-        read = known.body_of(request)
+        read = known.body_of(request, any_type=self.session)
         caller = await known.access.caller(request, self.scope, read.head, session=self.session)
         body = await read(caller.owner)
         return Call(caller, {name: value for name, value in body.items() if name != "key"})

@@ -42,6 +42,8 @@ class ClientSocket:
     def put(self, outgoing: Outgoing) -> None:
         """Have a message sent; one socket that is much too slow is closed instead."""
         if isinstance(outgoing, Preview):
+            if not (self.metadata or outgoing.asked):
+                return
             self._drop(self._previews.get(outgoing.job, -1))
             self._previews[outgoing.job] = self._next
         frame = outgoing.frame(metadata=self.metadata)

@@ -47,11 +47,16 @@ class Message:
 
 @dataclass(frozen=True)
 class Preview:
-    """A picture so far: with its node for clients that can read that, bare for the others."""
+    """A picture so far: with its node for clients that can read that, bare for the others.
+
+    The others get it only where the prompt asked for previews, as a ComfyUI started without options
+    makes none: to simple scripts every picture on the socket is a result.
+    """
 
     job: int
     node: Mapping[str, Any]
     jpeg: bytes
+    asked: bool = False
     to_all: bool = False
 
     def frame(self, *, metadata: bool) -> bytes:
@@ -91,6 +96,7 @@ class PromptMessages:
     job: JobAddress
     running: list[tuple[str, str]] = field(default_factory=list)  # node ids and their types
     _begun: bool = False
+    _previews_asked: bool = False
     _cached: list[str] | None = None  # until they are told
     _types: dict[str, str] = field(default_factory=dict)
     _nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -111,7 +117,8 @@ class PromptMessages:
         match event:
             case Queued():
                 yield CountQueue()
-            case Begun():
+            case Begun(previews_asked):
+                self._previews_asked = previews_asked
                 self._cached = []
                 yield CountQueue()
                 yield self._message("execution_start", timestamp=ms)
@@ -151,7 +158,8 @@ class PromptMessages:
         self._nodes[node_id] = self._node(node_id, step, of, "running")
         yield self._progress_state()
         if event.preview is not None:
-            yield Preview(self.job.id, self._whose(node_id), event.preview)
+            whose = self._whose(node_id)
+            yield Preview(self.job.id, whose, event.preview, self._previews_asked)
         yield self._message("progress", value=step, max=of, node=node_id)
 
     def _ended(self, node_id: str, class_type: str) -> Iterator[Told]:

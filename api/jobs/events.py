@@ -19,7 +19,12 @@ class Queued:
 
 @dataclass(frozen=True)
 class Begun:
-    """A replica began the job, for the first time or anew."""
+    """A replica began the job, for the first time or anew.
+
+    `previews_asked` is whether the prompt named a way to make previews (`preview_method`).
+    """
+
+    previews_asked: bool = False
 
 
 @dataclass(frozen=True)

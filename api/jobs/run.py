@@ -74,12 +74,14 @@ class JobRun:
         self._over = False  # nothing that the work still does counts any more
         self._warnings: list[str] = []
         self._reached = Reached()
-        self._previews = (body.get("extra_data") or {}).get("preview_method") != "none"
+        previews = (body.get("extra_data") or {}).get("preview_method")
+        self._previews = previews != "none"
         self._files: JobOutputs | None = None
         self._meta: dict[str, Any] = {}
         self._prompt: Mapping[str, Any] = {}
         self._allowance = place.allowance(record)
-        self.log.add(Begun())
+        asked = isinstance(previews, str) and previews not in {"none", "default"}
+        self.log.add(Begun(previews_asked=asked))
         loop = asyncio.get_running_loop()
         empty = contextvars.Context()
         self._stopped_by: asyncio.Future[ServiceError] = loop.create_future()

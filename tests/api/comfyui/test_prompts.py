@@ -33,6 +33,16 @@ async def got(site: Site, url: str) -> Any:
     return answer.json()
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+async def test_a_prompt_is_read_whatever_its_content_type(site: Site, kind: str | None) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    body = json.dumps({"prompt": PROMPT})
+    answer = await site.client.post("/prompt", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    other = await site.client.post(f"{API}/execute", content=body, headers=headers)
+    assert other.status_code == (415 if kind else 200)
+
+
 async def job_id_of(site: Site, prompt_id: str) -> int:
     return (await site.service.stores.prompts.find("local", prompt_id)).record.id
 

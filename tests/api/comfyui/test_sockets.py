@@ -7,7 +7,7 @@ import pytest
 
 from api.comfyui.client_socket import REPLACED, TOO_SLOW, SocketLimits
 from api.jobs.event_hub import EventHub
-from api.jobs.events import Happened, JobAddress, NodeStarted, Progressed
+from api.jobs.events import Begun, Happened, JobAddress, NodeStarted, Progressed
 from api.jobs.service import Limits
 from tests.api.comfyui.asgi_socket import connected
 from tests.api.conftest import OpenSite, Site
@@ -43,13 +43,26 @@ async def test_a_prompts_client_alone_is_told_of_it(site: Site) -> None:
             for name in ("krita", "other")
         ]
         for socket in (mine, other):
-            await socket.until("status")
+            socket.declare()
+            await socket.until("feature_flags")
         site.service.board.announce(Happened(JOB, 1, 1.0, NodeStarted("5", "KSampler")))
         site.service.board.announce(_step(2, b"jpeg"))
         await mine.until("progress")
         told = ["progress_state", "executing", "progress_state", "binary", "progress"]
-        assert mine.kinds() == ["status", *told]
-        assert other.kinds() == ["status"]
+        assert mine.kinds() == ["status", "feature_flags", *told]
+        assert other.kinds() == ["status", "feature_flags"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_client_that_declares_nothing_gets_previews_that_its_prompt_asked_for(
+    site: Site, *, asked: bool
+) -> None:
+    async with connected(site.app, "/ws?clientId=krita") as socket:
+        await socket.until("status")
+        site.service.board.announce(Happened(JOB, 1, 1.0, Begun(previews_asked=asked)))
+        site.service.board.announce(_step(2, b"jpeg"))
+        await socket.until("progress")
+        assert [frame[8:] for frame in socket.frames()] == ([b"jpeg"] if asked else [])
 
 
 async def test_every_client_is_told_how_much_is_queued(site: Site) -> None:
@@ -86,14 +99,17 @@ async def test_a_socket_at_one_router_is_told_what_another_runs(open_site: OpenS
     log.add(NodeStarted("5", "KSampler"))
     async with connected(here.app, "/ws?clientId=krita") as socket:
         await socket.until("executing")
+        socket.declare()
+        await socket.until("feature_flags")
         log.add(Progressed("5", 1, 9, b"jpeg"))
         await socket.until("progress")
-        assert socket.kinds() == ["status", "executing", "progress_state", "binary", "progress"]
+        assert socket.kinds()[-3:] == ["progress_state", "binary", "progress"]
 
 
 async def test_of_previews_a_slow_client_gets_the_newest(site: Site) -> None:
     async with connected(site.app, "/ws?clientId=krita") as socket:
-        await socket.until("status")
+        socket.declare()
+        await socket.until("feature_flags")
         socket.reading.clear()
         for number in range(1, 200):
             site.service.board.announce(_step(number, b"p%d" % number))
