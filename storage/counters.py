@@ -1,6 +1,7 @@
 """Numbers that go on over all of an owner's jobs, whichever router takes them."""
 
 import time
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,13 +23,21 @@ COUNTERS = sa.Table(
 
 async def count(connection: AsyncConnection, owner: str, name: str, steps: int = 1) -> int:
     """Move a counter on by `steps`, and return the first of the numbers: 1 of a new one."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values = {"owner": owner, "name": name, "value": steps, "used_s": time.time()}
-    insert = dialect.insert(COUNTERS).values(values)
-    moved = {"value": COUNTERS.c.value + steps, "used_s": values["used_s"]}
-    upsert = insert.on_conflict_do_update(index_elements=["owner", "name"], set_=moved)
-    last = (await connection.execute(upsert.returning(COUNTERS.c.value))).scalar_one()
+    last = (await connection.execute(_MOVE[connection.dialect.name], values)).scalar_one()
     return int(last) - steps + 1
+
+
+def _move(insert: Any) -> sa.Executable:
+    first = insert(COUNTERS)
+    moved = {"value": COUNTERS.c.value + first.excluded.value, "used_s": first.excluded.used_s}
+    upsert = first.on_conflict_do_update(index_elements=["owner", "name"], set_=moved)
+    executable: sa.Executable = upsert.returning(COUNTERS.c.value)
+    return executable
+
+
+# Written once: to put it together takes longer than to run it.
+_MOVE = {"sqlite": _move(sqlite.insert), "postgresql": _move(postgresql.insert)}
 
 
 class Counters:

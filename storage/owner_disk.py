@@ -7,9 +7,12 @@ their own, with their sizes.
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,7 +55,9 @@ class OwnerDisk:
             DiskQuotaError: they do not.
         """
         async with self._database.reading() as connection:
-            await self._check(connection, owner, size, taken=0)
+            used, limit = await _used(connection, owner), self.quota.of(owner)
+        if used + size > limit:
+            raise DiskQuotaError(used, limit, size)
 
     async def take(self, owner: str, size: int) -> None:
         """Count a file that is about to be written.
@@ -60,10 +65,12 @@ class OwnerDisk:
         Raises:
             DiskQuotaError: it does not fit, and was not counted.
         """
-        try:
-            await self._take(owner, size)
-        except IntegrityError:  # the owner's first two files came at once
-            await self._take(owner, size)
+        async with self._database.writing() as connection:
+            taking = _TAKING[connection.dialect.name]
+            row = (await connection.execute(taking, {"whose": owner, "more": size})).one()
+            used, limit = _sum(row), self.quota.of(owner)
+            if used > limit:  # this takes it all back
+                raise DiskQuotaError(used - size, limit, size)
 
     async def give_back(self, owner: str, size: int) -> None:
         """Count a file no more."""
@@ -109,23 +116,6 @@ class OwnerDisk:
                     query = sa.update(OWNER_DISK).where(same).values(used_bytes=now)
                     await connection.execute(query)
 
-    async def _take(self, owner: str, size: int) -> None:
-        column = OWNER_DISK.c
-        more = sa.update(OWNER_DISK).where(column.owner == owner)
-        async with self._database.writing() as connection:
-            query = more.values(used_bytes=column.used_bytes + size)
-            if not (await connection.execute(query)).rowcount:
-                row = {"owner": owner, "used_bytes": size}
-                await connection.execute(sa.insert(OWNER_DISK).values(**row))
-            await self._check(connection, owner, 0, taken=size)  # what it raises takes all back
-
-    async def _check(
-        self, connection: AsyncConnection, owner: str, size: int, *, taken: int
-    ) -> None:
-        used, limit = await _used(connection, owner), self.quota.of(owner)
-        if used + size > limit:
-            raise DiskQuotaError(used - taken, limit, size + taken)
-
 
 def bytes_of_owners(files: Files) -> dict[str, int]:
     """What owners' outputs and uploads take, by listing all of them. Blocks."""
@@ -137,13 +127,39 @@ def bytes_of_owners(files: Files) -> dict[str, int]:
 
 
 async def _used(connection: AsyncConnection, owner: str) -> int:
-    """What files, models and models on their way take, in one statement: each is a round trip."""
-    models, coming = OWNED_MODELS.c, MODEL_UPLOADS.c
-    under_way = sa.and_(coming.owner == owner, coming.state.in_(UNDER_WAY))
-    sums = (
-        sa.select(sa.func.sum(OWNER_DISK.c.used_bytes)).where(OWNER_DISK.c.owner == owner),
-        sa.select(sa.func.sum(models.size)).where(models.owner == owner),
-        sa.select(sa.func.sum(coming.size)).where(under_way),
-    )
-    row = await connection.execute(sa.select(*(query.scalar_subquery() for query in sums)))
-    return sum(int(size or 0) for size in row.one())
+    """What files, models and models on their way take."""
+    return _sum((await connection.execute(_USED, {"whose": owner})).one())
+
+
+def _sum(row: Iterable[Any]) -> int:
+    return sum(int(size or 0) for size in row)
+
+
+# Written once: to put them together takes longer than to run them.
+_WHOSE = sa.bindparam("whose", type_=sa.String)
+_MODELS = (
+    sa.select(sa.func.sum(OWNED_MODELS.c.size))
+    .where(OWNED_MODELS.c.owner == _WHOSE)
+    .scalar_subquery(),
+    sa.select(sa.func.sum(MODEL_UPLOADS.c.size))
+    .where(MODEL_UPLOADS.c.owner == _WHOSE, MODEL_UPLOADS.c.state.in_(UNDER_WAY))
+    .scalar_subquery(),
+)
+_USED = sa.select(
+    sa.select(sa.func.sum(OWNER_DISK.c.used_bytes))
+    .where(OWNER_DISK.c.owner == _WHOSE)
+    .scalar_subquery(),
+    *_MODELS,
+)
+
+
+def _taking(insert: Any) -> sa.Executable:
+    """Count bytes, and tell what is used then."""
+    first = insert(OWNER_DISK).values(owner=_WHOSE, used_bytes=sa.bindparam("more"))
+    more = {"used_bytes": OWNER_DISK.c.used_bytes + first.excluded.used_bytes}
+    counted = first.on_conflict_do_update(index_elements=["owner"], set_=more)
+    executable: sa.Executable = counted.returning(OWNER_DISK.c.used_bytes, *_MODELS)
+    return executable
+
+
+_TAKING = {"sqlite": _taking(sqlite.insert), "postgresql": _taking(postgresql.insert)}

@@ -209,7 +209,8 @@ class Service:
             with suppress(TimeoutError):
                 async with asyncio.timeout(request.wait_s):
                     await self.following.until_ended(record)
-            return await self.answer(caller.owner, record.id, base_url=base_url)
+            if not (run := self._worker.run_of(record.id)) or not run.record.ended:
+                return await self.answer(caller.owner, record.id, base_url=base_url)
         return await self.following.answer(self._worker.run_of(record.id), record, base_url)
 
     async def post(

@@ -164,6 +164,16 @@ class JobRecord:
 
 COLUMNS = tuple(JOBS.c[column.name] for column in fields(JobRecord))
 
+# Written once: to put them together takes longer than to run them.
+_OF_OWNER = sa.select(*COLUMNS).where(
+    JOBS.c.owner == sa.bindparam("this_owner"), JOBS.c.id == sa.bindparam("this_id")
+)
+_END = sa.update(JOBS).where(
+    JOBS.c.id == sa.bindparam("this_id"),
+    JOBS.c.epoch == sa.bindparam("this_epoch"),
+    JOBS.c.status.in_(UNFINISHED),
+)
+
 
 @dataclass(frozen=True)
 class JobFilter:
@@ -262,9 +272,8 @@ class JobRecords:
         Raises:
             MissingJobError: there is none of that id, or it is another owner's.
         """
-        mine = sa.and_(JOBS.c.owner == owner, JOBS.c.id == job_id)
-        query = sa.select(*COLUMNS).where(mine)
-        found = await self._first(query) if job_id < SAFE_INTEGERS else None
+        mine = {"this_owner": owner, "this_id": job_id}
+        found = await self._first(_OF_OWNER, **mine) if job_id < SAFE_INTEGERS else None
         if found is None:
             raise MissingJobError(str(job_id))
         return found
@@ -301,11 +310,9 @@ class JobRecords:
         values |= {"worker": None, "lease_until": None, "ledgers_due": alone}
         if not keep_request:
             values["request"] = None
-        ours = sa.and_(
-            JOBS.c.id == record.id, JOBS.c.epoch == record.epoch, JOBS.c.status.in_(UNFINISHED)
-        )
+        values |= {"this_id": record.id, "this_epoch": record.epoch}
         async with self._database.writing() as connection:
-            changed = await connection.execute(sa.update(JOBS).where(ours), values)
+            changed = await connection.execute(_END, values)
             if changed.rowcount == 0:
                 return False
             for ledger in () if alone else self._ledgers:
@@ -375,9 +382,9 @@ class JobRecords:
         this = sa.and_(JOBS.c.owner == owner, JOBS.c.prompt_id == prompt_id)
         return await self._first(sa.select(*COLUMNS).where(this)) is not None
 
-    async def _first(self, query: Select[Any]) -> JobRecord | None:
+    async def _first(self, query: Select[Any], **which: Any) -> JobRecord | None:
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(query, which)).first()
         return JobRecord.from_row(row) if row else None
 
 
