@@ -7,7 +7,7 @@ leave a stage stay in memory instead of Ray's object store.
 import asyncio
 import hashlib
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,11 +24,13 @@ from deployments.local_stages import LocalStages
 from deployments.site import Site
 from deployments.transport import Shelf, Small, nbytes, to_arrays
 from graph.cache import Handle, ResultCache
+from graph.events import StepEvent
 from graph.execution import Execution
 from graph.folding import fold
 from graph.node import NodeType
 from graph.nodes import load_node_types
 from graph.object_info import ObjectInfo
+from graph.plan import Segment
 from graph.prompt import Source
 from graph.stages import Stage
 from graph.validation import Library, Uploads, validate
@@ -50,9 +52,7 @@ class Memory(Shelf):
 
 
 class Fused(LocalStages):
-    """All tensor stages, as a client of them."""
-
-    idle = 0
+    """All tensor stages."""
 
     def __init__(self, site: Site, config: AppConfig) -> None:
         super().__init__(site, config)
@@ -92,6 +92,23 @@ class Saved:
         self.pictures += list((np.asarray(images) * 255).astype(np.uint8))
 
 
+@dataclass(frozen=True)
+class FusedClient:
+    """A client of all tensor stages."""
+
+    stages: Fused
+    idle: int = 0
+
+    async def run(
+        self, segment: Segment, inputs: Mapping[Source, Handle]
+    ) -> AsyncGenerator[StepEvent, None]:
+        async for event in self.stages.segments.run(segment, inputs):
+            yield event
+
+    async def metrics(self) -> tuple[Any, ...]:
+        return await self.stages.metrics()
+
+
 class InProcess:
     """Draws workflows, as `demo.client.Service` does. Safe to use from several threads."""
 
@@ -102,7 +119,7 @@ class InProcess:
         self._loop = loop
         self._node_types: Mapping[str, NodeType] = load_node_types()
         tensor_stages = (Stage.ENCODE, Stage.IMAGE, Stage.SAMPLE, Stage.UPSCALE)
-        self._clients = StageClients(dict.fromkeys(tensor_stages, stages))
+        self._clients = StageClients(dict.fromkeys(tensor_stages, FusedClient(stages)))
         self._cache = ResultCache(CACHE_BYTES)
         self._given: dict[str, bytes] = {}
 

@@ -21,6 +21,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from api.jobs.event_hub import Delivery
 from api.jobs.events import Happened
 from api.metrics.replica_metrics import ReplicaMetrics
+from deployments.event_batches import EventBatch
 from deployments.transport import load, stored_calls, to_numpy
 from deployments.watches import SegmentWatch
 from graph.cache import Handle, ResultLostError
@@ -120,10 +121,14 @@ class DeploymentClient:
         handle = self._handle
         if self._by_base and segment.base and not segment.is_part:
             handle = handle.options(multiplexed_model_id=segment.base)
-        response = cast(DeploymentResponseGenerator[StepEvent], handle.run.remote(segment, inputs))
+        response = cast(DeploymentResponseGenerator[EventBatch], handle.run.remote(segment, inputs))
+        ended = False
         try:
-            async for event in response:
-                yield event
+            async for batch in response:
+                # A replica of the version before sends each alone, while the service is updated.
+                for event in batch if isinstance(batch, tuple) else (batch,):
+                    yield event
+            ended = True
         except RayTaskError as error:  # its str is the remote traceback: for logs, not callers
             raise error.cause from error
         except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
@@ -131,8 +136,9 @@ class DeploymentClient:
         except BackPressureError as error:
             raise StageBusyError(segment.stage) from error
         finally:  # a caller that goes away frees the replica at once
-            with suppress(RayActorError):
-                response.cancel()
+            if not ended:
+                with suppress(RayActorError):
+                    response.cancel()
 
 
 class HubClient:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import AppConfig
+from deployments.event_batches import EventBatch, in_batches
 from deployments.loopback import listen_where_ray_does
 from deployments.output_encoder import OutputEncoder
 from deployments.preprocessor import Preprocessor
@@ -15,7 +16,6 @@ from deployments.site import Site
 from deployments.stage import SegmentRunner
 from deployments.upscaler import Upscaler
 from graph.cache import Handle
-from graph.events import StepEvent
 from graph.plan import Segment
 from graph.prompt import Source
 
@@ -51,10 +51,10 @@ class LocalStages:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncGenerator[StepEvent, None]:
+    ) -> AsyncGenerator[EventBatch, None]:
         """Run a segment of any stages."""
-        async for event in self.segments.run(segment, inputs):
-            yield event
+        async for batch in in_batches(self.segments.run(segment, inputs)):
+            yield batch
 
     async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What the stages of this replica have counted."""

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
 from api.metrics.replica_metrics import ReplicaMetrics
+from deployments.event_batches import EventBatch, in_batches
 from deployments.output_functions import NodeFiles
 from deployments.site import Site
 from deployments.stage import SegmentRunner
 from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
-from graph.events import FileMade, Progress, StepEvent
+from graph.events import FileMade, Progress
 from graph.logs import set_up_logs
 from graph.new_files import NewFile
 from graph.plan import Segment
@@ -30,10 +31,10 @@ class OutputEncoder:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncGenerator[StepEvent, None]:
+    ) -> AsyncGenerator[EventBatch, None]:
         """Run a segment of this stage."""
-        async for event in self.segments.run(segment, inputs):
-            yield event
+        async for batch in in_batches(self.segments.run(segment, inputs)):
+            yield batch
 
     async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What this replica has counted."""

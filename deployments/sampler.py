@@ -8,11 +8,11 @@ from ray import serve
 
 from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import SamplerConfig
+from deployments.event_batches import EventBatch, in_batches
 from deployments.site import Site
 from deployments.stage import SegmentRunner
 from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
-from graph.events import StepEvent
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
@@ -82,10 +82,10 @@ class Sampler:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncGenerator[StepEvent, None]:
+    ) -> AsyncGenerator[EventBatch, None]:
         """Run a segment of this stage."""
-        async for event in self.segments.run(segment, inputs):
-            yield event
+        async for batch in in_batches(self.segments.run(segment, inputs)):
+            yield batch
 
     async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What this replica has counted."""
@@ -106,12 +106,12 @@ class PooledSampler(Sampler):
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncGenerator[StepEvent, None]:
+    ) -> AsyncGenerator[EventBatch, None]:
         """Run a segment of this stage."""
         if segment.base:
             await self._resident(segment.base)
-        async for event in super().run(segment, inputs):
-            yield event
+        async for batch in super().run(segment, inputs):
+            yield batch
 
     @serve.multiplexed(max_num_models_per_replica=4)  # type: ignore[untyped-decorator]
     async def _resident(self, base: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from deployments.stage_metrics import StageMetrics
-from deployments.transport import Shelf, load, stored_calls, to_tensors
+from deployments.transport import INLINE_BYTES, Shelf, load, stored_calls, to_tensors
 from deployments.watches import SegmentWatch
 from graph.cache import Handle
 from graph.events import Done, Expanded, FileMade, StepEvent
@@ -64,8 +64,12 @@ class SegmentRunner:
             calls = await asyncio.to_thread(stored_calls, event.calls, self.shelf.store)
             return replace(event, calls=calls)
         if isinstance(event, FileMade):
-            return replace(event, file=await asyncio.to_thread(self._sent, event.file))
-        if not isinstance(event, Done) or event.outputs is None:
+            file = event.file
+            small = len(file.content) + len(file.poster or b"") <= INLINE_BYTES
+            return replace(
+                event, file=self._sent(file) if small else await asyncio.to_thread(self._sent, file)
+            )
+        if not isinstance(event, Done) or not event.outputs:
             return event
         return replace(event, outputs=await asyncio.to_thread(self._stored, event.outputs))
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import UpscalerConfig
+from deployments.event_batches import EventBatch, in_batches
 from deployments.site import Site
 from deployments.stage import SegmentRunner
 from deployments.stage_metrics import StageMetrics
 from graph.cache import Handle
-from graph.events import Progress, StepEvent
+from graph.events import Progress
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import Report
@@ -41,10 +42,10 @@ class Upscaler:
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncGenerator[StepEvent, None]:
+    ) -> AsyncGenerator[EventBatch, None]:
         """Run a segment of this stage."""
-        async for event in self.segments.run(segment, inputs):
-            yield event
+        async for batch in in_batches(self.segments.run(segment, inputs)):
+            yield batch
 
     async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What this replica has counted."""

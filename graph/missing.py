@@ -74,6 +74,8 @@ def missing_models(
             found.setdefault(
                 (declared.folder, value), facts | {"node_id": node_id, "input": input_name}
             )
+    if not workflow.models:
+        return list(found.values())
     told = {_base(name) for _, name in found}
     inputs = (declared for kind in node_types.values() for declared in kind.inputs.values())
     folders = {declared.files.folder for declared in inputs if declared.files}

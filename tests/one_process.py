@@ -15,11 +15,11 @@ from ray.serve.handle import DeploymentHandle
 from demo.in_process import Fused
 from deployments.app import FUSED
 from deployments.config import AppConfig
+from deployments.event_batches import EventBatch
 from deployments.router import Router
 from deployments.settings import Settings
 from deployments.site import Site
 from graph.cache import Handle
-from graph.events import StepEvent
 from graph.plan import Segment
 from graph.prompt import Source
 
@@ -27,10 +27,10 @@ from graph.prompt import Source
 class Stream:
     """A segment's events, which Ray's can be cancelled from outside too."""
 
-    def __init__(self, events: AsyncGenerator[StepEvent, None]) -> None:
+    def __init__(self, events: AsyncGenerator[EventBatch, None]) -> None:
         self._events = events
 
-    def __aiter__(self) -> AsyncGenerator[StepEvent, None]:
+    def __aiter__(self) -> AsyncGenerator[EventBatch, None]:
         return self._events
 
     def cancel(self) -> None:

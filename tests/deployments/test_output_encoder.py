@@ -42,7 +42,7 @@ class OneReplica:
     ) -> AsyncGenerator[StepEvent, None]:
         self.encodings.append(segment.encoding)
         files = 0
-        async for event in self.encoder.run(segment, inputs):
+        async for event in self.encoder.segments.run(segment, inputs):
             if isinstance(event, FileMade):
                 if len(self.encodings) == 1 and files == self.loses_after:
                     raise ResultLostError(segment.stage)
