@@ -11,7 +11,7 @@ locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
 short := not large and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser editor run key keys setup lint format test test-alone test-numerics test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help browser docs editor run key keys setup lint format test test-alone test-numerics test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -46,6 +46,10 @@ lint: setup ## linters and types
 format: setup ## format, and fix what linters can
 	@$(python) -m ruff check --fix .
 	@$(python) -m ruff format .
+
+docs: setup ## make the documents a site in build/docs
+	@$(python) -m properdocs build --quiet --strict
+	@echo "open build/docs/index.html"
 
 clients/javascript/node_modules: clients/javascript/package-lock.json
 	@npm --prefix clients/javascript ci --silent
