@@ -9,9 +9,9 @@ EDITOR_VERSION ?= 1.27.10
 editor := $(CURDIR)/build/editor
 locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
-short := not large and not faults and not openapi and not training and not inductor
+short := not large and not clients and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser docs editor run key keys setup lint format test test-alone test-numerics test-served test-large test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help browser docs editor run key keys setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -74,6 +74,9 @@ test-served: # what needs one, at the same time; shown when it has ended
 
 test-large: setup ## tests over models of several gigabytes, which it makes first
 	@$(python) -m pytest -m large
+
+test-clients: setup ## comfy-cli, comfy-api-simplified and ComfyScript, which it installs into build/, over the application
+	@$(python) -m pytest -m clients
 
 test-faults: setup ## kill -9 in the middle of running jobs; figures go to build/faults.jsonl
 	@$(python) -m pytest -m faults

@@ -4,8 +4,15 @@ What a browser or a client program talks to in tests: the same routes, jobs, sta
 the application, ready in seconds. Settings come from the environment, as the application's do.
 """
 
+import os
+import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self, cast
 
 import uvicorn
@@ -22,6 +29,37 @@ from deployments.site import Site
 from graph.cache import Handle
 from graph.plan import Segment
 from graph.prompt import Source
+from tests.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+READY_WITHIN_S = 180  # some seconds on a quiet machine
+
+
+@contextmanager
+def running(settings: Mapping[str, str]) -> Iterator[str]:
+    """The application in a process of its own on a free port; its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.one_process", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_healthy(process, url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while True:
+        assert process.poll() is None, "the application ended"
+        try:
+            with urllib.request.urlopen(f"{url}/healthz", timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            assert time.monotonic() < deadline, "the application is not ready"
+            time.sleep(0.2)
 
 
 class Stream:

@@ -4,7 +4,11 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 from comfyray import AsyncClient, Client, RequestError
@@ -82,3 +86,20 @@ def test_the_javascript_client_passes_its_own_tests(server: str) -> None:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "# skipped 0" in ran.stdout
+
+
+def test_a_poller_of_comfyuis_api_gets_the_picture(server: str) -> None:
+    """As nodes of n8n and simple scripts do: no socket, the history until the prompt is in it."""
+    body = json.dumps({"prompt": json.loads(HELLO.read_text())}).encode()
+    with urlopen(f"{server}/prompt", body) as answer:  # a form, says its Content-Type
+        prompt_id = json.load(answer)["prompt_id"]
+    deadline = time.monotonic() + 60
+    history: dict[str, Any] = {}
+    while not history:
+        assert time.monotonic() < deadline
+        with urlopen(f"{server}/history/{prompt_id}") as answer:
+            history = json.load(answer)
+    assert history[prompt_id]["status"]["completed"]
+    (output,) = history[prompt_id]["outputs"].values()
+    with urlopen(f"{server}/view?{urlencode(output['images'][0])}") as answer:
+        assert answer.read().startswith(PNG)

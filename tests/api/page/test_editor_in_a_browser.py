@@ -4,9 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,12 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.ports import free_port
+from tests.one_process import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[3]
 VERSION = "1.27.10"
 SOON_MS = 60_000  # a picture, on a busy machine
-READY_WITHIN_S = 180
 SAVED = "window.app.graph._nodes.find((node) => node.type === 'SaveImage')"
 SAMPLER = "window.app.graph._nodes.find((node) => node.type === 'KSampler')"
 PICTURE = f"() => {SAVED}?.imgs?.some((image) => image.naturalWidth === 128)"
@@ -38,7 +34,7 @@ def editor_folder() -> Path:
 @pytest.fixture(scope="module")
 def settings(editor_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of the application: keys, the demo model, the editor."""
-    return os.environ | {
+    return {
         "COMFYRAY_AUTH": "on",
         "COMFYRAY_DATA_DIR": str(tmp_path_factory.mktemp("editor") / "data"),
         "COMFYRAY_MODELS_DIR": str(ROOT / "models"),
@@ -49,35 +45,16 @@ def settings(editor_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 @pytest.fixture(scope="module")
 def base(settings: dict[str, str]) -> Iterator[str]:
     """The application's address."""
-    port = free_port()
-    command = [sys.executable, "-m", "tests.one_process", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=settings)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_healthy(process, url)
+    with running(settings) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture(scope="module")
 def key(base: str, settings: dict[str, str]) -> str:
     command = [sys.executable, "-m", "deployments.keys", "create", "--owner", "acme"]
-    made = subprocess.run(command, cwd=ROOT, env=settings, check=True, capture_output=True)
+    environment = os.environ | settings
+    made = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
     return made.stdout.decode().split()[-1]
-
-
-def wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:
-    deadline = time.monotonic() + READY_WITHIN_S
-    while True:
-        assert process.poll() is None, "the application ended"
-        try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError):
-            assert time.monotonic() < deadline, "the application is not ready"
-            time.sleep(0.2)
 
 
 @pytest.fixture
