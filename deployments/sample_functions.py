@@ -129,6 +129,7 @@ class NodeSampling:
     align_your_steps = staticmethod(diffusion.schedules.tables.align_your_steps)
     optimal_steps = staticmethod(diffusion.schedules.tables.optimal_steps)
     gits = staticmethod(diffusion.schedules.tables.gits)
+    flux2 = staticmethod(diffusion.schedules.schedulers.flux2)
     ltxv = staticmethod(diffusion.schedules.schedulers.ltxv)
 
     split = staticmethod(diffusion.schedules.sigma_lists.split)

@@ -20,6 +20,25 @@ FLUX_LAYERS = (
 )
 
 SERVED = (
+    Family(
+        "flux2",
+        "Flux.2",
+        networks=(has("double_stream_modulation_img"),),
+        loras=(
+            LoraMark(r"single_transformer_blocks_\d+_attn_to_qkv_mlp_proj"),
+            LoraMark(r"(double|single)_stream_modulation"),
+            LoraMark(r"transformer_blocks_\d+_ff(_context)?_linear_in"),
+            LoraMark(r"single_blocks_\d+_linear1", ratio=9),
+            LoraMark(r"double_blocks_\d+_(img|txt)_mlp_0", ratio=6),
+        ),
+        vaes=(has("bn.running_mean", "decoder.conv_in"),),
+        layers=r"(double|single)(_stream_modulation|_blocks_\d+_)|(single_)?transformer_blocks_\d+_"
+        r"|(img|txt|time|guidance)_in|(x|context)_embedder|time_guidance_embed|final_layer"
+        r"|(norm|proj)_out",
+        served=True,
+        text_type="flux2",
+        native_px=1024,
+    ),
     Family("sd15", "Stable Diffusion 1.x", text_width=768, served=True, text_type=SD),
     Family("sd20", "Stable Diffusion 2.x", text_width=1024, served=True, text_type=SD),
     Family(

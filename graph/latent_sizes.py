@@ -30,6 +30,7 @@ class LatentSize:
 
 SD = LatentSize(4)
 SD3 = LatentSize(16)
+FLUX2 = LatentSize(128, px=16)
 PIXELS = LatentSize(3, px=1)
 HUNYUAN_IMAGE = LatentSize(64, px=32)
 CASCADE_B = LatentSize(4, px=4)

@@ -14,19 +14,18 @@ QWEN3 = "Z-Image, Flux.2 and Anima (Qwen3)"
 
 IMAGE = (
     Family(
-        "flux2",
-        "Flux.2",
-        networks=(has("double_stream_modulation_img"),),
-        loras=(
-            LoraMark(r"single_transformer_blocks_\d+_attn_to_qkv_mlp_proj"),
-            LoraMark(r"(double|single)_stream_modulation"),
-            LoraMark(r"transformer_blocks_\d+_ff(_context)?_linear_in"),
-            LoraMark(r"single_blocks_\d+_linear1", ratio=9),
-            LoraMark(r"double_blocks_\d+_(img|txt)_mlp_0", ratio=6),
-        ),
+        "flux2_dev",
+        "Flux.2 dev",
         controls=(has("control_img_in", "control_transformer_blocks.0"),),
-        vaes=(has("bn.running_mean", "decoder.conv_in"),),
-        encoders=(sized("layers.0.post_attention_layernorm.weight", 0, 5120, LLM),),
+        encoders=(
+            sized(
+                "layers.0.post_attention_layernorm.weight",
+                0,
+                5120,
+                LLM,
+                of="Flux.2 dev (Mistral 3)",
+            ),
+        ),
     ),
     Family("chroma_radiance", "Chroma Radiance", networks=(has("nerf_blocks.0"),)),
     Family("ovis_image", "Ovis-Image", networks=(has("double_blocks.0.img_mlp.gate_proj"),)),

@@ -267,7 +267,7 @@ OTHERS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("seedvr2", "vae"): (
         "decoder.up_blocks.2.upsamplers.0.upscale_conv.weight decoder.conv_in.weight",
     ),
-    ("flux2", "text_encoder"): (
+    ("flux2_dev", "text_encoder"): (
         "model.layers.0.self_attn.k_proj.weight model.layers.0.mlp.up_proj.weight "
         "model.layers.0.post_attention_layernorm.weight:5120 model.embed_tokens.weight",
     ),

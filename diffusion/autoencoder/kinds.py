@@ -8,12 +8,13 @@ import math
 import torch
 
 from diffusion.autoencoder.kl import KL
+from diffusion.autoencoder.packed import PACKED
 from diffusion.autoencoder.taesd import TINY
 from diffusion.autoencoder.vae import LoadedVae, VaeKind
 from diffusion.autoencoder.wan import WAN
 from diffusion.weights import Weights
 
-KINDS = (TINY, WAN, KL)  # in the order in which a file is tried
+KINDS = (TINY, WAN, PACKED, KL)  # in the order in which a file is tried
 
 
 def load_vae(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> LoadedVae:

@@ -49,11 +49,20 @@ def read_shape(weights: Weights) -> VaeShape:
         "encoder.down_blocks.{}.resnets." if _is_diffusers(weights) else "encoder.down.{}.block."
     )
     levels = _count(weights, level)
+    ups = range(levels)
+    up = "decoder.up.{}.block."
+    if _is_diffusers(weights):
+        ups, up = ups[::-1], "decoder.up_blocks.{}.resnets."
+    widths, of_decoder = (
+        tuple(weights.shape(name.format(i) + "0.conv1.weight")[0] for i in places)
+        for name, places in ((level, range(levels)), (up, ups))
+    )
     return VaeShape(
-        channels=tuple(weights.shape(level.format(i) + "0.conv1.weight")[0] for i in range(levels)),
+        channels=widths,
         layers=_count(weights, level.format(0) + "{}."),
         latent_channels=weights.shape("decoder.conv_in.weight")[1],
         quant=all(key in weights for key in QUANT),
+        decoder_channels=() if of_decoder == widths else of_decoder,
     )
 
 

@@ -26,6 +26,7 @@ class VaeShape:
     layers: int  # residual layers per level of the encoder
     latent_channels: int
     quant: bool  # 1x1 convolutions around the latent
+    decoder_channels: tuple[int, ...] = ()  # where they are other than the encoder's
 
     def config(self) -> dict[str, Any]:
         """Arguments of diffusers' AutoencoderKL, whose tensors have the same names."""
@@ -119,7 +120,7 @@ class Encoder(Half):
 
 class Decoder(Half):
     def __init__(self, shape: VaeShape) -> None:
-        widths = shape.channels[::-1]
+        widths = (shape.decoder_channels or shape.channels)[::-1]
         super().__init__(widths[-1], PICTURE_CHANNELS)
         self.conv_in = nn.Conv2d(shape.latent_channels, widths[0], 3, padding=1)
         self.mid_block = Middle(widths[0])

@@ -26,13 +26,16 @@ WIDTHS = 40  # numbers alive at the peak of a call, for each token and channel o
 class DitDenoiser:
     """One transformer that answers rows. Called by one thread at a time."""
 
-    def __init__(self, network: Network, shape: Any, limits: Limits) -> None:
-        """`shape` is its family's and has a `width`; what controls say is spread by it."""
+    def __init__(self, network: Network, shape: Any, limits: Limits, *, patch: int = PATCH) -> None:
+        """`shape` is its family's and has a `width`; what controls say is spread by it.
+
+        Its tokens are squares of `patch` latent pixels.
+        """
         self._network = network
         self._shape = shape
         self._device = limits.device
         self._calls = Calls(
-            bytes_per_pixel=WIDTHS * shape.width * limits.dtype.itemsize // PATCH**2,
+            bytes_per_pixel=WIDTHS * shape.width * limits.dtype.itemsize // patch**2,
             limits=limits,
         )
 

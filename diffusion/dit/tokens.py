@@ -26,9 +26,9 @@ def packed_length(sample: Tensor) -> int:
     return tokens_along(sample.shape[-2]) * tokens_along(sample.shape[-1])
 
 
-def tokens_along(side: int) -> int:
+def tokens_along(side: int, patch: int = PATCH) -> int:
     """Tokens along a side of so many latent pixels."""
-    return -(-side // PATCH)
+    return -(-side // patch)
 
 
 def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:

@@ -165,6 +165,19 @@ def ltxv(
     return _with_zero(sigmas)
 
 
+def flux2(steps: int, tokens: int) -> Tensor:
+    """Flow sigmas shifted by the number of a picture's `tokens` and, up to 4300, by the steps.
+
+    (ComfyUI comfy_extras/nodes_flux.py, Flux2Scheduler)
+    """
+    of_200 = 0.00016927 * tokens + 0.45666666
+    of_10 = 8.73809524e-05 * tokens + 1.89833333
+    slope = (of_200 - of_10) / 190.0
+    mu = of_200 if tokens > 4300 else slope * steps + (of_200 - 200.0 * slope)
+    t = torch.linspace(1, 0, steps + 1)
+    return math.exp(mu) / (math.exp(mu) + (1 / t - 1))
+
+
 def _over_range(formula: Callable[[int, float, float], Tensor]) -> Schedule:
     """A formula as a schedule over all of a model's sigmas."""
     return lambda model, steps: formula(steps, float(model.sigma_max), float(model.sigma_min))

@@ -5,6 +5,7 @@ from typing import Annotated
 from graph.latent_sizes import (
     CASCADE_B,
     COSMOS_VIDEO,
+    FLUX2,
     HUNYUAN_IMAGE,
     HUNYUAN_VIDEO,
     LTX_VIDEO,
@@ -42,6 +43,19 @@ def empty_sd3_latent_image(
 ) -> Latent:
     """Make empty latents to denoise (Stable Diffusion 3, Flux)."""
     return latents.empty_latent(SD3.shape(batch_size, width, height))
+
+
+@node(
+    "EmptyFlux2LatentImage",
+    runs_on=Stage.SAMPLE,
+    display_name="Empty Flux 2 Latent",
+    category="latent",
+)
+def empty_flux2_latent_image(
+    latents: Latents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1
+) -> Latent:
+    """Make empty latents to denoise (Flux.2)."""
+    return latents.empty_latent(FLUX2.shape(batch_size, width, height))
 
 
 @node("EmptyChromaRadianceLatentImage", runs_on=Stage.SAMPLE, category="latent/chroma_radiance")

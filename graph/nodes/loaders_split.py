@@ -31,6 +31,7 @@ ONE = (
     "omnigen2",
     "qwen_image",
     "hunyuan_image",
+    "flux2",
 )
 TWO = ("sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image")
 READ = tuple(dict.fromkeys(own.text_type for own in FAMILIES if own.served and own.text_type))

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from graph.latent_sizes import FLUX2
 from graph.node import Widget, node
 from graph.nodes.sampling import SchedulerName, Share, Steps
 from graph.sampling import Sigmas
@@ -14,6 +15,7 @@ CATEGORY = "sampling/custom_sampling/schedulers"
 Sigma = Annotated[float, Widget(min=0.0, max=5000.0, step=0.01, round=False)]
 Rho = Annotated[float, Widget(min=0.0, max=100.0, step=0.01, round=False)]
 Fifty = Annotated[float, Widget(min=0.0, max=50.0, step=0.01, round=False)]
+Side = Annotated[int, Widget(min=16, max=16384, step=1)]
 Shift = Annotated[float, Widget(min=0.0, max=100.0, step=0.01)]
 
 
@@ -154,6 +156,18 @@ def optimal_steps(
 ) -> Sigmas:
     """Take the sigmas that were searched for, for a family of flow models."""
     return stage.optimal_steps(model_type, steps, denoise)
+
+
+@node("Flux2Scheduler", runs_on=Stage.SAMPLE, category=CATEGORY)
+def flux2(
+    stage: Schedules,
+    *,
+    steps: Annotated[int, Widget(min=1, max=4096)] = 20,
+    width: Side = 1024,
+    height: Side = 1024,
+) -> Sigmas:
+    """Shift a flow's sigmas by the size of a picture of Flux.2, and by the steps."""
+    return stage.flux2(steps, round(width * height / FLUX2.px**2))
 
 
 @node("LTXVScheduler", runs_on=Stage.SAMPLE, category=CATEGORY)

@@ -251,6 +251,8 @@ class Schedules(Protocol):
 
     def gits(self, coeff: float, steps: int, denoise: float) -> Sigmas: ...
 
+    def flux2(self, steps: int, tokens: int) -> Sigmas: ...
+
     def ltxv(
         self,
         steps: int,

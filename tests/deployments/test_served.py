@@ -72,7 +72,10 @@ FLUX = (
     "vae/parity_ae.safetensors",
 )
 # By the kit's name for their files.
-FAMILY_CASES = {"chroma": ("chroma",)}
+FAMILY_CASES = {
+    "chroma": ("chroma",),
+    "flux2": ("flux2_klein", "flux2_klein_edit", "flux2_lora"),
+}
 pytestmark = pytest.mark.cluster
 
 

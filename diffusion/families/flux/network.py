@@ -68,19 +68,24 @@ def _masked(bias: Tensor | None, picture: Tensor, text: Tensor) -> tuple[dict[st
     return ({"attention_mask": mask[None, None]},)
 
 
-def placed(pictures: Sequence[Tensor], places: str) -> list[Grid]:
-    """Where the tokens of a picture and of its references lie. (ComfyUI ldm/flux/model.py)"""
+def placed(
+    pictures: Sequence[Tensor], places: str, *, patch: int = PATCH, apart: int = 1
+) -> list[Grid]:
+    """Where the tokens of a picture and of its references lie. (ComfyUI ldm/flux/model.py)
+
+    Tokens are squares of `patch` latent pixels. By number, pictures lie so far `apart`.
+    """
     first, *references = pictures
-    grids = [Grid(0, 0, 0, tokens_along(first.shape[-2]), tokens_along(first.shape[-1]))]
+    grids = [Grid(0, 0, 0, *(tokens_along(side, patch) for side in first.shape[-2:]))]
     down = right = 0  # latent pixels that references take up so far
     for number, reference in enumerate(references, start=1):
         height, width = reference.shape[-2:]
         picture, y, x = 1, 0, 0
         if places == "index":
-            picture = number
+            picture = number * apart
         elif places == "uxo":
             picture = 0
-            y, x = grids[0].rows * PATCH + down, grids[0].columns * PATCH + right
+            y, x = grids[0].rows * patch + down, grids[0].columns * patch + right
             down, right = down + height, right + width
         else:
             if height + down > width + right:
@@ -88,6 +93,7 @@ def placed(pictures: Sequence[Tensor], places: str) -> list[Grid]:
             else:
                 y = down
             down, right = max(down, height + y), max(right, width + x)
-        place = (picture, (y + PATCH // 2) // PATCH, (x + PATCH // 2) // PATCH)
-        grids.append(Grid(*place, tokens_along(height), tokens_along(width)))
+        corner = ((side + patch // 2) // patch for side in (y, x))
+        sides = (tokens_along(side, patch) for side in (height, width))
+        grids.append(Grid(picture, *corner, *sides))
     return grids

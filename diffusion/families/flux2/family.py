@@ -1,0 +1,38 @@
+"""Flux.2: one modulation for all blocks of a kind, pictures packed and normalised before."""
+
+from functools import partial
+
+from diffusion.batch.calls import Limits
+from diffusion.dit.denoiser import DitDenoiser
+from diffusion.dit.weight_names import DitNames
+from diffusion.families.family import Family, LoadedModel
+from diffusion.families.flux2.conditions import blank, embed
+from diffusion.families.flux2.loading import load, parameterization
+from diffusion.families.flux2.network import PATCH, blocks, flux2
+from diffusion.families.flux2.pieces import pieces
+from diffusion.families.flux2.shapes import Flux2Shape, read_shape
+from diffusion.families.flux2.text import TEXT
+
+
+def _denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:
+    return DitDenoiser(partial(flux2, model.module), model.shape, limits, patch=PATCH)
+
+
+def _weight_names(shape: Flux2Shape, names: tuple[str, ...]) -> DitNames:
+    return DitNames(tuple(pieces(shape)), names)
+
+
+FLUX2 = Family(
+    name="flux2",
+    read=read_shape,
+    load=load,
+    parameterization=parameterization,
+    denoiser=_denoiser,
+    embed=embed,
+    blank=blank,
+    weight_names=_weight_names,
+    text=TEXT,
+    keeps_float8=True,
+    blocks=blocks,
+    file_names=lambda shape: {piece.module: piece.source for piece in pieces(shape)},
+)

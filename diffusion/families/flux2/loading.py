@@ -1,0 +1,51 @@
+"""Flux.2, from files to modules."""
+
+from typing import Any
+
+from diffusion.dit.loading import filled, size_of
+from diffusion.families.family import Found, LoadedModel, Loading
+from diffusion.families.flux.loading import DIFFUSERS, precision
+from diffusion.families.flux2.pieces import pieces
+from diffusion.families.flux2.shapes import Flux2Shape
+from diffusion.latent_format import LatentFormat
+from diffusion.parameterization import Parameterization
+
+# The autoencoder has packed and normalised it already: its scale is the model's.
+LATENT = LatentFormat(128, px=16)
+FLOW = Parameterization("exponential_flow", shift=2.02)
+
+
+def parameterization(_found: Found) -> Parameterization:
+    """How its time runs. (ComfyUI supported_models.py, Flux2)"""
+    return FLOW
+
+
+def load(found: Found, loading: Loading) -> LoadedModel:
+    """Raises BadModelFile where something is missing."""
+    part, shape, dtype = found.part, found.shape, precision(loading.dtype)
+    module = filled(
+        lambda: _empty(shape),
+        part,
+        None if DIFFUSERS in part else pieces(shape),
+        dtype=dtype,
+        device=loading.device,
+        weight_dtype=loading.weight_dtype,
+    )
+    return LoadedModel(
+        family=found.family,
+        module=module,
+        shape=shape,
+        parameterization=FLOW,
+        latent_format=LATENT,
+        dtype=dtype,
+        size=size_of(module),
+    )
+
+
+def _empty(shape: Flux2Shape) -> Any:
+    # Here and not at the top: importing this class takes many seconds, and only stages that
+    # sample need it.
+    from diffusers.models.transformers import transformer_flux2  # noqa: PLC0415
+
+    kind: Any = transformer_flux2.Flux2Transformer2DModel
+    return kind(**shape.config())
