@@ -11,7 +11,7 @@ locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
 short := not large and not clients and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser docs editor run key keys setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help browser docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -27,6 +27,9 @@ key: .venv/installed ## make an API key (ARGS="--owner acme --budget 10", more: 
 
 keys: .venv/installed ## list API keys; `python -m deployments.keys` changes and revokes them
 	@$(python) -m deployments.keys list
+
+packs: .venv/installed ## list custom node packs (COMFYRAY_PACKS_DIR): which may run, which load, and why not
+	@$(python) -m deployments.packs_command $(ARGS)
 
 setup: .venv/developing ## make .venv and install what the locks name, tools for developing too
 

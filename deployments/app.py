@@ -8,9 +8,10 @@ from ray import serve
 from ray.serve import Application
 
 from api.jobs.event_hub import EventHub
-from deployments.config import HUB, AppConfig, Size
+from deployments.config import HUB, PACK_SIZE, AppConfig, Size
 from deployments.local_stages import LocalStages
 from deployments.output_encoder import OutputEncoder
+from deployments.pack_host import PackHost, PackSite
 from deployments.preprocessor import Preprocessor
 from deployments.prompt_encoder import PromptEncoder
 from deployments.router import Router
@@ -50,6 +51,7 @@ def build(config: AppConfig) -> Application:
         return deployment.options(**options).bind(*args, **named)
 
     stages, pinned = bind_stages(config, site, bind)
+    packs = bind_packs(config, settings, site, stages, bind)
     return bind(
         "Router",
         serve.ingress()(Router),
@@ -59,6 +61,7 @@ def build(config: AppConfig) -> Application:
         stages,
         pinned,
         sampler_replicas(config),
+        packs=packs,
         hub=bind("EventHub", EventHub, HUB) if config.router.max_replicas > 1 else None,
     )
 
@@ -84,6 +87,30 @@ def bind_stages(
         for base, size in config.pinned.items()
     }
     return stages, pinned
+
+
+def bind_packs(
+    config: AppConfig,
+    settings: Settings,
+    site: Site,
+    stages: Mapping[Stage, Application],
+    bind: Any,
+) -> dict[str, tuple[Application, float]]:
+    """A deployment for each custom node pack that is allowed, by name."""
+    if settings.packs_dir is None:
+        return {}
+    where = PackSite(
+        settings.packs_dir.resolve(),
+        settings.data_dir.resolve() / "packs",
+        config.packs.containment == "required",
+    )
+    return {
+        name: (
+            bind(f"Pack-{name}", PackHost, PACK_SIZE, name, pack, where, site, stages),
+            pack.hook_s,
+        )
+        for name, pack in config.packs.allow.items()
+    }
 
 
 def sampler_replicas(config: AppConfig) -> dict[str, int]:

@@ -32,7 +32,7 @@ from graph.node import NodeType
 from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import StageWork, run_segment
-from graph.stages import Stage
+from graph.stages import PACK, Stage
 
 METRICS_S = 2.0  # how long /metrics waits for replicas
 
@@ -139,6 +139,22 @@ class DeploymentClient:
             if not ended:
                 with suppress(RayActorError):
                     response.cancel()
+
+
+class PackClient(DeploymentClient):
+    """A custom node pack, which also describes its node types and answers hooks."""
+
+    async def describe(self, known: str) -> Any:
+        return await self._all.describe.remote(known)
+
+    async def hook(
+        self, do: str, class_type: str, inputs: Mapping[str, Any], types: Mapping[str, str]
+    ) -> Any:
+        """What a hook of a class says. Raises what it raised."""
+        try:
+            return await self._all.hook.remote(do, class_type, inputs, types)
+        except RayTaskError as error:
+            raise error.cause from error
 
 
 class HubClient:
@@ -263,6 +279,8 @@ class JobStages:
 
     def _told(self, segment: Segment) -> Mapping[str, Any]:
         """What nodes of a segment want to know of the job: a prompt may be large."""
+        if segment.stage.startswith(PACK):
+            return self.told
         types = (self.node_types[step.class_type] for step in segment.steps)
         wanted = {mark for known in types for mark in known.hidden.values()}
         return {mark: value for mark, value in self.told.items() if mark in wanted}

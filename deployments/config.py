@@ -67,6 +67,9 @@ class Size(Part):
 # One replica, which every router calls and listens to for as long as it lives.
 HUB = Size(max_ongoing_requests=4096)
 
+# One replica: what a pack's process keeps is there, and nowhere else.
+PACK_SIZE = Size(max_ongoing_requests=128)
+
 
 class HostedConfig(Part):
     """The hosted API's endpoints, which are translations into workflows."""
@@ -277,6 +280,40 @@ class OutputConfig(Size):
     """What encodes pictures, video and sound, on cores alone."""
 
 
+class PackConfig(Part):
+    """A custom node pack that may run: what it is, and what its processes may do."""
+
+    hash: str = Field(
+        pattern="^[0-9a-f]{64}$", description="Of its files, as `make packs` prints it."
+    )
+    shared: bool = Field(
+        default=False, description="One process for all owners; else each has its own."
+    )
+    network: bool = Field(default=False, description="Whether it may open connections.")
+    processes: bool = Field(default=False, description="Whether it may start programs: ffmpeg.")
+    python: str = Field(
+        default="", description="The interpreter of an environment made for it; empty: ours."
+    )
+    threads: PositiveInt = 2
+    memory_bytes: PositiveInt = Field(default=8 * GIB, description="Of each of its processes.")
+    file_bytes: PositiveInt = Field(default=4 * GIB, description="Of a file that it writes.")
+    max_processes: PositiveInt = Field(default=4, description="Of owners at once, and one more.")
+    load_s: PositiveFloat = 120
+    describe_s: PositiveFloat = Field(default=30, description="For INPUT_TYPES of all its nodes.")
+    hook_s: PositiveFloat = Field(default=5, description="For VALIDATE_INPUTS and IS_CHANGED.")
+    call_s: PositiveFloat = Field(default=600, description="For a node.")
+
+
+class PacksConfig(Part):
+    """The custom node packs of COMFYRAY_PACKS_DIR that may run."""
+
+    containment: Literal["required", "best_effort"] = Field(
+        default="required",
+        description="best_effort: packs run also where the kernel cannot confine them.",
+    )
+    allow: dict[str, PackConfig] = Field(default={}, description="Folder of a pack -> its size.")
+
+
 class AppConfig(Part):
     """The whole application.
 
@@ -295,6 +332,7 @@ class AppConfig(Part):
     sampler: SamplerConfig = SamplerConfig()
     upscaler: UpscalerConfig = UpscalerConfig()
     output: OutputConfig = OutputConfig()
+    packs: PacksConfig = PacksConfig()
     pinned: dict[str, SamplerConfig] = Field(
         default={}, description="File name of a base model -> the size of its own sampler."
     )

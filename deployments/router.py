@@ -3,6 +3,7 @@
 import gc
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,10 +23,17 @@ from api.keys.rates import Rates
 from api.keys.sessions import Sessions
 from api.metrics.service_metrics import ServiceMetrics
 from api.slow_senders import BodyPace
-from deployments.clients import DeploymentClient, HubClient, StageClients
+from deployments.clients import (
+    DeploymentClient,
+    HubClient,
+    PackClient,
+    ReplicasClient,
+    StageClients,
+)
 from deployments.config import RouterConfig
 from deployments.loopback import listen_where_ray_does
 from deployments.paced_bodies import pace_replica
+from deployments.pack_types import NodeTypes, PackTypes
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.stage_calls import StageCalls
@@ -35,7 +43,7 @@ from graph.cache import ResultCache
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.logs import set_up_logs
 from graph.nodes import load_node_types
-from graph.stages import Stage
+from graph.stages import PACK, Stage
 from storage.database import Database
 from storage.jobs.records import QueueLimits
 from storage.keys import Keys
@@ -60,11 +68,13 @@ class Router:
         pinned: Mapping[str, DeploymentHandle[Any]],
         samplers: Mapping[str, int],
         *,
+        packs: Mapping[str, tuple[DeploymentHandle[Any], float]] = MappingProxyType({}),
         hub: DeploymentHandle[Any] | None = None,
     ) -> None:
         """`samplers` says how many replicas the pinned ones have; "" is those for all others.
 
-        `hub` is there where there are several routers.
+        `packs` are custom node packs, with how long their hooks may take. `hub` is there where
+        there are several routers.
         """
         set_up_logs(settings.log)
         if settings.job_log:
@@ -79,8 +89,12 @@ class Router:
         by_name[sampling] = DeploymentClient(
             stages[Stage.SAMPLE], by_base=samplers[""] > 1, replicas=samplers[""]
         )
+        callers = {name: PackClient(handle) for name, (handle, _) in packs.items()}
+        of_packs: dict[Stage, ReplicasClient] = {
+            Stage(PACK + name): client for name, client in callers.items()
+        }
         clients = StageClients(
-            {stage: by_name[handle.deployment_name] for stage, handle in stages.items()},
+            of_packs | {s: by_name[handle.deployment_name] for s, handle in stages.items()},
             {
                 base: DeploymentClient(handle, replicas=samplers[base])
                 for base, handle in pinned.items()
@@ -90,9 +104,12 @@ class Router:
         metrics.watch_cache(cache)
         metrics.ask(clients.metrics)
         heavy = HeavyWork()
+        node_types = NodeTypes(load_node_types())
+        self._packs = PackTypes(node_types, callers, {name: s for name, (_, s) in packs.items()})
+        self._packs.watch()
         runner = WorkflowRunner(
             heavy=heavy,
-            node_types=load_node_types(),
+            node_types=node_types,
             comfyui_nodes=load_comfyui_nodes(),
             folders=stores.models.library,
             checks=stores.models.checks,
@@ -148,8 +165,9 @@ class Router:
             sockets=self._sockets,
         )
 
-    def check_health(self) -> None:
-        """Serve replaces the replica when this raises."""
+    async def check_health(self) -> None:
+        """Serve replaces the replica when this raises. It is ready once it knows the packs."""
+        await self._packs.first()
         self._service.check()
 
     async def execute(self, body: Mapping[str, Any], owner: str = LOCAL) -> dict[str, Any]:

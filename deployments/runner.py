@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from api.errors import one_field
 from api.heavy_work import HeavyWork, RequestWork, is_small
+from api.jobs import events as told
 from api.jobs.events import JobEvent, NodeCached, NodeFinished, NodeStarted, Progressed
 from api.jobs.runner import Prepared, RunningJob
 from api.schemas import ExecuteRequest
@@ -26,7 +27,7 @@ from graph.cache import ResultCache
 from graph.checked import CheckedWorkflow
 from graph.dependencies import needed_by, requested_outputs, sources
 from graph.errors import MissingModelFile
-from graph.events import Blocked, Progress, Started, Warned
+from graph.events import Blocked, Progress, Said, Sent, Started, Warned
 from graph.execution import Execution, NodeTiming, Told
 from graph.folding import MOST_EXPANDED, fold
 from graph.hooks import Answers, ask
@@ -366,9 +367,15 @@ class WorkflowRunner:
                     yield node_id, inputs[name], value
 
 
-def _job_event(event: Started | Progress | NodeTiming, prepared: PreparedWorkflow) -> JobEvent:
+def _job_event(
+    event: Started | Progress | Said | Sent | NodeTiming, prepared: PreparedWorkflow
+) -> JobEvent:
     if isinstance(event, Progress):
         return Progressed(event.node_id, event.step, event.of, event.preview or None)
+    if isinstance(event, Said):
+        return told.Said(event.node_id, event.text)
+    if isinstance(event, Sent):
+        return told.Sent(event.node_id, event.type, event.json)
     class_type = prepared.prompt[event.node_id]["class_type"]
     if isinstance(event, Started):
         return NodeStarted(event.node_id, class_type)

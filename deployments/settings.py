@@ -20,6 +20,10 @@ class Settings(BaseSettings):
         description="extra_model_paths.yaml files of ComfyUI, separated by commas: more folders "
         "with models, searched after the models folder, or before it where `is_default` is set.",
     )
+    packs_dir: Path | None = Field(
+        default=None,
+        description="Custom node packs, each in a folder; those that serve_config.yaml allows run.",
+    )
     data_dir: Path = Field(default=Path("data"), description="Outputs, uploads, database.")
     auth: Literal["on", "off"] = Field(
         default="on", description="off: no keys, and everything belongs to the owner `local`."

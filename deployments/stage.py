@@ -56,27 +56,30 @@ class SegmentRunner:
             async with aclosing(running) as events:
                 async for event in events:
                     follower.hear(event)
-                    yield await self._leaving(event)
+                    yield await leaving(event, self.shelf)
 
-    async def _leaving(self, event: StepEvent) -> StepEvent:
-        """The event as it goes to the router: with Handles for outputs."""
-        if isinstance(event, Expanded):
-            calls = await asyncio.to_thread(stored_calls, event.calls, self.shelf.store)
-            return replace(event, calls=calls)
-        if isinstance(event, FileMade):
-            file = event.file
-            small = len(file.content) + len(file.poster or b"") <= INLINE_BYTES
-            return replace(
-                event, file=self._sent(file) if small else await asyncio.to_thread(self._sent, file)
-            )
-        if not isinstance(event, Done) or not event.outputs:
-            return event
-        return replace(event, outputs=await asyncio.to_thread(self._stored, event.outputs))
 
-    def _sent(self, file: NewFile) -> NewFile:
-        """A file with Handles for what is in it."""
-        poster = None if file.poster is None else self.shelf.store(file.poster)
-        return replace(file, content=self.shelf.store(file.content), poster=poster)
+async def leaving(event: StepEvent, shelf: Shelf) -> StepEvent:
+    """The event as it goes to the router: with Handles for outputs."""
+    if isinstance(event, Expanded):
+        calls = await asyncio.to_thread(stored_calls, event.calls, shelf.store)
+        return replace(event, calls=calls)
+    if isinstance(event, FileMade):
+        file = event.file
+        small = len(file.content) + len(file.poster or b"") <= INLINE_BYTES
+        return replace(
+            event, file=_sent(file, shelf) if small else await asyncio.to_thread(_sent, file, shelf)
+        )
+    if not isinstance(event, Done) or not event.outputs:
+        return event
+    return replace(event, outputs=await asyncio.to_thread(_stored, event.outputs, shelf))
 
-    def _stored(self, outputs: tuple[Any, ...]) -> tuple[Handle, ...]:
-        return tuple(map(self.shelf.store, outputs))
+
+def _sent(file: NewFile, shelf: Shelf) -> NewFile:
+    """A file with Handles for what is in it."""
+    poster = None if file.poster is None else shelf.store(file.poster)
+    return replace(file, content=shelf.store(file.content), poster=poster)
+
+
+def _stored(outputs: tuple[Any, ...], shelf: Shelf) -> tuple[Handle, ...]:
+    return tuple(map(shelf.store, outputs))

@@ -17,8 +17,8 @@ class Progress:
     """A step of a long node. `preview` is a small JPEG of the picture so far, on request."""
 
     node_id: str
-    step: int
-    of: int
+    step: float
+    of: float
     preview: bytes | None = None
 
 
@@ -36,6 +36,23 @@ class Blocked:
 
     node_id: str
     message: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line of text about a node that runs."""
+
+    node_id: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """A message of a node to the pages of the job's owner: a type of its pack's own, and JSON."""
+
+    node_id: str
+    type: str
+    json: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,4 +91,6 @@ class Done:
     outputs: tuple[Any, ...] | None = None
 
 
-StepEvent: TypeAlias = Started | Progress | Warned | Blocked | FileMade | Needs | Expanded | Done
+StepEvent: TypeAlias = (
+    Started | Progress | Warned | Blocked | Said | Sent | FileMade | Needs | Expanded | Done
+)

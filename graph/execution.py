@@ -13,7 +13,18 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 from graph.cache import Handle, Outputs, PromiseBrokenError, ResultCache, ResultLostError
-from graph.events import Blocked, Done, Expanded, Needs, Progress, Started, StepEvent, Warned
+from graph.events import (
+    Blocked,
+    Done,
+    Expanded,
+    Needs,
+    Progress,
+    Said,
+    Sent,
+    Started,
+    StepEvent,
+    Warned,
+)
 from graph.expanding import expand
 from graph.part_reports import PartReports
 from graph.plan import ExecutionGraph, Plan, Segment, Step, make_plan
@@ -22,7 +33,7 @@ from graph.segment_run import first_cause
 from graph.stages import Stage
 
 Results: TypeAlias = "dict[str, asyncio.Future[Outputs | None]]"  # None: not in this plan
-Told: TypeAlias = "Started | Progress | Warned | Blocked | NodeTiming"
+Told: TypeAlias = "Started | Progress | Warned | Blocked | Said | Sent | NodeTiming"
 
 
 class Stages(Protocol):
@@ -185,7 +196,7 @@ class Execution:
             self.cache.warn(self._key(event.node_id), event.text, self.job)
         elif isinstance(event, Needs | Expanded):
             self._changes.append(event)
-        elif isinstance(event, Blocked):
+        elif isinstance(event, Blocked | Said | Sent):
             self.report(event)
         elif isinstance(event, Started | Progress):
             if (told := self._parts.merged(event, segment)) is not None:

@@ -1,5 +1,6 @@
 """Adds the graphs that nodes return during a run to what is left to run."""
 
+from graph.cache import Handle
 from graph.events import Expanded
 from graph.expansions import Shown, grown
 from graph.folding import Folding
@@ -22,7 +23,10 @@ async def expand(folding: Folding, event: Expanded) -> None:
     changing = {
         node_id: (
             node_type,
-            {name: v for name, v in node.inputs.items() if not isinstance(v, Source)},
+            {
+                name: None if isinstance(value, Source | Handle) else value
+                for name, value in node.inputs.items()
+            },
         )
         for call in calls
         if isinstance(call, Expansion)

@@ -30,7 +30,8 @@ class Hooks:
     `lazy` says which inputs it needs, of those that are None as they were not computed yet.
     `changed` gives something that differs when the node has to run again, though its inputs are the
     same; NaN is always different. `validate` gives True, or what is wrong, for constants and for
-    the types of links; the inputs in `validates` are then checked by it alone.
+    the types of links; the inputs in `validates` are then checked by it alone. Linked inputs are
+    None in both.
     """
 
     lazy: Callable[[Inputs], Any | Awaitable[Any]] | None = None
@@ -58,7 +59,10 @@ class Answers:
 async def ask(checked: "CheckedWorkflow") -> Answers:
     """What the hooks of all nodes say."""
     nodes = checked.nodes.items()
-    constants = {name: (node.node_type, node.constants) for name, node in nodes}
+    constants = {
+        name: (node.node_type, {**dict.fromkeys(node.links), **node.constants})
+        for name, node in nodes
+    }
     types = {name: (*one, checked.link_types(name)) for name, one in constants.items()}
     return Answers(await fingerprints(constants), await verdicts(types))
 

@@ -93,6 +93,7 @@ class Hidden(StrEnum):
     PROMPT = "PROMPT"
     EXTRA_PNGINFO = "EXTRA_PNGINFO"
     ROWS = "ROWS"  # the part of a batch to do, or None: ours, and not in /object_info
+    STEP = "STEP"  # the step that runs: ours too
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class Input:
     growing: Growing | None = None  # stands for as many inputs as are given
     options: Options | None = None  # a combo whose choices bring inputs
     match: str = ""  # inputs and outputs with the same name here are of one type
+    takes_constants: bool = False  # though its type is no widget's: a pack's own type
     may_be_left_out: bool = False  # though it is told as required: older workflows have it not
 
     @property

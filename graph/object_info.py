@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from graph.dynamic_inputs import Growing, Option
 from graph.node import REQUIRED, Hidden, Input, NodeType
 
-OURS = frozenset({Hidden.ROWS})
+OURS = frozenset({Hidden.ROWS, Hidden.STEP})
 
 
 class FileLists(Protocol):

@@ -13,7 +13,7 @@ class PartReports:
     _left: dict[str, set[str]] = field(default_factory=dict)
     _started: set[str] = field(default_factory=set)
     _began_s: dict[str, float] = field(default_factory=dict)
-    _reached: dict[str, dict[str, int]] = field(default_factory=dict)  # steps done, part by part
+    _reached: dict[str, dict[str, float]] = field(default_factory=dict)  # steps done, part by part
 
     def expect(self, plan: Plan) -> None:
         """All of `plan` will run."""

@@ -28,6 +28,14 @@ from graph.stages import Stage
 
 COMBOS = frozenset({"COMBO"})
 UPLOADS = ("image", "video", "audio")
+# What only links carry. ComfyUI takes constants for inputs of any other type that it does not know.
+LINKED = frozenset(
+    {
+        "AUDIO", "CLIP", "CLIP_VISION", "CLIP_VISION_OUTPUT", "CONDITIONING", "CONTROL_NET",
+        "GUIDER", "IMAGE", "LATENT", "MASK", "MODEL", "NOISE", "SAMPLER", "SIGMAS", "STYLE_MODEL",
+        "UPSCALE_MODEL", "VAE", "VIDEO",
+    }
+)  # fmt: skip
 WIDGETS = frozenset(Widget.__dataclass_fields__)
 
 
@@ -121,6 +129,7 @@ def _input(name: str, spec: Any, *, required: bool) -> Input:
         growing=_growing(template) if kind == AUTOGROW else None,
         options=_options(options) if kind == DYNAMIC_COMBO else None,
         match=template.get("template_id", "") if kind == "COMFY_MATCHTYPE_V3" else "",
+        takes_constants=not (combo or LINKED & set(str(kind).split(","))),
     )
 
 

@@ -19,6 +19,8 @@ from graph.events import (
     FileMade,
     Needs,
     Progress,
+    Said,
+    Sent,
     Started,
     StepEvent,
     Warned,
@@ -32,7 +34,7 @@ from graph.results import Expansion, Outcome, as_outputs, blocked, item_calls, m
 from graph.stages import Stage
 
 LOG = logging.getLogger(__name__)
-Report: TypeAlias = Callable[[Progress | Warned | FileMade], None]
+Report: TypeAlias = Callable[[Progress | Warned | FileMade | Said | Sent], None]
 Events: TypeAlias = "asyncio.Queue[StepEvent | None]"
 
 
@@ -179,6 +181,7 @@ class NodeRun:
         function, place = self.node_type.function, self._place()
         told: dict[str, Any] = {**self.told, Hidden.NODE_ID: self.step.reported_id}
         told[Hidden.ROWS] = self.step.rows
+        told[Hidden.STEP] = self.step
         hidden = {name: told[mark] for name, mark in self.node_type.hidden.items() if mark in told}
         nested = layout(self.node_type.inputs, given).nested(given)
 
@@ -202,7 +205,7 @@ class NodeRun:
             return ()
         return (self.work.for_node(stage, self.step.reported_id, self._report),)
 
-    def _report(self, event: Progress | Warned | FileMade) -> None:
+    def _report(self, event: Progress | Warned | FileMade | Said | Sent) -> None:
         if isinstance(event, FileMade):
             event = replace(event, step=self.step.node_id)
         self.events.put_nowait(event)

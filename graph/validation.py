@@ -264,7 +264,7 @@ class _Check:
         if declared.type == "COMBO":
             return value if own else self.choice(declared, value)
         if not declared.is_widget:
-            if takes(declared.type, value):
+            if declared.takes_constants or takes(declared.type, value):
                 return value
             said = f"It must be a link to an output of type {declared.type}."
             raise Refused("bad_linked_input", said, expected=declared.type, received=value)

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = (
-    "api", "benchmarks", "demo", "deployments", "diffusion", "graph", "imaging", "media",
+    "api", "benchmarks", "demo", "deployments", "diffusion", "graph", "imaging", "media", "packs",
     "preprocessors", "storage",
 )  # fmt: skip
 PACKAGES = sorted(

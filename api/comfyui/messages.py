@@ -20,6 +20,7 @@ from api.jobs.events import (
     Queued,
     Said,
     Saved,
+    Sent,
     Shown,
 )
 from storage.outputs import StoredOutput
@@ -136,9 +137,8 @@ class PromptMessages:
                 self._saved.setdefault(output.node_id, []).append(output)
             case Shown(_, png) if png:
                 yield Binary(struct.pack(">II", PREVIEW, PNG) + png)
-            case Said(node_id, text):
-                name = node_id.encode()
-                yield Binary(struct.pack(">II", TEXT, len(name)) + name + text.encode())
+            case Said() | Sent():
+                yield _passed_on(event)
             case Ended():
                 yield from self._over(event, ms)
 
@@ -228,3 +228,13 @@ class PromptMessages:
 
     def _message(self, type_: str, *, to_all: bool = False, **data: Any) -> Message:
         return Message(type_, {**data, "prompt_id": self.prompt_id}, to_all)
+
+
+def _passed_on(event: Said | Sent) -> Outgoing:
+    """What a node tells its page, as it is."""
+    match event:
+        case Said(node_id, text):
+            name = node_id.encode()
+            return Binary(struct.pack(">II", TEXT, len(name)) + name + text.encode())
+        case Sent(_, type_, text):
+            return Message(type_, json.loads(text))

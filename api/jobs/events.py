@@ -52,8 +52,8 @@ class Progressed:
     """Step `step` of `of` is done. `preview` is a small JPEG of the picture so far."""
 
     node_id: str
-    step: int
-    of: int
+    step: float
+    of: float
     preview: bytes | None = None
 
 
@@ -81,6 +81,15 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Sent:
+    """A message of a custom node to its page: a type of its pack's own, and JSON."""
+
+    node_id: str
+    type: str
+    json: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """The last event of a job; the record has the rest. `code` and `message` are of its error."""
 
@@ -100,6 +109,7 @@ JobEvent: TypeAlias = (
     | Saved
     | Shown
     | Said
+    | Sent
     | Ended
 )
 
@@ -135,7 +145,8 @@ class Happened:
     def nbytes(self) -> int:
         """About how much memory it takes."""
         picture = self.event.png if isinstance(self.event, Shown) else self.preview
-        return EVENT_BYTES + len(picture or b"")
+        text = self.event.json if isinstance(self.event, Sent) else ""
+        return EVENT_BYTES + len(picture or b"") + len(text)
 
     @property
     def kept(self) -> "Happened":

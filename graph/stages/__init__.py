@@ -22,6 +22,8 @@ class Stage(str):
     OUTPUT: ClassVar["Stage"]
 
 
+PACK = "pack:"  # what the names of stages begin with that run custom node packs
+
 Stage.INLINE = Stage("inline")
 Stage.ENCODE = Stage("encode")
 Stage.IMAGE = Stage("image")

@@ -97,7 +97,7 @@ class Runs:
         folded = split(document, ways, known)
         return await Execution("local", folded, self.stages, self.cache, self.told.append).run()
 
-    def progress(self, node_id: str) -> list[int]:
+    def progress(self, node_id: str) -> list[float]:
         steps = [event for event in self.told if isinstance(event, Progress)]
         return [event.step for event in steps if event.node_id == node_id]
 

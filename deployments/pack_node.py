@@ -1,0 +1,172 @@
+"""What nodes of a pack are called with: the pack's process, for one owner and one job."""
+
+import base64
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deployments.pack_service import StageService
+from graph.cache import ResultLostError
+from graph.content_keys import content_key
+from graph.events import FileMade, Progress, Said, Sent
+from graph.node import Hidden, NodeType
+from graph.plan import Segment, Step
+from graph.segment_run import Report
+from packs.encoding import BadValueError
+from packs.errors import CallLostError, PackNodeError, PackResultError
+from packs.processes import PackProcesses, Running
+from packs.results import ResultReader, files_in
+from packs.wire import Message
+from storage.encoded_files import other_file
+
+# Messages of the protocol itself, which a pack may not send (ComfyUI's execution.py, server.py).
+RESERVED = frozenset(
+    {
+        "executed", "executing", "execution_cached", "execution_error", "execution_interrupted",
+        "execution_start", "execution_success", "feature_flags", "logs", "progress",
+        "progress_state", "status",
+    }
+)  # fmt: skip
+MOST_SENT, MOST_SENT_CHARS, MOST_PREVIEW_BYTES = 200, 64_000, 2**20
+PROGRESS_S = 0.02
+
+
+@dataclass
+class Told:
+    """What a pack says while a node runs: bounded, and for the owner of the job alone."""
+
+    node_id: str
+    report: Report
+    _left: int = MOST_SENT
+    _last: float = 0.0
+
+    def __call__(self, said: Mapping[str, Any]) -> None:
+        kind = said.get("event")
+        if kind == "progress":
+            self._progress(said)
+            return
+        self._left -= 1
+        if self._left < 0:
+            return
+        if kind == "text":
+            self.report(Said(self.node_id, str(said.get("text"))[:2000]))
+        elif kind == "sent":
+            name, text = str(said.get("type")), json.dumps(said.get("data"))
+            if name not in RESERVED and len(name) <= 100 and len(text) <= MOST_SENT_CHARS:
+                self.report(Sent(self.node_id, name, text))
+
+    def _progress(self, said: Mapping[str, Any]) -> None:
+        value, most = said.get("value"), said.get("max")
+        if not isinstance(value, int | float) or not isinstance(most, int | float):
+            return
+        now = time.monotonic()
+        if now - self._last < PROGRESS_S and value < most:
+            return
+        self._last = now
+        self.report(Progress(self.node_id, value, most, _jpeg(said.get("jpeg"))))
+
+
+def _jpeg(said: Any) -> bytes | None:
+    if not isinstance(said, str) or len(said) > MOST_PREVIEW_BYTES:
+        return None
+    try:
+        content = base64.b64decode(said, validate=True)
+    except ValueError:
+        return None
+    return content if content.startswith(b"\xff\xd8") else None
+
+
+@dataclass(frozen=True)
+class PackCalls:
+    """Calls of a pack's code, for one segment."""
+
+    pack: str
+    processes: PackProcesses
+    service: StageService
+    call_s: float
+    hook_s: float
+    segment: Segment
+    counts: Counter[str] = field(default_factory=Counter)  # calls of each step
+
+    async def run(
+        self, node_type: NodeType, step: Step, inputs: Mapping[str, Any], report: Report
+    ) -> Any:
+        """What a node gives."""
+        running = await self.processes.of(self.segment.owner)
+        index, self.counts[step.node_id] = self.counts[step.node_id], self.counts[step.node_id] + 1
+        said = {
+            "class": node_type.name, "owner": self.segment.owner, "node": step.node_id,
+            "index": index, **self._document(),
+        }  # fmt: skip
+        tell = Told(step.reported_id, report)
+        message = await self._call(running, "run", said, inputs, (tell, report, step))
+        try:
+            for left in files_in(message):
+                file = other_file(left.content, left.prefix, left.extension)
+                report(FileMade(step.reported_id, replace(file, temporary=left.temporary)))
+            self._show(message, step, report)
+        except (BadValueError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise PackResultError(self.pack, f"files that are none ({error})") from error
+        return ResultReader(self.pack, node_type, running.traveller).read(message)
+
+    async def lazy(self, node_type: NodeType, inputs: Mapping[str, Any]) -> list[str]:
+        """The lazy inputs that a node needs."""
+        running = await self.processes.of(self.segment.owner)
+        said = {"class": node_type.name, "owner": self.segment.owner, **self._document()}
+        message = await self._call(running, "lazy", said, inputs, None)
+        return [str(one) for one in message.said.get("needs") or ()]
+
+    def _document(self) -> dict[str, Any]:
+        """What nodes may ask of their job: its workflow, and what its client sent with it."""
+        told = self.segment.told
+        prompt, extra = told.get(Hidden.PROMPT) or {}, told.get(Hidden.EXTRA_PNGINFO) or {}
+        return {"prompt": prompt, "extra": extra, "job": content_key(prompt)}
+
+    def _show(self, message: Message, step: Step, report: Report) -> None:
+        """Texts that a node shows are told to who listens, as those of ComfyUI's own nodes."""
+        shown = message.said.get("ui") or {}
+        texts = shown.get("text") if isinstance(shown, dict) else None
+        for text in texts if isinstance(texts, list) else ():
+            report(Said(step.reported_id, str(text)[:2000]))
+
+    async def _call(
+        self, running: Running, do: str, said: Mapping[str, Any], inputs: Mapping[str, Any],
+        told: tuple[Told, Report, Step] | None,
+    ) -> Message:  # fmt: skip
+        traveller = running.traveller
+        encoder = traveller.encoder()
+
+        async def ask(message: Message) -> Any:
+            assert told
+            return await self.service.answer(
+                message, traveller, self.segment.owner, told[2].reported_id, told[1]
+            )
+
+        try:
+            given = {name: traveller.encode(encoder, value) for name, value in inputs.items()}
+            message = await running.process.call(
+                do,
+                {**said, "inputs": given},
+                encoder.buffers,
+                deadline_s=self.call_s if told else self.hook_s,
+                tell=told[0] if told else lambda _: None,
+                ask=ask if told else None,
+            )
+        except CallLostError as error:
+            raise ResultLostError(str(error)) from error
+        return answered(self.pack, message)
+
+
+def answered(pack: str, message: Message) -> Message:
+    """An answer that is no error. Raises what it says went wrong."""
+    said = message.said
+    if said.get("lost"):
+        raise ResultLostError(pack)
+    if said.get("interrupted"):
+        raise PackNodeError(pack, "The node stopped its job")
+    if "error" in said:
+        raise PackNodeError(pack, str(said["error"])[:2000])
+    return message

@@ -1,0 +1,1 @@
+"""comfy: the part of it that is not models."""

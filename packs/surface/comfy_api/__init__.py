@@ -1,0 +1,1 @@
+"""comfy_api: node classes of the new kind, and the values that they share."""

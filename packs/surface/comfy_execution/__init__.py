@@ -1,0 +1,1 @@
+"""Parts of ComfyUI's executor that nodes use: blockers, graphs, progress."""

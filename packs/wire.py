@@ -1,0 +1,135 @@
+"""Messages between a pack's process and the one that started it: JSON, and buffers beside it.
+
+A short message is one packet of a socket. A long one, or one with buffers, is a sealed memory file
+whose descriptor travels: its reader maps it, and nobody can change or shorten it any more. Nothing
+is pickled, as one of the two ends runs code that nobody trusts.
+"""
+
+import contextlib
+import fcntl
+import json
+import mmap
+import os
+import socket
+import struct
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PACKET_BYTES = 64 * 2**10
+ALIGNMENT = 64
+HEAD = struct.Struct("<Q")  # how long the JSON is that a memory file begins with
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+class WireError(Exception):
+    """The other end sent what cannot be a message."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What was said, and the buffers that it names by their place."""
+
+    said: Mapping[str, Any]
+    buffers: tuple[memoryview, ...] = ()
+
+
+class Channel:
+    """One end of a connection. Any thread may send; one receives."""
+
+    def __init__(self, connection: socket.socket, most_bytes: int, *, writable: bool) -> None:
+        """`writable` buffers may be written by who gets them; nobody else sees that."""
+        self._socket = connection
+        self._most_bytes = most_bytes
+        self._access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+        self._sending = threading.Lock()
+
+    def send(self, said: Mapping[str, Any], buffers: Sequence[memoryview] = ()) -> None:
+        """Send a message; waits while the other end does not read. Raises OSError."""
+        text = json.dumps([said, [one.nbytes for one in buffers]]).encode()
+        if not buffers and len(text) < PACKET_BYTES:
+            with self._sending:
+                self._socket.send(text)
+            return
+        size = HEAD.size + len(text) + sum(one.nbytes + ALIGNMENT for one in buffers)
+        if size > self._most_bytes:
+            raise WireError(f"a message of {size} bytes; {self._most_bytes} are allowed")
+        descriptor = os.memfd_create("message", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            _write(descriptor, [memoryview(HEAD.pack(len(text)) + text), *buffers])
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
+            with self._sending:
+                socket.send_fds(self._socket, [b"\0"], [descriptor])
+        finally:
+            os.close(descriptor)
+
+    def receive(self) -> Message | None:
+        """The next message; None when the other end is gone.
+
+        Raises:
+            WireError: it is none.
+        """
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._socket, PACKET_BYTES, 1)
+        except OSError:
+            return None
+        try:
+            if not packet:
+                return None
+            if not descriptors:
+                return _message(packet, ())
+            return self._from_file(descriptors[0])
+        except (ValueError, TypeError, OSError, RecursionError, struct.error) as error:
+            raise WireError(str(error)) from error
+        finally:
+            for one in descriptors:
+                os.close(one)
+
+    def close(self) -> None:
+        """End the connection; whoever receives is told that the other end is gone."""
+        with contextlib.suppress(OSError):  # it is over already
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _from_file(self, descriptor: int) -> Message:
+        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS != SEALS:
+            raise WireError("a memory file that can still be changed")
+        size = os.fstat(descriptor).st_size
+        if not HEAD.size <= size <= self._most_bytes:
+            raise WireError(f"a message of {size} bytes; {self._most_bytes} are allowed")
+        whole = memoryview(mmap.mmap(descriptor, size, access=self._access))
+        (length,) = HEAD.unpack(whole[: HEAD.size])
+        if length > size - HEAD.size:
+            raise WireError("a message that ends before its text")
+        return _message(whole[HEAD.size : HEAD.size + length].tobytes(), whole)
+
+
+def _message(text: bytes, whole: "memoryview | tuple[()]") -> Message:
+    said, sizes = json.loads(text)
+    if not isinstance(said, dict):
+        raise WireError("a message that is no object")
+    buffers: list[memoryview] = []
+    at = HEAD.size + len(text)
+    for size in sizes:
+        start = _aligned(at)
+        at = start + size
+        if size < 0 or at > len(whole) or isinstance(whole, tuple):
+            raise WireError("a buffer that is not there")
+        buffers.append(whole[start:at])
+    return Message(said, tuple(buffers))
+
+
+def _write(descriptor: int, parts: Sequence[memoryview]) -> None:
+    at = 0
+    for part in parts:
+        at = _aligned(at) if at else 0
+        rest = part
+        while rest.nbytes:
+            written = os.pwrite(descriptor, rest, at)
+            at, rest = at + written, rest[written:]
+    os.ftruncate(descriptor, max(at, 1))
+
+
+def _aligned(at: int) -> int:
+    return -(-at // ALIGNMENT) * ALIGNMENT

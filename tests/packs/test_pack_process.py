@@ -1,0 +1,190 @@
+"""Nodes of a pack in a process of its own: what they are given, and what they give."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from deployments.transport import Array
+from graph.results import ExecutionBlocker, Expansion
+from graph.values import Audio, Condition, Items, Latent, Model, ModelFile
+from packs.errors import CallLostError, PackResultError
+from packs.results import files_in
+from packs.travel import PackValue, Traveller
+from packs.wire import Message
+from tests.packs.hosts import Toy
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def toy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Toy]:
+    toy = await Toy.start(tmp_path_factory.mktemp("toy"))
+    yield toy
+    toy.process.end("is not needed any more")
+
+
+def image(height: int = 2, width: int = 3) -> Array:
+    pixels = np.arange(height * width * 3, dtype=np.float32).reshape(1, height, width, 3)
+    return Array(pixels, "float32")
+
+
+async def test_a_node_gets_tensors_and_gives_them(toy: Toy) -> None:
+    told: list[Mapping[str, Any]] = []
+    given = image()
+    message = await toy.ask("run", "ToyDouble", {"image": given}, tell=told.append)
+    doubled, width = toy.read("ToyDouble", message)
+    expected = given.data.repeat(2, axis=1).repeat(2, axis=2)
+    assert np.array_equal(doubled.data, expected)
+    assert width == 6
+    assert [(one["value"], one["max"]) for one in told] == [(1, 2), (2, 2)]
+
+
+async def test_its_description_is_an_entry_of_object_info(toy: Toy) -> None:
+    entry = toy.described["ToyDouble"]["entry"]
+    assert entry["display_name"] == "Double it"
+    assert entry["input"]["optional"] == {"times": ["INT", {"default": 2}]}
+    assert entry["output"] == ["IMAGE", "INT"]
+    assert entry["output_name"] == ["doubled", "width"]
+    assert toy.described["ToyChecks"]["has_validate"]
+    assert toy.described["ToyPatches"]["patches"] == "set_model_attn1_patch"
+    assert not toy.described["ToySamples"]["patches"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64", "bool", "float16"])
+async def test_every_kind_of_tensor_comes_back_as_it_was(toy: Toy, dtype: str) -> None:
+    data = np.arange(24, dtype=np.uint8).reshape(2, 12)
+    data = data if dtype == "bfloat16" else (data % 2).astype(dtype)
+    back = await toy.run("ToyPass", value=Array(data, dtype))
+    assert back.dtype == dtype
+    assert np.array_equal(back.data, data)
+
+
+async def test_latents_sounds_and_prompts_come_back_as_they_were(toy: Toy) -> None:
+    samples = Array(np.ones((1, 4, 2, 2), np.float32), "float32")
+    latent = await toy.run("ToyPass", value=Latent(samples, None, (3, 4)))
+    assert isinstance(latent, Latent)
+    assert latent.batch_index == (3, 4)
+    sound = await toy.run("ToyPass", value=Audio(samples, 16000))
+    assert isinstance(sound, Audio)
+    assert sound.sample_rate == 16000
+    area = (8.0, 8.0, 0.0, 4.0)
+    prompt = (Condition(samples, samples, strength=0.5, area=area, extras={"width": 64}),)
+    (back,) = await toy.run("ToyPass", value=prompt)
+    assert (back.strength, back.area, dict(back.extras)) == (0.5, area, {"width": 64})
+    assert np.array_equal(back.pooled.data, samples.data)
+
+
+async def test_plain_values_and_models_come_back_as_they_were(toy: Toy) -> None:
+    value = {"a": [1, 2.5, None, True], "b": ("x", b"y"), 3: "three"}
+    assert await toy.run("ToyPass", value=value) == value
+    model = Model(ModelFile("checkpoints", "m.safetensors"))
+    assert await toy.run("ToyPass", value=model) == model
+
+
+async def test_an_object_of_the_pack_stays_there(toy: Toy) -> None:
+    thing = await toy.run("ToyMakeThing", value=7)
+    assert isinstance(thing, PackValue)
+    assert (thing.pack, thing.kind) == ("toy_pack", "THING")
+    assert await toy.run("ToyUseThing", thing=thing) == 7
+
+
+async def test_an_object_of_a_process_that_is_gone_is_lost(toy: Toy) -> None:
+    with pytest.raises(CallLostError):
+        await toy.run("ToyUseThing", thing=PackValue("toy_pack", "p0", 1, "THING"))
+
+
+async def test_a_node_keeps_what_it_keeps_for_one_owner_and_one_node(toy: Toy) -> None:
+    async def count(**who: Any) -> Any:
+        return toy.read("ToyCount", await toy.ask("run", "ToyCount", {}, **who))
+
+    counts = [await count(owner=o, node=n) for o, n in ("a1", "a1", "b1", "a2")]
+    assert counts == [1, 2, 1, 1]
+
+
+async def test_lists_blockers_and_graphs_are_those_of_the_executor(toy: Toy) -> None:
+    numbers, four = await toy.run("ToyLists")
+    assert isinstance(numbers, Items)
+    assert (numbers.values, four) == ((1, 2, 3), 4)
+    blocked = await toy.run("ToyBlocks")
+    assert isinstance(blocked, ExecutionBlocker)
+    assert blocked.message == "not today"
+    graph = await toy.run("ToyExpands", value=3)
+    assert isinstance(graph, Expansion)
+    assert [node.class_type for node in graph.nodes.values()] == ["ToyMakeThing", "ToyUseThing"]
+    assert graph.outputs[0].node_id == list(graph.nodes)[1]
+
+
+async def test_hooks_see_constants(toy: Toy) -> None:
+    async def said(do: str, value: int) -> Mapping[str, Any]:
+        return (await toy.ask(do, "ToyChecks", {"value": value})).said
+
+    assert (await said("validate", 1))["verdict"] is True
+    assert (await said("validate", 7))["verdict"] == "no sevens"
+    assert (await said("changed", 4))["changed"] == 40
+
+
+async def test_coroutines_run_side_by_side(toy: Toy) -> None:
+    began = asyncio.get_running_loop().time()
+    assert await asyncio.gather(*(toy.run("ToySlow") for _ in range(20))) == ["slept"] * 20
+    assert asyncio.get_running_loop().time() - began < 20 * 0.2
+
+
+async def test_a_cancelled_node_stops_and_its_process_goes_on(toy: Toy) -> None:
+    begun = asyncio.Event()
+    running = asyncio.create_task(toy.ask("run", "ToyLoops", {}, tell=lambda _: begun.set()))
+    await begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await toy.run("ToyPass", value=1) == 1
+
+
+async def test_sampling_comes_back_to_the_service(toy: Toy) -> None:
+    asked: list[Any] = []
+
+    async def ask(message: Message) -> tuple[Mapping[str, Any], Sequence[memoryview]]:
+        given = message.said["inputs"]
+        inputs = {n: toy.traveller.decode(one, message.buffers) for n, one in given.items()}
+        asked.append((message.said["class"], inputs))
+        encoder = toy.traveller.encoder()
+        done = Latent(Array(inputs["latent_image"].samples.data + 1, "float32"))
+        return {"outputs": [toy.traveller.encode(encoder, done)]}, encoder.buffers
+
+    model = Model(ModelFile("checkpoints", "m.safetensors"))
+    samples = Array(np.zeros((1, 4, 2, 2), np.float32), "float32")
+    prompt = (Condition(samples),)
+    inputs = {"model": model, "positive": prompt, "negative": prompt, "latent": Latent(samples)}
+    message = await toy.ask("run", "ToySamples", inputs, ask=ask)
+    latent = toy.read("ToySamples", message)
+    ((class_type, given),) = asked
+    assert class_type == "KSampler"
+    assert (given["model"], given["seed"], given["steps"]) == (model, 5, 2)
+    assert np.array_equal(latent.samples.data, samples.data + 1)
+
+
+async def test_files_and_messages_of_a_node_are_told(toy: Toy) -> None:
+    told: list[Mapping[str, Any]] = []
+    message = await toy.ask("run", "ToyWrites", {}, tell=told.append)
+    (file,) = files_in(message)
+    assert (file.prefix, file.extension, file.content) == ("notes", ".txt", b"hello")
+    assert message.said["ui"] == {"text": ["hello"]}
+    assert [one["type"] for one in told] == ["toy.said", "execution_success"]
+    message = await toy.ask("run", "ToySaves", {"images": image(), "filename_prefix": "a/b"})
+    (picture,) = files_in(message)
+    assert (picture.prefix, picture.extension) == ("a/b", ".png")
+    assert picture.content.startswith(b"\x89PNG")
+
+
+async def test_a_wrong_shape_is_told_with_the_packs_name(toy: Toy) -> None:
+    with pytest.raises(PackResultError, match=r"toy_pack.*\[4\].*IMAGE"):
+        await toy.run("ToyWrongShape")
+
+
+async def test_a_prompt_with_a_foreign_control_is_refused() -> None:
+    traveller = Traveller("toy_pack", "p1", lambda _: None, lambda parts: parts)
+    with pytest.raises(CallLostError):
+        traveller.decode({"$": "service", "id": 5}, ())
