@@ -23,13 +23,14 @@ from api.comfyui import (
     socket_routes,
     templates,
     user_data,
-    v2,
 )
 from api.comfyui import models as comfyui_models
 from api.comfyui.client_socket import SocketLimits
 from api.comfyui.editor import Editor
 from api.comfyui.home import mount_editor
 from api.comfyui.sockets import Sockets
+from api.comfyui.v2 import assets as v2_assets
+from api.comfyui.v2 import jobs as v2_jobs
 from api.context import Context
 from api.docs_page import add_docs
 from api.errors import add_error_handlers
@@ -102,7 +103,7 @@ def _routes() -> tuple[BaseRoute, ...]:
         socket_routes,
     )
     hosted = (fetching, routes, site_routes, unserved)
-    for module in (*own, home, *comfyui, job_list, v2):
+    for module in (*own, home, *comfyui, job_list, v2_jobs, v2_assets):
         router.include_router(module.router)
     for module in (nodes, files, *comfyui):  # ComfyUI serves each of its routes under /api too
         router.include_router(module.router, prefix="/api", include_in_schema=False)

@@ -8,6 +8,7 @@ from api.models.intake import ModelIntake, Source
 from deployments.config import ModelsConfig, RouterConfig
 from deployments.more_families import marks_with
 from deployments.settings import Settings
+from storage.assets import Assets
 from storage.counters import Counters
 from storage.database import Database
 from storage.disk_quota import DiskQuota
@@ -82,6 +83,7 @@ def open_stores(settings: Settings, config: RouterConfig) -> Stores:
         user_data=UserData(files),
         counters=Counters(database),
         prompts=Prompts(database),
+        assets=Assets(database, uploads),
     )
 
 

@@ -134,6 +134,11 @@ class OutputStore:
             raise MissingOutputError(location[:200]) from error
         return self._found(key, location)
 
+    def locations(self, owner: str, job_id: int) -> list[str]:
+        """Where all is that a job saved."""
+        prefix = self.job_folder(owner, job_id).prefix
+        return [file.key.removeprefix(prefix) for file in self.files.list(prefix)]
+
     def read(self, owner: str, job_id: int, location: str) -> bytes:
         """The content of an output.
 

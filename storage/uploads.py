@@ -138,6 +138,13 @@ class Uploads:
         """Remove all files of an owner. Blocks."""
         self.files.delete([file.key for file in self.files.list(owner_prefix(KIND, owner))])
 
+    async def remove(self, owner: str, place: Place) -> None:
+        """Remove a file, where it is there."""
+        key = _key(owner, place)
+        if found := await asyncio.to_thread(self.files.find, key):
+            await asyncio.to_thread(self.files.delete, [key])
+            await self._disk.give_back(owner, found.size)
+
     async def find(self, owner: str, place: Place) -> StoredFile:
         """The file at a place; for outputs also that of the newest job that saved the name.
 

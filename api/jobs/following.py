@@ -9,7 +9,7 @@ from typing import Any
 from api.jobs.answers import Answers, Outlook
 from api.jobs.event_board import EventBoard
 from api.jobs.event_log import EventLog
-from api.jobs.events import Ended, Happened, JobAddress, Saved
+from api.jobs.events import Ended, Happened, JobAddress, Queued, Saved, ended_event
 from api.jobs.run import JobRun
 from api.jobs.told import ToldEvent, told
 from api.jobs.watch import JobWatch
@@ -105,25 +105,46 @@ class Following:
 
         The final event carries the answer. Long after a job's end only that one is left.
         """
+        async with aclosing(self.happened(owner, job_id, after=after)) as happened:
+            async for record, event in happened:
+                if event is None:
+                    yield None
+                elif shown := await self._told(record, event, base_url):
+                    yield shown
+
+    async def happened(
+        self, owner: str, job_id: int, *, after: int = 0
+    ) -> AsyncGenerator[tuple[JobRecord, Happened | None]]:
+        """As `events`, as typed events, each with the job as it is then."""
         async with self._board.following(owner):
             while True:
                 run, record = await self.find(owner, job_id)
                 if run is None and record.ended:
-                    yield await self._final(record, record.last_event, base_url)
+                    yield record, _end_of(record)
                     return
                 source = self._here(run, after) if run else self._elsewhere(record, after)
                 async with aclosing(source):
                     async for event in source:
-                        if not isinstance(event, Happened):
-                            yield event
-                            continue
-                        after = event.id
-                        known = run.record if run else record
-                        if shown := await self._told(known, event, base_url):
-                            yield shown
+                        after = max(after, event.id) if event else after
+                        yield (run.record if run else record), event
                 if run and run.record.ended:
                     return
                 after = max(after, 1)
+
+    async def so_far(self, owner: str, job_id: int) -> tuple[JobRecord, tuple[Happened, ...]]:
+        """The job, and what is still known of what happened to it.
+
+        Raises:
+            MissingJobError: the owner has no such job.
+        """
+        async with self._board.following(owner):
+            run, record = await self.find(owner, job_id)
+            log = run.log if run else self._board.log_of_other(JobAddress.of(record))
+            return record, log.events
+
+    async def queue_position(self, record: JobRecord) -> int:
+        """How many jobs are begun before this one."""
+        return (await self._outlook(None, record)).queue_position
 
     async def _here(self, run: JobRun, after: int) -> AsyncGenerator[Happened | None]:
         async for event in run.log.after(after, self._beat_s):
@@ -131,13 +152,11 @@ class Following:
         if not run.record.ended:
             await asyncio.sleep(self._watch_s)  # lost: it goes on elsewhere, or here
 
-    async def _elsewhere(
-        self, record: JobRecord, after: int
-    ) -> AsyncGenerator[Happened | ToldEvent | None]:
+    async def _elsewhere(self, record: JobRecord, after: int) -> AsyncGenerator[Happened | None]:
         """The events of a job that does not run here, until it moves."""
         if after < 1 or record.status == "queued":
-            position = (await self._outlook(None, record)).queue_position
-            yield ToldEvent(1, "queued", {"queue_position": position})
+            queued = Queued(await self.queue_position(record))
+            yield Happened(JobAddress.of(record), 1, time.time(), queued)
         log = self._board.log_of_other(JobAddress.of(record))
         moved = asyncio.create_task(self._moved(record, log))
         moved.add_done_callback(lambda _: log.wake())
@@ -175,3 +194,8 @@ class Following:
             return Outlook(0, max(estimate_s - spent_s, 0.25))
         position = await self._leases.queue_position(record)
         return Outlook(position.position, position.ahead_s / max(1, position.running) + estimate_s)
+
+
+def _end_of(record: JobRecord) -> Happened:
+    ended_s = record.ended_s or record.created_s
+    return Happened(JobAddress.of(record), record.last_event, ended_s, ended_event(record))

@@ -24,21 +24,27 @@ async def job_page(
     Raises:
         InvalidFieldsError: the cursor is none.
     """
-    one_more = replace(which, before=_read_cursor(cursor), limit=which.limit + 1)
+    one_more = replace(which, before=read_cursor(cursor), limit=which.limit + 1)
     found = await jobs.page(owner, one_more)
     shown = found[: which.limit]
     return {
         "status": "success",
         "jobs": [answers.summary(record, base_url) for record in shown],
-        "next_cursor": _write_cursor(shown[-1]) if len(found) > len(shown) else None,
+        "next_cursor": write_cursor(shown[-1]) if len(found) > len(shown) else None,
     }
 
 
-def _write_cursor(record: JobRecord) -> str:
+def write_cursor(record: JobRecord) -> str:
+    """What a page ends with, for the next one."""
     return urlsafe_b64encode(f"{record.created_s!r}:{record.id}".encode()).decode()
 
 
-def _read_cursor(cursor: str) -> tuple[float, int] | None:
+def read_cursor(cursor: str) -> tuple[float, int] | None:
+    """Where the next page begins; None for the first.
+
+    Raises:
+        InvalidFieldsError: it is none.
+    """
     if not cursor:
         return None
     try:

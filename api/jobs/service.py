@@ -34,6 +34,7 @@ from api.metrics.service_metrics import ServiceMetrics
 from api.models.intake import ModelIntake
 from api.schemas import ExecuteRequest
 from api.workflow_bodies import with_workflow
+from storage.assets import Assets
 from storage.counters import Counters
 from storage.database import Database
 from storage.encryption import Cipher
@@ -98,6 +99,7 @@ class Stores:
     user_data: UserData
     counters: Counters
     prompts: Prompts
+    assets: Assets
 
 
 class Service:
@@ -335,6 +337,7 @@ class Service:
                 partial(asyncio.to_thread, self.stores.uploads.sweep),
                 partial(self.stores.disk.set_right, self.stores.outputs.files),
                 self.stores.models.sweep,
+                self.stores.assets.sweep,
             ):
                 try:
                     await sweep()

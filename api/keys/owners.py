@@ -54,6 +54,7 @@ async def forget(
     await asyncio.to_thread(stores.outputs.remove_all, owner)
     await asyncio.to_thread(stores.user_data.remove_all, owner)
     await stores.user_settings.remove_all(owner)
+    await stores.assets.remove_all(owner)
     await stores.counters.remove_all(owner)
     await stores.disk.forget(owner)
     await forget_charges(stores.database, owner)

@@ -18,6 +18,7 @@ from api.jobs.event_hub import Hub
 from api.jobs.runner import Runner
 from api.jobs.service import Limits, Service, Stores
 from api.jobs.webhooks import Signer
+from storage.assets import Assets
 from storage.counters import Counters
 from storage.database import Database
 from storage.disk_quota import DiskQuota
@@ -172,6 +173,7 @@ async def _site(
         user_data=UserData(files),
         counters=Counters(database),
         prompts=Prompts(database),
+        assets=Assets(database, uploads),
     )
     service = Service(
         make_runner(inputs) if make_runner else runner, change(stores), limits, hub=hub

@@ -141,10 +141,41 @@ async def v2_jobs(two: TwoOwners) -> None:
     for prompt_id in ids:
         url = f"/api/v2/jobs/{prompt_id}"
         assert (await two.alice.get(url)).json()["id"] == prompt_id
-        for method, path in (("GET", url), ("GET", f"{url}/workflow"), ("POST", f"{url}/cancel")):
+        paths = (("GET", ""), ("GET", "/workflow"), ("GET", "/events"), ("POST", "/cancel"))
+        for method, path in ((method, f"{url}{path}") for method, path in paths):
             answer = await two.bob.request(method, path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
         assert (await two.alice.get(url)).json()["status"] != "canceled"
+
+
+async def v2_list(two: TwoOwners) -> None:
+    await her_prompts(two)
+    assert len((await two.alice.get("/api/v2/jobs")).json()["jobs"]) == 4
+    assert (await two.bob.get("/api/v2/jobs")).json() == {"jobs": []}
+
+
+async def v2_assets(two: TwoOwners) -> None:
+    """Neither her uploads nor what her jobs saved; nor is a hash of hers one of his."""
+    files = {"file": ("secret.png", b"hers")}
+    hers = (await two.alice.post("/api/v2/assets", files=files)).json()
+    job = (await two.alice.get(f"/api/v2/jobs/{two.ended}")).json()
+    by_hash = f"/api/v2/assets/by-hash/{hers['hash']}"
+    assert (await two.alice.head(by_hash)).status_code == 200
+    assert (await two.bob.head(by_hash)).status_code == 404
+    answer = await two.bob.post("/api/v2/assets/from-hash", json={"hash": hers["hash"]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "blob_not_found")
+    his = (await two.bob.post("/api/v2/assets", files=files)).json()
+    assert his["created_new"] is True
+    for asset_id in (hers["id"], job["outputs"][0]["id"]):
+        url = f"/api/v2/assets/{asset_id}"
+        assert (await two.alice.get(f"{url}/content")).status_code == 200
+        paths = (("GET", ""), ("GET", "/content"), ("HEAD", "/content"), ("DELETE", ""))
+        for method, path in paths:
+            assert (await two.bob.request(method, f"{url}{path}")).status_code == 404
+        reference = {"__type": "core/ASSET", "info": {"id": asset_id}}
+        body = {"workflow": {"1": {"class_type": "LoadImage", "inputs": {"image": reference}}}}
+        answer = await two.bob.post("/api/v2/jobs", json=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "missing_asset")
 
 
 async def same_ids(two: TwoOwners) -> None:
@@ -206,7 +237,16 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
     ("GET", "/api/v2/jobs/{job_id}"): v2_jobs,
     ("GET", "/api/v2/jobs/{job_id}/workflow"): v2_jobs,
     ("POST", "/api/v2/jobs/{job_id}/cancel"): v2_jobs,
-    ("POST", "/api/v2/jobs"): nothing_of_hers,
+    ("GET", "/api/v2/jobs/{job_id}/events"): v2_jobs,
+    ("GET", "/api/v2/jobs"): v2_list,
+    ("POST", "/api/v2/jobs"): v2_assets,
+    ("POST", "/api/v2/assets"): v2_assets,
+    ("POST", "/api/v2/assets/from-hash"): v2_assets,
+    ("HEAD", "/api/v2/assets/by-hash/{hash_}"): v2_assets,
+    ("GET", "/api/v2/assets/{asset_id}"): v2_assets,
+    ("GET", "/api/v2/assets/{asset_id}/content"): v2_assets,
+    ("HEAD", "/api/v2/assets/{asset_id}/content"): v2_assets,
+    ("DELETE", "/api/v2/assets/{asset_id}"): v2_assets,
     ("POST", "/free"): nothing_of_hers,
     ("PATCH", "/internal/logs/subscribe"): nothing_of_hers,
 }

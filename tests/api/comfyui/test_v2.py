@@ -35,7 +35,8 @@ async def test_a_job_is_created_waited_for_and_read(site: Site) -> None:
     assert len(picture.content) == output["size_bytes"]
     assert done["metrics"]["execution_ms"] >= 0
     workflow = await site.client.get(f"{PLACE}/{job['id']}/workflow")
-    assert workflow.json() == {"workflow": WORKFLOW}
+    assert workflow.json() == {"workflow": WORKFLOW, "format": "api"}
+    assert done["progress"]["value"] == 1.0
     assert job["id"] in (await site.client.get("/history")).json()
 
 
