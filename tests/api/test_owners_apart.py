@@ -5,50 +5,25 @@ entry is what Bob tries with what Alice has; it passes when he gets what he woul
 """
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import pytest
 
 from tests.api.comfyui.owner_checks import COMFYUI_CHECKS
 from tests.api.conftest import API, Site
-from tests.api.keyed import hosted_fetch_paths, keyed_routes, keyed_site, translated_paths
+from tests.api.keyed import hosted_fetch_paths, keyed_routes, translated_paths
 from tests.api.models import lora
-from tests.api.two_owners import Check, Route, TwoOwners, nothing_of_hers, picture
+from tests.api.two_owners import Check, Route, TwoOwners, nothing_of_hers, picture, two_owners
 
 ADMIN = "/api/v7/admin/keys"
 MODELS = "/api/v7/models"
 IMAGE_TO_IMAGE = "/api/v7/images/image-to-image"
 NEVER = "1"  # no job's id
-BOB_MAY = ("execute", "read", "models")
 
 
 @pytest.fixture
 async def two(site: Site) -> AsyncIterator[TwoOwners]:
-    async with keyed_site(site) as keyed:
-        alices_key = await keyed.key("alice")
-        alice = await keyed.client(alices_key)
-        bob = await keyed.client(await keyed.key("bob", scopes=BOB_MAY))
-        body: dict[str, Any] = {"workflow": {}}
-        ended = (
-            await alice.post(f"{API}/execute", json=body, headers={"Idempotency-Key": "alices"})
-        ).json()
-        held = await alice.post(f"{API}/execute", json={"workflow": {"hold": 1}, "wait": 0})
-        files = {"image": ("alices.png", picture(), "image/png")}
-        assert (await alice.post("/upload/image", files=files)).is_success
-        model = await alice.post(MODELS, files={"file": ("m.safetensors", lora())})
-        announced = {"filename": "alices.safetensors", "size": 100}
-        begun = await alice.post(f"{MODELS}/uploads", json=announced)
-        yield TwoOwners(
-            keyed,
-            alice,
-            bob,
-            int(ended["id"]),
-            int(held.json()["id"]),
-            "alices.png",
-            alices_key.split("_")[1],
-            model.json()["model"]["id"],
-            begun.json()["upload"]["id"],
-        )
+    async with two_owners(site, site) as opened:
+        yield opened
 
 
 async def of_a_job(two: TwoOwners, method: str, url: str) -> None:

@@ -42,6 +42,7 @@ COMFYUI_READS = (
     "/api/v2/jobs/{job_id}/workflow",
     "/api/v2/jobs/{job_id}/events",
     "/api/v2/jobs",
+    "/api/v2/assets/by-hash/{hash_}",
     "/api/v2/assets/{asset_id}",
     "/api/v2/assets/{asset_id}/content",
     "/settings",

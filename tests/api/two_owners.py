@@ -1,15 +1,20 @@
 """Two owners at one service, of whom one knows every name of what the other has."""
 
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
 from PIL import Image
 
-from tests.api.keyed import KeyedSite
+from tests.api.conftest import API, Site
+from tests.api.keyed import KeyedSite, keyed_site
+from tests.api.models import lora
 
+MODELS = "/api/v7/models"
+BOB_MAY = ("execute", "read", "models")
 Route: TypeAlias = tuple[str, str]  # method, path
 
 
@@ -47,3 +52,33 @@ def picture() -> bytes:
 
 async def nothing_of_hers(two: TwoOwners) -> None:
     """The route names nothing that anybody owns."""
+
+
+@asynccontextmanager
+async def two_owners(hers: Site, his: Site) -> AsyncIterator[TwoOwners]:
+    """Alice is connected to one router and Bob to another, or both to the same."""
+    async with keyed_site(hers) as keyed, keyed_site(his) as other:
+        alices_key = await keyed.key("alice")
+        alice = await keyed.client(alices_key)
+        bob = await other.client(await keyed.key("bob", scopes=BOB_MAY))
+        body: dict[str, Any] = {"workflow": {}}
+        ended = (
+            await alice.post(f"{API}/execute", json=body, headers={"Idempotency-Key": "alices"})
+        ).json()
+        held = await alice.post(f"{API}/execute", json={"workflow": {"hold": 1}, "wait": 0})
+        files = {"image": ("alices.png", picture(), "image/png")}
+        assert (await alice.post("/upload/image", files=files)).is_success
+        model = await alice.post(MODELS, files={"file": ("m.safetensors", lora())})
+        announced = {"filename": "alices.safetensors", "size": 100}
+        begun = await alice.post(f"{MODELS}/uploads", json=announced)
+        yield TwoOwners(
+            keyed,
+            alice,
+            bob,
+            int(ended["id"]),
+            int(held.json()["id"]),
+            "alices.png",
+            alices_key.split("_")[1],
+            model.json()["model"]["id"],
+            begun.json()["upload"]["id"],
+        )

@@ -18,13 +18,7 @@ from api.json_response import JsonResponse
 from graph.digits import whole_number
 from graph.errors import ServiceError
 from graph.shown import shown_value
-from storage.assets import (
-    HASH,
-    LONGEST_PATH,
-    LONGEST_TYPE,
-    Asset,
-    Described,
-)
+from storage.assets import HASH, LONGEST_PATH, LONGEST_TYPE, Asset, Described, MissingBlobError
 from storage.files import Files, StoredFile
 
 PLACE = "/api/v2/assets"
@@ -79,10 +73,11 @@ async def from_hash(call: ActingCall, known: InContext, base_url: BaseUrl) -> Js
 
 
 @router.head("/by-hash/{hash_}")
+@router.get("/by-hash/{hash_}")
 async def by_hash(hash_: AssetId, owner: Owner, known: InContext) -> Response:
     """Whether the owner has these bytes."""
     found = await known.service.stores.assets.by_hash(owner, hash_.removeprefix(HASH))
-    return Response(status_code=200 if found else 404)
+    return Response() if found else told(MissingBlobError(hash_[:100]))
 
 
 @router.get("/{asset_id}")

@@ -242,6 +242,7 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
     ("POST", "/api/v2/jobs"): v2_assets,
     ("POST", "/api/v2/assets"): v2_assets,
     ("POST", "/api/v2/assets/from-hash"): v2_assets,
+    ("GET", "/api/v2/assets/by-hash/{hash_}"): v2_assets,
     ("HEAD", "/api/v2/assets/by-hash/{hash_}"): v2_assets,
     ("GET", "/api/v2/assets/{asset_id}"): v2_assets,
     ("GET", "/api/v2/assets/{asset_id}/content"): v2_assets,
