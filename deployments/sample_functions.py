@@ -7,15 +7,19 @@ import diffusion.batch.conditions
 import diffusion.batch.slices
 import diffusion.control.controlled
 import diffusion.latent.batches
+import diffusion.latent.cameras
 import diffusion.latent.latents
 import diffusion.latent.operations
+import diffusion.latent.videos
 import diffusion.schedules.schedulers
 import diffusion.schedules.sigma_lists
 import diffusion.schedules.tables
+import diffusion.vision.clip_picture
 import diffusion.vision.unclip
 from diffusion.autoencoder.preview import Previews
 from diffusion.engine.stage import SampleStage
 from diffusion.upscaling.tiled_redraw import redraw
+from graph.latent_sizes import LatentSize
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
 from graph.segment_run import Report
@@ -53,6 +57,12 @@ class NodeSampling:
 
     async def encode(self, vae: Vae, image: Image) -> Tensor:
         return await self.stage.encode(vae, image)
+
+    async def encode_video(self, vae: Vae, frames: Image) -> Tensor:
+        return await self.stage.encode_video(vae, frames)
+
+    async def video_latent_size(self, vae: Vae) -> LatentSize:
+        return await self.stage.video_latent_size(vae)
 
     async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Image:
         return await self.stage.decode_tiled(vae, latent, tile=tile, overlap=overlap)
@@ -116,7 +126,23 @@ class NodeSampling:
     apply_control = staticmethod(diffusion.control.controlled.apply_control)
     apply_control_to_both = staticmethod(diffusion.control.controlled.apply_control_to_both)
     with_extras = staticmethod(diffusion.batch.conditions.with_extras)
+    with_more = staticmethod(diffusion.batch.conditions.with_more)
     with_reference = staticmethod(diffusion.batch.conditions.with_reference)
+
+    fit_frames = staticmethod(diffusion.latent.videos.fit_frames)
+    frames_on_grey = staticmethod(diffusion.latent.videos.frames_on_grey)
+    unknown_latents = staticmethod(diffusion.latent.videos.unknown_latents)
+    unknown_frames = staticmethod(diffusion.latent.videos.unknown_frames)
+    blank_video = staticmethod(diffusion.latent.videos.blank_video)
+    with_frames = staticmethod(diffusion.latent.videos.with_frames)
+    join_channels = staticmethod(diffusion.latent.videos.join_channels)
+    join_frames = staticmethod(diffusion.latent.videos.join_frames)
+    join_seen = staticmethod(diffusion.vision.clip_picture.join_seen)
+    vace_frames = staticmethod(diffusion.latent.videos.vace_frames)
+    vace_mask = staticmethod(diffusion.latent.videos.vace_mask)
+    vace_part = staticmethod(diffusion.latent.videos.vace_part)
+    vace_mask_channels = staticmethod(diffusion.latent.videos.vace_mask_channels)
+    camera_path = staticmethod(diffusion.latent.cameras.camera_path)
 
     basic = staticmethod(diffusion.schedules.schedulers.basic)
     karras = staticmethod(diffusion.schedules.schedulers.karras)

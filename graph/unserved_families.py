@@ -178,30 +178,6 @@ IMAGE = (
 )
 VIDEO = (
     Family(
-        "wan",
-        "Wan 2.1/2.2",
-        networks=(
-            has("head.modulation", "patch_embedding"),
-            has("condition_embedder.text_embedder", "patch_embedding", "blocks.0.attn2"),
-            has("vace_blocks.0"),
-        ),
-        loras=(
-            LoraMark(r"(vace_)?blocks_\d+_(self|cross)_attn_(q|k|v|o|[kv]_img|norm_[qk])$"),
-            LoraMark(r"blocks_\d+_attn[12]_(to_|add_)"),
-            LoraMark(r"blocks_\d+_ffn_[02]$"),
-        ),
-        vaes=(
-            has("decoder.middle.0.residual.0.gamma", of="Wan 2.1/2.2 and Qwen-Image"),
-            has("decoder.mid_block.resnets.0.norm1.gamma", of="Wan 2.1/2.2 and Qwen-Image"),
-        ),
-        encoders=(
-            has(
-                "encoder.block.1.layer.0.SelfAttention.relative_attention_bias",
-                of="Wan 2.1/2.2 (UMT5)",
-            ),
-        ),
-    ),
-    Family(
         "ltx2",
         "LTX-2",
         networks=(has("audio_adaln_single", "adaln_single.emb.timestep_embedder"),),

@@ -22,6 +22,7 @@ Tensor: TypeAlias = Any
 Image: TypeAlias = Annotated[Any, Link("IMAGE")]
 Mask: TypeAlias = Annotated[Any, Link("MASK")]
 Keypoints: TypeAlias = Annotated[Any, Link("POSE_KEYPOINT")]
+CameraPath: TypeAlias = Annotated[Any, Link("WAN_CAMERA_EMBEDDING")]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diffusion.weights import Weights
 from graph.errors import ServiceError
+from graph.values import ModelFile
 
 
 @dataclass(eq=False)
@@ -23,6 +24,17 @@ class LatentVaeMismatchError(ServiceError):
     )
     received: list[int]
     expected: str
+
+
+@dataclass(eq=False)
+class NoVideoVaeError(ServiceError):
+    """An autoencoder of pictures where one of videos is needed."""
+
+    status = 422
+    code = "no_video_vae"
+    template = "The VAE {folder}/{name} is for pictures; this node needs one for videos."
+    folder: str
+    name: str
 
 
 class VaeNetwork(Protocol):
@@ -79,6 +91,12 @@ def decode(vae: LoadedVae, latent: Tensor) -> Tensor:
         latent = latent.unsqueeze(2)
     check_latent(vae, latent)
     return torch.cat([_decoded(vae, item[None]) for item in latent])
+
+
+def check_of_videos(vae: LoadedVae, file: ModelFile) -> None:
+    """Raises NoVideoVaeError for one of pictures."""
+    if vae.frames is None:
+        raise NoVideoVaeError(file.folder, file.name)
 
 
 def check_latent(vae: LoadedVae, latent: Tensor) -> None:

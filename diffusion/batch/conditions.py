@@ -4,6 +4,7 @@ A conditioning is a tuple of Conditions; what they say is worked out against a l
 conditioning.py. (ComfyUI nodes.py, the Conditioning* classes.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,14 +117,23 @@ def with_extras(conditioning: Conditioning, **extras: Any) -> Conditioning:
     return tuple(replace(c, extras={**c.extras, **extras}) for c in conditioning)
 
 
-def with_reference(conditioning: Conditioning, latent: Latent) -> Conditioning:
-    """Conditionings with one more picture to go by."""
+def with_more(conditioning: Conditioning, **lists: Sequence[Any]) -> Conditioning:
+    """Conditionings whose lists under ComfyUI's names go on."""
     return tuple(
-        with_extras(
-            (c,), reference_latents=(*c.extras.get("reference_latents", ()), latent.samples)
-        )[0]
+        replace(
+            c,
+            extras={
+                **c.extras,
+                **{name: (*c.extras.get(name, ()), *more) for name, more in lists.items()},
+            },
+        )
         for c in conditioning
     )
+
+
+def with_reference(conditioning: Conditioning, latent: Latent) -> Conditioning:
+    """Conditionings with one more picture to go by."""
+    return with_more(conditioning, reference_latents=(latent.samples,))
 
 
 def _each(conditioning: Conditioning, **values: Any) -> Conditioning:

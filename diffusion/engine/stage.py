@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diffusion.autoencoder.kinds import expected_vae_bytes, load_vae
 from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
-from diffusion.autoencoder.vae import LoadedVae, decode, encode
+from diffusion.autoencoder.vae import LoadedVae, check_of_videos, decode, encode
 from diffusion.batch.calls import Called, Denoiser, Limits, unheard
 from diffusion.batch.slices import latent_rows
 from diffusion.control.image_adapters import IMAGE_CHANGES, ImageAdapters
@@ -40,6 +40,7 @@ from diffusion.samplers.ksampler import ksampler_sigmas
 from diffusion.schedules.model_sampling import ModelSampling
 from diffusion.weights import Weights
 from graph.events import Warned
+from graph.latent_sizes import LatentSize
 from graph.motion import BETA_SCHEDULE, EVOLVED
 from graph.sampling import Noise, SampleRequest
 from graph.values import Change, Latent, Model, ModelFile, Vae
@@ -211,6 +212,18 @@ class SampleStage:
         """Latent samples [B, C, h, w] of pictures [B, H, W, C]."""
         async with self._vae(vae) as loaded:
             return await self._beside_steps(encode, loaded, image)
+
+    async def encode_video(self, vae: Vae, frames: Tensor) -> Tensor:
+        """Latent samples [1, C, T, h, w] of frames [T, H, W, C]. Raises NoVideoVaeError."""
+        async with self._vae(vae) as loaded:
+            check_of_videos(loaded, vae.file)
+            return await self._beside_steps(encode, loaded, frames)
+
+    async def video_latent_size(self, vae: Vae) -> LatentSize:
+        """What its latents are. Raises NoVideoVaeError."""
+        async with self._vae(vae) as loaded:
+            check_of_videos(loaded, vae.file)
+            return LatentSize(loaded.latent_channels, loaded.downscale, loaded.frames)
 
     async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Tensor:
         """As `decode`, in tiles of so many picture pixels along a side."""

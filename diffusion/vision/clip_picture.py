@@ -1,15 +1,24 @@
 """Pictures as image encoders take them."""
 
+from dataclasses import replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from graph.values import ClipVisionOutput
+
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 Color: TypeAlias = tuple[float, float, float]
 Colors: TypeAlias = tuple[Color, Color]  # mean and spread
+
+
+def join_seen(first: ClipVisionOutput, second: ClipVisionOutput) -> ClipVisionOutput:
+    """What is in two pictures, their states one behind the other."""
+    states = [own.penultimate_hidden_states for own in (first, second)]
+    return replace(first, penultimate_hidden_states=torch.cat(states, dim=-2))
 
 
 def preprocessed(image: Tensor, side: int, *, crop: bool, colors: Colors = (MEAN, STD)) -> Tensor:

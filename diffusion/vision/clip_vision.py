@@ -38,6 +38,7 @@ AROUND: Mapping[str, str] = {
 }
 DEEP = 23  # layers from which on there are 16 heads, whatever the width
 OPENAI_LAYERS = 24  # the deepest that OpenAI trained, with the activation of its own
+OPEN_CLIP_WIDTH = 1280  # from which on there are OpenCLIP's alone, of 16 heads
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,15 +118,16 @@ def read_config(part: Weights, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
         width, _, patch, _ = shapes[PATCHES]
         positions = shapes["vision_model.embeddings.position_embedding.weight"][0]
         side = round((positions - 1) ** 0.5)
+        open_clip = width >= OPEN_CLIP_WIDTH
         return {
             "hidden_size": width,
             "intermediate_size": shapes[layer + "0.mlp.fc1.weight"][0],
             "projection_dim": shapes["visual_projection.weight"][0],
             "num_hidden_layers": layers,
-            "num_attention_heads": 16 if layers >= DEEP else max(1, width // 64),
+            "num_attention_heads": 16 if layers >= DEEP or open_clip else max(1, width // 64),
             "image_size": side * patch,
             "patch_size": patch,
-            "hidden_act": "quick_gelu" if layers <= OPENAI_LAYERS else "gelu",
+            "hidden_act": "gelu" if layers > OPENAI_LAYERS or open_clip else "quick_gelu",
             "attn_implementation": "sdpa",
         }
     except (KeyError, ValueError) as error:

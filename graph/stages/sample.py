@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from graph.choices import LatentAxis, ScaleCrop, ScaleMethod, SeedBehavior, SigmaSpacing
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
+from graph.stages.videos import Videos
 from graph.values import (
     Change,
     ClipVisionOutput,
@@ -293,6 +294,7 @@ class SigmaLists(Protocol):
 
 class SampleFunctions(
     Sampling,
+    Videos,
     Redrawing,
     Autoencoding,
     Inpainting,

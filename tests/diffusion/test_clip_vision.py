@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from diffusion.vision.clip_picture import preprocessed
-from diffusion.vision.clip_vision import LoadedClipVision, load_clip_vision
+from diffusion.vision.clip_vision import LoadedClipVision, load_clip_vision, read_config
 from graph.errors import BadModelFile
 from tests.diffusion.image_files import PATCH, SEEN, SIDE, WIDTH, image_encoder
 from tests.diffusion.model_files import CPU, written
@@ -79,6 +79,31 @@ def test_an_encoder_sees_what_transformers_does(
     torch.testing.assert_close(
         seen.penultimate_hidden_states, expected.hidden_states[-2], rtol=1e-4, atol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("width", "layers", "heads", "activation"),
+    [
+        (768, 12, 12, "quick_gelu"),
+        (1024, 24, 16, "quick_gelu"),
+        (1280, 32, 16, "gelu"),
+        (1280, 4, 16, "gelu"),
+        (1664, 48, 16, "gelu"),
+    ],
+)
+def test_widths_and_depths_tell_whose_encoder_it_is(
+    width: int, layers: int, heads: int, activation: str, tmp_path: Path
+) -> None:
+    shapes = {
+        "vision_model.embeddings.patch_embedding.weight": (width, 3, 14, 14),
+        "vision_model.embeddings.position_embedding.weight": (257, width),
+        "visual_projection.weight": (SEEN, width),
+        **{f"{LAYER}{i}.mlp.fc1.weight": (4 * width, width) for i in range(layers)},
+    }
+    part = written(tmp_path, {"a": torch.zeros(1)})
+    config = read_config(part, shapes)
+    assert (config["num_attention_heads"], config["hidden_act"]) == (heads, activation)
+    assert (config["num_hidden_layers"], config["image_size"]) == (layers, 224)
 
 
 def test_a_picture_is_cropped_in_the_middle_or_squeezed() -> None:

@@ -164,12 +164,11 @@ def test_a_u_net_is_told_by_the_text_that_it_reads(
 def test_the_message_names_the_family_and_what_the_file_is() -> None:
     shapes = recorded()
     problems = {name: facts_of(header(shapes[name]), "").problem for name in RECORDED}
-    assert problems["wan_t2v"] == (
-        "it is a diffusion model of Wan 2.1/2.2, which is not served here"
-    )
-    assert problems["wan_vae"] == (
-        "it is an autoencoder of Wan 2.1/2.2 and Qwen-Image, which is not served here"
-    )
+    for name, said in (("", "a diffusion model"), ("vae", "an autoencoder")):
+        shapes_there = shapes_of(OTHERS["mochi", name][0] if name else NETWORKS["mochi"][0])
+        problem = facts_of(header(shapes_there), "").problem
+        assert problem == f"it is {said} of Mochi, which is not served here"
+    assert {problems[name] for name in ("wan_t2v", "wan_vae", "umt5xxl_cut")} == {None}
     assert problems["qwen25vl_cut"] == (
         "it is a text encoder of Qwen-Image, HunyuanVideo 1.5 and OmniGen2 (Qwen2.5-VL), which is "
         "not served here"

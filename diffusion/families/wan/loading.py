@@ -1,0 +1,40 @@
+"""Wan's transformers, from files to modules."""
+
+from diffusion.dit.loading import filled, size_of
+from diffusion.families.family import Found, LoadedModel, Loading
+from diffusion.families.wan.names import published
+from diffusion.families.wan.network import WanTransformer
+from diffusion.families.wan.shapes import WanShape
+from diffusion.latent_format import WAN21_LATENT, WAN22_LATENT
+from diffusion.parameterization import Parameterization
+
+FLOW = Parameterization("flow", shift=8.0)
+
+
+def parameterization(_found: Found) -> Parameterization:
+    """How its time runs. (ComfyUI supported_models.py, WAN21_T2V)"""
+    return FLOW
+
+
+def load(found: Found, loading: Loading) -> LoadedModel:
+    """Raises BadModelFile where something is missing."""
+    shape = found.shape
+    assert isinstance(shape, WanShape)
+    module = filled(
+        lambda: WanTransformer(shape),
+        published(found.part),
+        None,
+        dtype=loading.dtype,
+        device=loading.device,
+        weight_dtype=loading.weight_dtype,
+    )
+    return LoadedModel(
+        family=found.family,
+        module=module,
+        shape=shape,
+        parameterization=FLOW,
+        latent_format=WAN22_LATENT if shape.frames_have_times else WAN21_LATENT,
+        dtype=loading.dtype,
+        size=size_of(module),
+        sees_kept_clean=shape.frames_have_times,
+    )
