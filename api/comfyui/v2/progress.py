@@ -22,7 +22,8 @@ class Progress:
 
     total: int = 0
     _done: dict[str, None] = field(default_factory=dict)
-    _running: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # class, step, of
+    # of each running node: class, step, of
+    _running: dict[str, tuple[str, float, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, kept: KeptPrompt, past: Iterable[Happened]) -> "Progress":
