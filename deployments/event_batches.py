@@ -10,8 +10,9 @@ import time
 from collections.abc import AsyncGenerator
 from typing import TypeAlias
 
-from graph.events import Blocked, Done, Progress, Started, StepEvent, Warned
+from graph.events import Blocked, Done, Progress, Said, Sent, Started, StepEvent, Warned
 
+SHOWN = Started | Progress | Warned | Blocked | Said | Sent
 SHOWN_S = 0.02  # how long an event waits that is only shown
 WAITED_FOR_S = 0.001  # how long one waits that others wait for
 
@@ -55,5 +56,5 @@ async def _next(events: AsyncGenerator[StepEvent, None]) -> StepEvent | None:
 
 def _wait_s(event: StepEvent) -> float:
     inside = isinstance(event, Done) and event.outputs is None
-    shown = inside or isinstance(event, Started | Progress | Warned | Blocked)
+    shown = inside or isinstance(event, SHOWN)
     return SHOWN_S if shown else WAITED_FOR_S

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graph.errors import ServiceError
+from graph.node import NodeType
 from graph.values import InputFile
 from storage.picture_limits import (
     PictureQueueError,
@@ -106,3 +107,17 @@ async def read_inputs(
         for task in tasks.values():
             task.cancel()
     return {name: task.result() for name, task in tasks.items()}
+
+
+def is_api_format(document: Any) -> bool:
+    """Whether a workflow is in API format, and not a file of the editor."""
+    nodes = document.values() if isinstance(document, Mapping) else ()
+    return bool(nodes) and all(isinstance(it, Mapping) and "class_type" in it for it in nodes)
+
+
+def may_name_uploads(document: Any, node_types: Mapping[str, NodeType]) -> bool:
+    """Whether a workflow may need the list of uploads; a file of the editor is not read yet."""
+    if not is_api_format(document):
+        return True
+    types = (node_types.get(str(node["class_type"])) for node in document.values())
+    return any(known and known.may_name_uploads for known in types)

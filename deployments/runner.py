@@ -18,7 +18,12 @@ from deployments.clients import JobStages, JobWork, StageClients
 from deployments.output_functions import NodeFiles
 from deployments.owners_files import OwnersFiles
 from deployments.quotes import quote
-from deployments.request_inputs import MOST_BYTES, read_kinds
+from deployments.request_inputs import (
+    MOST_BYTES,
+    is_api_format,
+    may_name_uploads,
+    read_kinds,
+)
 from deployments.saved_outputs import remember, saved_before
 from deployments.used_seeds import used_seeds
 from deployments.watches import JobWatch, SegmentWatch, no_watch
@@ -99,7 +104,8 @@ class WorkflowRunner:
 
     async def prepare(self, owner: str, body: Mapping[str, Any]) -> PreparedWorkflow:
         """Read, override and validate the workflow of an execute body. Raises ServiceError."""
-        files = await self._files(owner)
+        listed = may_name_uploads(body.get("workflow"), self.node_types)
+        files = await self._files(owner, listed=listed)
         work = self._work(owner, body)
         workflow, applied = await work.run(self._overridden, body, files)
         constants = await work.run(list, self._constants(workflow))
@@ -319,13 +325,11 @@ class WorkflowRunner:
 
     def _work(self, owner: str, body: Mapping[str, Any]) -> RequestWork:
         """Where a request is read. Only API format is as large as it looks: subgraphs unfold."""
-        document = body.get("workflow")
-        nodes = document.values() if isinstance(document, Mapping) else ()
-        plain = bool(nodes) and all(isinstance(it, Mapping) and "class_type" in it for it in nodes)
+        plain = is_api_format(body.get("workflow"))
         return self.heavy.for_request(owner, small=plain and is_small(body))
 
-    async def _files(self, owner: str) -> OwnersFiles:
-        names = await self.inputs.list(owner)
+    async def _files(self, owner: str, *, listed: bool = True) -> OwnersFiles:
+        names = await self.inputs.list(owner) if listed else ()
         private = await self.own_embeddings.of(owner) if self.own_embeddings else {}
         return OwnersFiles(self.folders, owner, names, self.checks, self.annotators, private)
 

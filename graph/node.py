@@ -203,6 +203,11 @@ class NodeType:
         """Whether some inputs may not be needed."""
         return self.hooks.lazy is not None
 
+    @property
+    def may_name_uploads(self) -> bool:
+        """Whether an input, or one that a choice brings, may be a combo of uploads."""
+        return any(it.upload or it.growing or it.options for it in self.inputs.values())
+
 
 def node(
     name: str,

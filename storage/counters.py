@@ -48,7 +48,7 @@ class Counters:
 
     async def take(self, owner: str, name: str, steps: int = 1) -> int:
         """The first of `steps` numbers that nobody else gets."""
-        async with self._database.writing() as connection:
+        async with self._database.writing(quick=True) as connection:
             return await count(connection, owner, name, steps)
 
     async def remove_all(self, owner: str) -> None:

@@ -51,7 +51,11 @@ class Database:
             sa.event.listen(self._engine.sync_engine, "invalidate", _let_go_of_sqlite)
         else:
             self._engine = create_async_engine(parts, pool_pre_ping=True)
-        self._writer = self._engine.execution_options(writes=True)
+        self._engines = {
+            (writes, quick): self._engine.execution_options(writes=writes, quick=quick)
+            for writes in (False, True)
+            for quick in (False, True)
+        }
 
     async def open(self) -> None:
         """Bring the tables up to date; of several that start at once, one does it."""
@@ -70,15 +74,19 @@ class Database:
         return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that only reads."""
-        async with self._engine.connect() as connection:
+    async def reading(self, *, quick: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection that only reads. `quick`: a few rows, by their keys."""
+        async with self._engines[False, quick].connect() as connection:
             yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction, committed at the end. Keep it short: SQLite has one writer at a time."""
-        async with self._turn, self._writer.begin() as connection:
+    async def writing(self, *, quick: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed at the end. Keep it short: SQLite has one writer at a time.
+
+        `quick`: its statements touch a few rows, by their keys. SQLite runs them at once, on the
+        event loop; it takes longer to go to a thread.
+        """
+        async with self._turn, self._engines[True, quick].begin() as connection:
             yield connection
 
 
@@ -138,5 +146,6 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    cast(SqliteConnection, connection.connection.driver_connection).begin(writes=writes)
+    options = connection.get_execution_options()
+    driver = cast(SqliteConnection, connection.connection.driver_connection)
+    driver.begin(writes=options.get("writes", False), quick=options.get("quick", False))

@@ -189,7 +189,7 @@ class Keys:
 
     async def _row(self, key_id: str) -> Row[Any] | None:
         query = sa.select(API_KEYS).where(API_KEYS.c.id == key_id)
-        async with self._database.reading() as connection:
+        async with self._database.reading(quick=True) as connection:
             return (await connection.execute(query)).first()
 
 

@@ -65,7 +65,7 @@ class OwnerDisk:
         Raises:
             DiskQuotaError: it does not fit, and was not counted.
         """
-        async with self._database.writing() as connection:
+        async with self._database.writing(quick=True) as connection:
             taking = _TAKING[connection.dialect.name]
             row = (await connection.execute(taking, {"whose": owner, "more": size})).one()
             used, limit = _sum(row), self.quota.of(owner)

@@ -67,14 +67,14 @@ class JobLeases:
     async def held(self) -> dict[int, tuple[int, bool]]:
         """Of each job that this replica runs: its epoch, and whether it is to be cancelled."""
         query = sa.select(JOBS.c.id, JOBS.c.epoch, JOBS.c.cancel_asked).where(self._mine())
-        async with self._database.reading() as connection:
+        async with self._database.reading(quick=True) as connection:
             rows = await connection.execute(query)
             return {row.id: (row.epoch, row.cancel_asked) for row in rows}
 
     async def queued(self) -> int:
         """How many jobs wait, of all owners."""
         query = sa.select(sa.func.count()).where(JOBS.c.status == "queued")
-        async with self._database.reading() as connection:
+        async with self._database.reading(quick=True) as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def queue_position(self, record: JobRecord) -> QueuePosition:

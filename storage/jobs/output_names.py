@@ -38,7 +38,7 @@ class JobNames:
         self, folder: str, prefix: str, steps: int, extension: str, tail: str = "_"
     ) -> list[str]:
         """Names of `steps` pictures of one batch under "output" or "temp"."""
-        async with self._database.writing() as connection:
+        async with self._database.writing(quick=True) as connection:
             counter = _digest(f"{folder}/{prefix}")
             first = await count(connection, self._owner, counter, steps)
             names = numbered(prefix, first, steps, tail + extension)

@@ -237,7 +237,7 @@ class JobRecords:
         """
         insert = sa.insert(JOBS).values(**lease) if lease else sa.insert(JOBS)
         try:
-            async with self._database.writing() as connection:
+            async with self._database.writing(quick=True) as connection:
                 if limits and record.status == "queued":
                     await _check_place(connection, record.owner, limits)
                 if not record.number:
@@ -311,7 +311,7 @@ class JobRecords:
         if not keep_request:
             values["request"] = None
         values |= {"this_id": record.id, "this_epoch": record.epoch}
-        async with self._database.writing() as connection:
+        async with self._database.writing(quick=True) as connection:
             changed = await connection.execute(_END, values)
             if changed.rowcount == 0:
                 return False
@@ -383,7 +383,7 @@ class JobRecords:
         return await self._first(sa.select(*COLUMNS).where(this)) is not None
 
     async def _first(self, query: Select[Any], **which: Any) -> JobRecord | None:
-        async with self._database.reading() as connection:
+        async with self._database.reading(quick=True) as connection:
             row = (await connection.execute(query, which)).first()
         return JobRecord.from_row(row) if row else None
 

@@ -103,14 +103,14 @@ class FaultyDatabase(Database):
         self.count, self.number, self.how = 0, number, how
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
+    async def writing(self, *, quick: bool = False) -> AsyncIterator[AsyncConnection]:
         self.count += 1
         hit = self.count == self.number
         if hit and self.how == "hang":
             await asyncio.Event().wait()
         if hit and self.how == "before":
             raise OperationalError("", {}, InjectedError())
-        async with super().writing() as connection:
+        async with super().writing(quick=quick) as connection:
             yield connection
         if hit and self.how == "after":  # committed, and nobody hears of it
             raise OperationalError("", {}, InjectedError())

@@ -75,9 +75,9 @@ class ReadsCounted(Database):
     reads = 0
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self, *, quick: bool = False) -> AsyncIterator[AsyncConnection]:
         self.reads += 1
-        async with super().reading() as connection:
+        async with super().reading(quick=quick) as connection:
             yield connection
 
 
