@@ -211,19 +211,24 @@ def attacked(base: str, key: str, name: str) -> Iterator[None]:
         attacker.join()
 
 
-def router_mib(base: str) -> float:
-    """The resident memory of the service's routers: its proxy's siblings, of that name."""
+def routers(base: str) -> list[psutil.Process]:
+    """The service's routers: its proxy's siblings, of that name. None of a service elsewhere."""
     port = httpx.URL(base).port
-    listening = (
+    listening = [
         connection.pid
         for connection in psutil.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
         and connection.laddr
         and connection.laddr.port == port
-    )
-    siblings = psutil.Process(psutil.Process(next(listening)).ppid()).children()
-    routers = [it for it in siblings if ROUTER in " ".join(it.cmdline())]
-    return float(sum(it.memory_info().rss for it in routers)) / 2**20
+    ]
+    parents = [psutil.Process(pid).parent() for pid in listening[:1]]
+    siblings = [it for parent in parents if parent for it in parent.children()]
+    return [it for it in siblings if ROUTER in " ".join(it.cmdline())]
+
+
+def router_mib(base: str) -> float:
+    """The resident memory of the service's routers."""
+    return float(sum(it.memory_info().rss for it in routers(base))) / 2**20
 
 
 def measure(base: str, keys: tuple[str, str], attack: str, for_s: float) -> Neighbour:
