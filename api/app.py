@@ -22,6 +22,7 @@ from api.comfyui import (
     settings,
     socket_routes,
     templates,
+    tooling,
     user_data,
 )
 from api.comfyui import models as comfyui_models
@@ -103,7 +104,7 @@ def _routes() -> tuple[BaseRoute, ...]:
         socket_routes,
     )
     hosted = (fetching, routes, site_routes, unserved)
-    for module in (*own, home, *comfyui, job_list, v2_jobs, v2_assets):
+    for module in (*own, home, *comfyui, job_list, tooling, v2_jobs, v2_assets):
         router.include_router(module.router)
     for module in (nodes, files, *comfyui):  # ComfyUI serves each of its routes under /api too
         router.include_router(module.router, prefix="/api", include_in_schema=False)

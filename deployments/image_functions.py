@@ -61,6 +61,7 @@ class NodeImaging(NodeMedia, NodeBatches):
 
     image_size = staticmethod(imaging.colors.image_size)
     decode_image = staticmethod(imaging.decode.decode_image)
+    decode_with_alpha = staticmethod(imaging.decode.decode_with_alpha)
     empty_image = staticmethod(imaging.colors.empty_image)
     crop_image = staticmethod(imaging.transform.crop_image)
     rotate_image = staticmethod(imaging.transform.rotate_image)

@@ -341,7 +341,10 @@ class WorkflowRunner:
     async def _uploads(self, owner: str, constants: Sequence[Constant]) -> Uploads:
         """The files that inputs of needed nodes name, each read once, or why it cannot be had."""
         wanted = {
-            (node_id, declared.name): (declared.upload.kind == "image", str(value))
+            (node_id, declared.name): (
+                declared.upload.kind == "image",
+                declared.upload.file_name(value),
+            )
             for node_id, declared, value in constants
             if declared.upload
         }

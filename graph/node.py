@@ -81,9 +81,18 @@ class Files:
 
 @dataclass(frozen=True)
 class Upload:
-    """A combo of the caller's uploads of one `kind`: image, video, audio. Gives an InputFile."""
+    """A combo of the caller's uploads of one `kind`: image, video, audio. Gives an InputFile.
+
+    With `text` it is a text instead, which is put into that template to name the file.
+    """
 
     kind: str = "image"
+    text: str = ""
+
+    def file_name(self, value: object) -> str:
+        """What an input of that value names."""
+        said = str(value)
+        return self.text.format(said) if self.text and not said.startswith("data:") else said
 
 
 class Hidden(StrEnum):
@@ -342,7 +351,7 @@ def _type_name(hint: Any, *, combo: bool = False) -> str:
     if _mark(hint, Options):
         return DYNAMIC_COMBO
     if combo or any(_mark(hint, kind) for kind in (Files, Upload, Presets)):
-        return "COMBO"
+        return "STRING" if (_mark(hint, Upload) or Upload()).text else "COMBO"
     if link := _mark(hint, Link):
         return str(link.name)
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint

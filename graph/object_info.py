@@ -21,7 +21,7 @@ def choices_of(declared: Input, files: FileLists) -> list[Any] | None:
     """What a combo offers now; None for an input that is no combo."""
     if declared.files:
         return [*files.models(declared.files.folder), *declared.files.also]
-    if declared.upload:
+    if declared.upload and not declared.upload.text:
         return list(files.uploads(declared.upload.kind))
     if declared.presets:
         return list(declared.presets.names)
@@ -79,7 +79,7 @@ def _describe_input(declared: Input, files: FileLists) -> list[Any]:
     options = declared.widget.options()
     if declared.default is not REQUIRED:
         options["default"] = declared.default
-    if declared.upload:
+    if declared.upload and not declared.upload.text:
         options[f"{declared.upload.kind}_upload"] = True
     options |= {name: True for name, said in _marks(declared).items() if said}
     if declared.growing:

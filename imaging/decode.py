@@ -97,6 +97,27 @@ def decode_mask(content: bytes, channel: Channel, limits: DecodeLimits = DEFAULT
     return (1.0 - mask if channel == "alpha" else mask)[None]
 
 
+def decode_with_alpha(
+    content: bytes, limits: DecodeLimits = DEFAULT_LIMITS
+) -> tuple[Tensor, Tensor]:
+    """The first frame of a picture file, [1, H, W, 3], and its alpha, [1, H, W].
+
+    In place of alpha that it has not, its first channel: masks come as grey pictures.
+
+    Raises:
+        ImageUnreadableError: no picture, broken, or a format that is not taken.
+        ImageTooLargeError: more pixels than `limits` allow.
+    """
+    frame = next(_frames(content, limits))
+    if frame.has_transparency_data:
+        mask = _values(frame.convert("RGBA").getchannel("A"))
+    elif frame.mode in DEEP_MODES:
+        mask = _deep_values(frame)
+    else:
+        mask = _values(frame.convert("RGB").getchannel("R"))
+    return _colors(frame)[None], mask[None]
+
+
 def _frames(content: bytes, limits: DecodeLimits) -> Iterator[Image.Image]:
     """The frames of a file, upright; 32 bits are brought to 8 as ComfyUI does."""
     left = limits.all_pixels

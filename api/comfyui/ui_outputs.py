@@ -8,6 +8,7 @@ from storage.outputs import StoredOutput
 # Videos are told among the images, as by ComfyUI's own SaveVideo.
 MEDIA: Mapping[str, str] = {"image": "images", "video": "images", "audio": "audio"}
 ANIMATED = frozenset({"SaveAnimatedWEBP", "SaveAnimatedPNG"})
+CACHED = "ETN_SaveImageCache"  # comfyui-tooling-nodes: fetched from /api/etn/image/{id}
 GIFS = "VHS_VideoCombine"  # VideoHelperSuite tells its own under `gifs`
 
 
@@ -16,10 +17,16 @@ def ui_output(outputs: Sequence[StoredOutput], class_type: str = "") -> dict[str
     shown: dict[str, Any] = {}
     for output in outputs:
         key = "gifs" if class_type == GIFS else MEDIA.get(output.type, "files")
-        shown.setdefault(key, []).append(file_of(output))
+        told = _cached(output) if class_type == CACHED else file_of(output)
+        shown.setdefault(key, []).append(told)
     if class_type in ANIMATED or any(one.type == "video" for one in outputs):
         shown["animated"] = [True]
     return shown
+
+
+def _cached(output: StoredOutput) -> dict[str, str]:
+    about = {"content-type": output.mime_type, "type": "output"}
+    return {"source": "http", "id": output.filename, **about}
 
 
 def file_of(output: StoredOutput) -> dict[str, str]:

@@ -16,7 +16,13 @@ from PIL import Image
 
 from graph.errors import ServiceError
 from graph.picture_formats import PICTURE_FORMATS
-from imaging.decode import DecodeLimits, ImageUnreadableError, decode_image, decode_mask
+from imaging.decode import (
+    DecodeLimits,
+    ImageUnreadableError,
+    decode_image,
+    decode_mask,
+    decode_with_alpha,
+)
 from imaging.sizes import ImageTooLargeError
 from tests.picture_files import FILE_OPTIONS, chunk, grey16, png_with, small
 
@@ -219,3 +225,13 @@ def test_a_damaged_file_is_decoded_or_refused(
     with suppress(ServiceError):
         image, _ = decode_image(bytes(content[: kept or None]), DecodeLimits(10**6, 50, 10**6))
         assert image.shape[-1] == 3
+
+
+def test_the_mask_beside_a_picture_is_its_alpha_or_its_first_channel() -> None:
+    for picture, channel in ((rgba(), 3), (rgb(), 0)):
+        image, mask = decode_with_alpha(encoded(picture))
+        assert torch.equal(image[0], levels(NUMBERS[0, ..., :3]))
+        assert torch.equal(mask[0], levels(NUMBERS[0, ..., channel]))
+    image, mask = decode_with_alpha(encoded(rgb().convert("L")))
+    assert image.shape == (1, 6, 5, 3)
+    assert torch.equal(image[0, ..., 0], mask[0])

@@ -193,6 +193,15 @@ async def model_metadata(two: TwoOwners) -> None:
     assert (await two.bob.get(url)).status_code == 404
 
 
+async def put_pictures(two: TwoOwners) -> None:
+    """The same id of two owners is two pictures."""
+    url = "/api/etn/image/3f2a"
+    assert (await two.alice.put(url, content=b"hers")).status_code == 201
+    assert (await two.bob.get(url)).status_code == 404
+    assert (await two.bob.put(url, content=b"his")).status_code == 201
+    assert (await two.alice.get(url)).content == b"hers"
+
+
 COMFYUI_CHECKS: Mapping[Route, Check] = {
     ("GET", "/settings"): settings,
     ("GET", "/settings/{name:path}"): settings,
@@ -226,6 +235,7 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
             "/templates/{file}",
             "/node_replacements",
             "/user.css",
+            "/api/etn/languages",
             "/models",
             "/embeddings",
             "/experiment/models/preview/{folder}/{index}/{name:path}",
@@ -248,6 +258,8 @@ COMFYUI_CHECKS: Mapping[Route, Check] = {
     ("GET", "/api/v2/assets/{asset_id}/content"): v2_assets,
     ("HEAD", "/api/v2/assets/{asset_id}/content"): v2_assets,
     ("DELETE", "/api/v2/assets/{asset_id}"): v2_assets,
+    ("PUT", "/api/etn/image/{id}"): put_pictures,
+    ("GET", "/api/etn/image/{id}"): put_pictures,
     ("POST", "/free"): nothing_of_hers,
     ("PATCH", "/internal/logs/subscribe"): nothing_of_hers,
 }
