@@ -61,7 +61,9 @@ class Progress:
         for node_id, (class_type, step, of) in list(self._running.items())[-1:]:
             told |= {"current_node": node_id, "current_node_class": class_type or None}
             if of:
-                told |= {"step": step, "steps": of, "message": f"{class_type} {step}/{of}".strip()}
+                done, most = int(step), int(of)  # packs may count in parts
+                said = f"{class_type} {done}/{most}".strip()
+                told |= {"step": done, "steps": most, "message": said}
         return told
 
 
