@@ -37,7 +37,7 @@ from graph.prompt import Source
 from graph.remote_types import remote_type
 from graph.segment_run import Report, run_segment
 from graph.stages import PACK, Stage
-from packs.allowed import check_folder
+from packs.allowed import copy_allowed
 from packs.confinement.confine import Confinement
 from packs.errors import PackRefusedError
 from packs.process import OURS, ROOT, Starting
@@ -98,7 +98,7 @@ class PackHost:
             lambda process: Traveller(name, process, parts_of, array_of),
             shared=config.shared,
             most=config.max_processes,
-            check=lambda: check_folder(packs.folder, name, config.hash),
+            copy=lambda scratch: copy_allowed(packs.folder, name, config.hash, scratch),
         )
         self._metrics = PackMetrics(Stage(PACK + name), self._processes)
         self._looking = asyncio.Lock()
@@ -281,7 +281,7 @@ def model_folders(site: Site) -> dict[str, list[str]]:
 def starting_of(name: str, config: PackConfig, packs: PackSite, site: Site) -> Starting:
     """How the processes of a pack are started, but for a folder of their own to write in."""
     folder, models = (packs.folder / name).resolve(), model_folders(site)
-    readable = {str(ROOT / one) for one in OURS} | {str(folder), str(site.models_dir)}
+    readable = {str(ROOT / one) for one in OURS} | {str(site.models_dir)}
     readable |= {str(Path(path).resolve()) for paths in models.values() for path in paths}
     confinement = Confinement(
         tuple(sorted(readable)),

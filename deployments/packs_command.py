@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +15,7 @@ from deployments.config import AppConfig, PacksConfig
 from deployments.pack_host import PackSite, starting_of
 from deployments.settings import Settings
 from deployments.site import Site
-from packs.allowed import FoundPack, found_packs
+from packs.allowed import FoundPack, copy_allowed, found_packs
 from packs.confinement.confine import missing
 from packs.errors import CallLostError, PackEndedError, PackRefusedError
 from packs.process import PackProcess
@@ -70,7 +71,10 @@ async def tried(name: str, packs: PacksConfig, settings: Settings) -> tuple[bool
         where = PackSite(
             settings.packs_dir.resolve(), Path(scratch), packs.containment == "required"
         )
-        process = PackProcess(starting_of(name, packs.allow[name], where, site))
+        starting = starting_of(name, packs.allow[name], where, site)
+        own = Path(scratch)
+        folder = copy_allowed(where.folder, name, packs.allow[name].hash, own)
+        process = PackProcess(replace(starting, folder=folder, scratch=own))
         try:
             await process.start()
             message = await process.call("describe", {}, deadline_s=packs.allow[name].describe_s)

@@ -1,6 +1,7 @@
 """Which packs may run: those that an operator names with the hash of their files."""
 
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from packs.tree_hash import UnhashableError, tree_hash
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 SKIPPED = frozenset({"__pycache__"})
+LEFT_OUT = (".git", "__pycache__")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,27 @@ def check_folder(folder: Path, name: str, allowed_hash: str) -> None:
     if found != allowed_hash:
         problem = f"its files have the hash {found}, and {allowed_hash} is allowed"
         raise PackRefusedError(name, problem)
+
+
+def copy_allowed(folder: Path, name: str, allowed_hash: str, to: Path) -> Path:
+    """A copy of a pack in `to`, for one process: some packs write into their own folder.
+
+    Raises:
+        PackRefusedError: what was copied is not what is allowed.
+    """
+    path, copy = folder / name, to / "pack" / name
+    if not NAME.fullmatch(name) or not path.exists():
+        raise PackRefusedError(name, f"there is no {name!r} in the packs folder")
+    try:
+        copy.parent.mkdir()
+        if path.is_file():
+            shutil.copyfile(path, copy)
+        else:
+            shutil.copytree(path, copy, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    except (OSError, shutil.Error) as error:
+        raise PackRefusedError(name, f"it cannot be copied: {error}") from error
+    check_folder(copy.parent, name, allowed_hash)
+    return copy
 
 
 def found_packs(folder: Path, allowed: Mapping[str, str]) -> Iterator[FoundPack]:

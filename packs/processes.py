@@ -38,7 +38,7 @@ class PackProcesses:
     traveller: Callable[[str], Traveller]
     shared: bool = False
     most: int = 4
-    check: Callable[[], None] = lambda: None  # raises PackRefusedError, before each start
+    copy: Callable[[Path], Path] | None = None  # puts the pack there; raises PackRefusedError
     started: int = 0
     crashed: int = 0
     _running: dict[str, Running] = field(default_factory=dict)
@@ -65,12 +65,14 @@ class PackProcesses:
         if self._refused is not None and time.monotonic() - self._refused[0] < REFUSED_S:
             raise self._refused[1]
         self._make_room()
-        folder = hashlib.sha256(name.encode()).hexdigest()[:16]
-        scratch = self.starting.scratch / folder
+        scratch = self.starting.scratch / hashlib.sha256(name.encode()).hexdigest()[:16]
         await asyncio.to_thread(_emptied, scratch)
-        process = PackProcess(replace(self.starting, scratch=scratch))
+        starting = replace(self.starting, scratch=scratch)
         try:
-            await asyncio.to_thread(self.check)
+            if self.copy is not None:
+                folder = await asyncio.to_thread(self.copy, scratch)
+                starting = replace(starting, folder=folder)
+            process = PackProcess(starting)
             await process.start()
         except PackRefusedError as refused:
             self._refused = time.monotonic(), refused

@@ -28,6 +28,7 @@ def _is_mask(value: Any) -> bool:
     return hasattr(value, "dtype") and 2 <= value.data.ndim <= 4
 
 
+TENSORS = frozenset({"IMAGE", "MASK"})
 SOCKETS: Mapping[str, tuple[str, Takes]] = {
     "IMAGE": ("floats [B, H, W, C]", _is_image),
     "MASK": ("a tensor [B, H, W]", _is_mask),
@@ -79,6 +80,8 @@ class ResultReader:
         if value is None or isinstance(value, Source | ExecutionBlocker):
             return value
         wanted, takes = SOCKETS.get(kind, ("", lambda _: True))
+        if kind in TENSORS and isinstance(value, list) and len(value) == 1:
+            value = value[0]  # ComfyUI's own nodes go through such a list as through a batch
         if not takes(value):
             got = value.kind if isinstance(value, PackValue) else _shown(value)
             raise PackResultError(self.pack, f"{got} for its output {kind}, which is {wanted}")

@@ -32,7 +32,7 @@ def main() -> None:
 async def _serve(channel: Channel, start: Mapping[str, Any], lacking: list[str]) -> None:
     import torch  # noqa: PLC0415 - once confined
 
-    from packs.child import finder  # noqa: PLC0415
+    from packs.child import finder, pip_answers  # noqa: PLC0415
     from packs.child.calls import PROCESS, Call, Folders, Service  # noqa: PLC0415
     from packs.child.loading import PackNotLoadedError, load_pack  # noqa: PLC0415
     from packs.child.running import Nodes  # noqa: PLC0415
@@ -49,6 +49,7 @@ async def _serve(channel: Channel, start: Mapping[str, Any], lacking: list[str])
     PROCESS.call = Call(service, folders)
     os.chdir(scratch)
     finder.install()
+    pip_answers.install()
     try:
         pack = await load_pack(Path(start["pack"]))
     except PackNotLoadedError as error:

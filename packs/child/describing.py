@@ -112,11 +112,10 @@ def _hooks(node_class: Any) -> dict[str, Any]:
 
 
 def own_hook(node_class: Any, *names: str) -> Any:
-    """The function of a hook that a class, and not the base of all, has."""
+    """The function of a hook that a class has; a placeholder among its bases has none."""
     for name in names:
-        found = getattr(node_class, name, None)
-        if found is not None and not getattr(found, "__default_hook__", False):
-            return found
+        if inspect.getattr_static(node_class, name, None) is not None:
+            return getattr(node_class, name)
     return None
 
 

@@ -16,6 +16,7 @@ from packs.child.describing import own_hook
 from packs.child.ui_files import files_of
 from packs.child.values import Values, plain
 from packs.encoding import Encoder
+from packs.surface.comfy_api.latest._io import ComfyNode
 from packs.surface.comfy_execution.graph import ExecutionBlocker
 from packs.surface.comfy_execution.graph_utils import GraphBuilder, is_link
 from packs.surface.dynamic_prompt import DynamicPrompt
@@ -135,7 +136,7 @@ class Nodes:
     ) -> tuple[Any, dict[str, Any]]:
         """The class of a node, and its hidden inputs: one of the new kind holds them itself."""
         hidden = self._hidden(node_class, call, said, prompt)
-        if not hasattr(node_class, "prepared"):
+        if not (isinstance(node_class, type) and issubclass(node_class, ComfyNode)):
             return node_class, hidden
         return node_class.prepared(hidden), {}
 

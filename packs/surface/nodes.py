@@ -188,11 +188,12 @@ def before_node_execution() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    found = core_class(name)
-    if found is None:
-        from packs.surface.placeholders import placeholder  # noqa: PLC0415
+    """A node class of the service; a placeholder for one that only ComfyUI has."""
+    if (found := core_class(name)) is not None:
+        return found
+    from graph.comfyui_nodes import load_comfyui_nodes  # noqa: PLC0415 - few packs ask
+    from packs.surface.placeholders import placeholder  # noqa: PLC0415
 
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return placeholder(f"nodes.{name}")
-    return found
+    if name not in load_comfyui_nodes():  # packs look whether names of their own are there
+        raise AttributeError(name)
+    return placeholder(f"nodes.{name}")

@@ -101,3 +101,5 @@ class PromptServer:
 
 
 PromptServer.instance = PromptServer()
+# Packs find the web folder beside this file, and write there: let that be where they may.
+__file__ = f"{PROCESS.start.get('scratch', '.')}/server.py"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from packs.allowed import check_folder, found_packs
+from packs.allowed import check_folder, copy_allowed, found_packs
 from packs.confinement.confine import missing
 from packs.errors import CallLostError, PackEndedError, PackRefusedError
 from packs.process import PackProcess
@@ -46,6 +46,11 @@ async def test_its_environment_has_nothing_of_ours(
     assert "COMFYRAY" not in said
     assert "TOKEN" not in said
     assert f"HOME={toy.process._how.scratch}" in said
+
+
+async def test_pip_tells_what_is_there_and_installs_nothing(toy: Toy) -> None:
+    assert await toy.run("ToySteals", what="pip_freeze") == "did it: True"
+    assert await toy.run("ToySteals", what="pip_install") == "did it: 1"
 
 
 async def test_memory_has_an_end(toy: Toy) -> None:
@@ -96,6 +101,7 @@ async def test_a_pack_that_changed_is_not_started(tmp_path: Path) -> None:
     (pack / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}")
     allowed = tree_hash(pack)
     check_folder(tmp_path, "pack", allowed)
+    assert (copy_allowed(tmp_path, "pack", allowed, tmp_path) / "__init__.py").is_file()
     (pack / "more.py").write_text("")
     with pytest.raises(PackRefusedError, match=f"{tree_hash(pack)}.*{allowed} is allowed"):
         check_folder(tmp_path, "pack", allowed)

@@ -63,7 +63,7 @@ __all__ = [
     "Color", "Combo", "ComfyNode", "ComfyType", "Conditioning", "ControlNet", "Custom",
     "DynamicCombo", "Float", "FolderType", "Gligen", "Guider", "Hidden", "HiddenHolder", "Image",
     "ImageCompare", "Input", "Int", "Latent", "LatentUpscaleModel", "LoraModel", "LossMap", "Mask",
-    "MatchType", "Mesh", "Model", "MultiCombo", "MultiType", "NodeOutput", "Noise",
+    "MatchType", "Mesh", "Model", "MultiCombo", "MultiType", "NodeOutput", "NodeType", "Noise",
     "NumberDisplay", "Output", "Photomaker", "RemoteOptions", "Sampler", "Schema", "Sigmas",
     "String", "StyleModel", "UploadType", "UpscaleModel", "Vae", "Video", "Voxel", "WidgetInput",
     "comfytype",
@@ -167,7 +167,7 @@ def _normalized(given: Any) -> Any:
     return (given,)
 
 
-class _NodeType(type):
+class NodeType(type):
     """Lets a node of the new kind be read as one of the old: names and values of its schema."""
 
     @property
@@ -226,7 +226,7 @@ class _NodeType(type):
         return cls.GET_SCHEMA()  # type: ignore[attr-defined, no-any-return]
 
 
-class ComfyNode(metaclass=_NodeType):
+class ComfyNode(metaclass=NodeType):
     """The base class of nodes of the new kind. They have class methods alone."""
 
     hidden: HiddenHolder = HiddenHolder({})
@@ -263,7 +263,7 @@ class ComfyNode(metaclass=_NodeType):
     @classmethod
     def prepared(cls, hidden: Mapping[str, Any]) -> Any:
         """The class with the hidden inputs of one call."""
-        return _NodeType(cls.__name__, (cls,), {"hidden": HiddenHolder(hidden)})
+        return NodeType(cls.__name__, (cls,), {"hidden": HiddenHolder(hidden)})
 
     @classmethod
     def EXECUTE_NORMALIZED(cls, *args: Any, **kwargs: Any) -> Any:

@@ -5,6 +5,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -267,6 +268,13 @@ class Steals(Node):
 
     def kill_parent(self):
         return os.kill(os.getppid(), 9)
+
+    def pip_freeze(self):
+        said = subprocess.check_output([sys.executable, "-s", "-m", "pip", "freeze"], text=True)
+        return "torch==" in said
+
+    def pip_install(self):
+        return subprocess.run([sys.executable, "-m", "pip", "install", "evil"]).returncode
 
     def memory(self):
         kept = [bytearray(2**28) for _ in range(64)]
