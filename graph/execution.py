@@ -241,9 +241,14 @@ class Execution:
             if node_id in found or node_id in planned or node_id not in self.folded.steps:
                 continue
             found.add(node_id)
-            links = self.folded.live(self.folded.steps[node_id]).links.values()
-            waiting += [link.node_id for link in links]
+            step = self.folded.live(self.folded.steps[node_id])
+            waiting += [link.node_id for link in step.links.values()]
+            waiting += [link.node_id for link in step.waiting.values() if self._has(link.node_id)]
         return found
+
+    def _has(self, node_id: str) -> bool:
+        step = self.folded.steps.get(node_id)
+        return step is not None and self._is_known(step.key)
 
     def _tell_cached(self, node_id: str) -> None:
         now = time.monotonic() - self._began

@@ -52,7 +52,7 @@ def copy_allowed(folder: Path, name: str, allowed_hash: str, to: Path) -> Path:
     if not NAME.fullmatch(name) or not path.exists():
         raise PackRefusedError(name, f"there is no {name!r} in the packs folder")
     try:
-        copy.parent.mkdir()
+        copy.parent.mkdir(parents=True)
         if path.is_file():
             shutil.copyfile(path, copy)
         else:

@@ -21,11 +21,11 @@ Takes = Callable[[Any], bool]
 
 
 def _is_image(value: Any) -> bool:
-    return "float" in str(getattr(value, "dtype", "")) and value.data.ndim == 4
+    return "float" in str(getattr(value, "dtype", "")) and value.data.ndim in {3, 4}
 
 
 def _is_mask(value: Any) -> bool:
-    return hasattr(value, "dtype") and 2 <= value.data.ndim <= 4
+    return hasattr(value, "dtype") and 1 <= value.data.ndim <= 4
 
 
 TENSORS = frozenset({"IMAGE", "MASK"})

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+from graph.prompt import Source
 from graph.results import ExecutionBlocker
 from graph.values import (
     Audio,
@@ -104,6 +105,8 @@ class Traveller:
         return as_ours(Decoder(buffers, self._from_parts).decode(said))
 
     def _shaped(self, value: Any) -> Any:
+        if isinstance(value, Source):  # an input that wants the link itself
+            return [value.node_id, value.slot]
         if isinstance(value, Latent):
             return _latent(value)
         if isinstance(value, Audio):

@@ -101,7 +101,7 @@ async def test_a_pack_that_changed_is_not_started(tmp_path: Path) -> None:
     (pack / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}")
     allowed = tree_hash(pack)
     check_folder(tmp_path, "pack", allowed)
-    assert (copy_allowed(tmp_path, "pack", allowed, tmp_path) / "__init__.py").is_file()
+    assert (copy_allowed(tmp_path, "pack", allowed, tmp_path / "copy") / "__init__.py").is_file()
     (pack / "more.py").write_text("")
     with pytest.raises(PackRefusedError, match=f"{tree_hash(pack)}.*{allowed} is allowed"):
         check_folder(tmp_path, "pack", allowed)

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from deployments.transport import Array
+from graph.prompt import Source
 from graph.results import ExecutionBlocker, Expansion
 from graph.values import Audio, Condition, Items, Latent, Model, ModelFile
 from packs.errors import CallLostError, PackResultError
@@ -81,6 +82,7 @@ async def test_latents_sounds_and_prompts_come_back_as_they_were(toy: Toy) -> No
 async def test_plain_values_and_models_come_back_as_they_were(toy: Toy) -> None:
     value = {"a": [1, 2.5, None, True], "b": ("x", b"y"), 3: "three"}
     assert await toy.run("ToyPass", value=value) == value
+    assert await toy.run("ToyPass", value=Source("4", 1)) == ["4", 1]
     model = Model(ModelFile("checkpoints", "m.safetensors"))
     assert await toy.run("ToyPass", value=model) == model
 
