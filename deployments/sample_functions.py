@@ -8,6 +8,7 @@ import diffusion.batch.slices
 import diffusion.control.controlled
 import diffusion.latent.batches
 import diffusion.latent.cameras
+import diffusion.latent.guides
 import diffusion.latent.latents
 import diffusion.latent.operations
 import diffusion.latent.videos
@@ -112,6 +113,12 @@ class NodeSampling:
     apply_latent_operation = staticmethod(diffusion.latent.operations.apply_latent_operation)
     empty_latent = staticmethod(diffusion.latent.latents.empty_latent)
     trim_latent = staticmethod(diffusion.latent.latents.trim_latent)
+
+    as_frames = staticmethod(diffusion.latent.guides.as_frames)
+    whole_steps = staticmethod(diffusion.latent.guides.whole_steps)
+    begun_with = staticmethod(diffusion.latent.guides.begun_with)
+    with_guide = staticmethod(diffusion.latent.guides.with_guide)
+    without_guides = staticmethod(diffusion.latent.guides.without_guides)
 
     unclip_conditioning = staticmethod(diffusion.vision.unclip.unclip_conditioning)
     combine_conditionings = staticmethod(diffusion.batch.conditions.combine_conditionings)

@@ -1,10 +1,13 @@
 """An opened model file: names, shapes and dtypes at once, tensors only when asked for."""
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -66,8 +69,11 @@ class Weights(Mapping[str, Tensor]):
         entries: Mapping[str, Entry],
         read: Callable[[str], Tensor],
         prefix: str = "",
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`metadata` is what the author of the file wrote beside its tensors."""
         self.file = file
+        self.metadata = metadata
         self._entries = entries
         self._read = read
         self._prefix = prefix
@@ -107,7 +113,7 @@ class Weights(Mapping[str, Tensor]):
             for key, entry in self._entries.items()
             if key.startswith(prefix)
         }
-        return Weights(self.file, entries, self._read, self._prefix + prefix)
+        return Weights(self.file, entries, self._read, self._prefix + prefix, self.metadata)
 
     def bad(self, *, problem: str) -> BadModelFile:
         """The error that says what is wrong with this file."""
@@ -128,7 +134,17 @@ def open_weights(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) ->
         handle = safe_open(path, framework="pt", device="cpu")
     except (OSError, SafetensorError) as error:
         raise BadModelFile(file.folder, file.name, "it cannot be read") from error
-    return Weights(file, entries, handle.get_tensor)
+    return Weights(file, entries, handle.get_tensor, metadata=header.metadata)
+
+
+def told_config(weights: Weights, part: str) -> Mapping[str, Any]:
+    """What the `config` in a file's metadata says of one part; empty where it says nothing."""
+    try:
+        told = json.loads(weights.metadata.get("config", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    found = told.get(part) if isinstance(told, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 class PickledFile:

@@ -64,6 +64,21 @@ SERVED = (
         native_px=1024,
     ),
     Family(
+        "ltxv",
+        "LTX-Video",
+        networks=(
+            has("adaln_single.emb.timestep_embedder", "patchify_proj"),
+            has("time_embed.emb.timestep_embedder", "caption_projection", "scale_shift_table"),
+        ),
+        loras=(LoraMark(r"transformer_blocks_\d+_attn1_to_", width=2048),),
+        vaes=(has("decoder.up_blocks.0.res_blocks.0.conv1.conv"), has("decoder.conv_in_x_t")),
+        layers=r"transformer_blocks_\d+_|(patchify_proj|proj_(in|out)|caption_projection"
+        r"|adaln_single|time_embed)",
+        served=True,
+        text_type="ltxv",
+        native_px=768,
+    ),
+    Family(
         "flux",
         "Flux",
         networks=(has(FLUX_BLOCK), has(ADDED, "single_transformer_blocks.0.attn.to_q")),

@@ -190,16 +190,6 @@ VIDEO = (
         ),
     ),
     Family(
-        "ltxv",
-        "LTX-Video",
-        networks=(
-            has("adaln_single.emb.timestep_embedder", "patchify_proj"),
-            has("time_embed.emb.timestep_embedder", "caption_projection", "scale_shift_table"),
-        ),
-        loras=(LoraMark(r"transformer_blocks_\d+_attn1_to_", width=2048),),
-        vaes=(has("decoder.up_blocks.0.res_blocks.0.conv1.conv"), has("decoder.conv_in_x_t")),
-    ),
-    Family(
         "hunyuan_video_15",
         "HunyuanVideo 1.5",
         networks=(has("txt_in.individual_token_refiner", "cond_type_embedding"),),

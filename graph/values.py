@@ -189,6 +189,8 @@ class Latent:
     samples: Tensor  # [B, C, h, w]
     noise_mask: Tensor | None = None  # [B, 1, H, W], 1 where to denoise
     batch_index: tuple[int, ...] | None = None
+    # Seed and shape of the noise that it was made from: some autoencoders go on drawing there.
+    drawn: tuple[int, tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from diffusion.latent.noise import seeded
 from diffusion.weights import Weights
 from graph.errors import ServiceError
 from graph.values import ModelFile
@@ -59,6 +60,7 @@ class LoadedVae:
     device: torch.device
     size: int  # bytes
     frames: int | None = None  # per latent frame but the first, where latents have a time axis
+    noise: float = 0.0  # how much of what it decodes is noise, mixed in before
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +80,14 @@ def size_of(module: nn.Module) -> int:
 
 
 @torch.inference_mode()
-def decode(vae: LoadedVae, latent: Tensor) -> Tensor:
+def decode(
+    vae: LoadedVae, latent: Tensor, drawn: tuple[int, tuple[int, ...]] | None = None
+) -> Tensor:
     """Pictures [B, H, W, 3] in 0..1, float32 on the CPU, of `latent` [B, C, h, w].
 
     One at a time, so that memory does not grow with the batch. Of videos [B, C, T, h, w], the
-    frames of each after those of the one before.
+    frames of each after those of the one before. Noise that is mixed in comes after that which
+    was `drawn`: a seed, and the shape that was drawn with it.
 
     Raises:
         LatentVaeMismatchError: it is of another kind of models.
@@ -90,6 +95,9 @@ def decode(vae: LoadedVae, latent: Tensor) -> Tensor:
     if vae.frames is not None and latent.ndim == 4:
         latent = latent.unsqueeze(2)
     check_latent(vae, latent)
+    if vae.noise:
+        noise = _next_noise(drawn, latent.shape)
+        latent = noise * vae.noise + (1.0 - vae.noise) * latent
     return torch.cat([_decoded(vae, item[None]) for item in latent])
 
 
@@ -97,6 +105,14 @@ def check_of_videos(vae: LoadedVae, file: ModelFile) -> None:
     """Raises NoVideoVaeError for one of pictures."""
     if vae.frames is None:
         raise NoVideoVaeError(file.folder, file.name)
+
+
+def _next_noise(drawn: tuple[int, tuple[int, ...]] | None, shape: torch.Size) -> Tensor:
+    """What ComfyUI's global generator gives when sampling has drawn from it once."""
+    seed, before = drawn or (0, ())
+    generator = seeded(seed)
+    torch.randn(before, generator=generator)
+    return torch.randn(shape, generator=generator)
 
 
 def check_latent(vae: LoadedVae, latent: Tensor) -> None:

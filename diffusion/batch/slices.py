@@ -31,6 +31,7 @@ def latent_rows(latent: Latent, rows: Rows) -> Latent:
         latent.samples[own],
         None if mask is None else repeat_to(mask, rows.of)[own],
         None if index is None else index[own],
+        latent.drawn,
     )
 
 
@@ -47,6 +48,7 @@ def join_latents(parts: Sequence[Latent]) -> Latent:
         torch.cat([part.samples for part in parts]),
         torch.cat(masks) if masks else None,
         tuple(chain.from_iterable(indices)) if indices else None,
+        parts[0].drawn,
     )
 
 

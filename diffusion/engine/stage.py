@@ -164,9 +164,11 @@ class SampleStage:
                     job.preview = partial(preview, loaded.latent_format)
                 samples = await self._engine.run(job)
         denoised = samples if track.denoised is None else track.denoised
+        seed = request.noise.seed
+        drawn = None if seed is None else (seed, tuple(latent.samples.shape))
         return (
-            replace(own, samples=_on_link(samples, loaded)),
-            replace(own, samples=_on_link(denoised, loaded)),
+            replace(own, samples=_on_link(samples, loaded), drawn=drawn),
+            replace(own, samples=_on_link(denoised, loaded), drawn=drawn),
         )
 
     async def warm(self, model: Model, sizes: Iterable[WarmSize] = ()) -> None:
@@ -206,7 +208,8 @@ class SampleStage:
     async def decode(self, vae: Vae, latent: Latent) -> Tensor:
         """Pictures [B, H, W, 3] in 0..1."""
         async with self._vae(vae) as loaded:
-            return await self._beside_steps(decode, loaded, latent.samples)
+            work = partial(decode, drawn=latent.drawn)
+            return await self._beside_steps(work, loaded, latent.samples)
 
     async def encode(self, vae: Vae, image: Tensor) -> Tensor:
         """Latent samples [B, C, h, w] of pictures [B, H, W, C]."""

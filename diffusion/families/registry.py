@@ -10,6 +10,7 @@ from diffusion.families.chroma.family import CHROMA
 from diffusion.families.family import FOR_UNETS, ControlKind, Family, Found, LoadedModel, Loading
 from diffusion.families.flux.family import FLUX
 from diffusion.families.flux2.family import FLUX2
+from diffusion.families.ltxv.family import LTXV
 from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
 from diffusion.families.sd3.family import SD3
 from diffusion.families.wan.family import WAN
@@ -144,4 +145,4 @@ class Families:
         return None if found is None else found.family.text
 
 
-FAMILIES = Families((SD3, FLUX2, CHROMA, FLUX, WAN, SD15, SD20, SDXL, REFINER))
+FAMILIES = Families((SD3, FLUX2, CHROMA, FLUX, WAN, LTXV, SD15, SD20, SDXL, REFINER))

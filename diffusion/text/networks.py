@@ -69,17 +69,21 @@ def clip(network: TextNetwork, reading: Reading) -> MakePart:
     return make
 
 
-def t5(*, shortest: int, empty_ends: bool = True) -> MakePart:
+def t5(*, shortest: int, empty_ends: bool = True, padding_counts: bool = True) -> MakePart:
     """A T5 whose prompts are padded to `shortest` tokens.
 
-    The empty prompt, from which weights move tokens, has an end token, or is all padding.
+    The empty prompt, from which weights move tokens, has an end token, or is all padding. Unless
+    `padding_counts`, nothing sees the padding, and its states are left out.
     """
 
     def make(part: Weights, tools: TextTools) -> TextPart:
         tokenizer = tools.tokenizers.t5()  # before the weights, which are large
         module = load_t5(part, tools.dtype, tools.device)
         padding = Padding(shortest)
-        return T5Part("t5xxl", module, tokenizer, padding, tools.dtype, empty_ends=empty_ends)
+        hidden = {"masked": not padding_counts, "dropped": not padding_counts}
+        return T5Part(
+            "t5xxl", module, tokenizer, padding, tools.dtype, empty_ends=empty_ends, **hidden
+        )
 
     return make
 

@@ -55,7 +55,7 @@ class Padding:
 class T5Part:
     """The T5 of a text encoder.
 
-    `masked`: nothing sees the padding, and its states are zeros.
+    `masked`: nothing sees the padding, and its states are zeros, or left out if it is `dropped`.
     """
 
     name: PartName
@@ -64,6 +64,7 @@ class T5Part:
     padding: Padding
     dtype: torch.dtype  # in which it computes
     masked: bool = False
+    dropped: bool = False
     empty_ends: bool = True  # whether the empty prompt that weights are measured from has an end
     in_chunks: ClassVar[bool] = False
 
@@ -104,6 +105,10 @@ class T5Part:
         return [PartStates(self._encoded(prompt[0], layer)) for prompt in prompts]
 
     def _encoded(self, chunk: Chunk, layer: int | None) -> Tensor:
+        length = sum(_seen(chunk.tokens)) if self.dropped else len(chunk.tokens)
+        return self._weighted(chunk, layer)[:, :length]
+
+    def _weighted(self, chunk: Chunk, layer: int | None) -> Tensor:
         if not chunk.weighted:
             return self._run([chunk.tokens], layer)
         first = END if self.empty_ends else PAD
@@ -128,7 +133,7 @@ class T5Part:
             x, _, _ = block(x, None, bias)
             chosen = x if i == layer else chosen
         last: Tensor = stack.final_layer_norm(x if chosen is None else chosen)
-        if self.masked:
+        if self.masked and not self.dropped:
             last = last * seen[..., None]
         return last.float().cpu()
 

@@ -142,6 +142,32 @@ class Latents(Protocol):
     def trim_latent(self, latent: Latent, amount: int) -> Latent: ...
 
 
+class Guides(Protocol):
+    """Frames that a video is made to begin with, or to go by."""
+
+    def as_frames(self, image: Image, width: int, height: int, *, crop: bool) -> Image: ...
+
+    def whole_steps(self, image: Image) -> Image: ...
+
+    def begun_with(self, frames: Tensor, shape: tuple[int, ...], strength: float) -> Latent: ...
+
+    def with_guide(
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        latent: Latent,
+        guide: Tensor,
+        *,
+        frame: int,
+        pictures: int,
+        strength: float,
+    ) -> tuple[Conditioning, Conditioning, Latent]: ...
+
+    def without_guides(
+        self, positive: Conditioning, negative: Conditioning, latent: Latent
+    ) -> tuple[Conditioning, Conditioning, Latent]: ...
+
+
 class Conditionings(Protocol):
     """Conditionings joined, mixed, and told where, when and how strongly they apply."""
 
@@ -299,6 +325,7 @@ class SampleFunctions(
     Autoencoding,
     Inpainting,
     Latents,
+    Guides,
     Conditionings,
     Schedules,
     SigmaLists,

@@ -75,6 +75,7 @@ FLUX = (
 FAMILY_CASES = {
     "chroma": ("chroma",),
     "flux2": ("flux2_klein", "flux2_klein_edit", "flux2_lora"),
+    "ltxv": ("ltxv_t2v", "ltxv_i2v"),
 }
 pytestmark = pytest.mark.cluster
 
