@@ -49,7 +49,7 @@ def empty_sd3_latent_image(
     "EmptyFlux2LatentImage",
     runs_on=Stage.SAMPLE,
     display_name="Empty Flux 2 Latent",
-    category="latent",
+    category="model/latent/flux",
 )
 def empty_flux2_latent_image(
     latents: Latents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1

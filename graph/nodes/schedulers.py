@@ -158,7 +158,7 @@ def optimal_steps(
     return stage.optimal_steps(model_type, steps, denoise)
 
 
-@node("Flux2Scheduler", runs_on=Stage.SAMPLE, category=CATEGORY)
+@node("Flux2Scheduler", runs_on=Stage.SAMPLE, category="model/sampling/schedulers")
 def flux2(
     stage: Schedules,
     *,

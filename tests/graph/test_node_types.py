@@ -65,6 +65,7 @@ def without_files(described: dict[str, Any], class_type: str) -> dict[str, Any]:
 # Types of ComfyUI 0.33.0 that are described differently here, and why.
 ANY_TYPE = "what comes out is said to be of any type, not of the type that went in"
 DIFFERENT = {
+    "CLIPLoader": "it has the types of encoders that newer versions read, too",
     "CheckpointLoader": "the configs that ComfyUI ships are its choices, whatever files there are",
     "ComfyNumberConvert": "no other name is shown for an input",
     "ComfySwitchNode": ANY_TYPE,
