@@ -27,6 +27,11 @@ FUSED = (Stage.ENCODE, Stage.IMAGE, Stage.SAMPLE, Stage.UPSCALE, Stage.OUTPUT)
 
 def build(config: AppConfig) -> Application:
     """The application of serve_config.yaml."""
+    return bound(config, LocalStages)
+
+
+def bound(config: AppConfig, local_stages: type[LocalStages]) -> Application:
+    """The application, with the class that has all tensor stages of the local profile."""
     settings = Settings()
     site = Site(
         settings.models_dir.resolve(),
@@ -50,7 +55,7 @@ def build(config: AppConfig) -> Application:
             options["logging_config"] = {"encoding": "JSON"}
         return deployment.options(**options).bind(*args, **named)
 
-    stages, pinned = bind_stages(config, site, bind)
+    stages, pinned = bind_stages(config, site, bind, local_stages)
     packs = bind_packs(config, settings, site, stages, bind)
     return bind(
         "Router",
@@ -67,11 +72,11 @@ def build(config: AppConfig) -> Application:
 
 
 def bind_stages(
-    config: AppConfig, site: Site, bind: Any
+    config: AppConfig, site: Site, bind: Any, local_stages: type[LocalStages]
 ) -> tuple[Mapping[Stage, Application], Mapping[str, Application]]:
     """The tensor stages of a profile, and the samplers pinned to one base model."""
     if config.profile == "local":
-        fused = bind("Stages", LocalStages, config.sampler, site, config)
+        fused = bind("Stages", local_stages, config.sampler, site, config)
         return dict.fromkeys(FUSED, fused), {}
     stages = {
         Stage.ENCODE: bind("PromptEncoder", PromptEncoder, config.encoder, site, config.encoder),
