@@ -235,7 +235,8 @@ class Execution:
             return plan.known
         planned = {step.node_id for segment in plan.segments for step in segment.steps}
         found: set[str] = set()
-        waiting = [*plan.known, *(self.saved & self.folded.steps.keys())]
+        there = [i for i, step in self.folded.steps.items() if self._is_known(step.key)]
+        waiting = [*plan.known, *(self.saved & self.folded.steps.keys()), *there]
         while waiting:
             node_id = waiting.pop()
             if node_id in found or node_id in planned or node_id not in self.folded.steps:
@@ -243,12 +244,7 @@ class Execution:
             found.add(node_id)
             step = self.folded.live(self.folded.steps[node_id])
             waiting += [link.node_id for link in step.links.values()]
-            waiting += [link.node_id for link in step.waiting.values() if self._has(link.node_id)]
         return found
-
-    def _has(self, node_id: str) -> bool:
-        step = self.folded.steps.get(node_id)
-        return step is not None and self._is_known(step.key)
 
     def _tell_cached(self, node_id: str) -> None:
         now = time.monotonic() - self._began

@@ -97,6 +97,7 @@ class Folding:
     _made: MadeValues = field(default_factory=MadeValues)
     _named_embeddings: NamedEmbeddings = field(init=False)
     _expanded: int = 0
+    _shown: dict[str, Shown] = field(default_factory=dict)  # nodes of expansions, as what
 
     def __post_init__(self) -> None:
         self._named_embeddings = NamedEmbeddings(self.private_embeddings)
@@ -345,6 +346,7 @@ class Folding:
             node = self._checked(new_id, graph.nodes[new_id], key)
             display = graph.shown_as.get(new_id, shown.node_id)
             as_node = shown if display == shown.node_id else Shown(display, node.node_type.name)
+            as_node = self._shown[new_id] = self._shown.get(display, as_node)
             self.add(new_id, node, fingerprints.get(new_id), as_node)
             if node.node_type.output_node:
                 self.extra_outputs.append(new_id)

@@ -121,6 +121,18 @@ async def twice(
     return Expansion(nodes, (Source(f"{unique_id}.sum", 0),), global_ids=True)
 
 
+@node("Nested", runs_on=Stage.IMAGE, expands=True)
+async def nested(
+    _calls: Calls, *, depth: int = 0, step: Annotated[Any, Hidden.STEP] = None
+) -> Expanded:
+    """An expansion in an expansion, each node of which is to be told as the one that made it."""
+    if depth == 0:
+        return 0
+    inner = f"{step.node_id}.in"
+    nodes = {inner: Node("Nested", {"depth": depth - 1})}
+    return Expansion(nodes, (Source(inner, 0),), {inner: step.node_id}, global_ids=True)
+
+
 @node("Mixed", runs_on=Stage.IMAGE, expands=True)
 async def mixed(_calls: Calls, *, value: Anything) -> tuple[Anything, Anything]:
     return Expansion(  # type: ignore[return-value]

@@ -224,6 +224,12 @@ async def test_a_node_may_expand_for_each_item_of_a_list() -> None:
     assert sorted((await run(document))[0].saved) == [3, 6]
 
 
+async def test_a_node_is_told_as_a_node_of_the_workflow_however_deep_it_is() -> None:
+    document = {"1": node("Nested", depth=3), "2": node("Save", value=["1", 0])}
+    _, told = await run(document)
+    assert {event.node_id for event in told} == {"1", "2"}
+
+
 async def test_output_nodes_of_expansions_run() -> None:
     document = {"1": node("Make", value=4), "2": node("Saving", value=["1", 0])}
     assert (await run(document))[0].saved == [4]
