@@ -11,6 +11,7 @@ import diffusion.latent.cameras
 import diffusion.latent.guides
 import diffusion.latent.latents
 import diffusion.latent.operations
+import diffusion.latent.tracks
 import diffusion.latent.videos
 import diffusion.schedules.schedulers
 import diffusion.schedules.sigma_lists
@@ -65,11 +66,33 @@ class NodeSampling:
     async def video_latent_size(self, vae: Vae) -> LatentSize:
         return await self.stage.video_latent_size(vae)
 
-    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Image:
-        return await self.stage.decode_tiled(vae, latent, tile=tile, overlap=overlap)
+    async def decode_tiled(
+        self,
+        vae: Vae,
+        latent: Latent,
+        *,
+        tile: int,
+        overlap: int,
+        frames: int = 64,
+        frame_overlap: int = 8,
+    ) -> Image:
+        return await self.stage.decode_tiled(
+            vae, latent, tile=tile, overlap=overlap, frames=frames, frame_overlap=frame_overlap
+        )
 
-    async def encode_tiled(self, vae: Vae, image: Image, *, tile: int, overlap: int) -> Tensor:
-        return await self.stage.encode_tiled(vae, image, tile=tile, overlap=overlap)
+    async def encode_tiled(
+        self,
+        vae: Vae,
+        image: Image,
+        *,
+        tile: int,
+        overlap: int,
+        frames: int = 64,
+        frame_overlap: int = 8,
+    ) -> Tensor:
+        return await self.stage.encode_tiled(
+            vae, image, tile=tile, overlap=overlap, frames=frames, frame_overlap=frame_overlap
+        )
 
     async def redraw(
         self,
@@ -149,6 +172,8 @@ class NodeSampling:
     vace_mask = staticmethod(diffusion.latent.videos.vace_mask)
     vace_part = staticmethod(diffusion.latent.videos.vace_part)
     vace_mask_channels = staticmethod(diffusion.latent.videos.vace_mask_channels)
+    read_tracks = staticmethod(diffusion.latent.tracks.read_tracks)
+    moved_latents = staticmethod(diffusion.latent.tracks.moved_latents)
     camera_path = staticmethod(diffusion.latent.cameras.camera_path)
 
     basic = staticmethod(diffusion.schedules.schedulers.basic)

@@ -13,8 +13,11 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from diffusion.autoencoder.vae import LoadedVae, cut_to_multiple, to_image
+from diffusion.autoencoder.vae import LoadedVae, check_latent, cut_to_multiple, to_image
+from diffusion.autoencoder.video_tiles import decode_video_tiled, encode_video_tiled
 from graph.errors import ServiceError
+
+FRAMES, FRAME_OVERLAP = 64, 8  # of a tile of a video, unless a node says it
 
 Work: TypeAlias = Callable[[Tensor], Tensor]  # [1, C, h, w] -> [1, c, h * scale, w * scale]
 
@@ -78,11 +81,28 @@ class Tiling:
 
 
 @torch.inference_mode()
-def decode_tiled(vae: LoadedVae, latent: Tensor, *, tile: int, overlap: int) -> Tensor:
+def decode_tiled(
+    vae: LoadedVae,
+    latent: Tensor,
+    *,
+    tile: int,
+    overlap: int,
+    frames: int = FRAMES,
+    frame_overlap: int = FRAME_OVERLAP,
+) -> Tensor:
     """Pictures [B, H, W, 3] in 0..1 of `latent` [B, C, h, w].
 
     `tile` and `overlap` are in picture pixels; the overlap is at most a quarter of the tile.
+    Videos are cut in time too, by `frames` and `frame_overlap`.
+
+    Raises:
+        LatentVaeMismatchError: the latent is of another kind of models.
     """
+    if vae.frames is not None:
+        return decode_video_tiled(
+            vae, latent, tile=tile, overlap=overlap, frames=frames, frame_overlap=frame_overlap
+        )
+    check_latent(vae, latent)
     overlap = tile // 4 if tile < overlap * 4 else overlap
     side, overlap = tile // vae.downscale, overlap // vae.downscale
 
@@ -94,7 +114,15 @@ def decode_tiled(vae: LoadedVae, latent: Tensor, *, tile: int, overlap: int) -> 
 
 
 @torch.inference_mode()
-def encode_tiled(vae: LoadedVae, image: Tensor, *, tile: int, overlap: int) -> Tensor:
+def encode_tiled(
+    vae: LoadedVae,
+    image: Tensor,
+    *,
+    tile: int,
+    overlap: int,
+    frames: int = FRAMES,
+    frame_overlap: int = FRAME_OVERLAP,
+) -> Tensor:
     """Latents [B, C, h, w] of `image` [B, H, W, 3 or 4] in 0..1; sizes are in picture pixels.
 
     Raises:
@@ -102,6 +130,10 @@ def encode_tiled(vae: LoadedVae, image: Tensor, *, tile: int, overlap: int) -> T
     """
     if overlap >= tile // 2:
         raise TileOverlapError(tile, overlap, tile // 2 - 1)
+    if vae.frames is not None:
+        return encode_video_tiled(
+            vae, image, tile=tile, overlap=overlap, frames=frames, frame_overlap=frame_overlap
+        )
     pixels = cut_to_multiple(image[..., :3], vae.downscale).movedim(-1, 1)
 
     def work(part: Tensor) -> Tensor:

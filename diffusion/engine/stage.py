@@ -228,15 +228,37 @@ class SampleStage:
             check_of_videos(loaded, vae.file)
             return LatentSize(loaded.latent_channels, loaded.downscale, loaded.frames)
 
-    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Tensor:
-        """As `decode`, in tiles of so many picture pixels along a side."""
-        work = partial(decode_tiled, tile=tile, overlap=overlap)
+    async def decode_tiled(
+        self,
+        vae: Vae,
+        latent: Latent,
+        *,
+        tile: int,
+        overlap: int,
+        frames: int = 64,
+        frame_overlap: int = 8,
+    ) -> Tensor:
+        """As `decode`, in tiles of so many picture pixels along a side; of videos see tiles.py."""
+        work = partial(
+            decode_tiled, tile=tile, overlap=overlap, frames=frames, frame_overlap=frame_overlap
+        )
         async with self._vae(vae) as loaded:
             return await self._beside_steps(work, loaded, latent.samples)
 
-    async def encode_tiled(self, vae: Vae, image: Tensor, *, tile: int, overlap: int) -> Tensor:
-        """As `encode`, in tiles of so many picture pixels along a side."""
-        work = partial(encode_tiled, tile=tile, overlap=overlap)
+    async def encode_tiled(
+        self,
+        vae: Vae,
+        image: Tensor,
+        *,
+        tile: int,
+        overlap: int,
+        frames: int = 64,
+        frame_overlap: int = 8,
+    ) -> Tensor:
+        """As `encode`, in tiles of so many picture pixels along a side; of videos see tiles.py."""
+        work = partial(
+            encode_tiled, tile=tile, overlap=overlap, frames=frames, frame_overlap=frame_overlap
+        )
         async with self._vae(vae) as loaded:
             return await self._beside_steps(work, loaded, image)
 

@@ -26,11 +26,18 @@ async def decode_tiled(
     vae: Vae,
     tile_size: Annotated[int, Widget(min=64, max=4096, step=32)] = 512,
     overlap: Overlap = 64,
-    temporal_size: Frames = 64,  # noqa: ARG001 - of videos' autoencoders
-    temporal_overlap: FrameOverlap = 8,  # noqa: ARG001
+    temporal_size: Frames = 64,
+    temporal_overlap: FrameOverlap = 8,
 ) -> Image:
     """Pictures of latents that are too large to be decoded in one piece."""
-    return await autoencoders.decode_tiled(vae, samples, tile=tile_size, overlap=overlap)
+    return await autoencoders.decode_tiled(
+        vae,
+        samples,
+        tile=tile_size,
+        overlap=overlap,
+        frames=temporal_size,
+        frame_overlap=temporal_overlap,
+    )
 
 
 @node(
@@ -46,8 +53,17 @@ async def encode_tiled(
     vae: Vae,
     tile_size: Annotated[int, Widget(min=64, max=4096, step=64)] = 512,
     overlap: Overlap = 64,
-    temporal_size: Frames = 64,  # noqa: ARG001
-    temporal_overlap: FrameOverlap = 8,  # noqa: ARG001
+    temporal_size: Frames = 64,
+    temporal_overlap: FrameOverlap = 8,
 ) -> Latent:
     """Latents of pictures that are too large to be encoded in one piece."""
-    return Latent(await autoencoders.encode_tiled(vae, pixels, tile=tile_size, overlap=overlap))
+    return Latent(
+        await autoencoders.encode_tiled(
+            vae,
+            pixels,
+            tile=tile_size,
+            overlap=overlap,
+            frames=temporal_size,
+            frame_overlap=temporal_overlap,
+        )
+    )

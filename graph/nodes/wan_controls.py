@@ -13,6 +13,7 @@ from graph.nodes.wan import (
     Length,
     Side,
     encoded,
+    image_to_video,
     told,
 )
 from graph.stages import Stage
@@ -273,3 +274,61 @@ async def camera_embedding(
         center=(cx, cy),
     )
     return path, width, height, length
+
+
+@node(
+    "WanTrackToVideo",
+    runs_on=Stage.SAMPLE,
+    category=f"{CATEGORY}/move",
+    outputs=POSITIVE_NEGATIVE_LATENT,
+)
+async def track_to_video(
+    stage: Videos,
+    *,
+    positive: Conditioning,
+    negative: Conditioning,
+    vae: Vae,
+    tracks: Annotated[str, Widget(multiline=True)] = "[]",
+    width: Side = 832,
+    height: Side = 480,
+    length: Length = 81,
+    batch_size: Batch = 1,
+    temperature: Annotated[float, Widget(min=1.0, max=1000.0, step=0.1)] = 220.0,
+    topk: Annotated[int, Widget(min=1, max=10)] = 2,
+    start_image: Image,
+    clip_vision_output: ClipVisionOutput | None = None,
+) -> Conditioned:
+    """Tell a model the first frame of a video, and how points of it move."""
+    found = await asyncio.to_thread(stage.read_tracks, tracks)
+    if not found:
+        return await image_to_video(
+            stage,
+            positive=positive,
+            negative=negative,
+            vae=vae,
+            width=width,
+            height=height,
+            length=length,
+            batch_size=batch_size,
+            clip_vision_output=clip_vision_output,
+            start_image=start_image,
+        )
+    latent = stage.empty_latent(WAN21_VIDEO.shape(batch_size, width, height, length))
+    starts = await asyncio.to_thread(stage.fit_frames, start_image, batch_size, width, height)
+    videos = []
+    for k in range(len(starts)):
+        frames = await asyncio.to_thread(
+            stage.frames_on_grey, length, width, height, starts[k : k + 1]
+        )
+        videos.append(await stage.encode_video(vae, frames))
+    moved, unknown = await asyncio.to_thread(
+        stage.moved_latents,
+        videos,
+        found,
+        batch_size,
+        (width, height),
+        temperature=temperature,
+        topk=topk,
+    )
+    known = {"concat_latent_image": moved, "concat_mask": unknown}
+    return told(stage, (positive, negative), latent, known, clip_vision_output)

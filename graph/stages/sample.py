@@ -63,9 +63,28 @@ class Autoencoding(Protocol):
 
     async def encode(self, vae: Vae, image: Image) -> Tensor: ...
 
-    async def decode_tiled(self, vae: Vae, latent: Latent, *, tile: int, overlap: int) -> Image: ...
+    async def decode_tiled(
+        self,
+        vae: Vae,
+        latent: Latent,
+        *,
+        tile: int,
+        overlap: int,
+        frames: int = 64,
+        frame_overlap: int = 8,
+    ) -> Image:
+        """`frames` and `frame_overlap` are those of a tile of a video."""
 
-    async def encode_tiled(self, vae: Vae, image: Image, *, tile: int, overlap: int) -> Tensor: ...
+    async def encode_tiled(
+        self,
+        vae: Vae,
+        image: Image,
+        *,
+        tile: int,
+        overlap: int,
+        frames: int = 64,
+        frame_overlap: int = 8,
+    ) -> Tensor: ...
 
 
 class Inpainting(Protocol):

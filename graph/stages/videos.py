@@ -61,6 +61,19 @@ class Videos(Protocol):
 
     def vace_mask_channels(self, mask: Tensor, before: int) -> Tensor: ...
 
+    def read_tracks(self, text: str) -> list[Tensor]: ...
+
+    def moved_latents(
+        self,
+        latents: Sequence[Tensor],
+        tracks: Sequence[Tensor],
+        batch: int,
+        size: tuple[int, int],
+        *,
+        temperature: float,
+        topk: int,
+    ) -> tuple[Tensor, Tensor]: ...
+
     def camera_path(
         self,
         pose: str,

@@ -76,6 +76,17 @@ FAMILY_CASES = {
     "chroma": ("chroma",),
     "flux2": ("flux2_klein", "flux2_klein_edit", "flux2_lora"),
     "ltxv": ("ltxv_t2v", "ltxv_i2v"),
+    "wan": (
+        "wan_t2v",
+        "wan_t2v_lora_kohya",
+        "wan21_i2v",
+        "wan22_i2v_two_experts",
+        "wan22_ti2v_5b",
+        "wan_vace",
+        "wan_batch_of_two",
+        "wan_first_last_frame",
+        "wan_fun_control_tiled",
+    ),
 }
 pytestmark = pytest.mark.cluster
 

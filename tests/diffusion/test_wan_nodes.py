@@ -4,6 +4,7 @@ Both were run with an autoencoder that only shrinks pictures, on pictures drawn 
 """
 
 import inspect
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deployments.sample_functions import NodeSampling
+from diffusion.latent.tracks import BadTracksError
 from graph.latent_sizes import LatentSize
 from graph.nodes import load_node_types
 from graph.values import ClipVisionOutput, Condition, Latent, ModelFile, Vae
@@ -54,6 +56,10 @@ def seen(key: str) -> ClipVisionOutput:
 
 
 SIZE = {"width": 48, "height": 32, "length": 9, "batch_size": 1}
+TRACKS = [
+    [{"x": 4 + k * 0.3, "y": 10} for k in range(121)],
+    [{"x": 30, "y": 5 + k * 0.1} for k in range(60)],
+]
 LENS = {"speed": 1.5, "fx": 0.6, "fy": 0.4, "cx": 0.4, "cy": 0.6}
 CASES: dict[str, dict[str, Any]] = {
     "WanImageToVideo": {
@@ -130,6 +136,20 @@ CASES: dict[str, dict[str, Any]] = {
         }
         for pose in ("Pan Up", "Zoom In", "ClockWise (CW)")
     },
+    "WanTrackToVideo": {
+        **SIZE,
+        "tracks": json.dumps(TRACKS),
+        "start_image": image("a"),
+        "clip_vision_output": seen("s"),
+    },
+    "WanTrackToVideo.batch": {
+        **SIZE,
+        "tracks": json.dumps(TRACKS[0]),
+        "temperature": 50.0,
+        "topk": 1,
+        "start_image": image("a", 2),
+        "batch_size": 2,
+    },
     "WanCameraEmbedding.tall": {
         "camera_pose": "Pan Left",
         "width": 16,
@@ -180,6 +200,31 @@ async def test_nodes_tell_models_what_comfyuis_do(name: str) -> None:
     for key, value in expected.items():
         own = torch.as_tensor(found[key]).to(value.dtype)
         torch.testing.assert_close(own, value, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "tracks", ["3", '{"x": 1}', "[1]", '[{"x": 1}]', '[[{"x": "a", "y": 2}]]', '[["a"]]']
+)
+async def test_tracks_that_are_none_are_refused(tracks: str) -> None:
+    given = {**CASES["WanTrackToVideo"], "tracks": tracks}
+    with pytest.raises(BadTracksError):
+        await TYPES["WanTrackToVideo"].function(
+            STAGE, positive=PROMPT, negative=PROMPT, vae=WAN21, **given
+        )
+
+
+@pytest.mark.parametrize("tracks", ["[]", "", "no tracks"])
+async def test_without_tracks_a_video_begins_with_a_picture(tracks: str) -> None:
+    given = {
+        "positive": PROMPT,
+        "negative": PROMPT,
+        "vae": WAN21,
+        **SIZE,
+        "start_image": image("a"),
+    }
+    moved = await TYPES["WanTrackToVideo"].function(STAGE, tracks=tracks, **given)
+    still = await TYPES["WanImageToVideo"].function(STAGE, **given)
+    assert torch.equal(told(moved)["0|concat_latent_image"], told(still)["0|concat_latent_image"])
 
 
 async def test_controls_add_up() -> None:
