@@ -10,7 +10,7 @@ from graph.stages import Stage
 from graph.stages.sample import SampleFunctions
 from graph.values import Conditioning, Image, Latent, Vae
 
-CATEGORY = "conditioning/video_models"
+CATEGORY = "model/conditioning/ltxv"
 PAIR = ("positive", "negative")
 PAIR_AND_LATENT = (*PAIR, "latent")
 

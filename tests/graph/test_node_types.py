@@ -67,6 +67,7 @@ ANY_TYPE = "what comes out is said to be of any type, not of the type that went 
 DIFFERENT = {
     "CLIPLoader": "it has the types of encoders that newer versions read, too",
     "CheckpointLoader": "the configs that ComfyUI ships are its choices, whatever files there are",
+    "LTXVAddGuide": "it has no attention mask and IC-LoRA parameters, which came with LTX-2",
     "ComfyNumberConvert": "no other name is shown for an input",
     "ComfySwitchNode": ANY_TYPE,
     "CreateList": ANY_TYPE,
