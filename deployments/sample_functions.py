@@ -21,11 +21,12 @@ import diffusion.vision.unclip
 from diffusion.autoencoder.preview import Previews
 from diffusion.engine.stage import SampleStage
 from diffusion.upscaling.tiled_redraw import redraw
+from diffusion.vision.video_pictures import augmented, picture_prompts
 from graph.latent_sizes import LatentSize
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
 from graph.segment_run import Report
-from graph.values import Image, Latent, Model, Tensor, Vae
+from graph.values import ClipVisionOutput, Conditioning, Image, Latent, Model, Tensor, Vae
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,25 @@ class NodeSampling:
         upscaled: Image | None = None,
     ) -> Image:
         return await redraw(self, image, drawing, tiles, factor=factor, upscaled=upscaled)
+
+    async def condition_on_picture(
+        self,
+        seen: ClipVisionOutput,
+        image: Image,
+        vae: Vae,
+        *,
+        motion_bucket_id: int,
+        fps: int,
+        augmentation_level: float,
+    ) -> tuple[Conditioning, Conditioning]:
+        latents = await self.stage.encode(vae, augmented(image, augmentation_level))
+        return picture_prompts(
+            seen,
+            latents,
+            motion_bucket_id=motion_bucket_id,
+            fps=fps,
+            augmentation_level=augmentation_level,
+        )
 
     join_rows = staticmethod(diffusion.batch.slices.join_rows)
     steps_between = staticmethod(diffusion.schedules.schedulers.steps_between)

@@ -39,6 +39,19 @@ SERVED = (
         text_type="flux2",
         native_px=1024,
     ),
+    Family(
+        "svd",
+        "Stable Video Diffusion",
+        networks=(
+            has("input_blocks.1.0.time_stack"),
+            has("down_blocks.0.resnets.0.temporal_res_block"),
+        ),
+        vaes=(
+            has("decoder.mid.block_1.mix_factor"),
+            has("decoder.mid_block.resnets.0.temporal_res_block"),
+        ),
+        served=True,
+    ),
     Family("sd15", "Stable Diffusion 1.x", text_width=768, served=True, text_type=SD),
     Family("sd20", "Stable Diffusion 2.x", text_width=1024, served=True, text_type=SD),
     Family(

@@ -287,18 +287,6 @@ VIDEO = (
         ),
     ),
     Family(
-        "svd",
-        "Stable Video Diffusion",
-        networks=(
-            has("input_blocks.1.0.time_stack"),
-            has("down_blocks.0.resnets.0.temporal_res_block"),
-        ),
-        vaes=(
-            has("decoder.mid.block_1.mix_factor"),
-            has("decoder.mid_block.resnets.0.temporal_res_block"),
-        ),
-    ),
-    Family(
         "animatediff",
         "AnimateDiff",
         networks=(has("down_blocks.0.motion_modules.0"),),

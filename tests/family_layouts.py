@@ -102,11 +102,6 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
         "blocks.0.mlp.vid.proj_in.weight blocks.35.mlp.vid.proj_out.weight",
         "blocks.31.mlp.all.proj_in_gate.weight blocks.0.attn.norm_q.all.weight",
     ),
-    "svd": (
-        "conv_in.weight:4,8,1,1 down_blocks.0.resnets.0.spatial_res_block.norm1.weight "
-        "down_blocks.0.resnets.0.temporal_res_block.norm1.weight "
-        "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight:4,1024",
-    ),
     "sv3d": (
         "input_blocks.0.0.weight:4,8,1,1 input_blocks.1.0.time_stack.in_layers.0.weight "
         "input_blocks.1.1.time_stack.0.attn1.to_q.weight label_emb.0.0.weight:4,1280 "

@@ -1,9 +1,10 @@
 """Stable Diffusion's autoencoders and their kin, from files in LDM's or diffusers' layout."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, takewhile
 
 import torch
+from torch import Tensor
 
 from diffusion.autoencoder.network import Autoencoder, VaeShape
 from diffusion.autoencoder.vae import LoadedVae, VaeKind, size_of
@@ -25,7 +26,8 @@ MID: Mapping[str, str] = {
 }
 
 
-def _find(weights: Weights) -> Weights | None:
+def find(weights: Weights) -> Weights | None:
+    """The part of a file that is one, named without prefix."""
     for prefix in PREFIXES:
         part = weights.under(prefix)
         if "decoder.conv_in.weight" in part and "encoder.conv_in.weight" in part:
@@ -33,14 +35,32 @@ def _find(weights: Weights) -> Weights | None:
     return None
 
 
-def _load(part: Weights, dtype: torch.dtype, device: torch.device) -> LoadedVae:
+def load(
+    part: Weights,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    make: Callable[[VaeShape], Autoencoder] = Autoencoder,
+    decodes_together: bool = False,
+) -> LoadedVae:
+    """Raises BadModelFile where something is missing."""
     try:
         shape = read_shape(part)
     except (KeyError, ValueError) as error:
         raise part.bad(problem=f"its autoencoder is incomplete: {error}") from error
-    module = _module(part, shape, dtype, device)
+    with torch.device("meta"):
+        module = make(shape)
+    fill(module, part, _tensors(module, part, shape, dtype, device))
     downscale = 2 ** (len(shape.channels) - 1)
-    return LoadedVae(module, shape.latent_channels, downscale, dtype, device, size_of(module))
+    return LoadedVae(
+        module,
+        shape.latent_channels,
+        downscale,
+        dtype,
+        device,
+        size_of(module),
+        decodes_together=decodes_together,
+    )
 
 
 def read_shape(weights: Weights) -> VaeShape:
@@ -75,11 +95,9 @@ def _count(weights: Weights, pattern: str) -> int:
     return len(list(takewhile(lambda s: any(key.startswith(s) for key in weights), starts)))
 
 
-def _module(
-    part: Weights, shape: VaeShape, dtype: torch.dtype, device: torch.device
-) -> Autoencoder:
-    with torch.device("meta"):
-        module = Autoencoder(shape)
+def _tensors(
+    module: Autoencoder, part: Weights, shape: VaeShape, dtype: torch.dtype, device: torch.device
+) -> dict[str, Tensor]:
     parameters = dict(module.named_parameters())
     tensors = {}
     for name, key in _keys(part, shape).items():
@@ -88,8 +106,7 @@ def _module(
             # LDM's attention projects with 1x1 convolutions, ours with linear layers.
             squeezed = tensor.ndim == 4 and parameters[name].ndim == 2
             tensors[name] = tensor[:, :, 0, 0] if squeezed else tensor
-    fill(module, part, tensors)
-    return module
+    return tensors
 
 
 def _keys(weights: Weights, shape: VaeShape) -> dict[str, str]:
@@ -128,4 +145,4 @@ def module_names(levels: int) -> Iterator[tuple[str, str]]:
         yield f"decoder.up.{i}.upsample", f"decoder.up_blocks.{up}.upsamplers.0"
 
 
-KL = VaeKind(_find, _load)
+KL = VaeKind(find, load)

@@ -59,6 +59,7 @@ class LoadedVae:
     dtype: torch.dtype
     device: torch.device
     size: int  # bytes
+    decodes_together: bool = False  # whether all latents of a batch are the frames of a video
     frames: int | None = None  # per latent frame but the first, where latents have a time axis
     noise: float = 0.0  # how much of what it decodes is noise, mixed in before
 
@@ -85,9 +86,10 @@ def decode(
 ) -> Tensor:
     """Pictures [B, H, W, 3] in 0..1, float32 on the CPU, of `latent` [B, C, h, w].
 
-    One at a time, so that memory does not grow with the batch. Of videos [B, C, T, h, w], the
-    frames of each after those of the one before. Noise that is mixed in comes after that which
-    was `drawn`: a seed, and the shape that was drawn with it.
+    One at a time, so that memory does not grow with the batch, unless they are frames of a video
+    that are decoded together. Of videos [B, C, T, h, w], the frames of each after those of the one
+    before. Noise that is mixed in comes after that which was `drawn`: a seed, and the shape that
+    was drawn with it.
 
     Raises:
         LatentVaeMismatchError: it is of another kind of models.
@@ -98,6 +100,8 @@ def decode(
     if vae.noise:
         noise = _next_noise(drawn, latent.shape)
         latent = noise * vae.noise + (1.0 - vae.noise) * latent
+    if vae.decodes_together:
+        return _decoded(vae, latent)
     return torch.cat([_decoded(vae, item[None]) for item in latent])
 
 

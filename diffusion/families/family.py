@@ -182,6 +182,7 @@ class Family:
     scales_attention: bool = False  # whether its attention layers have the names to be scaled by
     widened: Callable[[Any, Mapping[str, Tensor]], Any] = as_it_is  # the shape under LoRAs
     controls: Sequence[ControlKind] = ()
+    sees_batches: bool = False  # whether the latents of a batch always see each other
     changes: frozenset[str] = frozenset()  # kinds of changes to how the network is run
     drawing_changes: frozenset[str] = frozenset()  # those of them that draw random numbers
     # Those under which the latents of a batch see each other, so that no call may divide them.

@@ -13,6 +13,7 @@ from diffusion.families.flux2.family import FLUX2
 from diffusion.families.ltxv.family import LTXV
 from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
 from diffusion.families.sd3.family import SD3
+from diffusion.families.svd.family import SVD
 from diffusion.families.wan.family import WAN
 from diffusion.networks.float8 import FLOAT8
 from diffusion.networks.prefixes import PREFIXES
@@ -145,4 +146,4 @@ class Families:
         return None if found is None else found.family.text
 
 
-FAMILIES = Families((SD3, FLUX2, CHROMA, FLUX, WAN, LTXV, SD15, SD20, SDXL, REFINER))
+FAMILIES = Families((SVD, SD3, FLUX2, CHROMA, FLUX, WAN, LTXV, SD15, SD20, SDXL, REFINER))

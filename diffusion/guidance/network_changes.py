@@ -82,7 +82,9 @@ def start_run_changes(
         draw() if draws else None,
         start_easycache(laid, sampling),
         images,
-        divisible=not any(change.kind in family.joining_changes for change in laid),
+        divisible=not (
+            family.sees_batches or any(change.kind in family.joining_changes for change in laid)
+        ),
     )
 
 

@@ -72,6 +72,34 @@ class FeedForward(nn.Module):
         return answer
 
 
+class FrameResnet(nn.Module):
+    """A residual layer whose convolutions go over the frames of a video. Names are LDM's."""
+
+    def __init__(self, channels: int, *, time_width: int | None = None) -> None:
+        super().__init__()
+        self.in_layers = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels), nn.SiLU(), _over_time(channels)
+        )
+        self.emb_layers: nn.Module | None = None
+        if time_width is not None:
+            self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time_width, channels))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels), nn.SiLU(), nn.Identity(), _over_time(channels)
+        )
+
+    def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
+        """`x` [N, C, frames, h, w], `time` [N, frames, time_width]."""
+        h = self.in_layers(x)
+        if self.emb_layers is not None and time is not None:
+            h = h + self.emb_layers(time).transpose(1, 2)[..., None, None]
+        both: Tensor = x + self.out_layers(h)
+        return both
+
+
+def _over_time(channels: int) -> nn.Conv3d:
+    return nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0))
+
+
 class Downsampler(nn.Module):
     """Half the size. `padding` 0 is for autoencoders, which pad at the far ends alone."""
 

@@ -21,9 +21,14 @@ from graph.values import ClipVisionOutput
 if TYPE_CHECKING:
     from transformers import CLIPVisionModelWithProjection
 
-# Where a file keeps the encoder: of its own, OpenCLIP's, SD 2.1 unCLIP checkpoints', "" before
-# transformers' own names.
-PREFIXES = ("", "visual.", "embedder.model.visual.")
+# Where a file keeps the encoder: "" before transformers' own names and OpenCLIP's, then OpenCLIP's
+# whole model, checkpoints of SD 2.1 unCLIP, and those of Stable Video Diffusion.
+PREFIXES = (
+    "",
+    "visual.",
+    "embedder.model.visual.",
+    "conditioner.embedders.0.open_clip.model.visual.",
+)
 PATCHES = "vision_model.embeddings.patch_embedding.weight"
 OPEN_CLIP = "transformer.resblocks.0.attn.in_proj_weight"
 AROUND: Mapping[str, str] = {

@@ -13,11 +13,10 @@ from graph.annotators import Annotator, Needs
 from graph.errors import NotAvailableError
 from graph.node import Files, node
 from graph.stages import Stage
-from graph.values import ClipVision, Link, Model, ModelFile, Vae
+from graph.values import Link, ModelFile
 
-VIDEO, GLIGEN = "ImageOnlyCheckpointLoader", "GLIGENLoader"
+GLIGEN = "GLIGENLoader"
 NEEDED = {
-    VIDEO: "Stable Video Diffusion, which is not served",
     GLIGEN: "GLIGEN, which is not served",
 }
 
@@ -29,20 +28,6 @@ def _refused(class_type: str) -> Needs:
         raise NotAvailableError(class_type, NEEDED[class_type])
 
     return needs
-
-
-@node(
-    VIDEO,
-    runs_on=Stage.INLINE,
-    display_name="Image Only Checkpoint Loader (img2vid model)",
-    category="model/loaders",
-    weights=_refused(VIDEO),
-)
-def load_image_only_checkpoint(
-    *, ckpt_name: Annotated[ModelFile, Files("checkpoints")]
-) -> tuple[Model, ClipVision, Vae]:
-    """Not available."""
-    raise NotAvailableError(VIDEO, NEEDED[VIDEO])
 
 
 @node(

@@ -264,6 +264,23 @@ class Conditionings(Protocol):
     def with_reference(self, conditioning: Conditioning, latent: Latent) -> Conditioning: ...
 
 
+class PictureConditioning(Protocol):
+    """Prompts that are a picture."""
+
+    async def condition_on_picture(
+        self,
+        seen: ClipVisionOutput,
+        image: Image,
+        vae: Vae,
+        *,
+        motion_bucket_id: int,
+        fps: int,
+        augmentation_level: float,
+    ) -> tuple[Conditioning, Conditioning]: ...
+
+    def empty_latent(self, shape: tuple[int, ...]) -> Latent: ...
+
+
 class Schedules(Protocol):
     """Noise levels by the rules of a scheduler."""
 
@@ -346,6 +363,7 @@ class SampleFunctions(
     Latents,
     Guides,
     Conditionings,
+    PictureConditioning,
     Schedules,
     SigmaLists,
     Protocol,

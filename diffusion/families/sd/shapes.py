@@ -13,6 +13,8 @@ from typing import Any
 from diffusion.networks.prefixes import PREFIXES
 from diffusion.weights import Weights
 
+TEXT_KEYS = ".transformer_blocks.0.attn2.to_k.weight"
+
 
 @dataclass(frozen=True)
 class Level:
@@ -147,7 +149,7 @@ class Reader:
 
     def context(self) -> tuple[int, bool]:
         """Width of the text the U-Net attends to, and whether its projections are linear."""
-        to_k = next((k for k in self.weights if k.endswith("0.attn2.to_k.weight")), None)
+        to_k = next((k for k in self.weights if k.endswith(TEXT_KEYS)), None)
         if to_k is None:
             problem = "no cross attention"
             raise KeyError(problem)

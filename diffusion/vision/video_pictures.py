@@ -1,0 +1,30 @@
+"""Prompts that are a picture: as an image encoder sees it, and as latents beside the noise.
+
+(ComfyUI comfy_extras/nodes_video_model.py, SVD_img2vid_Conditioning)
+"""
+
+import torch
+from torch import Tensor
+
+from graph.values import ClipVisionOutput, Condition, Conditioning
+
+SEED = 0  # ComfyUI draws this noise from whatever state its generator is in
+
+
+def augmented(image: Tensor, level: float) -> Tensor:
+    """Pictures [B, H, W, C] with noise of so much, the same for every job."""
+    pixels = image[..., :3]
+    if level <= 0:
+        return pixels
+    generator = torch.Generator().manual_seed(SEED)
+    return pixels + torch.randn(*pixels.shape, generator=generator) * level
+
+
+def picture_prompts(
+    seen: ClipVisionOutput, latents: Tensor, **sizes: float
+) -> tuple[Conditioning, Conditioning]:
+    """A prompt of the picture, and one of none."""
+    tokens = torch.as_tensor(seen.image_embeds)[None]
+    positive = Condition(tokens, extras={**sizes, "concat_latent_image": latents})
+    none = {**sizes, "concat_latent_image": torch.zeros_like(latents)}
+    return (positive,), (Condition(torch.zeros_like(tokens), extras=none),)
