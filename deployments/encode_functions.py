@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from diffusion.text.prompt_schedules import blended
 from diffusion.text.stage import EncodeStage
 from diffusion.vision.stage import VisionStage
 from graph.choices import TextEncoderName
@@ -71,6 +72,11 @@ class NodeEncoding:
         return await self.text.encode_sd3(
             clip, texts=texts, padded=padded, warn=self._warn, owner=self.owner
         )
+
+    def blend_prompts(
+        self, parts: Sequence[tuple[Conditioning, Conditioning, float]]
+    ) -> Conditioning:
+        return blended(parts)
 
     async def encode_image(
         self, clip_vision: ClipVision, image: Image, *, crop: bool

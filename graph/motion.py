@@ -27,6 +27,9 @@ BETA_SCHEDULES = (
     "cosine",
     "squaredcos_cap_v2",
 )
+NOISE_TYPES = ("default", "constant", "empty", "repeated_context", "FreeNoise")
+SEED_GENERATORS = ("comfy", "comfy [gpu]", "auto1111", "auto1111 [gpu]")
+MOST_OFFSET = 4096  # latents that are drawn and not used
 FUSE_METHODS = (
     "pyramid",
     "flat",
@@ -135,6 +138,40 @@ class Context:
 Contexts: TypeAlias = Annotated[tuple[Context, ...], Link("CONTEXT_OPTIONS")]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """How noise is drawn: its kind, and the seeds and places in the stream that are skipped."""
+
+    noise_type: str = "default"
+    seed_gen: str = "comfy"
+    batch_offset: int = 0
+    seed_offset: int = 0
+    seed_override: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseLayer:
+    """Noise laid on other noise, in the places of a mask."""
+
+    drawn: Drawn
+    application: str  # names a function of diffusion/motion/noise.py
+    weight: float = 1.0
+    balance: float = 1.0
+    mask: Mask | None = None
+
+
+NoiseLayers: TypeAlias = Annotated[tuple[NoiseLayer, ...], Link("NOISE_LAYERS")]
+
+
+@dataclass(frozen=True, eq=False)
+class SampleSettings:
+    """The noise that frames begin with."""
+
+    link: ClassVar = Link("SAMPLE_SETTINGS")
+    drawn: Drawn = Drawn()
+    layers: tuple[NoiseLayer, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Evolved:
     """What AnimateDiff-Evolved lays on a model."""
@@ -142,3 +179,4 @@ class Evolved:
     motions: tuple[Motion, ...] = ()
     contexts: tuple[Context, ...] = ()
     joins_v2_norms: bool = False  # whether modules of version 2 run with norms as version 1 does
+    settings: SampleSettings | None = None

@@ -25,7 +25,7 @@ from diffusion.guidance.model_changes import mask_function, model_sampling
 from diffusion.guidance.network_changes import start_run_changes
 from diffusion.latent.noise import NoiseSource
 from diffusion.latent_format import process_in
-from diffusion.motion.job import prepare_video
+from diffusion.motion.job import initial_noise, prepare_video
 from diffusion.motion.loading import Key, LoadedMotion
 from diffusion.samplers import SAMPLERS
 from diffusion.samplers.protocol import SamplingContext
@@ -71,7 +71,9 @@ def prepare_run(
         changes, motions, model, sampling, sigmas=sigmas, frames=len(latent.samples)
     )
     source = _noise_source(request, latent, device)
-    noise = _initial_noise(request.noise, source)
+    noise = initial_noise(
+        changes, _initial_noise(request.noise, source), request.noise.seed, device
+    )
     frame = replace(_frame(latent, model, sampling, device), seed=source.seed)
     conditions = (condition for _, conditions in guider.conditionings for condition in conditions)
     used = prepare_controls(

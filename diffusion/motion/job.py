@@ -19,6 +19,7 @@ from diffusion.motion.loading import Key, LoadedMotion, evolved_of, key_of
 from diffusion.motion.moving import Mask, Module, Moving, Strength, View
 from diffusion.motion.multivals import Amount, amount, combined
 from diffusion.motion.network import FrameTransformer
+from diffusion.motion.noise import settled_noise
 from diffusion.motion.windows import Frames, frames_of, fused
 from graph.errors import ServiceError
 from graph.motion import Context, Evolved, Motion, MotionKeyframe
@@ -233,6 +234,21 @@ def prepare_video(
         first.joins_norms or (first.version == "v2" and evolved.joins_v2_norms)
     )
     return VideoJob(frames, modules, joins, _course(contexts, sampling, highest, 0))
+
+
+def initial_noise(
+    changes: Sequence[Change], own: Tensor, seed: int | None, device: torch.device
+) -> Tensor:
+    """The noise [F, C, h, w] that a job begins with; `own` where nothing is laid on its model.
+
+    Raises:
+        BatchOffsetError: more is to be thrown away than is allowed.
+    """
+    evolved = evolved_of(changes)
+    if evolved is None or evolved.settings is None or seed is None:
+        return own
+    contexts = _over(evolved, len(own))
+    return settled_noise(evolved.settings, own, seed, contexts[0] if contexts else None, device)
 
 
 def _over(evolved: Evolved, frames: int) -> tuple[Context, ...]:

@@ -41,6 +41,16 @@ class TextEncoding(Protocol):
     ) -> Conditioning: ...
 
 
+class PromptScheduling(Protocol):
+    """Prompts that change from frame to frame."""
+
+    async def encode_text(self, clip: Clip, text: str) -> Conditioning: ...
+
+    def blend_prompts(
+        self, parts: Sequence[tuple[Conditioning, Conditioning, float]]
+    ) -> Conditioning: ...
+
+
 class VisionEncoding(Protocol):
     """Pictures as an image encoder sees them."""
 
@@ -90,5 +100,5 @@ class ImagePrompting(Protocol):
     def joined(self, tensors: Sequence[Image]) -> Image: ...
 
 
-class EncodeFunctions(TextEncoding, VisionEncoding, ImagePrompting, Protocol):
+class EncodeFunctions(TextEncoding, PromptScheduling, VisionEncoding, ImagePrompting, Protocol):
     """What nodes of the encode stage may call."""

@@ -16,6 +16,7 @@ from graph.motion import (
     MotionModel,
     Motions,
     Multival,
+    SampleSettings,
 )
 from graph.node import Choices, Files, MayBeAbsent, Widget, node
 from graph.stages import Stage
@@ -116,11 +117,13 @@ def load_first_generation(
     model_name: MotionFile,
     beta_schedule: BetaSchedule = "autoselect",
     context_options: Contexts | None = None,
+    sample_settings: SampleSettings | None = None,
     **moved: Unpack[Moved],
 ) -> Model:
     """Let a model make videos."""
     motion = motion_of(model_name, **moved)
-    return evolved(model, beta_schedule, Evolved((motion,), tuple(context_options or ())))
+    laid = Evolved((motion,), tuple(context_options or ()), settings=sample_settings)
+    return evolved(model, beta_schedule, laid)
 
 
 @node(
@@ -179,7 +182,8 @@ def use_evolved_sampling(
     beta_schedule: BetaSchedule = "autoselect",
     m_models: Motions | None = None,
     context_options: Contexts | None = None,
+    sample_settings: SampleSettings | None = None,
 ) -> Model:
     """Let a model make videos, or batches in windows."""
-    laid = Evolved(tuple(m_models or ()), tuple(context_options or ()))
+    laid = Evolved(tuple(m_models or ()), tuple(context_options or ()), settings=sample_settings)
     return evolved(model, beta_schedule, laid)

@@ -13,6 +13,7 @@ from graph.motion import (
     MotionKeyframes,
     MotionLoras,
     Multival,
+    SampleSettings,
     Windows,
 )
 from graph.node import Choices, Files, MayBeAbsent, Widget, node
@@ -44,6 +45,7 @@ def load_with_context(
     beta_schedule: BetaSchedule = "autoselect",
     context_options: Contexts | None = None,
     motion_lora: MotionLoras | None = None,
+    sample_settings: SampleSettings | None = None,
     motion_scale: Annotated[float, Widget(min=0.0, step=0.001), MayBeAbsent()] = 1.0,
     apply_v2_models_properly: Annotated[bool, MayBeAbsent()] = False,
     ad_keyframes: MotionKeyframes | None = None,
@@ -56,7 +58,8 @@ def load_with_context(
         keyframes=tuple(ad_keyframes or ()),
     )
     joins = not apply_v2_models_properly
-    return evolved(model, beta_schedule, Evolved((motion,), tuple(context_options or ()), joins))
+    laid = Evolved((motion,), tuple(context_options or ()), joins, sample_settings)
+    return evolved(model, beta_schedule, laid)
 
 
 @node("AnimateDiffLoaderV1", runs_on=Stage.INLINE, deprecated=True)
