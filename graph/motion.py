@@ -106,7 +106,9 @@ class Motion:
     end_percent: float = 1.0
 
 
-Motions: TypeAlias = Annotated[tuple[Motion, ...], Link("M_MODELS")]  # the first runs first
+Motions: TypeAlias = Annotated[
+    tuple[Motion, ...], Link("M_MODELS")
+]  # the newest first, which runs last
 
 
 @dataclass(frozen=True)

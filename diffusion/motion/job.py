@@ -224,14 +224,14 @@ def prepare_video(
     highest = float(torch.max(sigmas))
     modules = [
         _job_module(motion, loaded[key_of(motion)], model, sampling, highest)
-        for motion in evolved.motions
+        for motion in reversed(evolved.motions)
     ]
     contexts = _over(evolved, frames)
     for module in modules:
         _check_length(module.loaded, contexts, frames)
-    first = modules[0].loaded.file if modules else None
-    joins = first is not None and (
-        first.joins_norms or (first.version == "v2" and evolved.joins_v2_norms)
+    newest = modules[-1].loaded.file if modules else None
+    joins = newest is not None and (
+        newest.joins_norms or (newest.version == "v2" and evolved.joins_v2_norms)
     )
     return VideoJob(frames, modules, joins, _course(contexts, sampling, highest, 0))
 

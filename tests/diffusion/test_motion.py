@@ -154,6 +154,21 @@ async def test_a_mask_of_one_number_is_that_number(stage: SampleStage) -> None:
         assert not torch.allclose(answers[0], await made(stage, moved(Evolved((Motion(MOTION),)))))
 
 
+async def test_the_newest_module_says_whether_norms_are_joined(stage: SampleStage) -> None:
+    off = Motion(FIRST, effect=Multival(0.0))  # it moves nothing, and is of version 1
+    plain = await made(stage, moved(Evolved((Motion(MOTION),))))
+    apart = await made(stage, moved(Evolved((Motion(MOTION), off))))
+    joined = await made(stage, moved(Evolved((off, Motion(MOTION)))))
+    torch.testing.assert_close(apart, plain, rtol=1e-2, atol=1e-2)
+    assert not torch.allclose(joined, plain, atol=1e-2)
+
+
+async def test_the_order_of_modules_counts(stage: SampleStage) -> None:
+    pair = (Motion(OTHER_MOTION), Motion(MOTION))
+    ordered = [await made(stage, moved(Evolved(own))) for own in (pair, pair[::-1])]
+    assert not torch.allclose(*ordered, atol=1e-2)
+
+
 async def test_a_keyframe_multiplies_what_the_module_has(stage: SampleStage) -> None:
     keyframe = MotionKeyframe(0.0, effect=Multival(0.5))
     late = MotionKeyframe(1.0, effect=Multival(0.0))

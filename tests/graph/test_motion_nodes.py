@@ -33,7 +33,7 @@ def test_the_module_chooses_the_schedule_unless_it_is_named() -> None:
     assert [change.kind for change in kept.changes] == [EVOLVED]
 
 
-def test_the_module_that_is_applied_last_runs_first() -> None:
+def test_the_module_that_is_applied_last_chooses_the_schedule() -> None:
     first = apply_motion(motion_model=MotionModel(FILE), end_percent=0.5)
     both = apply_motion(motion_model=MotionModel(OTHER), prev_m_models=first)
     assert [motion.file for motion in both] == [OTHER, FILE]

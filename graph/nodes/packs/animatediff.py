@@ -163,7 +163,7 @@ def apply_motion(
     prev_m_models: Motions | None = None,
     **moved: Unpack[Moved],
 ) -> Motions:
-    """Say how strongly and when a motion module moves, before others."""
+    """Say how strongly and when a motion module moves, behind others."""
     own = motion_of(
         motion_model.file, start_percent=start_percent, end_percent=end_percent, **moved
     )
