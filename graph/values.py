@@ -145,6 +145,15 @@ class ControlNet:
 
 
 @dataclass(frozen=True, eq=False)
+class Steering:
+    """Where, in which latents and in which layers a control counts, beside its strength."""
+
+    mask: Mask | None = None  # [B, H, W], 1 where it counts
+    latents: tuple[tuple[int, float], ...] | None = None  # by place in the batch; others are 0
+    softness: float = 1.0  # of skip connections, to a power the higher the finer they are
+
+
+@dataclass(frozen=True, eq=False)
 class ControlUse:
     """A ControlNet with the picture it goes by, and when and how strongly it does."""
 
@@ -155,6 +164,7 @@ class ControlUse:
     end_percent: float = 1.0
     vae: Vae | None = None  # for those that go by latents
     mask: Mask | None = None  # [B, H, W], 1 where the picture has a hole
+    steering: Steering | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,12 @@ from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from diffusion.batch.fitting import repeat_to
 from diffusion.batch.noise_levels import PercentSchedule
 from graph.errors import BadModelFile, ServiceError
-from graph.values import Condition, ControlNet, ControlUse, Vae
+from graph.values import Condition, ControlNet, ControlUse, Steering, Vae
 from imaging.resize import resize, resize_image
 
 
@@ -75,6 +76,8 @@ class Control:
     first_sigma: float  # applies while first_sigma >= sigma >= last_sigma
     last_sigma: float
     encode: Encode | None = None
+    counts: Tensor | None = None  # how much it does for each picture, [B, 1, 1, 1]
+    where: Tensor | None = None  # and in which places, [B, 1, H, W]
     guides: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     def applies(self, sigma: float) -> bool:
@@ -110,6 +113,29 @@ class Control:
         return torch.cat([latents, repeat_to(beside, len(latents))], dim=1)
 
 
+def steered(
+    steering: Steering | None, latent: Tensor, px: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """How much a control counts for each of a job's latents, and where.
+
+    (Kosinkadink/ComfyUI-Advanced-ControlNet utils.py, calc_latent_keyframe_mults, _prepare_mask)
+    """
+    counts = where = None
+    if steering is not None and steering.latents is not None:
+        counts = torch.zeros(len(latent), 1, 1, 1, device=latent.device)
+        for place, strength in steering.latents:
+            if -len(latent) <= place < len(latent):
+                counts[place] = strength
+    if steering is not None and steering.mask is not None:
+        mask = torch.as_tensor(steering.mask).to(latent.device, torch.float32)
+        size = tuple(side * px for side in latent.shape[-2:])
+        mask = mask.reshape(-1, 1, *mask.shape[-2:])
+        where = functional.interpolate(mask, size=size, mode="bilinear")
+        last = where[-1:].expand(max(0, len(latent) - len(where)), -1, -1, -1)
+        where = torch.cat([where, last])[: len(latent)]
+    return counts, where
+
+
 def prepare_controls(
     conditions: Iterable[Condition],
     loaded: Mapping[ControlNet, LoadedControl],
@@ -138,5 +164,8 @@ def prepare_controls(
         encode = None if use.vae is None else encoders.get(use.vae)
         if network.reads_latents and encode is None:
             raise ControlNeedsVaeError(use.net.file.name)
-        controls[use] = Control(use, network, len(latent), latent.device, px, start, end, encode)
+        counts, where = steered(use.steering, latent, px)
+        controls[use] = Control(
+            use, network, len(latent), latent.device, px, start, end, encode, counts, where
+        )
     return controls

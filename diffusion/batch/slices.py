@@ -83,7 +83,10 @@ def frame_prompt(prompt: Prompt, frames: Sequence[int], of: int) -> Prompt:
 def _framed(control: Control, cut: Callable[[Tensor], Tensor], count: int) -> Control:
     use = control.use
     mask = None if use.mask is None else cut(use.mask)
-    hint = cut(use.hint[: control.batch])
+    hint = use.hint if len(use.hint) == 1 else cut(use.hint[: control.batch])
+    counts = None if control.counts is None else cut(control.counts)
+    control = replace(control, counts=counts)
+    control = replace(control, where=None if control.where is None else cut(control.where))
     if mask is use.mask and hint is use.hint:
         return replace(control, batch=count)  # and goes on sharing what is worked out
     return replace(control, use=replace(use, hint=hint, mask=mask), batch=count, guides={})
@@ -117,6 +120,9 @@ def _control(control: Control, rows: Rows) -> Control:
     hint = _cut(control.use.hint[: rows.of], rows)
     mask = control.use.mask
     use = replace(control.use, hint=hint, mask=None if mask is None else _cut(mask, rows))
+    counts, where = control.counts, control.where
+    control = replace(control, counts=None if counts is None else _cut(counts, rows))
+    control = replace(control, where=None if where is None else _cut(where, rows))
     return replace(control, use=use, batch=rows.stop - rows.start, guides={})
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from graph.values import Conditioning, ControlNet, ControlUse, Tensor, Vae
+from graph.values import Conditioning, ControlNet, ControlUse, Steering, Tensor, Vae
 
 
 def apply_control(
@@ -28,16 +28,21 @@ def apply_control_to_both(
     end_percent: float,
     vae: Vae | None = None,
     mask: Tensor | None = None,
+    steering: Steering | None = None,
+    uncond_multiplier: float = 1.0,
 ) -> tuple[Conditioning, Conditioning]:
-    """All of both under `net`, from one part of the schedule to another."""
+    """All of both under `net`, from one part of the schedule to another; the negative less so."""
     if strength == 0:
         return positive, negative
-    use = ControlUse(net, hint, strength, start_percent, end_percent, vae, mask)
+    use = ControlUse(net, hint, strength, start_percent, end_percent, vae, mask, steering)
+    less = use
+    if uncond_multiplier != 1.0:
+        less = replace(use, strength=strength * uncond_multiplier)
 
-    def under(conditioning: Conditioning) -> Conditioning:
+    def under(conditioning: Conditioning, use: ControlUse) -> Conditioning:
         return tuple(
             replace(c, controls=(*c.controls, use), control_apply_to_uncond=False)
             for c in conditioning
         )
 
-    return under(positive), under(negative)
+    return under(positive, use), under(negative, less)

@@ -3,6 +3,7 @@
 (ComfyUI-AnimateDiff-Evolved sample_settings.py)
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -81,7 +82,7 @@ def _weighted(layer: NoiseLayer, old: Tensor, new: Tensor) -> Tensor:
 
 def _normalized(layer: NoiseLayer, old: Tensor, new: Tensor) -> Tensor:
     weight = layer.weight
-    length = ((1.0 - weight) ** 2 + weight**2) ** 0.5
+    length = math.hypot(1.0 - weight, weight)
     return (1.0 - weight) / length * old + weight / length * new
 
 

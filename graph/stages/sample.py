@@ -16,6 +16,7 @@ from graph.values import (
     Latent,
     Mask,
     Model,
+    Steering,
     Tensor,
     Vae,
 )
@@ -257,6 +258,8 @@ class Conditionings(Protocol):
         end_percent: float,
         vae: Vae | None = None,
         mask: Mask | None = None,
+        steering: Steering | None = None,
+        uncond_multiplier: float = 1.0,
     ) -> tuple[Conditioning, Conditioning]: ...
 
     def with_extras(self, conditioning: Conditioning, **extras: Any) -> Conditioning: ...

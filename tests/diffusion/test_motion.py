@@ -165,8 +165,8 @@ async def test_the_newest_module_says_whether_norms_are_joined(stage: SampleStag
 
 async def test_the_order_of_modules_counts(stage: SampleStage) -> None:
     pair = (Motion(OTHER_MOTION), Motion(MOTION))
-    ordered = [await made(stage, moved(Evolved(own))) for own in (pair, pair[::-1])]
-    assert not torch.allclose(*ordered, atol=1e-2)
+    one, other = [await made(stage, moved(Evolved(own))) for own in (pair, pair[::-1])]
+    assert not torch.allclose(one, other, atol=1e-2)
 
 
 async def test_a_keyframe_multiplies_what_the_module_has(stage: SampleStage) -> None:

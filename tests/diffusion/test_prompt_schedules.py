@@ -13,4 +13,5 @@ def test_frames_are_a_batch_of_mixed_tokens() -> None:
     assert mixed.tokens.shape == (2, 4, 3)
     assert mixed.tokens[0, :, 0].tolist() == [0, 1, 1, 0]  # the shorter one in the middle
     assert mixed.tokens[1, :, 0].tolist() == [3.75, 4.0, 4.0, 3.75]
+    assert mixed.pooled is not None
     assert mixed.pooled.tolist() == [[2.0] * 4] * 2  # the next prompt's

@@ -1,6 +1,7 @@
 """FizzNodes' prompts by frame: which prompts a frame has, and how much of each."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -24,7 +25,9 @@ class Encoders:
         self.asked.append(text)
         return (Condition(text),)
 
-    def blend_prompts(self, parts: list[tuple[Conditioning, Conditioning, float]]) -> Conditioning:
+    def blend_prompts(
+        self, parts: Sequence[tuple[Conditioning, Conditioning, float]]
+    ) -> Conditioning:
         said = [(a[0].tokens, b[0].tokens, weight) for a, b, weight in parts]
         return (Condition(said),)
 

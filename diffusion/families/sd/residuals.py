@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from diffusion.batch.asked import Asked, asked_of
 from diffusion.batch.parts import Part
-from graph.values import ControlNet
+from graph.values import ControlNet, Steering
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,29 @@ class Residuals:
             tuple(t * strength**power for t, power in zip(self.skips, powers, strict=True)),
             None if self.middle is None else self.middle * strength,
             tuple(t * strength for t in self.blocks),
+        )
+
+    def steered(self, steering: Steering, asked: Asked) -> "Residuals":
+        """In some places and pictures alone, and softer the finer."""
+
+        def here(tensor: Tensor) -> Tensor:
+            control = asked.control
+            if control.counts is not None:
+                tensor = tensor * asked.of(control.counts).to(tensor)
+            if control.where is None:
+                return tensor
+            where = asked.of(control.where).to(tensor)
+            small = functional.interpolate(where, size=tuple(tensor.shape[-2:]), mode="bilinear")
+            return tensor * small
+
+        powers = range(len(self.skips), 0, -1)
+        return Residuals(
+            tuple(
+                here(t) * steering.softness**power
+                for t, power in zip(self.skips, powers, strict=True)
+            ),
+            None if self.middle is None else here(self.middle),
+            tuple(map(here, self.blocks)),
         )
 
     def pooled(self) -> "Residuals":
@@ -88,7 +112,8 @@ def _answers(asked: Sequence[Asked]) -> list[Residuals]:
 def _weighed(residuals: Residuals, asked: Asked) -> Residuals:
     use = asked.control.use
     pooled = residuals.pooled() if asked.control.loaded.pools else residuals
-    return pooled.scaled(use.strength, use.net)
+    scaled = pooled.scaled(use.strength, use.net)
+    return scaled if use.steering is None else scaled.steered(use.steering, asked)
 
 
 def _beside(residuals: Sequence[tuple[Tensor, ...]], counts: Sequence[int]) -> list[Tensor]:

@@ -37,7 +37,7 @@ class Batched(Texts):
 
 
 def _scheduled(text: str, given: Texts) -> Scheduled:
-    numbers = {name: float(given[name]) for name in ("pw_a", "pw_b", "pw_c", "pw_d")}  # type: ignore[literal-required]
+    numbers = {name: float(given[name]) for name in ("pw_a", "pw_b", "pw_c", "pw_d")}
     return Scheduled(text, given["pre_text"], given["app_text"], numbers)
 
 
