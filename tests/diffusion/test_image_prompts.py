@@ -201,3 +201,16 @@ async def test_masks_weights_and_times_say_where_how_much_and_when(folder: Path)
         torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-3 * scale)
     for one, other in ((nothing, everywhere), (late, nothing), (late, everywhere)):
         assert float((one - other).abs().max()) > 1e-2 * scale
+
+
+def test_a_window_goes_by_the_pictures_and_masks_of_its_frames(folder: Path) -> None:
+    unet = narrow(folder)
+    masks = torch.stack([torch.full((4, 4), number) for number in (0.0, 0.5, 1.0)])
+    use = ImageUse(per_picture=True, mask=masks)
+    whole = prepared(folder, unet, prompt_of(drawn(1, 3, 4, TEXT), drawn(2, 3, 4, TEXT), use), 3)
+    window = whole.of_frames((2, 0))
+    every, own = (image.keys_and_values(0, "positive")[0] for image in (whole, window))
+    assert torch.equal(own, every[[2, 0]])
+    mask = window.mask((8, 8), 16)
+    assert mask is not None
+    assert mask.mean(dim=(1, 2)).tolist() == [1.0, 0.0]
