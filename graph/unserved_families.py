@@ -286,13 +286,6 @@ VIDEO = (
             sized("label_emb.0.0.weight", 1, 1280, "input_blocks.1.0.time_stack"),
         ),
     ),
-    Family(
-        "animatediff",
-        "AnimateDiff",
-        networks=(has("down_blocks.0.motion_modules.0"),),
-        loras=(LoraMark(r"(down|up|mid)_blocks?(_\d+)?_motion_modules_"),),
-    ),
-    Family("hotshot_xl", "Hotshot-XL", networks=(has("down_blocks.0.temporal_attentions.0"),)),
 )
 OTHER = (
     Family(

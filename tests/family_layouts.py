@@ -107,15 +107,6 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
         "input_blocks.1.1.time_stack.0.attn1.to_q.weight label_emb.0.0.weight:4,1280 "
         "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight:4,1024",
     ),
-    "animatediff": (
-        "down_blocks.0.motion_modules.0.temporal_transformer.norm.weight "
-        "down_blocks.0.motion_modules"
-        ".0.temporal_transformer.transformer_blocks.0.attention_blocks.0.to_q.weight",
-    ),
-    "hotshot_xl": (
-        "down_blocks.0.temporal_attentions.0.transformer_blocks.0.attn1.to_q.weight "
-        "down_blocks.0.temporal_attentions.0.norm.weight",
-    ),
     "flux2": (
         "x_embedder.weight context_embedder.weight double_stream_modulation_img.linear.weight "
         "transformer_blocks.0.attn.add_q_proj.weight "

@@ -24,12 +24,26 @@ THINGS: Mapping[str, str] = MappingProxyType(
 )
 # Kinds whose tensors may be named as those of a diffusion model are.
 OF_ANY_FAMILY = frozenset(
-    {"ip_adapter", "control_lora", "t2i_adapter", "style_model", "clip_vision", "embedding"}
+    {
+        "ip_adapter",
+        "control_lora",
+        "t2i_adapter",
+        "style_model",
+        "clip_vision",
+        "embedding",
+        "motion_module",
+        "motion_lora",
+    }
 )
 # The first that is found in any name says what a file is.
 MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
+        ("motion_lora", r"motion_modules\.\d+\..+\.processor\.to_\w+_lora\.(down|up)\.weight$"),
+        (
+            "motion_module",
+            r"motion_modules\.\d+\.temporal_transformer\.|temporal_attentions\.\d+\.",
+        ),
         ("ip_adapter", r"^(ip_adapter|image_proj|adapter_modules)\."),
         ("control_lora", r"^lora_controlnet$"),
         ("lora", LORA.pattern),
@@ -82,6 +96,8 @@ PLACES: Mapping[str, Place] = MappingProxyType(
         ),
         "clip_vision": Place("image encoder", frozenset({"clip_vision", "checkpoint"})),
         "ipadapter": Place("IP-Adapter", frozenset({"ip_adapter"})),
+        "animatediff_models": Place("motion module", frozenset({"motion_module"})),
+        "animatediff_motion_lora": Place("motion LoRA", frozenset({"motion_lora"})),
         "style_models": Place("style model", frozenset({"style_model"}), strict=False),
         "embeddings": Place("embedding", frozenset({"embedding"}), strict=False, dims=1),
     }

@@ -30,6 +30,8 @@ FOLDER_OF: Mapping[str, str] = MappingProxyType(
         "control_lora": "controlnet",
         "t2i_adapter": "controlnet",
         "ip_adapter": "ipadapter",
+        "motion_module": "animatediff_models",
+        "motion_lora": "animatediff_motion_lora",
         "style_model": "style_models",
         "vae": "vae",
         "clip_vision": "clip_vision",

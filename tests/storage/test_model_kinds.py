@@ -47,6 +47,35 @@ def test_files_of_public_models_are_what_they_are(
     assert facts_of(header(models[model]), folder) == Facts(kind, family, None)
 
 
+MOTION = "down_blocks.0.motion_modules.0.temporal_transformer"
+MOTION_KEY = f"{MOTION}.transformer_blocks.0.attention_blocks.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "kind"),
+    [
+        (f"{MOTION}.norm.weight", "animatediff_models", "motion_module"),
+        (f"module.{MOTION_KEY}.to_q.weight", "animatediff_models", "motion_module"),
+        (
+            "down_blocks.0.temporal_attentions.0.norm.weight",
+            "animatediff_models",
+            "motion_module",
+        ),
+        (
+            f"{MOTION_KEY}.processor.to_q_lora.down.weight",
+            "animatediff_motion_lora",
+            "motion_lora",
+        ),
+    ],
+)
+def test_motion_modules_and_their_loras_belong_into_their_folders(
+    name: str, folder: str, kind: str
+) -> None:
+    file = header({name: (320, 320), name.replace(".down.", ".up."): (320, 320)})
+    assert facts_of(file, folder) == Facts(kind, "", None)
+    assert facts_of(file, "checkpoints").problem is not None
+
+
 @pytest.mark.parametrize(
     ("shapes", "folder", "kind", "family"),
     [
