@@ -8,8 +8,8 @@ its entry here.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from graph.family_marks import Family, LoraMark, has
-from graph.unserved_families import FLUX_BLOCK, IMAGE, OTHER, VIDEO
+from graph.family_marks import Family, LoraMark, has, sized
+from graph.unserved_families import FLUX_BLOCK, IMAGE, LLM, OTHER, REFINED, VIDEO
 
 ADDED = "transformer_blocks.0.attn.add_q_proj"
 
@@ -150,6 +150,35 @@ SERVED = (
         r"|condition_embedder|proj_out",
         served=True,
         text_type="wan",
+    ),
+    Family(
+        "z_image",
+        "Z-Image",
+        networks=(
+            sized("cap_embedder.1.weight", 0, 3840, *REFINED),
+            has("layers.0.adaLN_modulation.0", *REFINED),
+            has("all_x_embedder", "noise_refiner.0.attention"),
+        ),
+        loras=(
+            LoraMark(r"(layers|noise_refiner|context_refiner)_\d+_attention_", width=3840),
+            LoraMark(r"(layers|noise_refiner|context_refiner)_\d+_feed_forward_w[13]", width=3840),
+        ),
+        controls=(
+            has("control_layers.0", "control_all_x_embedder"),
+            has("control_noise_refiner.0"),
+        ),
+        encoders=(
+            has(
+                f"{LLM}.q_norm",
+                lacks=("layers.0.post_feedforward_layernorm",),
+                of="Z-Image and others (Qwen3)",
+            ),
+        ),
+        layers=r"(layers|noise_refiner|context_refiner)_\d+_|(all_)?(x_embedder|final_layer)"
+        r"|(t|cap)_embedder",
+        served=True,
+        text_type="lumina2",
+        native_px=1024,
     ),
 )
 

@@ -10,7 +10,6 @@ LLM = "layers.0.self_attn"
 FLUX_BLOCK = "double_blocks.0.img_attn"
 REFINED = ("cap_embedder.1", "noise_refiner.0.attention")
 QWEN25 = "Qwen-Image, HunyuanVideo 1.5 and OmniGen2 (Qwen2.5-VL)"
-QWEN3 = "Z-Image, Flux.2 and Anima (Qwen3)"
 
 IMAGE = (
     Family(
@@ -55,24 +54,6 @@ IMAGE = (
         ),
         encoders=(has(f"{LLM}.k_proj.bias", of=QWEN25),),
     ),
-    Family(
-        "z_image",
-        "Z-Image",
-        networks=(
-            sized("cap_embedder.1.weight", 0, 3840, *REFINED),
-            has("cap_pad_token", "noise_refiner.0.attention"),
-            has("all_x_embedder", "noise_refiner.0.attention"),
-        ),
-        loras=(
-            LoraMark(r"(layers|noise_refiner|context_refiner)_\d+_attention_", width=3840),
-            LoraMark(r"(layers|noise_refiner|context_refiner)_\d+_feed_forward_w[13]", width=3840),
-        ),
-        controls=(
-            has("control_layers.0", "control_all_x_embedder"),
-            has("control_noise_refiner.0"),
-        ),
-        encoders=(has(f"{LLM}.q_norm", lacks=("layers.0.post_feedforward_layernorm",), of=QWEN3),),
-    ),
     Family("boogu", "Boogu-Image", networks=(has("double_stream_layers.0.img_instruct_attn"),)),
     Family(
         "omnigen2",
@@ -84,7 +65,10 @@ IMAGE = (
     Family(
         "lumina2",
         "Lumina 2",
-        networks=(has(*REFINED), has("time_caption_embed", "context_refiner.0.attn", "layers.0")),
+        networks=(
+            has("layers.0.adaLN_modulation.1", *REFINED),
+            has("time_caption_embed", "context_refiner.0.attn", "layers.0"),
+        ),
         loras=(LoraMark(r"(layers|noise_refiner|context_refiner)_\d+_attention_", width=2304),),
         encoders=(
             has(

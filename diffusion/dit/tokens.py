@@ -37,3 +37,19 @@ def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
     parts = tokens.view(len(tokens), rows, columns, -1, PATCH, PATCH)
     whole = parts.permute(0, 3, 1, 4, 2, 5).reshape(len(tokens), -1, rows * PATCH, columns * PATCH)
     return whole[..., :height, :width]
+
+
+def patched(sample: Tensor) -> Tensor:
+    """As `packed`, but each token has the channels of its first pixel first: [N, T, 4 * C]."""
+    sample = padded(sample)
+    parts = sample.unflatten(-1, (-1, PATCH)).unflatten(-3, (-1, PATCH))
+    tokens: Tensor = parts.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+    return tokens
+
+
+def unpatched(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Tokens [N, T, 4 * C], channels last, as [N, C, height, width]."""
+    rows, columns = tokens_along(height), tokens_along(width)
+    parts = tokens.view(len(tokens), rows, columns, PATCH, PATCH, -1)
+    whole = parts.permute(0, 5, 1, 3, 2, 4).reshape(len(tokens), -1, rows * PATCH, columns * PATCH)
+    return whole[..., :height, :width]

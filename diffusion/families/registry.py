@@ -15,6 +15,7 @@ from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
 from diffusion.families.sd3.family import SD3
 from diffusion.families.svd.family import SVD
 from diffusion.families.wan.family import WAN
+from diffusion.families.z_image.family import Z_IMAGE
 from diffusion.networks.float8 import FLOAT8
 from diffusion.networks.prefixes import PREFIXES
 from diffusion.parameterization import Parameterization
@@ -146,4 +147,4 @@ class Families:
         return None if found is None else found.family.text
 
 
-FAMILIES = Families((SVD, SD3, FLUX2, CHROMA, FLUX, WAN, LTXV, SD15, SD20, SDXL, REFINER))
+FAMILIES = Families((SD3, FLUX2, CHROMA, FLUX, WAN, LTXV, Z_IMAGE, SVD, SD15, SD20, SDXL, REFINER))

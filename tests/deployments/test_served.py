@@ -87,6 +87,7 @@ FAMILY_CASES = {
         "wan_first_last_frame",
         "wan_fun_control_tiled",
     ),
+    "z_image": ("z_image_turbo", "z_image_cfg_long_prompt", "z_image_lora"),
 }
 pytestmark = pytest.mark.cluster
 

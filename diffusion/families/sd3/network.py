@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from diffusion.dit.call import Added, DitCall, plus
-from diffusion.dit.tokens import PATCH, padded, tokens_along
+from diffusion.dit.tokens import padded, unpatched
 from diffusion.networks.compiling import Blocks
 
 if TYPE_CHECKING:
@@ -33,12 +33,4 @@ def sd3(module: "SD3Transformer2DModel", call: DitCall) -> Tensor:
             text, picture = block(picture, text, vector)
         picture = plus(picture, added.double, index)
     velocity = module.proj_out(module.norm_out(picture, vector))
-    return _unpatched(velocity, *call.sample.shape[-2:])
-
-
-def _unpatched(tokens: Tensor, height: int, width: int) -> Tensor:
-    """Tokens [N, T, 4 * C] of Stable Diffusion 3, channels last, as [N, C, height, width]."""
-    rows, columns = tokens_along(height), tokens_along(width)
-    parts = tokens.view(len(tokens), rows, columns, PATCH, PATCH, -1)
-    whole = parts.permute(0, 5, 1, 3, 2, 4).reshape(len(tokens), -1, rows * PATCH, columns * PATCH)
-    return whole[..., :height, :width]
+    return unpatched(velocity, *call.sample.shape[-2:])
