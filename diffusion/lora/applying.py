@@ -19,7 +19,7 @@ from diffusion.lora.file import Lora, read_lora
 from diffusion.lora.keys import ClipNames
 from diffusion.lora.weight_patches import MismatchError
 from diffusion.memory.cache import ModelCache
-from diffusion.networks.float8 import TrueWeights
+from diffusion.networks.float8 import FLOAT8, TrueWeights
 from diffusion.networks.weight_names import Names
 from diffusion.text.encoder import TextEncoder
 from diffusion.weights import Weights
@@ -49,7 +49,7 @@ class Loras:
         """
         parameters = TrueWeights(base.module)
         names = base.family.weight_names(base.shape, tuple(parameters))
-        made, warnings = self._patched(parameters, names, changes)
+        made, warnings = self._patched(parameters, names, changes, _unrounded(base))
         patched = {name: parameters.stored(name, tensor) for name, tensor in made.items()}
         module: Any = sharing_copy(base.module, patched)
         shape = base.family.widened(base.shape, patched)
@@ -86,9 +86,16 @@ class Loras:
         )
 
     def _patched(
-        self, parameters: Mapping[str, Tensor], names: Names, changes: Sequence[Change]
+        self,
+        parameters: Mapping[str, Tensor],
+        names: Names,
+        changes: Sequence[Change],
+        unrounded: torch.dtype | None = None,
     ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-        """The changed parameters by name, and what is to be said of the files."""
+        """The changed parameters by name, and what is to be said of the files.
+
+        Those of 8 bits become `unrounded`, where that is given.
+        """
         with ExitStack() as leases:
             laid = [
                 (leases.enter_context(self._lease(change["file"], names)), change["strength"])
@@ -96,7 +103,9 @@ class Loras:
             ]
             touched = dict.fromkeys(name for lora, _ in laid for name in lora.patches)
             patched = {
-                name: patched_weight(name, parameters[name], laid, widens=names.widens(name))
+                name: patched_weight(
+                    name, parameters[name], laid, widens=names.widens(name), unrounded=unrounded
+                )
                 for name in touched
             }
             warnings = tuple(warning for lora, _ in laid for warning in lora.warnings)
@@ -106,11 +115,27 @@ class Loras:
         return self._files.lease((file, names), lambda: read_lora(self._open(file), names))
 
 
+def _unrounded(base: LoadedModel) -> torch.dtype | None:
+    """What changed weights of 8 bits become: on a CPU, what the model computes in.
+
+    So ComfyUI has it, which keeps no weights of 8 bits there. On a GPU memory is scarcer.
+    """
+    on_cpu = all(parameter.device.type == "cpu" for parameter in base.module.parameters())
+    return base.dtype if on_cpu else None
+
+
 @torch.no_grad()
 def patched_weight(
-    name: str, weight: Tensor, laid: Sequence[Laid], *, widens: bool = False
+    name: str,
+    weight: Tensor,
+    laid: Sequence[Laid],
+    *,
+    widens: bool = False,
+    unrounded: torch.dtype | None = None,
 ) -> Tensor:
     """The parameter `name` under LoRAs, in order: computed in float32, in its own precision.
+
+    One of 8 bits becomes `unrounded`, where that is given.
 
     Raises:
         BadModelFile: one of them is for a weight of another shape.
@@ -129,7 +154,8 @@ def patched_weight(
         except (MismatchError, RuntimeError, IndexError) as error:
             problem = f"its change to {name!r} {error}"
             raise BadModelFile(lora.file.folder, lora.file.name, problem) from error
-    return changed.to(weight.dtype)
+    kept = weight.dtype if unrounded is None or weight.dtype not in FLOAT8 else unrounded
+    return changed.to(kept)
 
 
 def sharing_copy(module: M, tensors: Mapping[str, Tensor]) -> M:

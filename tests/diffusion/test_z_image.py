@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from diffusion.dit.call import DitCall
@@ -15,12 +16,15 @@ from diffusion.dit.next_dit_shape import NextDitShape, pieces
 from diffusion.families.family import LoadedModel
 from diffusion.families.registry import FAMILIES
 from diffusion.families.z_image.shapes import TRAITS
+from diffusion.lora.applying import LORA, Loras
 from diffusion.networks.float8 import CastLinear
 from diffusion.text.encoder import Prompt, TextEncoder, load_text_encoder
 from diffusion.text.encodings import Tokenizers
 from diffusion.text.tokenizer import ClipTokenizer
+from diffusion.weights import open_weights
 from graph.errors import BadModelFile
 from graph.model_files.header import Entry, Header
+from graph.values import Change, ModelFile
 from storage.models.kinds import nature_of
 from tests.diffusion.llm_files import QWEN3, QWEN25, letters, llm_tensors
 from tests.diffusion.model_files import CPU, seeded, written
@@ -123,6 +127,22 @@ def test_weights_of_eight_bits_stay_so(tmp_path: Path) -> None:
     assert {layer.weight.dtype for layer in layers} == {torch.float8_e4m3fn}
     with torch.no_grad():
         assert torch.equal(next_dit(model.module, CALL), next_dit(wide.module, CALL))
+
+
+def test_a_lora_over_weights_of_eight_bits_is_not_rounded(tmp_path: Path) -> None:
+    query = "layers.0.attention.to_q.weight"
+    narrow = {key: t.to(torch.float8_e4m3fn) if t.ndim == 2 else t for key, t in stored().items()}
+    model = loaded(tmp_path, narrow)
+    ups, downs = seeded("up", (SHAPE.width, 4)), seeded("down", (4, SHAPE.width))
+    stem = "diffusion_model.layers.0.attention.to_q"
+    file = ModelFile("loras", "lora.safetensors")
+    save_file({f"{stem}.lora_A.weight": downs, f"{stem}.lora_B.weight": ups}, tmp_path / file.name)
+    loras = Loras(lambda one: open_weights(tmp_path / one.name, one), budget_bytes=2**20)
+    change = Change(LORA, (("file", file), ("strength", 0.5)))
+    changed = loras.on_model(model, [change]).module.get_parameter(query)
+    before = model.module.get_parameter(query)
+    assert before.dtype == torch.float8_e4m3fn
+    assert torch.equal(changed, before.float() + 0.5 * (ups @ downs))
 
 
 def without(key: str) -> Callable[[dict[str, Tensor]], object]:
