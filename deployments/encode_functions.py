@@ -78,6 +78,13 @@ class NodeEncoding:
     ) -> Conditioning:
         return blended(parts)
 
+    async def encode_shown(
+        self, clip: Clip, text: str, *, pictures: Sequence[Image], area_px: int
+    ) -> Conditioning:
+        return await self.text.encode_shown(
+            clip, text, pictures=pictures, area_px=area_px, warn=self._warn, owner=self.owner
+        )
+
     async def encode_image(
         self, clip_vision: ClipVision, image: Image, *, crop: bool
     ) -> ClipVisionOutput:

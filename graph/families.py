@@ -92,6 +92,26 @@ SERVED = (
         native_px=768,
     ),
     Family(
+        "qwen_image",
+        "Qwen-Image",
+        networks=(has("txt_norm", "transformer_blocks.0.img_mod"),),
+        loras=(
+            LoraMark(r"transformer_blocks_\d+_(img|txt)_(mlp|mod)"),
+            LoraMark(r"transformer_blocks_(19|[2-5]\d)_attn_", width=3072),
+        ),
+        controls=(
+            has("controlnet_blocks.0", "transformer_blocks.0.img_mlp"),
+            has("controlnet_blocks.0.y_rms"),
+            has("control_blocks.0.after_proj", "control_img_in"),
+        ),
+        encoders=(has(f"{LLM}.k_proj.bias", of="Qwen-Image and others (Qwen2.5-VL)"),),
+        layers=r"transformer_blocks_\d+_|(img|txt)_(in|norm)|time_text_embed|(norm|proj)_out",
+        takes_loras_of=("flux",),
+        served=True,
+        text_type="qwen_image",
+        native_px=1024,
+    ),
+    Family(
         "flux",
         "Flux",
         networks=(has(FLUX_BLOCK), has(ADDED, "single_transformer_blocks.0.attn.to_q")),

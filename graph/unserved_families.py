@@ -9,7 +9,6 @@ from graph.family_marks import Family, LoraMark, has, sized
 LLM = "layers.0.self_attn"
 FLUX_BLOCK = "double_blocks.0.img_attn"
 REFINED = ("cap_embedder.1", "noise_refiner.0.attention")
-QWEN25 = "Qwen-Image, HunyuanVideo 1.5 and OmniGen2 (Qwen2.5-VL)"
 
 IMAGE = (
     Family(
@@ -38,21 +37,6 @@ IMAGE = (
         networks=(
             has("transformer_blocks.0.attn.norm_added_q", "transformer_blocks.0.img_mlp.w1"),
         ),
-    ),
-    Family(
-        "qwen_image",
-        "Qwen-Image",
-        networks=(has("txt_norm", "transformer_blocks.0.img_mod"),),
-        loras=(
-            LoraMark(r"transformer_blocks_\d+_(img|txt)_(mlp|mod)"),
-            LoraMark(r"transformer_blocks_(19|[2-5]\d)_attn_", width=3072),
-        ),
-        controls=(
-            has("controlnet_blocks.0", "transformer_blocks.0.img_mlp"),
-            has("controlnet_blocks.0.y_rms"),
-            has("control_blocks.0.after_proj", "control_img_in"),
-        ),
-        encoders=(has(f"{LLM}.k_proj.bias", of=QWEN25),),
     ),
     Family("boogu", "Boogu-Image", networks=(has("double_stream_layers.0.img_instruct_attn"),)),
     Family(

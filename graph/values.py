@@ -126,6 +126,25 @@ class IpAdapter:
 
 
 @dataclass(frozen=True)
+class ModelPatch:
+    """A network that adds to what a model's blocks say: the file it is in."""
+
+    link: ClassVar = Link("MODEL_PATCH")
+    file: ModelFile
+
+
+@dataclass(frozen=True, eq=False)
+class PatchUse:
+    """A model patch with the picture it goes by, and how strongly it does."""
+
+    patch: ModelPatch
+    vae: Vae
+    image: Image
+    strength: float
+    mask: Mask | None = None
+
+
+@dataclass(frozen=True)
 class UpscaleModel:
     """A network that makes pictures larger: the file it is in."""
 

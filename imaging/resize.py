@@ -76,6 +76,17 @@ def scale_image_to_megapixels(image: Tensor, megapixels: float, method: ScaleMet
     return scale_image_by(image, math.sqrt(int(megapixels * 2**20) / (width * height)), method)
 
 
+def scale_image_to_area(image: Tensor, area_px: int, multiple: int) -> Tensor:
+    """The image at about so many pixels, its sides a multiple of `multiple`.
+
+    ComfyUI comfy_extras/nodes_qwen.py, TextEncodeQwenImageEditPlus.
+    """
+    height, width = image.shape[1:3]
+    factor = math.sqrt(area_px / (width * height)) / multiple
+    new_width, new_height = (max(1, round(side * factor)) * multiple for side in (width, height))
+    return resize_image(image, new_width, new_height, "area")
+
+
 def scale_image_to_longest(image: Tensor, longest_px: int, method: ScaleMethod) -> Tensor:
     """The image with its longer side at `longest_px`.
 

@@ -1,7 +1,7 @@
 """ControlNets and T2I-Adapters as a replica keeps them: in the same budget as its other weights."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,11 +47,11 @@ class Controls:
     made_of_models: dict[ModelFile, bool] = field(default_factory=dict)  # what is known of files
 
     @asynccontextmanager
-    async def encoders(self, guider: Guider) -> AsyncIterator[Mapping[Vae, Encode]]:
+    async def encoders(self, vaes: Iterable[Vae]) -> AsyncIterator[Mapping[Vae, Encode]]:
         """What makes latents of hints, in memory until the block ends."""
         async with AsyncExitStack() as stack:
             found: dict[Vae, Encode] = {}
-            for vae in vaes_of(guider):
+            for vae in dict.fromkeys(vaes):
                 load = partial(self._load_vae, vae.file)
                 lease = self.resident.lease(("vae", vae.file), load)
                 found[vae] = partial(encode, await stack.enter_async_context(leased(lease)))

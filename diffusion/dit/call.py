@@ -30,6 +30,7 @@ class DitCall:
     bias: Tensor | None = None  # [T, T + 1], what attention adds for text, and the picture's last
     skipped: Mapping[str, frozenset[int]] = field(default_factory=dict)  # blocks, by kind
     added: Added | None = None
+    behind: tuple[Callable[[int, Tensor], Tensor], ...] = ()  # model patches, see patches.py
     beside: Mapping[str, Tensor] = field(default_factory=dict)  # [N, ...], under the family's names
 
 

@@ -17,6 +17,7 @@ from diffusion.batch.rows import Row
 from diffusion.dit.call import DitCall, Network
 from diffusion.dit.conditions import DitEmbedding
 from diffusion.dit.control import added_by_controls
+from diffusion.dit.patches import Behind
 from diffusion.dit.tokens import PATCH
 from graph.values import Change
 
@@ -84,6 +85,7 @@ class DitDenoiser:
             bias=first.bias,
             skipped=_skipped(parts[0].row.patches),
             added=added,
+            behind=_behind(parts, sample),
             beside={
                 name: _beside(parts, [prompt.beside[name] for prompt in prompts])
                 for name in first.beside
@@ -113,6 +115,7 @@ def _kind(row: Row) -> Hashable:
         tuple((name, tensor.shape[1:]) for name, tensor in sorted(prompt.beside.items())),
         None if prompt.bias is None else id(prompt.bias),
         row.patches,
+        tuple(id(image.image) for image in row.images),
     )
 
 
@@ -124,6 +127,12 @@ def _shared_out(times: Tensor, parts: Sequence[Part], prompts: Sequence[DitEmbed
     """[N] times, or [N, T] where frames, or tokens, are each told a share of it."""
     shares = [prompt.time_shares for prompt in prompts if prompt.time_shares is not None]
     return times[:, None] * _beside(parts, shares) if shares else times
+
+
+def _behind(parts: Sequence[Part], sample: Tensor) -> tuple[Behind, ...]:
+    patches: list[Any] = [image.image for image in parts[0].row.images]
+    height, width = sample.shape[-2:]
+    return tuple(patch.behind(parts, (height, width)) for patch in patches)
 
 
 def _embedding(row: Row) -> DitEmbedding:

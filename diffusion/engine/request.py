@@ -13,8 +13,11 @@ from diffusion.batch.controls import Encode, LoadedControl, prepare_controls
 from diffusion.batch.fitting import repeat_to
 from diffusion.batch.frame import Frame
 from diffusion.batch.preparation import check_widths, prepare
+from diffusion.batch.rows import JobImage
 from diffusion.batch.slices import frame_rows, prompt_rows, slice_of
 from diffusion.control.image_adapters import prepare_images
+from diffusion.control.model_patches import prepare_patches
+from diffusion.dit.patches import LoadedPatch
 from diffusion.engine.run import Inpainting, Run
 from diffusion.families.family import LoadedModel
 from diffusion.guidance.changes import start_changes
@@ -60,6 +63,7 @@ def prepare_run(
     adapters: Mapping[ModelFile, ImageLayers] = MappingProxyType({}),
     encoders: Mapping[Vae, Encode] = MappingProxyType({}),
     motions: Mapping[Key, LoadedMotion] = MappingProxyType({}),
+    patches: Mapping[ModelFile, LoadedPatch] = MappingProxyType({}),
 ) -> Run:
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
@@ -85,7 +89,10 @@ def prepare_run(
         px=model.latent_format.px,
         encoders=encoders,
     )
-    images = prepare_images(changes, adapters, model, sampling, len(frame.latent))
+    images: tuple[JobImage, ...] = (
+        *prepare_images(changes, adapters, model, sampling, len(frame.latent)),
+        *prepare_patches(changes, patches, encoders, model, device),
+    )
     prompts = prepare(
         dict(guider.conditionings),
         replace(frame, controls=used),

@@ -21,7 +21,8 @@ from diffusion.autoencoder.vae import LoadedVae, check_of_videos, decode, encode
 from diffusion.batch.calls import Called, Denoiser, Limits, unheard
 from diffusion.batch.slices import latent_rows
 from diffusion.control.image_adapters import IMAGE_CHANGES, ImageAdapters
-from diffusion.control.loading import Controls
+from diffusion.control.loading import Controls, vaes_of
+from diffusion.control.model_patches import PATCH_CHANGES, ModelPatches, patches_on
 from diffusion.engine.engine import Job, Report, StepEngine, Track
 from diffusion.engine.noising import noised
 from diffusion.engine.request import latent_for, prepare_run
@@ -42,7 +43,7 @@ from diffusion.weights import Weights
 from graph.events import Warned
 from graph.latent_sizes import LatentSize
 from graph.motion import BETA_SCHEDULE, EVOLVED
-from graph.sampling import Noise, SampleRequest
+from graph.sampling import Guider, Noise, SampleRequest
 from graph.values import Change, Latent, Model, ModelFile, Vae
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
@@ -106,6 +107,7 @@ class SampleStage:
         )
         self._images = ImageAdapters(open_weights, self.weights, dtype, device)
         self._motions = MotionModules(open_weights, self.weights, dtype, device)
+        self._patches = ModelPatches(open_weights, self.weights, dtype, device, families.patches)
         self._weight_changes = frozenset(weight_changes)
         self._apply = apply_changes
         self._regions = regions
@@ -144,12 +146,19 @@ class SampleStage:
             of = (resident.model, (model.file, self._laid(model)))
             async with (
                 self._controls.leased(request.guider, *of) as controls,
-                self._controls.encoders(request.guider) as encoders,
+                self._controls.encoders(self._vaes(request.guider)) as encoders,
                 self._images.leased(model) as images,
                 self._motions.leased(model) as motions,
+                self._patches.leased(model, loaded.shape) as patches,
             ):
                 run = await asyncio.to_thread(
-                    partial(prepare_run, adapters=images, encoders=encoders, motions=motions),
+                    partial(
+                        prepare_run,
+                        adapters=images,
+                        encoders=encoders,
+                        motions=motions,
+                        patches=patches,
+                    ),
                     replace(request, guider=replace(request.guider, model=model)),
                     latent,
                     loaded,
@@ -301,7 +310,8 @@ class SampleStage:
         return replace(model, changes=changes)
 
     def _check(self, model: Model) -> None:
-        kinds = self._weight_changes | self._families.changes | IMAGE_CHANGES | {EVOLVED}
+        own = IMAGE_CHANGES | PATCH_CHANGES | {EVOLVED}
+        kinds = self._weight_changes | self._families.changes | own
         check_changes(model.changes, kinds)
 
     @asynccontextmanager
@@ -333,6 +343,10 @@ class SampleStage:
     def _laid(self, model: Model) -> tuple[Change, ...]:
         """The changes to the weights of `model`."""
         return tuple(c for c in model.changes if c.kind in self._weight_changes)
+
+    def _vaes(self, guider: Guider) -> list[Vae]:
+        """All that make latents of hints, and of what model patches go by."""
+        return vaes_of(guider) + [use.vae for use in patches_on(guider.model.changes)]
 
     def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
         return self._memory.leased(

@@ -18,7 +18,8 @@ Nothing outside this package and `graph/families.py` asks of which family a mode
    - `text.py`: a `TextEncoding`: the networks that read prompts, how each is read, how their states
      are joined. A new text encoder is one file of `diffusion/text/` with its `TextNetwork`;
    - `pieces.py`, `weight_names.py`: how LoRA files call the weights;
-   - `control.py`: its ControlNets, as `ControlKind`s.
+   - `control.py`: its ControlNets, as `ControlKind`s; networks that add behind every block of the
+     model (ComfyUI's model patches) are `PatchKind`s, as in `qwen_image/diffsynth.py`.
 3. One line in `registry.py`.
 4. Tests, and a case in `tests/parity`.
 

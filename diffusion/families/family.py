@@ -13,6 +13,7 @@ from diffusion.batch.frame import Frame
 from diffusion.batch.noise_levels import PercentSchedule
 from diffusion.batch.prompts import Embedding
 from diffusion.batch.rows import JobImage
+from diffusion.dit.patches import PatchKind
 from diffusion.latent_format import LatentFormat
 from diffusion.networks.compiling import Blocks
 from diffusion.networks.weight_names import Names
@@ -183,6 +184,7 @@ class Family:
     widened: Callable[[Any, Mapping[str, Tensor]], Any] = as_it_is  # the shape under LoRAs
     controls: Sequence[ControlKind] = ()
     sees_batches: bool = False  # whether the latents of a batch always see each other
+    patches: Sequence[PatchKind] = ()
     changes: frozenset[str] = frozenset()  # kinds of changes to how the network is run
     drawing_changes: frozenset[str] = frozenset()  # those of them that draw random numbers
     # Those under which the latents of a batch see each other, so that no call may divide them.

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
+from diffusion.dit.patches import PatchKind
 from diffusion.families.chroma.family import CHROMA
 from diffusion.families.family import FOR_UNETS, ControlKind, Family, Found, LoadedModel, Loading
 from diffusion.families.flux.family import FLUX
 from diffusion.families.flux2.family import FLUX2
 from diffusion.families.ltxv.family import LTXV
+from diffusion.families.qwen_image.family import QWEN_IMAGE
 from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
 from diffusion.families.sd3.family import SD3
 from diffusion.families.svd.family import SVD
@@ -131,6 +133,11 @@ class Families:
         return tuple(dict.fromkeys(kind for own in self.families for kind in own.controls))
 
     @property
+    def patches(self) -> tuple[PatchKind, ...]:
+        """The kinds of model patches, in the order in which a file is tried as one."""
+        return tuple(dict.fromkeys(kind for own in self.families for kind in own.patches))
+
+    @property
     def changes(self) -> frozenset[str]:
         """The kinds of changes to how a network is run that some family makes."""
         return frozenset().union(*(family.changes for family in self.families))
@@ -147,4 +154,6 @@ class Families:
         return None if found is None else found.family.text
 
 
-FAMILIES = Families((SD3, FLUX2, CHROMA, FLUX, WAN, LTXV, Z_IMAGE, SVD, SD15, SD20, SDXL, REFINER))
+FAMILIES = Families(
+    (SD3, FLUX2, CHROMA, FLUX, WAN, LTXV, Z_IMAGE, QWEN_IMAGE, SVD, SD15, SD20, SDXL, REFINER)
+)

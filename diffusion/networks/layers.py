@@ -141,10 +141,10 @@ class Embedding(nn.Module):
         return embedded
 
 
-def sinusoids(values: Tensor, width: int) -> Tensor:
-    """[N] -> [N, width], cosines before sines (Vaswani et al. 2017, sec. 3.5)."""
+def sinusoids(values: Tensor, width: int, *, scale: float = 1.0) -> Tensor:
+    """[N] -> [N, width] of values times `scale`, cosines before sines (Vaswani et al. 2017)."""
     half = width // 2
     steps = torch.arange(half, dtype=torch.float32, device=values.device)
     frequencies = torch.exp(-math.log(LONGEST_WAVE) * steps / half)
-    angles = values[:, None].float() * frequencies[None]
+    angles = scale * (values[:, None].float() * frequencies[None])  # rounded as ComfyUI does
     return torch.cat([angles.cos(), angles.sin()], dim=-1)

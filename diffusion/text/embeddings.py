@@ -27,6 +27,7 @@ TITLES: Mapping[PartName, str] = {
     "t5xxl": "T5",
     "qwen3": "Qwen3",
     "umt5xxl": "UMT5",
+    "qwen25_7b": "Qwen2.5-VL",
 }
 BUNDLE = "bundle_emb."  # several embeddings that OneTrainer put in one file
 

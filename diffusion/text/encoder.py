@@ -11,6 +11,7 @@ from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
 from diffusion.text.embeddings import FindVectors, Lookup
 from diffusion.text.encodings import (
+    SeeingPart,
     States,
     TextEncodings,
     TextPart,
@@ -18,7 +19,7 @@ from diffusion.text.encodings import (
     Tokenizers,
     side_by_side,
 )
-from diffusion.text.prompt import Chunk, no_embeddings
+from diffusion.text.prompt import Chunk, Picture, no_embeddings
 from diffusion.text.t5_part import Padding, T5Part
 from diffusion.weights import Weights
 from graph.values import ModelFile
@@ -39,6 +40,7 @@ class Prompt:
     text_l: str | None = None
     text_t5: str | None = None
     left_out: frozenset[PartName] = frozenset()
+    pictures: tuple[Picture, ...] = ()  # for networks that see, at the places that the text has
 
     def of(self, part: PartName) -> str:
         own = {"l": self.text_l, "t5xxl": self.text_t5}.get(part)
@@ -130,7 +132,10 @@ class TextEncoder:
             if part.name in prompt.left_out:
                 read[part.name] = [] if part.in_chunks else [part.empty()]
             else:
-                read[part.name] = part.chunks(prompt.of(part.name), embeddings)
+                chunks = part.chunks(prompt.of(part.name), embeddings)
+                if prompt.pictures and isinstance(part, SeeingPart):
+                    chunks = [part.with_pictures(chunk, prompt.pictures) for chunk in chunks]
+                read[part.name] = chunks
             warnings += embeddings.warnings
         if prompt.text_l is not None:
             clips = [part for part in self.parts if part.in_chunks]

@@ -6,14 +6,14 @@ how its states are read may differ.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
-from diffusion.text.prompt import Chunk, Embeddings, Tokenizer
+from diffusion.text.prompt import Chunk, Embeddings, Picture, Tokenizer
 from diffusion.text.tokenizer import ClipTokenizer
 from diffusion.weights import Weights
 
@@ -48,6 +48,14 @@ class TextPart(Protocol):
     def encoded(
         self, prompts: Sequence[list[Chunk]], stop_at_layer: int | None
     ) -> list[PartStates]: ...
+
+
+@runtime_checkable
+class SeeingPart(Protocol):
+    """A network that sees pictures in its prompts."""
+
+    def with_pictures(self, chunk: Chunk, pictures: Sequence[Picture]) -> Chunk:
+        """`chunk` with pictures in the places that it has for them."""
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,7 @@ class Llm(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, eps=shape.eps)
+        self.visual: nn.Module | None = None  # makes vectors of pictures, of models that see
 
     def states(
         self, x: Tensor, places: tuple[Tensor, Tensor], mask: Tensor | None = None
@@ -143,13 +144,18 @@ class Llm(nn.Module):
 
 
 def rotary(positions: Tensor, shape: LlmShape) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [..., T, head] of positions [..., T], the same for both halves of a head.
+    """Cosines and sines [T, head] of positions [3, T], the same for both halves of a head.
 
-    (Su et al. 2021, as Llama lays it out)
+    The three, which differ in pictures alone, take turns among the waves.
+    (Su et al. 2021, as Llama and Qwen2.5-VL lay it out)
     """
     waves = torch.arange(0, shape.head, 2, device=positions.device).float() / shape.head
     angles = positions[..., None].float() * (1.0 / shape.theta**waves)
-    both = torch.cat([angles, angles], dim=-1)
+    first, second = len(waves) // 4, len(waves) * 5 // 8
+    own = torch.cat(
+        [angles[0, :, :first], angles[1, :, first:second], angles[2, :, second:]], dim=-1
+    )
+    both = torch.cat([own, own], dim=-1)
     return both.cos(), both.sin()
 
 

@@ -5,25 +5,25 @@ weights, it computes in float32, as ComfyUI's do. (ComfyUI comfy/sd1_clip.py, SD
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from diffusion.networks.filling import copied, fill
-from diffusion.networks.float8 import SCALES, keep_narrow, linear_layers
 from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
+from diffusion.text.filling import fill_narrow
 from diffusion.text.llm_network import Llm, causal_mask, read_llm_shape, rotary
-from diffusion.text.prompt import Chunk, Embeddings, Tokenizer, unweighted
+from diffusion.text.prompt import Chunk, Embeddings, Picture, Token, Tokenizer, unweighted
+from diffusion.text.qwen_vision import VisionTower, grid
 from diffusion.weights import Weights
 from graph.errors import ServiceError
 
 LONGEST = 4096  # tokens of one prompt, whose memory grows with their square
 TABLE = "embed_tokens.weight"
+HEAD = "lm_head."  # which guesses words, and is not loaded
 
 
 @dataclass(eq=False)
@@ -40,20 +40,49 @@ class TextTooLongError(ServiceError):
     received: int
 
 
+@dataclass(eq=False)
+class VocabularyError(ServiceError):
+    """A language model whose vocabulary is not its tokenizer's."""
+
+    status = 422
+    code = "vocabulary_mismatch"
+    template = "A prompt has token {token}, and the file of {encoder} has a vocabulary of {size}."
+    encoder: str
+    token: int
+    size: int
+
+
+@dataclass(eq=False)
+class NoVisionTowerError(ServiceError):
+    """Pictures in a prompt for a text encoder that cannot see."""
+
+    status = 422
+    code = "vision_tower_missing"
+    template = (
+        "The prompt shows pictures, and the file of {encoder} has no vision tower (visual.*)."
+    )
+    encoder: str
+
+
 @dataclass(frozen=True)
 class LlmReading:
     """How prompts are put to a language model, and what is taken of what it says.
 
-    `template` has a {} for the prompt. Prompts shorter than `shortest` tokens are padded with
-    `pad`, and nothing after the first pad is seen. `layers`: the states that are taken, side by
-    side; a layer counts from the front, or from the end where it is negative, and None is the last
-    one after the final norm. A single one may be replaced by clip skip.
+    `template` has a {} for the prompt; a prompt that starts with `own_template` brings its own.
+    Prompts shorter than `shortest` tokens are padded with `pad`, and nothing after the first pad is
+    seen. `layers`: the states that are taken, side by side; a layer counts from the front, or from
+    the end where it is negative, and None is the last one after the final norm. A single one may be
+    replaced by clip skip. `dropped` says how many of the first tokens' states are left out. The
+    token `picture` is where one is seen.
     """
 
     template: str
     layers: tuple[int | None, ...]
     pad: int
     shortest: int = 1
+    own_template: str | None = None
+    dropped: Callable[[Sequence[Token]], int] = lambda _tokens: 0
+    picture: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +102,36 @@ class LlmPart:
 
     def chunks(self, text: str, embeddings: Embeddings) -> list[Chunk]:
         """The whole prompt as one. Raises TextTooLongError."""
-        before, _, after = self.reading.template.partition("{}")
-        tokens = list(unweighted(before + text + after, self.tokenizer, embeddings))
+        tokens = list(unweighted(self._put(text), self.tokenizer, embeddings))
         if len(tokens) > LONGEST:
             raise TextTooLongError(self.title, LONGEST, len(tokens))
         tokens += [self.reading.pad] * (self.reading.shortest - len(tokens))
         return [Chunk(tuple(tokens), (1.0,) * len(tokens))]
+
+    def _put(self, text: str) -> str:
+        own = self.reading.own_template
+        if own is not None and text.startswith(own):
+            return text
+        before, _, after = self.reading.template.partition("{}")
+        return before + text + after
+
+    def with_pictures(self, chunk: Chunk, pictures: Sequence[Picture]) -> Chunk:
+        """`chunk` with pictures in their places, as many as it has.
+
+        Raises:
+            NoVisionTowerError, TextTooLongError.
+        """
+        if self.module.visual is None:
+            raise NoVisionTowerError(self.title)
+        left = list(pictures)
+        tokens = [
+            left.pop(0) if left and isinstance(t, int) and t == self.reading.picture else t
+            for t in chunk.tokens
+        ]
+        length = sum(_length(token) for token in tokens)
+        if length > LONGEST:
+            raise TextTooLongError(self.title, LONGEST, length)
+        return Chunk(tuple(tokens), chunk.weights)
 
     def empty(self) -> Chunk:
         """A prompt that says nothing."""
@@ -95,8 +148,9 @@ class LlmPart:
 
     def _run(self, chunk: Chunk, layers: Sequence[int | None]) -> Tensor:
         """[1, T, D of all `layers`], float32 on the CPU."""
-        x = self._embedded(chunk)
-        places = rotary(torch.arange(x.shape[1], device=x.device), self.module.shape)
+        x = torch.cat([self._vectors(token) for token in chunk.tokens])[None]
+        positions = positions_of(chunk.tokens).to(x.device)
+        places = rotary(positions, self.module.shape)
         mask = causal_mask(self._seen(chunk).to(x.device))
         wanted = {len(self.module.layers) + n if n is not None and n < 0 else n for n in layers}
         found: dict[int | None, Tensor] = {}
@@ -109,21 +163,55 @@ class LlmPart:
         taken = [
             found[len(self.module.layers) + n if n is not None and n < 0 else n] for n in layers
         ]
-        return torch.cat(taken, dim=-1).float().cpu()
+        start = self.reading.dropped(chunk.tokens)
+        return torch.cat(taken, dim=-1)[:, start:].float().cpu()
 
-    def _embedded(self, chunk: Chunk) -> Tensor:
+    def _vectors(self, token: Token) -> Tensor:
+        """What a token is read as, [T, D]."""
         table = self.module.embed_tokens.weight
-        ids = [t if isinstance(t, int) else self.reading.pad for t in chunk.tokens]
-        x = functional.embedding(torch.tensor([ids], device=table.device), table).float()
-        for t, token in enumerate(chunk.tokens):
-            if isinstance(token, Tensor):
-                x[0, t] = token.to(x)
-        return x
+        if isinstance(token, int):
+            if token >= len(table):
+                raise VocabularyError(self.title, token, len(table))
+            return table[token : token + 1].float()
+        if isinstance(token, Tensor):
+            return token[None].to(table.device, torch.float32)
+        tower = self.module.visual
+        assert isinstance(tower, VisionTower)
+        vectors: Tensor = tower(token.pixels.to(table.device, torch.float32))
+        return vectors
 
     def _seen(self, chunk: Chunk) -> Tensor:
         """[1, T]: neither a pad nor behind one."""
-        pads = [isinstance(t, int) and t == self.reading.pad for t in chunk.tokens]
+        pads = [
+            isinstance(token, int) and token == self.reading.pad
+            for token in chunk.tokens
+            for _ in range(_length(token))
+        ]
         return torch.tensor([pads]).cumsum(dim=1) == 0
+
+
+def _length(token: Token) -> int:
+    """How many vectors a token is read as."""
+    return math.prod(grid(*token.pixels.shape[:2])) if isinstance(token, Picture) else 1
+
+
+def positions_of(tokens: Sequence[Token]) -> Tensor:
+    """[3, T]: of words all three the same, of pictures where in the text, in which row and column.
+
+    The text goes on behind the longer side of a picture.
+    """
+    found, at = [], 0
+    for token in tokens:
+        if isinstance(token, Picture):
+            rows, columns = grid(*token.pixels.shape[:2])
+            text = torch.tensor([at])
+            inside = (text, torch.arange(rows) + at, torch.arange(columns) + at)
+            found.append(torch.cartesian_prod(*inside))
+            at += max(rows, columns)
+        else:
+            found.append(torch.full((1, 3), at))
+            at += 1
+    return torch.cat(found).T
 
 
 def expected_llm_bytes(part: Weights, dtype: torch.dtype) -> int:
@@ -131,6 +219,7 @@ def expected_llm_bytes(part: Weights, dtype: torch.dtype) -> int:
     return sum(
         math.prod(part.shape(key)) * min((part.dtype(key) or dtype).itemsize, dtype.itemsize)
         for key in part
+        if not key.startswith(HEAD)
     )
 
 
@@ -143,26 +232,5 @@ def load_llm(part: Weights, dtype: torch.dtype, device: torch.device) -> Llm:
     shape = read_llm_shape(part)
     with torch.device("meta"):
         module = Llm(shape)
-    linear, wanted = linear_layers(module), {name for name, _ in module.named_parameters()}
-    tensors, narrow = {}, {}
-    for name in wanted & set(part):
-        layer, _, leaf = name.rpartition(".")
-        tensor = part[name]
-        kept = torch.float32
-        if (leaf == "weight" and layer in linear) or name == TABLE:
-            kept = min(tensor.dtype, dtype, key=lambda one: one.itemsize)
-        tensors[name] = copied(tensor, kept, device)
-        if kept != torch.float32 and layer in linear:
-            narrow[layer] = _scale(part, layer, device)
-    keep_narrow(module, narrow)
-    fill(module, part, tensors)
+    fill_narrow(module, part, dtype, device, tables=(TABLE,))
     return module
-
-
-def _scale(part: Weights, layer: str, device: torch.device) -> Tensor | None:
-    found = next((key for leaf in SCALES if (key := f"{layer}.{leaf}") in part), None)
-    if found is None:
-        return None
-    scale = part[found].float()
-    scale = scale.reshape(()) if scale.numel() == 1 else scale.reshape(-1, 1)
-    return copied(scale, torch.float32, device)

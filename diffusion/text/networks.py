@@ -9,6 +9,7 @@ from diffusion.text.clip_layout import PartName, find_parts
 from diffusion.text.clip_part import ClipPart, Reading, load_clip
 from diffusion.text.encodings import MakePart, TextNetwork, TextPart, TextTools
 from diffusion.text.llm_part import LlmPart, LlmReading, expected_llm_bytes, load_llm
+from diffusion.text.qwen_vision import load_tower
 from diffusion.text.sentence_pieces import sentence_pieces
 from diffusion.text.t5_part import (
     Padding,
@@ -41,6 +42,15 @@ def find_qwen3(weights: Weights) -> Weights | None:
     return None
 
 
+def find_qwen25(weights: Weights) -> Weights | None:
+    """The Qwen2.5-VL in a file, named `model.` and `visual.`: its keys have biases."""
+    for prefix in ("", "text_encoders.qwen25_7b.transformer.", "qwen25_7b.transformer."):
+        part = weights.under(prefix)
+        if "model.layers.0.self_attn.k_proj.bias" in part:
+            return part
+    return None
+
+
 def _find_clip(name: PartName, weights: Weights) -> Weights | None:
     return find_parts(weights).get(name)
 
@@ -57,6 +67,7 @@ CLIP_L, CLIP_G, CLIP_H = map(_clip, ("l", "g", "h"))
 T5 = TextNetwork("t5xxl", "T5", find_t5, expected_t5_bytes)
 UMT5 = TextNetwork("umt5xxl", "UMT5", find_umt5, expected_t5_bytes)
 QWEN3 = TextNetwork("qwen3", "Qwen3", find_qwen3, expected_llm_bytes)
+QWEN25 = TextNetwork("qwen25_7b", "Qwen2.5-VL", find_qwen25, expected_llm_bytes)
 
 
 def clip(network: TextNetwork, reading: Reading) -> MakePart:
@@ -107,5 +118,19 @@ def qwen3(reading: LlmReading) -> MakePart:
         tokenizer = tools.tokenizers.qwen()  # before the weights, which are large
         module = load_llm(part, tools.dtype, tools.device)
         return LlmPart(QWEN3.name, QWEN3.title, module, tokenizer, reading)
+
+    return make
+
+
+def qwen25(reading: LlmReading) -> MakePart:
+    """A Qwen2.5-VL that is read so, with its vision tower if the file has one."""
+
+    def make(part: Weights, tools: TextTools) -> TextPart:
+        tokenizer = tools.tokenizers.qwen()  # before the weights, which are large
+        module = load_llm(part.under("model."), tools.dtype, tools.device)
+        visual = part.under("visual.")
+        if visual:
+            module.visual = load_tower(visual, tools.dtype, tools.device)
+        return LlmPart(QWEN25.name, QWEN25.title, module, tokenizer, reading)
 
     return make

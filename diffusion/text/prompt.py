@@ -7,7 +7,7 @@ learned vectors. After ComfyUI sd1_clip.py, `token_weights` and `SDTokenizer`.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from torch import Tensor
@@ -16,7 +16,16 @@ from diffusion.text.tokenizer import END, START
 from graph.embeddings import MARK
 from graph.errors import ServiceError
 
-Token: TypeAlias = int | Tensor  # an id, or a learned vector [D] in its place
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a prompt, known by a digest of its pixels."""
+
+    digest: str
+    pixels: Tensor = field(compare=False, repr=False)  # [H, W, 3] in 0..1
+
+
+Token: TypeAlias = int | Tensor | Picture  # an id, or a learned vector [D] in its place
 Weighted: TypeAlias = tuple[Token, float]
 # A learned embedding's vectors [N, D] by name, None if there is none of that name and width.
 Embeddings: TypeAlias = Callable[[str], Tensor | None]

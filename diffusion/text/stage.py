@@ -26,6 +26,7 @@ from diffusion.text.encoder import (
     load_text_encoder,
 )
 from diffusion.text.encodings import TextEncodings, Tokenizers
+from diffusion.text.pictures import shown
 from diffusion.text.prompt import check_depth
 from diffusion.text.qwen_tokenizer import QWEN_FILE, QwenTokenizer
 from diffusion.text.sentence_pieces import UMT5_FILE, SentencePieces
@@ -36,7 +37,7 @@ from diffusion.text.tokenizer_files import find_tokenizer
 from diffusion.weights import Weights
 from graph.choices import TextEncoderName
 from graph.errors import ServiceError
-from graph.values import Change, Clip, Condition, Conditioning, ModelFile
+from graph.values import Change, Clip, Condition, Conditioning, Image, ModelFile
 
 OpenWeights = Callable[[ModelFile], Weights]
 Warn = Callable[[str], None]
@@ -167,6 +168,24 @@ class EncodeStage:
         left_out = frozenset(part for part, text in texts.items() if not (text or padded))
         prompt = Prompt(texts["g"], texts["l"], texts["t5xxl"], left_out)
         return await self._condition(clip, prompt, {}, warn, owner)
+
+    async def encode_shown(
+        self,
+        clip: Clip,
+        text: str,
+        *,
+        pictures: Sequence[Image],
+        area_px: int,
+        warn: Warn = unheard,
+        owner: str = "",
+    ) -> Conditioning:
+        """A text with places for pictures, each shown about `area_px` pixels large.
+
+        Raises:
+            NoVisionTowerError: the text encoder's file has nothing to see them with.
+        """
+        seen = [await asyncio.to_thread(shown, picture, area_px) for picture in pictures]
+        return await self._condition(clip, Prompt(text, pictures=tuple(seen)), {}, warn, owner)
 
     async def encode_sdxl_refiner(
         self,

@@ -16,7 +16,7 @@ from diffusion.networks.filling import copied, fill
 from diffusion.networks.float8 import SCALES, keep_narrow, linear_layers
 from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
-from diffusion.text.prompt import Chunk, Embeddings, Tokenizer, groups
+from diffusion.text.prompt import Chunk, Embeddings, Token, Tokenizer, groups
 from diffusion.weights import Weights
 from graph.errors import ServiceError
 
@@ -117,7 +117,7 @@ class T5Part:
         weights = torch.tensor(chunk.weights)[None, :, None]
         return torch.where(weights == 1.0, hidden, (hidden - empty) * weights + empty)
 
-    def _run(self, rows: Sequence[Sequence[int | Tensor]], layer: int | None) -> Tensor:
+    def _run(self, rows: Sequence[Sequence[Token]], layer: int | None) -> Tensor:
         """[B, T, D], float32 on the CPU. All tokens see all others, padding too if not masked."""
         stack: Any = self.module.encoder
         x = torch.stack([self._embedded(row) for row in rows])
@@ -137,7 +137,7 @@ class T5Part:
             last = last * seen[..., None]
         return last.float().cpu()
 
-    def _embedded(self, row: Sequence[int | Tensor]) -> Tensor:
+    def _embedded(self, row: Sequence[Token]) -> Tensor:
         table: Tensor = self.module.shared.weight
         ids = torch.tensor([t if isinstance(t, int) else PAD for t in row], device=table.device)
         x = functional.embedding(ids, table).to(self.dtype)
@@ -147,13 +147,13 @@ class T5Part:
         return x
 
 
-def _seen(row: Sequence[int | Tensor]) -> list[bool]:
+def _seen(row: Sequence[Token]) -> list[bool]:
     """Which tokens are no padding: those up to the first end."""
     last = next((place for place, token in enumerate(row) if _is_end(token)), len(row))
     return [place <= last for place in range(len(row))]
 
 
-def _is_end(token: int | Tensor) -> bool:
+def _is_end(token: Token) -> bool:
     return isinstance(token, int) and token == END
 
 

@@ -73,7 +73,7 @@ def choose_reference_places(
     stage: Conditionings,
     *,
     conditioning: Conditioning,
-    reference_latents_method: Literal["offset", "index", "uxo/uno"],
+    reference_latents_method: Literal["offset", "index", "uxo/uno", "index_timestep_zero"],
 ) -> Conditioning:
     """Say where the pictures to go by are put beside the one that is made."""
     method = "uxo" if "uxo" in reference_latents_method else reference_latents_method

@@ -40,6 +40,10 @@ class TextEncoding(Protocol):
         self, clip: Clip, *, texts: Mapping[TextEncoderName, str], padded: bool
     ) -> Conditioning: ...
 
+    async def encode_shown(
+        self, clip: Clip, text: str, *, pictures: Sequence[Image], area_px: int
+    ) -> Conditioning: ...
+
 
 class PromptScheduling(Protocol):
     """Prompts that change from frame to frame."""

@@ -87,6 +87,13 @@ FAMILY_CASES = {
         "wan_first_last_frame",
         "wan_fun_control_tiled",
     ),
+    "qwen": (
+        "qwen_image",
+        "qwen_image_lightning_lora",
+        "qwen_edit_one_image",
+        "qwen_edit_plus_two_images",
+        "qwen_diffsynth_control",
+    ),
     "z_image": ("z_image_turbo", "z_image_cfg_long_prompt", "z_image_lora"),
 }
 pytestmark = pytest.mark.cluster

@@ -141,7 +141,7 @@ def test_an_incomplete_file_is_said_to_be() -> None:
 
 
 def test_positions_turn_both_halves_of_a_head_alike() -> None:
-    cosines, sines = rotary(torch.arange(4), QWEN3)
+    cosines, sines = rotary(torch.arange(4).expand(3, -1), QWEN3)
     assert cosines.shape == (4, QWEN3.head)
     assert torch.equal(*cosines.chunk(2, dim=-1))
     assert torch.equal(sines[0], torch.zeros(QWEN3.head))

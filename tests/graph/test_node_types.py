@@ -72,6 +72,7 @@ DIFFERENT = {
     "ComfySwitchNode": ANY_TYPE,
     "CreateList": ANY_TYPE,
     "ResizeImageMaskNode": ANY_TYPE,
+    "FluxKontextMultiReferenceLatentMethod": "it has the method of Qwen-Image-Edit-2511, too",
     "CustomCombo": "the place of the choice is an input, which the editor keeps to itself",
     "ImageCompare": "the view of the editor is no input",
     "SeedNode": "what the editor does with the seed afterwards begins as in other nodes",
