@@ -112,6 +112,23 @@ SERVED = (
         native_px=1024,
     ),
     Family(
+        "lumina2",
+        "Lumina 2",
+        networks=(has("layers.0.adaLN_modulation.1", *REFINED),),
+        loras=(LoraMark(r"(layers|noise_refiner|context_refiner)_\d+_attention_", width=2304),),
+        encoders=(
+            has(
+                "layers.0.post_feedforward_layernorm",
+                lacks=(f"{LLM}.q_norm",),
+                of="Lumina 2 (Gemma 2)",
+            ),
+        ),
+        layers=r"(layers|noise_refiner|context_refiner)_\d+_|(x|t|cap)_embedder|final_layer",
+        served=True,
+        text_type="lumina2",
+        native_px=1024,
+    ),
+    Family(
         "flux",
         "Flux",
         networks=(has(FLUX_BLOCK), has(ADDED, "single_transformer_blocks.0.attn.to_q")),

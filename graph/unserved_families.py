@@ -47,20 +47,9 @@ IMAGE = (
     ),
     Family("newbie", "NewBie", networks=(has("clip_text_pooled_proj", *REFINED),)),
     Family(
-        "lumina2",
-        "Lumina 2",
-        networks=(
-            has("layers.0.adaLN_modulation.1", *REFINED),
-            has("time_caption_embed", "context_refiner.0.attn", "layers.0"),
-        ),
-        loras=(LoraMark(r"(layers|noise_refiner|context_refiner)_\d+_attention_", width=2304),),
-        encoders=(
-            has(
-                "layers.0.post_feedforward_layernorm",
-                lacks=(f"{LLM}.q_norm",),
-                of="Lumina 2 (Gemma 2)",
-            ),
-        ),
+        "lumina2_diffusers",
+        "Lumina 2 in diffusers' layout",
+        networks=(has("time_caption_embed", "context_refiner.0.attn", "layers.0"),),
     ),
     Family(
         "hidream",

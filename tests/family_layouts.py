@@ -120,6 +120,10 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
         "distilled_guidance_layer.norms.0.weight x_embedder.weight "
         "transformer_blocks.0.attn.add_q_proj.weight single_transformer_blocks.0.attn.to_q.weight",
     ),
+    "lumina2_diffusers": (
+        "time_caption_embed.caption_embedder.1.weight context_refiner.0.attn.to_q.weight "
+        "layers.0.attn.to_q.weight x_embedder.weight",
+    ),
     "ovis_image": (
         "img_in.weight txt_norm.weight double_blocks.0.img_mlp.gate_proj.weight "
         "double_blocks.0.img_attn.qkv.weight double_blocks.0.img_attn.norm.key_norm.scale",

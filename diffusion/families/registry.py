@@ -12,6 +12,7 @@ from diffusion.families.family import FOR_UNETS, ControlKind, Family, Found, Loa
 from diffusion.families.flux.family import FLUX
 from diffusion.families.flux2.family import FLUX2
 from diffusion.families.ltxv.family import LTXV
+from diffusion.families.lumina2.family import LUMINA2
 from diffusion.families.qwen_image.family import QWEN_IMAGE
 from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
 from diffusion.families.sd3.family import SD3
@@ -155,5 +156,20 @@ class Families:
 
 
 FAMILIES = Families(
-    (SD3, FLUX2, CHROMA, FLUX, WAN, LTXV, Z_IMAGE, QWEN_IMAGE, SVD, SD15, SD20, SDXL, REFINER)
+    (
+        SVD,
+        SD3,
+        FLUX2,
+        CHROMA,
+        FLUX,
+        WAN,
+        LTXV,
+        Z_IMAGE,
+        LUMINA2,
+        QWEN_IMAGE,
+        SD15,
+        SD20,
+        SDXL,
+        REFINER,
+    )
 )

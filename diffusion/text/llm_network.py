@@ -15,6 +15,8 @@ from diffusion.weights import Weights
 
 FIRST = "layers.0.self_attn.q_proj.weight"
 HEAD = 128  # channels of a head, where no norm tells them
+GEMMA_HEAD, GEMMA_THETA = 256, 10_000.0
+GEMMA = "layers.0.pre_feedforward_layernorm.weight"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class LlmShape:
     head: int
     biased: bool  # queries, keys and values have biases
     normed: bool  # queries and keys are normed, head by head
+    gemma: bool = False  # layers are built as Gemma 2's
     theta: float = 1_000_000.0  # longest wave of positions
     eps: float = 1e-6
 
@@ -44,7 +47,8 @@ def read_llm_shape(part: Weights) -> LlmShape:
     norm = f"{attention}q_norm.weight"
     try:
         vocabulary, width = part.shape("embed_tokens.weight")
-        head = part.shape(norm)[0] if norm in part else HEAD
+        gemma = GEMMA in part
+        head = part.shape(norm)[0] if norm in part else GEMMA_HEAD if gemma else HEAD
         return LlmShape(
             vocabulary=vocabulary,
             width=width,
@@ -55,6 +59,8 @@ def read_llm_shape(part: Weights) -> LlmShape:
             head=head,
             biased=f"{attention}k_proj.bias" in part,
             normed=norm in part,
+            gemma=gemma,
+            theta=GEMMA_THETA if gemma else LlmShape.theta,
         )
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise part.bad(problem=f"its text encoder is incomplete: {error}") from error
@@ -101,9 +107,10 @@ class Perceptron(nn.Module):
         self.gate_proj = nn.Linear(shape.width, shape.mlp, bias=False)
         self.up_proj = nn.Linear(shape.width, shape.mlp, bias=False)
         self.down_proj = nn.Linear(shape.mlp, shape.width, bias=False)
+        self.activation = nn.GELU("tanh") if shape.gemma else nn.SiLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        answer: Tensor = self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        answer: Tensor = self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
         return answer
 
 
@@ -123,6 +130,26 @@ class Layer(nn.Module):
         return answer
 
 
+class GemmaLayer(nn.Module):
+    """Attention and perceptron between norms, each beside an identity."""
+
+    def __init__(self, shape: LlmShape) -> None:
+        super().__init__()
+        self.self_attn = Attention(shape)
+        self.mlp = Perceptron(shape)
+        self.input_layernorm = nn.RMSNorm(shape.width, eps=shape.eps)
+        self.post_attention_layernorm = nn.RMSNorm(shape.width, eps=shape.eps)
+        self.pre_feedforward_layernorm = nn.RMSNorm(shape.width, eps=shape.eps)
+        self.post_feedforward_layernorm = nn.RMSNorm(shape.width, eps=shape.eps)
+
+    def forward(self, x: Tensor, places: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        heard = self.self_attn(self.input_layernorm(x), places, mask)
+        x = x + self.post_attention_layernorm(heard)
+        heard = self.mlp(self.pre_feedforward_layernorm(x))
+        answer: Tensor = x + self.post_feedforward_layernorm(heard)
+        return answer
+
+
 class Llm(nn.Module):
     """A language model without its last layer, which would guess words."""
 
@@ -130,7 +157,8 @@ class Llm(nn.Module):
         super().__init__()
         self.shape = shape
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        layer = GemmaLayer if shape.gemma else Layer
+        self.layers = nn.ModuleList(layer(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, eps=shape.eps)
         self.visual: nn.Module | None = None  # makes vectors of pictures, of models that see
 

@@ -1,7 +1,7 @@
 """One language model of a text encoder: what it reads of a prompt, and which states are taken.
 
-Weights in parentheses are no syntax here, they stay in the text. Whatever the precision of its
-weights, it computes in float32, as ComfyUI's do. (ComfyUI comfy/sd1_clip.py, SDClipModel)
+Weights in parentheses are syntax for some, in others they stay in the text. Whatever the precision
+of its weights, it computes in float32, as ComfyUI's do. (ComfyUI comfy/sd1_clip.py, SDClipModel)
 """
 
 import math
@@ -16,7 +16,16 @@ from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
 from diffusion.text.filling import fill_narrow
 from diffusion.text.llm_network import Llm, causal_mask, read_llm_shape, rotary
-from diffusion.text.prompt import Chunk, Embeddings, Picture, Token, Tokenizer, unweighted
+from diffusion.text.prompt import (
+    Chunk,
+    Embeddings,
+    Picture,
+    Token,
+    Tokenizer,
+    Weighted,
+    groups,
+    unweighted,
+)
 from diffusion.text.qwen_vision import VisionTower, grid
 from diffusion.weights import Weights
 from graph.errors import ServiceError
@@ -73,7 +82,8 @@ class LlmReading:
     seen. `layers`: the states that are taken, side by side; a layer counts from the front, or from
     the end where it is negative, and None is the last one after the final norm. A single one may be
     replaced by clip skip. `dropped` says how many of the first tokens' states are left out. The
-    token `picture` is where one is seen.
+    token `picture` is where one is seen. `start` is the token before a prompt. Of a `weighted` one,
+    weights in parentheses count.
     """
 
     template: str
@@ -83,6 +93,8 @@ class LlmReading:
     own_template: str | None = None
     dropped: Callable[[Sequence[Token]], int] = lambda _tokens: 0
     picture: int | None = None
+    start: int | None = None
+    weighted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +113,17 @@ class LlmPart:
         return self.module.shape.width
 
     def chunks(self, text: str, embeddings: Embeddings) -> list[Chunk]:
-        """The whole prompt as one. Raises TextTooLongError."""
-        tokens = list(unweighted(self._put(text), self.tokenizer, embeddings))
-        if len(tokens) > LONGEST:
-            raise TextTooLongError(self.title, LONGEST, len(tokens))
-        tokens += [self.reading.pad] * (self.reading.shortest - len(tokens))
-        return [Chunk(tuple(tokens), (1.0,) * len(tokens))]
+        """The whole prompt as one. Raises TextTooLongError, PromptDepthError."""
+        whole = self._put(text)
+        read: list[Weighted] = [] if self.reading.start is None else [(self.reading.start, 1.0)]
+        if self.reading.weighted:
+            read += [pair for own in groups(whole, self.tokenizer, embeddings) for pair in own]
+        else:
+            read += [(token, 1.0) for token in unweighted(whole, self.tokenizer, embeddings)]
+        if len(read) > LONGEST:
+            raise TextTooLongError(self.title, LONGEST, len(read))
+        read += [(self.reading.pad, 1.0)] * (self.reading.shortest - len(read))
+        return [Chunk(tuple(token for token, _ in read), tuple(weight for _, weight in read))]
 
     def _put(self, text: str) -> str:
         own = self.reading.own_template
@@ -144,13 +161,27 @@ class LlmPart:
         layers = self.reading.layers
         if stop_at_layer is not None and len(layers) == 1:
             layers = (stop_at_layer if -stop_at_layer <= len(self.module.layers) else None,)
-        return [PartStates(self._run(prompt[0], layers)) for prompt in prompts]
+        return [PartStates(self._encoded(prompt[0], layers)) for prompt in prompts]
+
+    def _encoded(self, chunk: Chunk, layers: Sequence[int | None]) -> Tensor:
+        """Weights move tokens away from those of an empty prompt of the same length."""
+        hidden = self._run(chunk, layers)
+        if not chunk.weighted:
+            return hidden
+        nothing = [] if self.reading.start is None else [self.reading.start]
+        nothing += [self.reading.pad] * (len(chunk.tokens) - len(nothing))
+        empty = self._run(Chunk(tuple(nothing), chunk.weights), layers)
+        weights = torch.tensor(chunk.weights)[None, :, None]
+        return torch.where(weights == 1.0, hidden, (hidden - empty) * weights + empty)
 
     def _run(self, chunk: Chunk, layers: Sequence[int | None]) -> Tensor:
         """[1, T, D of all `layers`], float32 on the CPU."""
+        shape = self.module.shape
         x = torch.cat([self._vectors(token) for token in chunk.tokens])[None]
+        if shape.gemma:
+            x = x * shape.width**0.5
         positions = positions_of(chunk.tokens).to(x.device)
-        places = rotary(positions, self.module.shape)
+        places = rotary(positions, shape)
         mask = causal_mask(self._seen(chunk).to(x.device))
         wanted = {len(self.module.layers) + n if n is not None and n < 0 else n for n in layers}
         found: dict[int | None, Tensor] = {}
@@ -233,4 +264,8 @@ def load_llm(part: Weights, dtype: torch.dtype, device: torch.device) -> Llm:
     with torch.device("meta"):
         module = Llm(shape)
     fill_narrow(module, part, dtype, device, tables=(TABLE,))
+    if shape.gemma:
+        for name, parameter in module.named_parameters():
+            if "norm" in name:  # the file has how far they are from 1
+                parameter.copy_(part[name] + 1.0)
     return module

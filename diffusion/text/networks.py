@@ -1,6 +1,7 @@
 """The text encoders that families share, as they are found in files."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -8,9 +9,11 @@ import torch
 from diffusion.text.clip_layout import PartName, find_parts
 from diffusion.text.clip_part import ClipPart, Reading, load_clip
 from diffusion.text.encodings import MakePart, TextNetwork, TextPart, TextTools
+from diffusion.text.llm_network import GEMMA, read_llm_shape
 from diffusion.text.llm_part import LlmPart, LlmReading, expected_llm_bytes, load_llm
+from diffusion.text.prompt import Tokenizer
 from diffusion.text.qwen_vision import load_tower
-from diffusion.text.sentence_pieces import sentence_pieces
+from diffusion.text.sentence_pieces import KEY, sentence_pieces
 from diffusion.text.t5_part import (
     Padding,
     T5Part,
@@ -51,6 +54,27 @@ def find_qwen25(weights: Weights) -> Weights | None:
     return None
 
 
+def find_gemma2(weights: Weights) -> Weights | None:
+    """The Gemma 2 in a file, with the tokenizer that lies beside it."""
+    parts = map(weights.under, ("", "text_encoders."))
+    return next((part for part in parts if _gemma2(part) is not None), None)
+
+
+def _gemma2(part: Weights) -> Weights | None:
+    """Its network, named without prefix."""
+    for own in map(part.under, ("model.", "gemma2_2b.transformer.model.")):
+        if GEMMA in own and "layers.0.self_attn.q_norm.weight" not in own:
+            return own
+    return None
+
+
+def _no_tokenizer(part: Weights) -> Callable[[], Tokenizer]:
+    def missing() -> Tokenizer:
+        raise part.bad(problem=f"it carries no tokenizer '{KEY}', as files of Gemma 2 do")
+
+    return missing
+
+
 def _find_clip(name: PartName, weights: Weights) -> Weights | None:
     return find_parts(weights).get(name)
 
@@ -68,6 +92,7 @@ T5 = TextNetwork("t5xxl", "T5", find_t5, expected_t5_bytes)
 UMT5 = TextNetwork("umt5xxl", "UMT5", find_umt5, expected_t5_bytes)
 QWEN3 = TextNetwork("qwen3", "Qwen3", find_qwen3, expected_llm_bytes)
 QWEN25 = TextNetwork("qwen25_7b", "Qwen2.5-VL", find_qwen25, expected_llm_bytes)
+GEMMA2 = TextNetwork("gemma2_2b", "Gemma 2", find_gemma2, expected_llm_bytes)
 
 
 def clip(network: TextNetwork, reading: Reading) -> MakePart:
@@ -132,5 +157,19 @@ def qwen25(reading: LlmReading) -> MakePart:
         if visual:
             module.visual = load_tower(visual, tools.dtype, tools.device)
         return LlmPart(QWEN25.name, QWEN25.title, module, tokenizer, reading)
+
+    return make
+
+
+def gemma2(reading: LlmReading) -> MakePart:
+    """A Gemma 2 that is read so, by the tokenizer in its file."""
+
+    def make(part: Weights, tools: TextTools) -> TextPart:
+        own = _gemma2(part)
+        assert own is not None
+        rows = read_llm_shape(own).vocabulary
+        tokenizer = sentence_pieces(part, _no_tokenizer(part), rows=rows)
+        module = load_llm(own, tools.dtype, tools.device)
+        return LlmPart(GEMMA2.name, GEMMA2.title, module, tokenizer, reading)
 
     return make

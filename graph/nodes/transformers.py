@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from graph.choices import TextEncoderName
@@ -15,6 +16,16 @@ from graph.values import Clip, Conditioning, Image, Latent, Model
 
 NUMBER = re.compile(r"\d+")
 FLUX = "advanced/conditioning/flux"
+# What Lumina 2 was trained with.
+ASSISTANT = "You are an assistant designed to generate"
+LUMINA2_SYSTEM = MappingProxyType(
+    {
+        "superior": f"{ASSISTANT} superior images with the superior degree of image-text alignment "
+        "based on textual prompts or user prompts.",
+        "alignment": f"{ASSISTANT} high-quality images with the highest degree of image-text "
+        "alignment based on textual prompts.",
+    }
+)
 Prompt = Annotated[str, Widget(multiline=True, dynamicPrompts=True)]
 Guidance = Annotated[float, Widget(min=0.0, max=100.0, step=0.1)]
 Layers = Annotated[str, Widget(multiline=False)]
@@ -42,6 +53,25 @@ async def encode_sd3(
     """Encode a prompt for each of Stable Diffusion 3's text encoders."""
     texts: dict[TextEncoderName, str] = {"l": clip_l, "g": clip_g, "t5xxl": t5xxl}
     return await encoders.encode_sd3(clip, texts=texts, padded=empty_padding == "empty_prompt")
+
+
+@node(
+    "CLIPTextEncodeLumina2",
+    runs_on=Stage.ENCODE,
+    display_name="CLIP Text Encode for Lumina2",
+    category="model/conditioning/lumina",
+    costly=True,
+)
+async def encode_lumina2(
+    encoders: TextEncoding,
+    *,
+    system_prompt: Literal["superior", "alignment"],
+    user_prompt: Prompt,
+    clip: Clip,
+) -> Conditioning:
+    """Encode a prompt behind one that says what is to be drawn well."""
+    text = f"{LUMINA2_SYSTEM[system_prompt]} <Prompt Start> {user_prompt}"
+    return await encoders.encode_text(clip, text)
 
 
 @node("FluxGuidance", runs_on=Stage.SAMPLE, category=FLUX)

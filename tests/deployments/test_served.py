@@ -73,6 +73,7 @@ FLUX = (
 )
 # By the kit's name for their files.
 FAMILY_CASES = {
+    "lumina2": ("lumina2",),
     "chroma": ("chroma",),
     "flux2": ("flux2_klein", "flux2_klein_edit", "flux2_lora"),
     "ltxv": ("ltxv_t2v", "ltxv_i2v"),
