@@ -95,7 +95,12 @@ FAMILY_CASES = {
         "qwen_edit_plus_two_images",
         "qwen_diffsynth_control",
     ),
-    "z_image": ("z_image_turbo", "z_image_cfg_long_prompt", "z_image_lora"),
+    "z_image": (
+        "z_image_turbo",
+        "z_image_cfg_long_prompt",
+        "z_image_lora",
+        "z_image_odd_cfg_lora",
+    ),
 }
 pytestmark = pytest.mark.cluster
 
