@@ -173,16 +173,6 @@ def test_a_damaged_file_is_told_by_what_is_wrong(
         loaded(tmp_path, tensors)
 
 
-def test_lumina_2_is_refused_by_its_name(tmp_path: Path) -> None:
-    tensors = {
-        key.replace("adaLN_modulation.0", "adaLN_modulation.1"): tensor
-        for key, tensor in stored().items()
-        if not key.endswith("pad_token")
-    }
-    with pytest.raises(BadModelFile, match="Lumina 2"):
-        loaded(tmp_path, tensors)
-
-
 def test_uploads_know_it_and_its_text_encoder() -> None:
     for tensors, kind in ((stored(), "diffusion_model"), (llm_tensors(QWEN3), "text_encoder")):
         entries = {key: Entry(tuple(t.shape), "F32") for key, t in tensors.items()}

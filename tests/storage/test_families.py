@@ -168,10 +168,10 @@ def test_the_message_names_the_family_and_what_the_file_is() -> None:
         shapes_there = shapes_of(OTHERS["mochi", name][0] if name else NETWORKS["mochi"][0])
         problem = facts_of(header(shapes_there), "").problem
         assert problem == f"it is {said} of Mochi, which is not served here"
-    assert {problems[name] for name in ("wan_t2v", "wan_vae", "umt5xxl_cut")} == {None}
-    assert problems["qwen25vl_cut"] == (
-        "it is a text encoder of Qwen-Image, HunyuanVideo 1.5 and OmniGen2 (Qwen2.5-VL), which is "
-        "not served here"
+    assert {problems[name] for name in ("wan_t2v", "wan_vae", "qwen25vl_cut")} == {None}
+    shared = facts_of(header(shapes_of(OTHERS["hidream", "text_encoder"][0])), "").problem
+    assert shared == (
+        "it is a text encoder of HiDream and HunyuanVideo (Llama 3), which is not served here"
     )
 
 
