@@ -217,15 +217,15 @@ MISFITS = [
      "such as 'up_blocks_3_resnets_2_conv1', is in checkpoints/sound.safetensors"),
     ("loras", zeros(lora_shapes("lora_unet_double_blocks_0_img_mlp_fc1", 64, 64)),
      "it is a LoRA of HunyuanVideo, which is not served here"),
-    ("controlnet", zeros(shapes_of(OTHERS["qwen_image", "controlnet"][0])),
-     "it is a ControlNet of Qwen-Image, which is not served here"),
+    ("controlnet", zeros(shapes_of(OTHERS["hunyuan_dit", "controlnet"][0])),
+     "it is a ControlNet of Hunyuan-DiT, which is not served here"),
     ("controlnet", zeros(shapes_of(OTHERS["sd3", "controlnet"][0])),
      "it is made for Stable Diffusion 3, and checkpoints/sound.safetensors is Stable Diffusion"),
     ("vae", zeros(shapes_of(OTHERS["mochi", "vae"][0])),
      "it is an autoencoder of Mochi, which is not served here"),
     *(("checkpoints", zeros(shapes_of(f"model.diffusion_model.{NETWORKS[family][0]}")),
        f"it is a diffusion model of {title_of(family)}, which is not served here")
-      for family in ("flux2", "hunyuan_video", "ltx2", "hidream", "stable_cascade", "krea2")),
+      for family in ("lens", "hunyuan_video", "ltx2", "hidream", "stable_cascade", "krea2")),
 ]  # fmt: skip
 
 
