@@ -79,6 +79,7 @@ class NodeImaging(NodeMedia, NodeBatches):
     scale_image = staticmethod(imaging.resize.scale_image)
     scale_image_by = staticmethod(imaging.resize.scale_image_by)
     scale_image_to_megapixels = staticmethod(imaging.resize.scale_image_to_megapixels)
+    scale_image_to_area = staticmethod(imaging.resize.scale_image_to_area)
     scale_image_to_longest = staticmethod(imaging.resize.scale_image_to_longest)
     resize_and_pad = staticmethod(imaging.transform.resize_and_pad)
     invert_image = staticmethod(imaging.colors.invert_image)
