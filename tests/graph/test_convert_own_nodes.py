@@ -43,6 +43,7 @@ DIFFERENT = {
     "ResizeImageMaskNode": "its link is of the two types by name",
     "CustomCombo": "the place of the choice comes last, behind what the editor saves",
     "ImageCompare": "the view of the editor is no widget, and there is no other",
+    "LTXVAddGuide": "it has the links of 0.3.64; the two newer ones come behind them",
 }
 
 
