@@ -140,7 +140,8 @@ async def test_the_stage_draws_with_weights_of_the_models_folder(tmp_path: Path)
     stage = Preprocessor(
         Site(tmp_path, tmp_path / "private", device="cpu", torch_threads=1), PreprocessorConfig()
     )
-    done = [e async for e in stage.run(first, {}) if isinstance(e, Done) and e.outputs]
+    events = [event async for batch in stage.run(first, {}) for event in batch]
+    done = [event for event in events if isinstance(event, Done) and event.outputs]
     (drawn,) = done[-1].outputs or ()
     image = await load(drawn, to_tensors)
     black = torch.zeros(1, 64, 64, 3)
