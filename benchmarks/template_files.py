@@ -1,0 +1,81 @@
+"""What the official templates' model files are, by their names, where they are not read here.
+
+A name tells no more than its author meant; posting a template with files tells the rest.
+"""
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+
+# The first that fits a file's name, in small letters and without its folders.
+UNSERVED_FAMILIES: tuple[tuple[str, str], ...] = (
+    ("anima*", "Anima"),
+    ("mistral_3*", "Flux.2 dev (Mistral 3)"),
+    ("hidream*", "HiDream"),
+    ("hunyuan*3d*", "Hunyuan3D"),
+    ("hunyuanvideo1.5*", "HunyuanVideo 1.5"),
+    ("hunyuan_video*", "HunyuanVideo"),
+    ("omnigen2*", "OmniGen2"),
+    ("ltx-2*", "LTX-2"),
+    ("ltx2*", "LTX-2"),
+    ("mochi*", "Mochi"),
+    ("ace_step*", "ACE-Step"),
+    ("acestep*", "ACE-Step"),
+    ("stable-audio*", "Stable Audio"),
+    ("stable_audio*", "Stable Audio"),
+    ("stable_zero123*", "Stable Zero123"),
+    ("chroma*radiance*", "Chroma Radiance"),
+    ("krea2*", "Krea 2"),
+    ("minimax*", "MiniMax"),
+    ("qwen_image_2.1*", "Qwen-Image 2.1"),
+    ("qwen_image_2_1*", "Qwen-Image 2.1"),
+    ("flux-3*", "Flux.3"),
+    ("flux3*", "Flux.3"),
+    ("kandinsky5*", "Kandinsky 5"),
+    ("seedvr2*", "SeedVR2"),
+    ("ernie-image*", "Ernie-Image"),
+    ("newbie*", "NewBie"),
+    ("ovis*", "Ovis-Image"),
+    ("longcat*", "LongCat-Image"),
+    ("lens*", "Lens"),
+    ("boogu*", "Boogu-Image"),
+    ("pixeldit*", "PixelDiT"),
+    ("ideogram*", "Ideogram 4"),
+    ("mage*", "Mage-Flow"),
+    ("moss*", "MOSS"),
+    ("fibo*", "Fibo"),
+    ("joyai*", "JoyImage"),
+    ("capybara*", "HunyuanVideo 1.5"),
+    ("gemma4*", "Gemma 4"),
+    ("gemma_4*", "Gemma 4"),
+    ("qwen3.5*", "Qwen3.5"),
+    ("qwen3_5*", "Qwen3.5"),
+)
+UNSERVED_CONTROLS: tuple[tuple[str, str], ...] = (
+    ("qwen-image-instantx-controlnet*", "ControlNet of Qwen-Image (InstantX)"),
+    ("qwen-image-2512-fun-controlnet*", "ControlNet of Qwen-Image (Fun)"),
+    ("z-image-turbo-fun-controlnet*", "ControlNet of Z-Image (Fun)"),
+)
+UNREAD_FORMS: tuple[tuple[str, str], ...] = (
+    ("*int8*", "int8"),
+    ("*nvfp4*", "nvfp4"),
+    ("*mxfp8*", "mxfp8"),
+    ("*fp8mixed*", "mixed fp8"),
+    ("*fp8_mixed*", "mixed fp8"),
+    ("*.gguf", "GGUF"),
+)
+
+
+def families_missing(names: Iterable[str]) -> set[str]:
+    """The families, and kinds of ControlNets, of files that nothing here reads."""
+    return set(_found(names, (*UNSERVED_FAMILIES, *UNSERVED_CONTROLS)))
+
+
+def forms_missing(names: Iterable[str]) -> set[str]:
+    """The forms of weights of files that nothing here reads."""
+    return set(_found(names, UNREAD_FORMS))
+
+
+def _found(names: Iterable[str], table: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name in names:
+        base = name.replace("\\", "/").rpartition("/")[2].lower()
+        yield from [meant for pattern, meant in table if fnmatch(base, pattern)][:1]
