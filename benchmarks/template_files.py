@@ -51,8 +51,6 @@ UNSERVED_FAMILIES: tuple[tuple[str, str], ...] = (
     ("qwen3_5*", "Qwen3.5"),
 )
 UNSERVED_CONTROLS: tuple[tuple[str, str], ...] = (
-    ("qwen-image-instantx-controlnet*", "ControlNet of Qwen-Image (InstantX)"),
-    ("qwen-image-2512-fun-controlnet*", "ControlNet of Qwen-Image (Fun)"),
     ("z-image-turbo-fun-controlnet*", "ControlNet of Z-Image (Fun)"),
 )
 UNREAD_FORMS: tuple[tuple[str, str], ...] = (

@@ -21,7 +21,13 @@ from media.video_files import copied_file, video_file
 from media.video_formats import AV1, VP9, VideoFormat, saved_as
 from media.writing import as_rate
 from storage.animations import Animation
-from storage.encoded_files import animation_file, in_thread, other_file, picture_files
+from storage.encoded_files import (
+    animation_file,
+    deep_picture_files,
+    in_thread,
+    other_file,
+    picture_files,
+)
 from storage.pictures import Encoding, to_bytes_per_channel
 
 MOST_TOLD = 2_000  # characters of a text that an answer repeats
@@ -48,6 +54,18 @@ class NodeFiles:
     ) -> None:
         pixels = as_array(images)
         files = picture_files(pixels, filename_prefix, self.encoding, temporary=temporary)
+        async for file in in_thread(files):
+            await self.made(file)
+
+    async def save_images_as(
+        self, images: Image, filename_prefix: str, *, format: str, bit_depth: str, colors: str
+    ) -> None:
+        pixels, text = as_array(images), self.encoding.text
+        if bit_depth == "8-bit":
+            plain = replace(self.encoding, format="png")
+            files = picture_files(pixels, filename_prefix, plain)
+        else:
+            files = deep_picture_files(pixels, filename_prefix, format, colors, text)
         async for file in in_thread(files):
             await self.made(file)
 

@@ -16,6 +16,7 @@ import diffusion.latent.videos
 import diffusion.schedules.schedulers
 import diffusion.schedules.sigma_lists
 import diffusion.schedules.tables
+import diffusion.text.empty_prompt
 import diffusion.vision.clip_picture
 import diffusion.vision.unclip
 from diffusion.autoencoder.preview import Previews
@@ -151,6 +152,7 @@ class NodeSampling:
     multiply_latent = staticmethod(diffusion.latent.latents.multiply_latent)
     interpolate_latents = staticmethod(diffusion.latent.latents.interpolate_latents)
     concat_latents = staticmethod(diffusion.latent.latents.concat_latents)
+    cut_latent_to_batch = staticmethod(diffusion.latent.latents.cut_latent_to_batch)
     cut_latent = staticmethod(diffusion.latent.latents.cut_latent)
     set_seed_behavior = staticmethod(diffusion.latent.batches.set_seed_behavior)
     apply_latent_operation = staticmethod(diffusion.latent.operations.apply_latent_operation)
@@ -172,6 +174,7 @@ class NodeSampling:
     set_strength = staticmethod(diffusion.batch.conditions.set_strength)
     set_mask = staticmethod(diffusion.batch.conditions.set_mask)
     set_timestep_range = staticmethod(diffusion.batch.conditions.set_timestep_range)
+    empty_prompt = staticmethod(diffusion.text.empty_prompt.empty_prompt)
     zero_out = staticmethod(diffusion.batch.conditions.zero_out)
     apply_control = staticmethod(diffusion.control.controlled.apply_control)
     apply_control_to_both = staticmethod(diffusion.control.controlled.apply_control_to_both)

@@ -10,11 +10,12 @@ class Parameterization:
 
     `kind`: "eps", "v" (both over the discrete 1000-step schedule), "edm" or "v_edm" (continuous,
     from `sigma_min` to `sigma_max`), "flow" or "exponential_flow" (rectified flows, moved
-    by `shift` or by its exponential; the network is told the time times `multiplier`). `zsnr`: the
-    schedule ends in pure noise.
+    by `shift` or by its exponential; the network is told the time times `multiplier`), "img_to_img"
+    (it is given a picture and gives another, over the discrete schedule). `zsnr`: the schedule ends
+    in pure noise.
     """
 
-    kind: Literal["eps", "v", "edm", "v_edm", "flow", "exponential_flow"]
+    kind: Literal["eps", "v", "edm", "v_edm", "flow", "exponential_flow", "img_to_img"]
     zsnr: bool = False
     sigma_min: float | None = None
     sigma_max: float | None = None

@@ -83,11 +83,13 @@ class Files:
 class Upload:
     """A combo of the caller's uploads of one `kind`: image, video, audio. Gives an InputFile.
 
-    With `text` it is a text instead, which is put into that template to name the file.
+    With `text` it is a text instead, which is put into that template to name the file. With
+    `saved` the editor offers what jobs have saved, too.
     """
 
     kind: str = "image"
     text: str = ""
+    saved: bool = False
 
     def file_name(self, value: object) -> str:
         """What an input of that value names."""

@@ -7,6 +7,14 @@ from graph.dynamic_inputs import Growing, Option
 from graph.node import REQUIRED, Hidden, Input, NodeType
 
 OURS = frozenset({Hidden.ROWS, Hidden.STEP})
+SAVED: Mapping[str, Any] = {  # how the editor fetches the names of what was saved
+    "image_folder": "output",
+    "remote": {
+        "route": "/internal/files/output",
+        "refresh_button": True,
+        "control_after_refresh": "first",
+    },
+}
 
 
 class FileLists(Protocol):
@@ -81,6 +89,8 @@ def _describe_input(declared: Input, files: FileLists) -> list[Any]:
         options["default"] = declared.default
     if declared.upload and not declared.upload.text:
         options[f"{declared.upload.kind}_upload"] = True
+    if declared.upload and declared.upload.saved:
+        options |= SAVED
     options |= {name: True for name, said in _marks(declared).items() if said}
     if declared.growing:
         options["template"] = _template(declared.growing, files)

@@ -3,14 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from graph.new_files import Medium, NewFile
 from storage.animations import Animation, encode_animation
+from storage.deep_pictures import exr_32, png_16
 from storage.media_types import media_type
 from storage.pictures import EXTENSIONS, MIME_TYPES, Encoding, encode_picture
+
+DEEP_KINDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"png": (".png", "image/png"), "exr": (".exr", "image/x-exr")}
+)
 
 
 def picture_files(
@@ -31,6 +37,27 @@ def picture_files(
             batch_num=k,
             batch_size=count,
             temporary=temporary,
+        )
+
+
+def deep_picture_files(
+    images: npt.NDArray[np.float32], prefix: str, kind: str, colors: str, text: Mapping[str, str]
+) -> Iterator[NewFile]:
+    """A batch [B, H, W, C], float32, as PNG of 16 bits or OpenEXR, picture by picture."""
+    count, height, width, _ = images.shape
+    extension, mime_type = DEEP_KINDS[kind]
+    for k, image in enumerate(images):
+        content = png_16(image, text) if kind == "png" else exr_32(image, text, colors)
+        yield NewFile(
+            content,
+            prefix,
+            extension,
+            "image",
+            mime_type,
+            width,
+            height,
+            batch_num=k,
+            batch_size=count,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from diffusion.latent.noise import seeded
 from diffusion.weights import Weights
@@ -61,6 +62,7 @@ class LoadedVae:
     size: int  # bytes
     decodes_together: bool = False  # whether all latents of a batch are the frames of a video
     frames: int | None = None  # per latent frame but the first, where latents have a time axis
+    channels: int = 3  # of the pictures that it takes; an alpha that is not there is 1
     noise: float = 0.0  # how much of what it decodes is noise, mixed in before
 
 
@@ -147,7 +149,7 @@ def encode(vae: LoadedVae, image: Tensor) -> Tensor:
     The picture is cut, evenly around its middle, to a multiple of what a latent pixel covers.
     Where latents have a time axis, the pictures are the frames of one video: [1, C, T, h, w].
     """
-    pixels = cut_to_multiple(image[..., :3], vae.downscale).movedim(-1, 1)
+    pixels = cut_to_multiple(with_channels(image, vae.channels), vae.downscale).movedim(-1, 1)
     if vae.frames is not None:
         return _encoded(vae, pixels.movedim(1, 0)[None])
     return torch.cat([_encoded(vae, item[None]) for item in pixels])
@@ -156,6 +158,12 @@ def encode(vae: LoadedVae, image: Tensor) -> Tensor:
 def _encoded(vae: LoadedVae, pixels: Tensor) -> Tensor:
     scaled = (pixels * 2 - 1).to(vae.device, vae.dtype)
     return vae.module.encode(scaled).float().cpu()
+
+
+def with_channels(image: Tensor, channels: int) -> Tensor:
+    """`image` [B, H, W, C] with so many channels, those that it lacks opaque."""
+    missing = max(0, channels - image.shape[-1])
+    return functional.pad(image[..., :channels], (0, missing), value=1.0)
 
 
 def cut_to_multiple(image: Tensor, side: int) -> Tensor:

@@ -10,7 +10,13 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from diffusion.autoencoder.vae import LoadedVae, check_latent, cut_to_multiple, to_image
+from diffusion.autoencoder.vae import (
+    LoadedVae,
+    check_latent,
+    cut_to_multiple,
+    to_image,
+    with_channels,
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def encode_video_tiled(
         lambda n: round(n / step),
     )
     side = Axis(tile, overlap, lambda n: round(n / px), lambda n: round(n / px))
-    pixels = cut_to_multiple(image[..., :3], px).movedim(-1, 0)[None]
+    pixels = cut_to_multiple(with_channels(image, vae.channels), px).movedim(-1, 0)[None]
 
     def work(part: Tensor) -> Tensor:
         scaled = (part * 2 - 1).to(vae.device, vae.dtype)

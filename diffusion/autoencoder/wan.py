@@ -7,7 +7,7 @@ import torch
 
 from diffusion.autoencoder.kl import PREFIXES
 from diffusion.autoencoder.vae import LoadedVae, VaeKind, size_of
-from diffusion.autoencoder.wan_network import PICTURE_CHANNELS, WanAutoencoder, WanVaeShape
+from diffusion.autoencoder.wan_network import RGB, RGBA, WanAutoencoder, WanVaeShape
 from diffusion.networks.filling import copied, fill
 from diffusion.weights import Weights
 
@@ -37,6 +37,7 @@ def _load(part: Weights, dtype: torch.dtype, device: torch.device) -> LoadedVae:
         device,
         size_of(module),
         frames=shape.frames,
+        channels=shape.encoded,
     )
 
 
@@ -52,6 +53,7 @@ def read_shape(part: Weights) -> WanVaeShape:
         problem = f"its encoder halves time at {halved}, its decoder doubles it at {doubled}"
         raise ValueError(problem)
     channels = part.shape("encoder.conv1.weight")[1]
+    patch = 1 if channels in (RGB, RGBA) else round((channels / RGB) ** 0.5)
     return WanVaeShape(
         latent_channels=part.shape("conv2.weight")[0],
         encoder=tuple(_width(part, down(i, 0, layers)) for i in range(levels)),
@@ -59,7 +61,9 @@ def read_shape(part: Weights) -> WanVaeShape:
         layers=layers,
         halves_time=tuple(halved),
         nested=nested,
-        patch=round((channels / PICTURE_CHANNELS) ** 0.5),
+        patch=patch,
+        encoded=channels // patch**2,
+        decoded=part.shape("decoder.head.2.weight")[0] // patch**2,
     )
 
 

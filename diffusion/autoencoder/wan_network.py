@@ -16,7 +16,7 @@ from torch.nn import functional
 
 Memory: TypeAlias = dict[nn.Module, Tensor]  # what layers keep of the frames before
 SEEN = 3  # frames that a convolution over time sees
-PICTURE_CHANNELS = 3
+RGB, RGBA = 3, 4  # channels of pictures
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class WanVaeShape:
     halves_time: tuple[bool, ...]  # behind each level but the last
     nested: bool  # Wan 2.2's: levels are modules of their own, with a way past them
     patch: int = 1  # pixels along a side that are channels of one
+    encoded: int = RGB  # channels of the pictures that it takes
+    decoded: int = RGB  # and of those that it gives
 
     @property
     def downscale(self) -> int:
@@ -223,7 +225,7 @@ def through(layers: Iterable[nn.Module], x: Tensor, memory: Memory) -> Tensor:
 class WanEncoder(Half):
     def __init__(self, shape: WanVaeShape) -> None:
         widths = shape.encoder
-        channels = PICTURE_CHANNELS * shape.patch**2
+        channels = shape.encoded * shape.patch**2
         super().__init__(channels, widths[0], widths[-1], 2 * shape.latent_channels, widths[-1])
         levels: list[nn.Module] = []
         for place, (into, out) in enumerate(pairwise((widths[0], *widths))):
@@ -245,7 +247,7 @@ class WanEncoder(Half):
 class WanDecoder(Half):
     def __init__(self, shape: WanVaeShape) -> None:
         widths = shape.decoder[::-1]
-        channels = PICTURE_CHANNELS * shape.patch**2
+        channels = shape.decoded * shape.patch**2
         super().__init__(shape.latent_channels, widths[0], widths[-1], channels, widths[0])
         doubles = shape.halves_time[::-1]
         levels: list[nn.Module] = []

@@ -110,7 +110,9 @@ class Control:
         if hole is None:
             return latents
         beside = resize(hole, width, height, "nearest-exact", "center")
-        return torch.cat([latents, repeat_to(beside, len(latents))], dim=1)
+        beside = repeat_to(beside, len(latents))
+        frames = beside.reshape(len(latents), 1, *(1,) * (latents.ndim - 4), height, width)
+        return torch.cat([latents, frames.expand_as(latents[:, :1])], dim=1)
 
 
 def steered(

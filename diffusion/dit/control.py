@@ -38,7 +38,7 @@ class Heard:
     hint: Tensor  # [N, C', h, w]
     times: Tensor  # [N], float32
     context: Tensor  # [N, T, D]
-    pooled: Tensor  # [N, P]
+    pooled: Tensor  # [N, P]; P is 0 where the family reads none
     guidance: Tensor | None = None  # [N]
     mode: int | None = None
 
@@ -80,6 +80,10 @@ class LoadedDitControl:
     def spread(self, added: Added, shape: Any) -> Added:
         """What it says, for every block of a model of such a shape."""
         raise NotImplementedError
+
+    def strength(self, strength: float) -> float:
+        """How much a strength that a node says counts."""
+        return strength
 
     def misfit(self, model: Any) -> str | None:
         """Why it cannot control a model of such a shape, if so."""
@@ -134,18 +138,18 @@ class LoadedDitControl:
     def _run(self, asked: Sequence[Asked], mode: int | None) -> Added:
         parts = [question.part for question in asked]
         pooled = vectors(parts, self._dtype)
-        assert pooled is not None
         times = torch.cat([question.timestep for question in asked])
         told = [g for part in parts if (g := _guidance(part)) is not None]
         counts = torch.tensor([part.count for part in parts])
+        sample = torch.cat([question.sample for question in asked]).to(self._dtype)
         heard = Heard(
-            sample=torch.cat([question.sample for question in asked]).to(self._dtype),
+            sample=sample,
             hint=torch.cat([q.of(q.guide.channels) for q in asked]).to(self._dtype),
             times=times,
             context=torch.cat([p.of(p.row.prompt.embedding.context) for p in parts]).to(
                 self._dtype
             ),
-            pooled=pooled,
+            pooled=sample.new_zeros(len(sample), 0) if pooled is None else pooled,
             guidance=torch.tensor(told).repeat_interleave(counts).to(times) if told else None,
             mode=mode,
         )
@@ -179,28 +183,31 @@ def added_by_controls(
     for asked in networks.values():
         network: Any = asked[0].control.loaded
         for question, answer in zip(asked, network(asked), strict=True):
-            own = network.spread(answer, shape)
-            sums[question.place] = _sum(sums[question.place], own, question.control.use.strength)
+            strength = network.strength(question.control.use.strength)
+            own = network.spread(_scaled(answer, strength), shape)
+            sums[question.place] = _sum(sums[question.place], own)
     counts = [part.count for part in parts]
     double = _beside([own.double for own in sums], counts)
     return Added(double, _beside([own.single for own in sums], counts))
 
 
-def _sum(total: Added, added: Added, strength: float) -> Added:
-    return Added(
-        _summed(total.double, added.double, strength), _summed(total.single, added.single, strength)
-    )
+def _scaled(added: Added, strength: float) -> Added:
+    return Added(*(tuple(t * strength for t in each) for each in (added.double, added.single)))
 
 
-def _summed(
-    total: tuple[Tensor, ...], added: tuple[Tensor, ...], strength: float
-) -> tuple[Tensor, ...]:
-    pairs = zip_longest(total, (tensor * strength for tensor in added))
+def _sum(total: Added, added: Added) -> Added:
+    return Added(_summed(total.double, added.double), _summed(total.single, added.single))
+
+
+def _summed(total: tuple[Tensor, ...], added: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    pairs = zip_longest(total, added)
     return tuple(b if a is None else a if b is None else a + b for a, b in pairs)
 
 
 def _beside(tensors: Sequence[tuple[Tensor, ...]], counts: Sequence[int]) -> tuple[Tensor, ...]:
     """Block by block, all parts; zeros for those that have none."""
+    if len(tensors) == 1:  # blocks may hear the same tensor, which need not be copied for each
+        return tensors[0]
     longest = max(tensors, key=len)
     return tuple(
         torch.cat(

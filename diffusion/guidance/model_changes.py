@@ -47,6 +47,9 @@ class UnknownModelChangeError(ServiceError):
     kind: str
 
 
+DISCRETE: Mapping[str, Prediction] = MappingProxyType(
+    {"eps": "eps", "v": "v", "img_to_img": "img_to_img"}
+)
 PREDICTIONS: Mapping[str, Prediction] = MappingProxyType(
     {
         "eps": "eps",
@@ -163,8 +166,8 @@ def in_latent_format(model: LoadedModel, changes: Iterable[Change]) -> LoadedMod
 
 def own_sampling(own: Parameterization) -> ModelSampling:
     """What the checkpoint was trained with."""
-    if own.kind in ("eps", "v"):
-        return discrete("v" if own.kind == "v" else "eps", zsnr=own.zsnr)
+    if own.kind in DISCRETE:
+        return discrete(DISCRETE[own.kind], zsnr=own.zsnr)
     if own.kind == "flow":
         return flow(shift=own.shift, multiplier=own.multiplier)
     if own.kind == "exponential_flow":

@@ -26,6 +26,7 @@ from imaging.sizes import (
 from imaging.transform import TURNS
 
 SMALLEST_PX = 64
+FIRST_SPACE_AXIS = 2  # behind batch and channels
 
 
 def empty_latent(shape: Sequence[int]) -> Latent:
@@ -157,6 +158,21 @@ def cut_latent(latent: Latent, dim: Literal["x", "y", "t"], index: int, amount: 
     start = min(index, size - 1) if index >= 0 else max(size + index, 0)
     samples = latent.samples.narrow(axis, start, min(amount, size - start))
     return replace(latent, samples=samples)
+
+
+def cut_latent_to_batch(latent: Latent, dim: Literal["x", "y", "t"], size: int) -> Latent:
+    """A batch of slices of `size`; what is left over is dropped. Pictures have none along time.
+
+    ComfyUI comfy_extras/nodes_latent.py, LatentCutToBatch.
+    """
+    samples = latent.samples
+    axis = samples.ndim + _axis(dim)
+    if axis < FIRST_SPACE_AXIS:
+        return latent
+    size = min(size, samples.shape[axis])
+    whole = samples.narrow(axis, 0, samples.shape[axis] // size * size)
+    parts = whole.unflatten(axis, (-1, size)).movedim(axis, 1).flatten(0, 1)
+    return replace(latent, samples=parts)
 
 
 def trim_latent(latent: Latent, amount: int) -> Latent:

@@ -135,6 +135,17 @@ def set_timestep_range(
     return stage.set_timestep_range(conditioning, start, end)
 
 
+@node(
+    "LotusConditioning",
+    runs_on=Stage.SAMPLE,
+    category="model/conditioning/lotus",
+    outputs=("conditioning",),
+)
+def lotus_prompt(stage: Conditionings) -> Conditioning:
+    """Tell Lotus the one prompt that it knows."""
+    return stage.empty_prompt()
+
+
 @node("ConditioningZeroOut", runs_on=Stage.SAMPLE, category="advanced/conditioning")
 def zero_out(stage: Conditionings, *, conditioning: Conditioning) -> Conditioning:
     """Replace a prompt by zeros."""

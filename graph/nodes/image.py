@@ -26,6 +26,20 @@ def load_image(images: Pictures, *, image: ImageFile) -> tuple[Image, Mask]:
     return images.decode_image(image.content)
 
 
+@node(
+    "LoadImageOutput",
+    runs_on=Stage.IMAGE,
+    display_name="Load Image (from Outputs)",
+    category="image",
+    experimental=True,
+)
+def load_output(
+    images: Pictures, *, image: Annotated[InputFile, Upload("image", saved=True)]
+) -> tuple[Image, Mask]:
+    """Read a picture that a job saved, and a mask of where it is transparent."""
+    return images.decode_image(image.content)
+
+
 @node("EmptyImage", runs_on=Stage.IMAGE, category="image")
 def empty_image(
     images: Pictures,

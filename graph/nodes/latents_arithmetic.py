@@ -70,6 +70,18 @@ def cut_latent(
     return latents.cut_latent(samples, dim, index, amount)
 
 
+@node("LatentCutToBatch", runs_on=Stage.SAMPLE, category="model/latent/advanced")
+def cut_latent_to_batch(
+    latents: Latents,
+    *,
+    samples: Latent,
+    dim: Literal["t", "x", "y"],
+    slice_size: Annotated[int, Widget(min=1, max=16384, step=1)] = 1,
+) -> Latent:
+    """Make a batch of the slices of latents."""
+    return latents.cut_latent_to_batch(samples, dim, slice_size)
+
+
 @node("LatentBatchSeedBehavior", runs_on=Stage.SAMPLE, category="latent/advanced")
 def set_seed_behavior(
     latents: Latents,

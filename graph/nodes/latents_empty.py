@@ -58,6 +58,25 @@ def empty_flux2_latent_image(
     return latents.empty_latent(FLUX2.shape(batch_size, width, height))
 
 
+@node(
+    "EmptyQwenImageLayeredLatentImage",
+    runs_on=Stage.SAMPLE,
+    display_name="Empty Qwen Image Layered Latent",
+    category="model/latent/qwen",
+)
+def empty_layers(
+    latents: Latents,
+    *,
+    width: Side16 = 640,
+    height: Side16 = 640,
+    layers: Annotated[int, Widget(min=0, max=16384, step=1)] = 3,
+    batch_size: Batch = 1,
+) -> Latent:
+    """Make an empty picture and empty layers of it to denoise (Qwen-Image-Layered)."""
+    batch, channels, *sides = SD3.shape(batch_size, width, height)
+    return latents.empty_latent((batch, channels, layers + 1, *sides))
+
+
 @node("EmptyChromaRadianceLatentImage", runs_on=Stage.SAMPLE, category="latent/chroma_radiance")
 def empty_chroma_radiance_latent(
     latents: Latents, *, width: Side16 = 1024, height: Side16 = 1024, batch_size: Batch = 1

@@ -1,10 +1,12 @@
 """Output nodes: what a job is run for."""
 
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
+from graph.dynamic_inputs import Option, Options
 from graph.hooks import Hooks
-from graph.node import Hidden, node
+from graph.node import Hidden, Input, Widget, node
 from graph.stages import Stage
 from graph.stages.output import OutputFunctions
 from graph.values import Image
@@ -27,6 +29,50 @@ async def save_image(
 ) -> None:
     """Keep pictures as outputs of the job."""
     await outputs.save_images(images, filename_prefix)
+
+
+def _how(bit_depths: tuple[str, ...], colors: tuple[str, ...]) -> Mapping[str, Input]:
+    """The inputs of a format."""
+    choices = {"bit_depth": bit_depths, "input_color_space": colors}
+    widget = Widget(advanced=True)
+    return {
+        name: Input(name, "COMBO", default=these[0], choices=these, widget=widget)
+        for name, these in choices.items()
+    }
+
+
+FORMATS = Options(
+    (
+        Option("png", _how(("8-bit", "16-bit"), ("sRGB",))),
+        Option("exr", _how(("32-bit float",), ("sRGB", "HDR", "linear"))),
+    )
+)
+
+
+@node(
+    "SaveImageAdvanced",
+    runs_on=Stage.OUTPUT,
+    display_name="Save Image (Advanced)",
+    category="image",
+    output_node=True,
+    outputs=("images",),
+)
+async def save_image_advanced(
+    outputs: OutputFunctions,
+    *,
+    images: Image,
+    filename_prefix: Annotated[str, Widget(multiline=False)] = "ComfyUI",
+    format: Annotated[Any, FORMATS],
+) -> Image:
+    """Keep pictures as PNG of 8 or 16 bits, or as OpenEXR."""
+    await outputs.save_images_as(
+        images,
+        filename_prefix,
+        format=format["format"],
+        bit_depth=format["bit_depth"],
+        colors=format.get("input_color_space", "sRGB"),
+    )
+    return images
 
 
 @node(

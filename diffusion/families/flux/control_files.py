@@ -26,7 +26,7 @@ LEAVES: Mapping[str, str] = {"weight": "weight", "bias": "bias", "scale": "weigh
 
 def is_control(weights: Weights) -> bool:
     """Whether a file holds one."""
-    return HINT in weights or _is_xlabs(weights)
+    return (HINT in weights and "context_embedder.weight" in weights) or _is_xlabs(weights)
 
 
 def load_control(source: ControlSource) -> FluxControl:

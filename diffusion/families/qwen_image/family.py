@@ -12,7 +12,8 @@ from diffusion.dit.conditions import DitEmbedding, embedding
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.patches import PatchKind
 from diffusion.dit.weight_names import DitNames
-from diffusion.families.family import Family, LoadedModel
+from diffusion.families.family import ControlKind, Family, LoadedModel
+from diffusion.families.qwen_image.control import is_fun, is_instantx, load_fun, load_instantx
 from diffusion.families.qwen_image.diffsynth import MARK, load_diffsynth
 from diffusion.families.qwen_image.loading import load, parameterization
 from diffusion.families.qwen_image.network import blocks, qwen_image
@@ -53,5 +54,9 @@ QWEN_IMAGE = Family(
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,
+    controls=(
+        ControlKind(is_instantx, load_instantx),
+        ControlKind(is_fun, load_fun, made_of_model=True),
+    ),
     patches=(PatchKind(lambda weights: MARK in weights, load_diffsynth),),
 )

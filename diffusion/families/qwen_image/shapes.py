@@ -53,9 +53,10 @@ def read_shape(weights: Weights) -> QwenImageShape | None:
 
 def _shape(weights: Weights) -> QwenImageShape:
     width, channels = weights.shape("img_in.weight")
+    last = "proj_out.weight"  # a ControlNet has none
     return QwenImageShape(
         in_channels=channels // PATCH**2,
-        out_channels=weights.shape("proj_out.weight")[0] // PATCH**2,
+        out_channels=(weights.shape(last)[0] if last in weights else channels) // PATCH**2,
         width=width,
         mlp=weights.shape("transformer_blocks.0.img_mlp.net.0.proj.weight")[0],
         layers=counted(weights, "transformer_blocks.{}."),

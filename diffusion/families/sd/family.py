@@ -1,4 +1,6 @@
-"""Stable Diffusion 1.x and 2.x, SDXL and its refiner: four families of one network, a U-Net."""
+"""Stable Diffusion 1.x and 2.x, SDXL and its refiner: four families of one network, a U-Net.
+
+Lotus, which estimates depths and normals, is a relative of Stable Diffusion 2."""
 
 from collections.abc import Callable
 from functools import partial
@@ -47,7 +49,8 @@ SDXL_COLORS = LatentColors(
 )
 SD15_LATENT = LatentFormat(4, 0.18215, colors=SD15_COLORS)
 SDXL_LATENT = LatentFormat(4, 0.13025, colors=SDXL_COLORS)
-SEEN_WIDTHS = frozenset({None, 1536, 2048})  # of SD 2.x: none, or unCLIP's with a ViT-L or ViT-H
+# Of vectors of SD 2.x: none, unCLIP's with a ViT-L or ViT-H, and that of Lotus.
+SEEN_WIDTHS = frozenset({None, 1536, 2048, vectors.LOTUS_WIDTH})
 
 
 def _is_sd15(shape: UnetShape) -> bool:

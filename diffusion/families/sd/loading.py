@@ -5,6 +5,7 @@ import torch
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.sd.network import Unet
 from diffusion.families.sd.shapes import UnetShape, diffusers_keys
+from diffusion.families.sd.vectors import LOTUS_WIDTH
 from diffusion.latent_format import LatentFormat
 from diffusion.networks.filling import copied, fill
 from diffusion.parameterization import Parameterization
@@ -43,7 +44,9 @@ def always_eps(_found: Found) -> Parameterization:
 
 
 def eps_or_v(found: Found) -> Parameterization:
-    """What the marks in a file of SD 2.x say (ComfyUI supported_models.py, `SD20`)."""
+    """What the marks in a file of SD 2.x say (ComfyUI supported_models.py, `SD20`, `LotusD`)."""
+    if found.shape.y_dim == LOTUS_WIDTH:
+        return Parameterization("img_to_img")
     return Parameterization("v" if _looks_like_v(found.part, found.shape) else "eps")
 
 

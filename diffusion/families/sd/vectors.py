@@ -1,6 +1,6 @@
 """The vector beside the text of U-Nets: pooled text and sizes, or what was seen in pictures.
 
-(ComfyUI comfy/model_base.py, SDXL.encode_adm, SDXLRefiner.encode_adm and SD21UNCLIP.encode_adm)
+(ComfyUI comfy/model_base.py, SDXL.encode_adm, SDXLRefiner.encode_adm, SD21UNCLIP.encode_adm, Lotus)
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,8 @@ from diffusion.vision.unclip import KEY, unclip_vector
 from graph.values import Condition
 
 SINUSOIDS = 256  # numbers that stand for one size
+LOTUS_WIDTH = 4
+LOTUS_TASK = torch.tensor([1.0, 0.0])  # to estimate, and not to give the picture back
 NEGATIVES = frozenset({"negative", "middle", "empty_negative_prompt"})  # scored low by default
 # Of a condition of a conditioning of this name: [B or 1, width].
 MakeVector: TypeAlias = Callable[[Condition, str, Frame, int], Tensor]
@@ -52,7 +54,9 @@ def with_sizes_and_score(condition: Condition, name: str, frame: Frame, _width: 
 
 
 def seen(condition: Condition, _name: str, frame: Frame, width: int) -> Tensor:
-    """What was seen in pictures (unCLIP)."""
+    """What was seen in pictures (unCLIP); or the task of Lotus, which has a narrow vector."""
+    if width == LOTUS_WIDTH:
+        return torch.cat([LOTUS_TASK.sin(), LOTUS_TASK.cos()])[None].to(frame.device)
     return unclip_vector(condition.extras.get(KEY, ()), width, frame.seed).to(frame.device)
 
 
