@@ -11,7 +11,7 @@ locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
 short := not large and not clients and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-services npm-client lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -60,6 +60,11 @@ clients/javascript/node_modules: clients/javascript/package-lock.json
 
 browser: ## install Debian's Chromium when none is there
 	@sh cluster/install_browser.sh
+
+client-types: .venv/developing clients/javascript/node_modules ## the JavaScript client's types, from the OpenAPI document
+	@mkdir -p build
+	@$(python) -m api.openapi_schemas >build/openapi_schemas.json
+	@npm --prefix clients/javascript run --silent types -- $(CURDIR)/build/openapi_schemas.json
 
 test: lint clients/javascript/node_modules browser ## linters, types and the whole suite, on free ports
 	@$(MAKE) --no-print-directory -j2 test-served test-alone test-numerics

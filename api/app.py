@@ -1,7 +1,7 @@
 """The FastAPI application: all routes, and one error format."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -113,6 +113,21 @@ def _routes() -> tuple[BaseRoute, ...]:
     return tuple(router.routes)
 
 
+def documented_routes(
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+) -> Application:
+    """Every route and the OpenAPI document, over no service yet."""
+    return Application(
+        title="comfyray",
+        description=DESCRIPTION,
+        version=VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        routes=list(_routes()),
+    )
+
+
 def create_app(
     service: Service,
     access: Access | None = None,
@@ -140,15 +155,7 @@ def create_app(
         yield
         await service.close()
 
-    app = Application(
-        title="comfyray",
-        description=DESCRIPTION,
-        version=VERSION,
-        lifespan=lifespan if manage_service else None,
-        docs_url=None,
-        redoc_url=None,
-        routes=list(_routes()),
-    )
+    app = documented_routes(lifespan if manage_service else None)
     limits = body_limits or BodyLimits()
     app.state.context = Context(
         service,

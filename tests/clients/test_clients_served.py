@@ -103,3 +103,11 @@ def test_a_poller_of_comfyuis_api_gets_the_picture(server: str) -> None:
     (output,) = history[prompt_id]["outputs"].values()
     with urlopen(f"{server}/view?{urlencode(output['images'][0])}") as answer:
         assert answer.read().startswith(PNG)
+
+
+def test_a_model_is_sent_in_pieces(server: str, parity_models: Path) -> None:
+    file = next((parity_models / "loras").glob("*.safetensors"))
+    with Client(server) as client:
+        model = client.upload_model(file, "loras")
+        assert model["folder"] == "loras"
+        assert model["id"] in {known["id"] for known in client.models()["models"]}

@@ -2,7 +2,8 @@ import { EventSourceParserStream } from "eventsource-parser/stream";
 
 import { JobFailedError, TimeoutError } from "./errors.js";
 import { Http, pause } from "./http.js";
-import type { Answer, Inputs, Job, JobEvent, JobPage, Output, OutputEntry, Quote, Result, Workflow } from "./types.js";
+import { type ModelOptions, uploadModel } from "./models.js";
+import type { Answer, Inputs, Job, JobEvent, JobPage, Model, Output, OutputEntry, Quote, Result, Workflow } from "./types.js";
 
 const API = "api/v7/comfyui";
 const FINAL = new Set(["success", "failed", "cancelled"]);
@@ -77,7 +78,7 @@ export class Client {
   /** The job, ended. Throws when it has not ended in `timeoutS`; it goes on all the same. */
   async wait(job: Job, timeoutS = Infinity): Promise<Job> {
     const lastMs = Date.now() + 1000 * timeoutS;
-    while (job.status === "processing") {
+    while (job.answer.status === "processing") {
       if (Date.now() >= lastMs) throw new TimeoutError(job.id, timeoutS);
       await pause(1000 * Math.min(Math.max((job.answer.eta ?? 0) / 4, 0.1), 2));
       job = await this.fetch(job.id);
@@ -87,8 +88,8 @@ export class Client {
 
   /** What an ended job saved. Throws JobFailedError. */
   async result(job: Job): Promise<Result> {
-    if (job.status !== "success") throw new JobFailedError(job.answer);
-    const outputs = await Promise.all((job.answer.outputs ?? []).map((entry) => this.downloaded(entry)));
+    if (job.answer.status !== "success") throw new JobFailedError(job.answer);
+    const outputs = await Promise.all(job.answer.outputs.map((entry) => this.downloaded(entry)));
     const pictures = outputs.filter((output) => output.type === "image" && !output.temporary);
     return { id: job.id, outputs, pictures, answer: job.answer };
   }
@@ -143,6 +144,11 @@ export class Client {
     return stored.subfolder ? `${stored.subfolder}/${stored.name}` : stored.name;
   }
 
+  /** Send a model file in pieces; after a break, `resume` sends what has not come. Throws RequestError. */
+  uploadModel(file: Blob, name: string, options: ModelOptions = {}): Promise<Model> {
+    return uploadModel(this.http, file, name, options);
+  }
+
   /** The parameters of a workflow, as JSON Schema. */
   schema(workflow: Workflow): Promise<Record<string, unknown>> {
     return this.http.json(`${API}/schema`, { workflow });
@@ -165,6 +171,7 @@ export class Client {
   }
 
   private async downloaded(entry: OutputEntry): Promise<Output> {
+    if (entry.url === null) return { ...entry, content: Uint8Array.from(atob(entry.base64 ?? ""), (byte) => byte.charCodeAt(0)) };
     const response = await this.http.request(entry.url);
     return { ...entry, content: new Uint8Array(await response.arrayBuffer()) };
   }

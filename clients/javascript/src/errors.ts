@@ -30,9 +30,9 @@ export class JobFailedError extends ComfyrayError {
   readonly errors: Problem[];
 
   constructor(answer: Answer) {
-    super(`job ${answer.id}: ${answer.message ?? "it failed"}`);
+    super(`job ${answer.id}: ${"message" in answer ? answer.message : "it failed"}`);
     this.jobId = answer.id;
-    this.errors = answer.errors ?? [];
+    this.errors = "errors" in answer ? answer.errors : [];
   }
 }
 

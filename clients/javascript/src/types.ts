@@ -1,4 +1,6 @@
-/** What goes over the wire, and what comes of it. */
+/** What goes over the wire, as the service documents it (openapi.ts is made from that), and what comes of it. */
+
+import type { components } from "./openapi.js";
 
 /** The JSON that ComfyUI saves, in either format, as an object or as text. */
 export type Workflow = Record<string, unknown> | string;
@@ -6,53 +8,24 @@ export type Workflow = Record<string, unknown> | string;
 /** Changes to a workflow: {"6.text": "a boat"}. A Blob is uploaded, and its name takes its place. */
 export type Inputs = Record<string, unknown>;
 
-export interface Problem {
-  code: string;
-  message?: string;
-  node_id?: string;
-  class_type?: string;
-  input?: string;
-  expected?: unknown;
-  received?: unknown;
-  suggestion?: unknown;
-}
+type Schemas = components["schemas"];
 
-export interface OutputEntry {
-  node_id: string;
-  type: "image" | "video" | "audio" | "file";
-  url: string;
-  filename: string;
-  subfolder?: string;
-  mime_type: string;
-  width: number | null;
-  height: number | null;
-  size: number;
-  sha256: string;
-  temporary?: boolean;
-}
-
+export type Problem = Schemas["Problem"];
+export type OutputEntry = Schemas["Output"];
 /** An output node that cannot run, while others can; `pack` has its type, if known. */
-export interface Skipped {
-  node_id: string;
-  class_type: string;
-  pack: string | null;
-  message: string;
-  errors: Problem[];
-}
-
+export type Skipped = Schemas["Skipped"];
 /** What the service says of a job. */
-export interface Answer {
-  status: "processing" | "success" | "failed";
-  id: number;
-  eta?: number;
-  queue_position?: number;
-  message?: string;
-  errors?: Problem[];
-  output: string[];
-  outputs?: OutputEntry[];
-  skipped?: Skipped[];
-  meta?: { seed?: Record<string, number>; overrides?: Record<string, string>; warnings?: string[] };
-  generationTime?: number;
+export type Answer = Schemas["Success"] | Schemas["Processing"] | Schemas["Failed"];
+export type JobPage = Schemas["JobPage"];
+/** A model file; `id` is what workflows name it by. */
+export type Model = Schemas["Model"];
+export type ModelUpload = Schemas["Upload"];
+
+/** How far a model file is; `uploadId` goes on with it later. */
+export interface ModelProgress {
+  uploadId: string;
+  sent: number;
+  size: number;
 }
 
 /** How a job stands. */
@@ -63,9 +36,7 @@ export interface Job {
 }
 
 /** A file that an output node saved. */
-export interface Output extends OutputEntry {
-  content: Uint8Array;
-}
+export type Output = OutputEntry & { content: Uint8Array };
 
 /** A job that succeeded; `pictures` are its images without previews. */
 export interface Result {
@@ -79,11 +50,6 @@ export interface JobEvent {
   id: string;
   type: "queued" | "node" | "progress" | "output" | "success" | "failed" | "cancelled";
   data: Record<string, unknown>;
-}
-
-export interface JobPage {
-  jobs: { id: number; status: string; created_at: string; track_id: string | null; outputs: OutputEntry[] }[];
-  next_cursor: string | null;
 }
 
 /** What a run would be. */

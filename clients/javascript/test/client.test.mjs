@@ -142,3 +142,23 @@ test("a webhook of somebody else is refused", () => {
   const headers = { "webhook-id": "x", "webhook-timestamp": String(Math.floor(Date.now() / 1000)), "webhook-signature": "v1,AAAA" };
   assert.throws(() => verifyWebhook("{}", headers, "whsec_" + Buffer.from("a secret of tests, long enough").toString("base64")));
 });
+
+test("a model goes in pieces, and goes on where one broke off", async () => {
+  const upload = (offset) => ({ upload: { id: "upl_1", offset, size: 25 } });
+  const asked = [];
+  const answers = [[201, upload(0)], [200, upload(10)], [409, {}], [200, upload(14)], [200, upload(24)], [200, upload(25)], [201, { model: { id: "mdl_1" } }]];
+  const told = [];
+  const file = new Blob([new Uint8Array(25)]);
+  const options = { folder: "loras", pieceBytes: 10, onProgress: (progress) => told.push(progress.sent) };
+  const model = await answering(answers, asked).uploadModel(file, "style.safetensors", options);
+  assert.equal(model.id, "mdl_1");
+  assert.deepEqual(JSON.parse(asked[0].body), { filename: "style.safetensors", size: 25, folder: "loras" });
+  const ranges = asked.filter((call) => call.method === "PUT").map((call) => call.headers["Content-Range"] ?? call.headers.get("Content-Range"));
+  assert.deepEqual(ranges, ["bytes 0-9/25", "bytes 10-19/25", "bytes 14-23/25", "bytes 24-24/25"]);
+  assert.deepEqual(told, [0, 10, 14, 24, 25]);
+});
+
+test("another file is not sent into an upload", async () => {
+  const client = answering([[200, { upload: { id: "upl_1", offset: 0, size: 24 } }]]);
+  await assert.rejects(client.uploadModel(new Blob(["x"]), "style.safetensors", { resume: "upl_1" }), /has 1 bytes; upload upl_1 is of 24/);
+});

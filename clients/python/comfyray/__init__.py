@@ -3,6 +3,7 @@
 from comfyray.async_client import AsyncClient
 from comfyray.client import Client
 from comfyray.errors import ComfyrayError, JobFailedError, RequestError, UnreachableError
+from comfyray.model_files import ModelProgress
 from comfyray.results import Event, Job, Output, Result
 from comfyray.webhooks import verify_webhook
 
@@ -13,6 +14,7 @@ __all__ = [
     "Event",
     "Job",
     "JobFailedError",
+    "ModelProgress",
     "Output",
     "RequestError",
     "Result",

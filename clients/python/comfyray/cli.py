@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from comfyray.client import Client
-from comfyray.errors import ComfyrayError, RequestError
-from comfyray.progress import Progress
+from comfyray.errors import ComfyrayError, RequestError, UnreachableError
+from comfyray.model_files import ModelProgress
+from comfyray.progress import FileProgress, Progress
 
 FILE_MARK = "@"
 INTERRUPTED = 130  # as a shell tells that Ctrl-C ended a command
@@ -129,6 +130,31 @@ def models(client: Client, given: argparse.Namespace) -> None:  # noqa: ARG001
     print(json.dumps(client.models(), indent=2))
 
 
+def upload_model(client: Client, given: argparse.Namespace) -> None:
+    """Send a model file; print the id that workflows name it by."""
+    reached: list[ModelProgress] = []
+    try:
+        with nullcontext() if given.quiet else FileProgress(given.file) as shown:
+
+            def told(progress: ModelProgress) -> None:
+                reached[:] = [progress]
+                if shown is not None:
+                    shown(progress)
+
+            model = client.upload_model(
+                given.file, given.folder, resume=given.resume, on_progress=told
+            )
+    except (KeyboardInterrupt, UnreachableError):
+        for progress in reached:
+            print(
+                f"{progress.sent} of {progress.size} bytes have come; "
+                f"--resume {progress.upload_id} goes on",
+                file=sys.stderr,
+            )
+        raise
+    print(json.dumps(model) if given.json else model["id"])
+
+
 def account(client: Client, given: argparse.Namespace) -> None:  # noqa: ARG001
     """Print what was used, and what the key may use."""
     print(json.dumps(client.account(), indent=2))
@@ -207,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(function: Callable[[Client, argparse.Namespace], None]) -> argparse.ArgumentParser:
         own = commands.add_parser(
-            function.__name__, help=function.__doc__, description=function.__doc__
+            function.__name__.replace("_", "-"), help=function.__doc__, description=function.__doc__
         )
         own.set_defaults(command=function)
         return own
@@ -240,6 +266,12 @@ def _parser() -> argparse.ArgumentParser:
         if function is fetch:
             own.add_argument("-o", "--out", help="folder for what it saved")
     add(models)
+    sent = add(upload_model)
+    sent.add_argument("file", help="a .safetensors, .ckpt, .pth ... file")
+    sent.add_argument("--folder", help="loras, vae ...; left out: told by its tensors")
+    sent.add_argument("--resume", metavar="ID", help="go on with an upload that broke off")
+    sent.add_argument("--json", action="store_true", help="print all of the model")
+    sent.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add(account)
     return parser
 

@@ -13,6 +13,7 @@ from httpx_sse import connect_sse
 from comfyray import flows
 from comfyray.errors import ComfyrayError
 from comfyray.files import create
+from comfyray.model_files import OnProgress, upload_model
 from comfyray.results import Event, Job, Result
 
 Value = TypeVar("Value")
@@ -175,6 +176,25 @@ class Client:
     def models(self) -> dict[str, Any]:
         """The models there are."""
         return self._drive(flows.models())
+
+    def upload_model(
+        self,
+        file: str | Path,
+        folder: str | None = None,
+        *,
+        resume: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any]:
+        """Send a model file in pieces; the model, whose `id` is what workflows name.
+
+        Without a `folder` ("loras" ...) the file's tensors decide. `on_progress` hears of each
+        piece. After a break `resume`, the `upload_id` of a progress, sends what has not come.
+
+        Raises:
+            RequestError: the file is refused; the message says why.
+            UnreachableError: the service stayed away; what has come is kept for a day.
+        """
+        return self._drive(upload_model(file, folder, resume, on_progress))
 
     def deliveries(self, job_id: int) -> dict[str, Any]:
         """Every attempt to deliver a job's webhook."""

@@ -1,19 +1,21 @@
-"""A job's progress on standard error: its place in the queue, then one bar of steps."""
+"""Progress on standard error: a job's place in the queue and its steps, a file's bytes."""
 
 from types import TracebackType
+from typing import Any, Self
 
 from tqdm import tqdm
 
+from comfyray.model_files import ModelProgress
 from comfyray.results import Event
 
 
-class Progress:
-    """One bar for one job. Shows nothing where standard error is no terminal."""
+class Bar:
+    """A bar that is gone at the end. Shows nothing where standard error is no terminal."""
 
-    def __init__(self, job_id: int) -> None:
-        self._bar = tqdm(desc=f"job {job_id}", unit="step", leave=False, disable=None, total=1)
+    def __init__(self, desc: str, **how: Any) -> None:
+        self._bar = tqdm(desc=desc, leave=False, disable=None, **how)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -23,6 +25,25 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         self._bar.close()
+
+
+class FileProgress(Bar):
+    """One bar for a file that is sent."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, unit="B", unit_scale=True, total=1)
+
+    def __call__(self, progress: ModelProgress) -> None:
+        """Show how far it is."""
+        self._bar.total = progress.size
+        self._bar.update(progress.sent - self._bar.n)
+
+
+class Progress(Bar):
+    """One bar for one job."""
+
+    def __init__(self, job_id: int) -> None:
+        super().__init__(f"job {job_id}", unit="step", total=1)
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
