@@ -11,7 +11,7 @@ locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
 short := not large and not clients and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-services npm-client lock
+.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-services npm-client image-steps lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -100,6 +100,10 @@ test-inductor: setup ## compile models with gcc, and hold their pictures to Comf
 
 test-services: setup clients/javascript/node_modules ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh -m "$(short)"
+
+image-steps: setup ## run the Containerfile's steps in build/image, where there is no container engine
+	@rm -rf build/image && mkdir -p build/image/models build/image/data
+	@$(python) -m cluster.image_steps build/image --port $(PORT)
 
 npm-client: ## install the hosted API's npm package, which tests/hosted then runs too (FROM= a tarball of it)
 	@npm --prefix tests/hosted/js install --no-audit --no-fund --no-package-lock --no-save $(abspath $(FROM))

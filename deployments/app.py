@@ -50,7 +50,7 @@ def bound(config: AppConfig, local_stages: type[LocalStages]) -> Application:
 
     def bind(name: str, kind: type[Any], size: Size, *args: Any, **named: Any) -> Application:
         deployment = serve.deployment(name=name)(kind)
-        options = size.options(has_gpu=has_gpu)
+        options = size.options(has_gpu=has_gpu, node_labels=config.node_labels)
         if settings.log == "json":  # what Serve itself logs
             options["logging_config"] = {"encoding": "JSON"}
         return deployment.options(**options).bind(*args, **named)

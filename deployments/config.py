@@ -1,5 +1,6 @@
 """What is served and how large: the `args` of serve_config.yaml, typed."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -41,12 +42,20 @@ class Size(Part):
     target_ongoing_requests: PositiveFloat = 8
     max_ongoing_requests: PositiveInt = 32
     max_queued_requests: int = -1
+    node_labels: dict[str, str] = Field(
+        default={}, description="Of the Ray nodes that may run it; empty: as of the application."
+    )
 
-    def options(self, *, has_gpu: bool) -> dict[str, Any]:
-        """Serve's options. `num_cpus` 0: replicas wait for devices, not for cores."""
+    def options(self, *, has_gpu: bool, node_labels: Mapping[str, str]) -> dict[str, Any]:
+        """Serve's options. `num_cpus` 0: replicas wait for devices, not for cores.
+
+        So a head with no cores would get some, too: `node_labels` are what keeps them off.
+        """
         actor: dict[str, Any] = {"num_cpus": 0}
         if has_gpu and self.num_gpus:
             actor["num_gpus"] = self.num_gpus
+        if labels := self.node_labels or node_labels:
+            actor["label_selector"] = dict(labels)
         options: dict[str, Any] = {
             "ray_actor_options": actor,
             "max_ongoing_requests": self.max_ongoing_requests,
@@ -326,6 +335,9 @@ class AppConfig(Part):
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     torch_threads: int = Field(default=0, ge=0, description="0: as many as there are cores.")
+    node_labels: dict[str, str] = Field(
+        default={}, description="Of the Ray nodes that may run replicas; empty: all may."
+    )
     router: RouterConfig = RouterConfig()
     encoder: EncoderConfig = EncoderConfig()
     preprocessor: PreprocessorConfig = PreprocessorConfig()

@@ -4,7 +4,6 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -86,27 +85,6 @@ def test_make_run_serves_the_port_that_was_asked_for() -> None:
     assert "--port 8321" in answer.stdout
 
 
-def applications() -> dict[str, dict[str, Any]]:
-    """The one application of each Serve config in the repository, by file."""
-    local = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
-    service = yaml.safe_load((ROOT / "cluster" / "rayservice.yaml").read_text())
-    cluster = yaml.safe_load(service["spec"]["serveConfigV2"])
-    files = {"serve_config.yaml": local, "cluster/rayservice.yaml": cluster}
-    return {file: config["applications"][0] for file, config in files.items()}
-
-
-@pytest.mark.parametrize("file", applications())
-def test_a_serve_config_is_one_the_application_understands(file: str) -> None:
-    AppConfig.model_validate(applications()[file]["args"])
-
-
-def test_a_cluster_serves_what_a_laptop_serves() -> None:
-    laptop, cluster = applications().values()
-    same = "name", "route_prefix", "import_path"
-    assert [laptop[key] for key in same] == [cluster[key] for key in same]
-
-
-def test_the_image_runs_the_ray_that_is_locked() -> None:
-    service = yaml.safe_load((ROOT / "cluster" / "rayservice.yaml").read_text())
-    pinned = next(line for line in lines("requirements.lock") if line.startswith("ray=="))
-    assert pinned.startswith(f"ray=={service['spec']['rayClusterConfig']['rayVersion']} ")
+def test_the_serve_config_is_one_the_application_understands() -> None:
+    config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
+    AppConfig.model_validate(config["applications"][0]["args"])
