@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import deployments.patterns
 import imaging.clip_noise
 import imaging.clip_pictures
+import imaging.color_matching
 import imaging.colors
 import imaging.compositing
 import imaging.decode
 import imaging.filters
 import imaging.fitting
+import imaging.fitting_padded
+import imaging.growing
 import imaging.kontext
 import imaging.masks
 import imaging.morphology
@@ -113,6 +116,10 @@ class NodeImaging(NodeMedia, NodeBatches):
     batch_pictures = staticmethod(imaging.fitting.batch_pictures)
     fit_image = staticmethod(imaging.fitting.fit_image)
     fit_image_divisible = staticmethod(imaging.fitting.fit_image_divisible)
+    fit_image_and_mask = staticmethod(imaging.fitting_padded.fit_image_and_mask)
+    grow_masks = staticmethod(imaging.growing.grow_masks)
+    resample = staticmethod(imaging.resize.resample)
+    match_colors = staticmethod(imaging.color_matching.match_colors)
     sharpen_adaptively = staticmethod(imaging.fitting.sharpen_adaptively)
     crop_at = staticmethod(imaging.fitting.crop_at)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deployments.combining import combined_file
 from graph.new_files import NewFile
-from graph.stages.output import Combining
+from graph.stages.output import Combining, PictureForm
 from graph.values import Audio, FileNames, Image, Video
 from media.audio_files import audio_files
 from media.limits import MediaLimits, MediaNotWritableError
@@ -50,10 +50,16 @@ class NodeFiles:
     limits: MediaLimits = DEFAULT_LIMITS
 
     async def save_images(
-        self, images: Image, filename_prefix: str, *, temporary: bool = False
+        self,
+        images: Image,
+        filename_prefix: str,
+        *,
+        temporary: bool = False,
+        form: PictureForm | None = None,
     ) -> None:
         pixels = as_array(images)
-        files = picture_files(pixels, filename_prefix, self.encoding, temporary=temporary)
+        how = self.encoding if form is None else as_asked(self.encoding, form)
+        files = picture_files(pixels, filename_prefix, how, temporary=temporary)
         async for file in in_thread(files):
             await self.made(file)
 
@@ -190,6 +196,18 @@ class NodeFiles:
 
     def _progress(self, of: int) -> Callable[[int], None]:
         return lambda done: self.told(done, max(done, of))
+
+
+def as_asked(encoding: Encoding, form: PictureForm) -> Encoding:
+    """How pictures are written where their node says how."""
+    return replace(
+        encoding,
+        format="jpeg" if form.extension == "jpg" else form.extension,
+        quality=form.quality,
+        lossless=form.lossless,
+        dpi=form.dpi,
+        text=encoding.text if form.with_metadata else {},
+    )
 
 
 def as_array(values: Any) -> npt.NDArray[np.float32]:

@@ -24,6 +24,8 @@ MorphologyOperation: TypeAlias = Literal[
 ]
 Channel: TypeAlias = Literal["alpha", "red", "green", "blue"]
 MaskOperation: TypeAlias = Literal["multiply", "add", "subtract", "and", "or", "xor"]
+ColorMatching: TypeAlias = Literal["mkl", "hm", "reinhard", "mvgd", "hm-mvgd-hm", "hm-mkl-hm"]
+PadMode: TypeAlias = Literal["edge", "edge_pixel", "color", "pillarbox_blur"]
 PorterDuffMode: TypeAlias = Literal[
     "ADD",
     "CLEAR",

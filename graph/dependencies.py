@@ -80,7 +80,7 @@ def inputs_of(node_type: NodeType, node: Node) -> Mapping[str, Input]:
     if not (node_type.open_links or node_type.open_inputs):
         return declared
     others = {
-        name: Input(name, "*", required=False)
+        name: Input(name, "*", required=False, file_inside=node_type.file_inside)
         for name, value in node.inputs.items()
         if name not in declared and (node_type.open_inputs or isinstance(value, Source))
     }

@@ -103,6 +103,17 @@ class MissingModelFile(ServiceError):
 
 
 @dataclass(eq=False)
+class FileNameError(ServiceError):
+    """A name under which nothing can be saved."""
+
+    status = 422
+    code = "invalid_file_name"
+    template = "No file can be saved as {name!r}: {problem}."
+    name: str
+    problem: str
+
+
+@dataclass(eq=False)
 class NotAvailableError(ServiceError):
     """A node that is known, and that nothing here can do."""
 

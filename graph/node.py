@@ -9,14 +9,13 @@ positional parameter is the object of the stage that does the work; INLINE nodes
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import (
     Annotated,
     Any,
     Literal,
     TypeVar,
-    Union,
     Unpack,
     cast,
     get_args,
@@ -27,6 +26,7 @@ from typing import (
 from graph.annotators import Needs, always
 from graph.dynamic_inputs import Growing, Options
 from graph.hooks import NO_HOOKS, Hooks
+from graph.input_hints import FileInside, Numbered, mark, without_none
 from graph.presets import Presets
 from graph.stages import Stage
 from graph.values import InputFile, Link
@@ -162,6 +162,7 @@ class Input:
     match: str = ""  # inputs and outputs with the same name here are of one type
     takes_constants: bool = False  # though its type is no widget's: a pack's own type
     may_be_left_out: bool = False  # though it is told as required: older workflows have it not
+    file_inside: FileInside | None = None
 
     @property
     def is_widget(self) -> bool:
@@ -206,6 +207,7 @@ class NodeType:
     rewrites: bool = False  # it gives a graph before anything runs, and gets links as Sources
     open_links: bool = False  # links to inputs that it does not declare are passed on
     open_inputs: bool = False  # constants too
+    file_inside: FileInside | None = None  # in the mappings that such constants are
     per_node: bool = False  # two nodes that say the same are not one
     internal: bool = False  # workflows may not name it: other nodes expand to it
 
@@ -239,6 +241,7 @@ def node(
     expands: bool = False,
     rewrites: bool = False,
     internal: bool = False,
+    numbered: Numbered | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a node type; the function comes back unchanged, so tests call it.
 
@@ -247,8 +250,9 @@ def node(
     the input whose pictures may be done apart from each other. `weights` says which annotators the
     node needs, where it is a preprocessor with a network. A function that `expands` may return an
     Expansion; one that `rewrites` always does, before anything runs. Inputs that several types
-    share are a TypedDict, as `**inputs: Unpack[...]`, after those of the type's own; with other
-    `**inputs` a node gets the links to inputs that it does not declare.
+    share are a TypedDict, as `**inputs: Unpack[...]`, after those of the type's own; `numbered`
+    ones come in `**inputs`, too. With other `**inputs` a node gets the links to inputs that it does
+    not declare.
     """
 
     def declare(function: Function) -> Function:
@@ -256,11 +260,14 @@ def node(
         returned = hints.pop("return", None)
         given = inspect.signature(function).parameters.values()
         parameters = [p for p in given if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        hidden = {p.name: mark for p in parameters if (mark := _mark(hints[p.name], Hidden))}
+        hidden = {p.name: one for p in parameters if (one := mark(hints[p.name], Hidden))}
         own = {p.name: (hints[p.name], p.default) for p in parameters if p.name not in hidden}
         others = next((p for p in given if p.kind is inspect.Parameter.VAR_KEYWORD), None)
-        shared = _shared(hints[others.name]) if others else {}
+        shared = _numbered(numbered) if numbered else _shared(hints[others.name]) if others else {}
+        inside = mark(hints[others.name], FileInside) if others else None
         inputs = {name: _input(name, *one) for name, one in (own | (shared or {})).items()}
+        if numbered:  # all are told as required, and many are left empty
+            inputs |= {name: replace(inputs[name], may_be_left_out=True) for name in shared or {}}
         declared = NodeType(
             name=name,
             stage=runs_on,
@@ -282,6 +289,8 @@ def node(
             expands=expands,
             rewrites=rewrites,
             open_links=shared is None,
+            open_inputs=inside is not None,
+            file_inside=inside,
             per_node=Hidden.NODE_ID in hidden.values(),
             internal=internal,
         )
@@ -297,64 +306,53 @@ def _shared(hint: Any) -> dict[str, tuple[Any, Any]] | None:
         return None
     (declared,) = get_args(hint)
     hints = get_type_hints(declared, include_extras=True)
-    return {name: (one, (_mark(one, Default) or NO_DEFAULT).value) for name, one in hints.items()}
+    return {name: (one, (mark(one, Default) or NO_DEFAULT).value) for name, one in hints.items()}
 
 
-def _mark(hint: Any, kind: type[Any]) -> Any:
-    """The first annotation of `kind` on a type, or None."""
-    marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
-    return next((mark for mark in marks if isinstance(mark, kind)), None)
-
-
-def _optional(hint: Any) -> tuple[Any, bool]:
-    """`X | None` without its None, and whether it had one."""
-    if get_origin(hint) not in {Union, types.UnionType}:
-        return hint, False
-    rest = [part for part in get_args(hint) if part is not type(None)]
-    if len(rest) != 1:
-        raise DeclarationError(hint)
-    return rest[0], True
+def _numbered(numbered: Numbered) -> dict[str, tuple[Any, Any]]:
+    each = _shared(Unpack[numbered.each]) or {}
+    return {f"{name}_{k}": one for k in range(1, numbered.count + 1) for name, one in each.items()}
 
 
 def _input(name: str, hint: Any, default: Any) -> Input:
-    hint, optional = _optional(hint)
+    hint, optional = without_none(hint)
     if get_origin(hint) is Annotated:  # Annotated[X | None, ...]
-        inner, inner_optional = _optional(get_args(hint)[0])
+        inner, inner_optional = without_none(get_args(hint)[0])
         hint, optional = Annotated[inner, *hint.__metadata__], optional or inner_optional
     choices = _choices(hint)
     return Input(
         name=name,
         type=_type_name(hint, combo=choices is not None),
-        required=not (optional or _mark(hint, MayBeAbsent)),
+        required=not (optional or mark(hint, MayBeAbsent)),
         default=REQUIRED if default is None else default,
-        widget=_mark(hint, Widget) or Widget(),
+        widget=mark(hint, Widget) or Widget(),
         choices=choices,
-        files=_mark(hint, Files),
-        upload=_mark(hint, Upload),
-        presets=_mark(hint, Presets),
-        lazy=bool(_mark(hint, Lazy)),
-        raw_link=bool(_mark(hint, RawLink)),
-        growing=_mark(hint, Growing),
-        options=_mark(hint, Options),
-        match=(_mark(hint, Match) or Match("")).name,
+        files=mark(hint, Files),
+        upload=mark(hint, Upload),
+        presets=mark(hint, Presets),
+        lazy=bool(mark(hint, Lazy)),
+        raw_link=bool(mark(hint, RawLink)),
+        growing=mark(hint, Growing),
+        options=mark(hint, Options),
+        match=(mark(hint, Match) or Match("")).name,
     )
 
 
 def _choices(hint: Any) -> tuple[Any, ...] | None:
-    if marked := _mark(hint, Choices):
+    if marked := mark(hint, Choices):
         return cast(Choices, marked).values
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     return get_args(bare) if get_origin(bare) is Literal else None
 
 
 def _type_name(hint: Any, *, combo: bool = False) -> str:
-    if _mark(hint, Growing):
+    if mark(hint, Growing):
         return AUTOGROW
-    if _mark(hint, Options):
+    if mark(hint, Options):
         return DYNAMIC_COMBO
-    if combo or any(_mark(hint, kind) for kind in (Files, Upload, Presets)):
-        return "STRING" if (_mark(hint, Upload) or Upload()).text else "COMBO"
-    if link := _mark(hint, Link):
+    if combo or any(mark(hint, kind) for kind in (Files, Upload, Presets)):
+        return "STRING" if (mark(hint, Upload) or Upload()).text else "COMBO"
+    if link := mark(hint, Link):
         return str(link.name)
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if bare in _SCALARS:
@@ -372,7 +370,7 @@ def _outputs(
     several = get_origin(returned) is tuple and Ellipsis not in get_args(returned)
     hints = get_args(returned) if several else (returned,)
     kinds = [_type_name(hint) for hint in hints]
-    matches = [(_mark(hint, Match) or Match("")).name for hint in hints]
+    matches = [(mark(hint, Match) or Match("")).name for hint in hints]
     named = names or tuple(kinds)
     return tuple(
         Output(kind, name, index in list_outputs, match)

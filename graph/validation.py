@@ -24,6 +24,7 @@ from graph.dependencies import (
 )
 from graph.embeddings import MOST_NAMED, embedding_file, named_in
 from graph.errors import NotAvailableError, ServiceError
+from graph.input_hints import FileInside
 from graph.missing import AskedModels
 from graph.node import Files, Input, NodeType
 from graph.node_packs import COMFYUI, pack_of
@@ -261,6 +262,8 @@ class _Check:
         """A constant as the node takes it; its range and choice may be its `own` to check."""
         if declared.upload:
             return self.upload(node_id, declared, value)
+        if declared.file_inside and isinstance(value, Mapping):
+            return self.with_file(declared.file_inside, value)
         if declared.type == "COMBO":
             return value if own else self.choice(declared, value)
         if not declared.is_widget:
@@ -295,6 +298,14 @@ class _Check:
         said = str(given) if given else f"There is no upload {quoted(value)}."
         code = given.code if given and given.code in REFUSED else "custom_validation_failed"
         raise Refused(code, said, received=value)
+
+    def with_file(self, inside: FileInside, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A mapping with its file, where it says that it needs one."""
+        if not value.get(inside.when) or inside.key not in value:
+            return value
+        files = Files(inside.folder, also=("None",))
+        combo = Input(inside.key, "COMBO", files=files)
+        return {**value, inside.key: self.choice(combo, value[inside.key])}
 
     def choice(self, declared: Input, value: Any) -> Any:
         choices = self.choices(declared)

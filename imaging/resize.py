@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -136,3 +137,31 @@ def _lanczos(x: Tensor, width: int, height: int) -> Tensor:
 def _squeezed(picture: np.ndarray) -> np.ndarray:
     """[H, W, C] as Pillow takes it: grey pictures have no channel axis."""
     return picture[..., 0] if picture.shape[-1] == 1 else picture
+
+
+def resample(
+    image: Tensor,
+    size: tuple[int, int] | float,
+    method: Literal["lanczos", "nearest", "bilinear", "bicubic"],
+    *,
+    by_way_of: int,
+) -> Tensor:
+    """Images [B, H, W, C] at a size or scaled by a factor, on 8 bits as Pillow does it.
+
+    They get there by way of a size that is so many times as large (WAS Node Suite, Image Resize).
+    """
+    height, width = image.shape[1:3]
+    wide, high = (int(width * size), int(height * size)) if isinstance(size, float) else size
+    if min(wide, high) < 1:
+        raise EmptyImageError(wide, high)
+    check_size(*(len(image), image.shape[-1]), high * by_way_of, wide * by_way_of)
+    filter_ = Image.Resampling[method.upper()]
+    levels = (255.0 * image.float()).clamp(0, 255).to(torch.uint8).cpu()
+    resized = []
+    for one in levels:
+        picture = Image.fromarray(_squeezed(one.numpy()))
+        if by_way_of > 1:
+            picture = picture.resize((wide * by_way_of, high * by_way_of), filter_)
+        resized.append(np.array(picture.resize((wide, high), filter_), np.float32))
+    values = np.stack(resized).reshape(len(image), high, wide, -1) / np.float32(255.0)
+    return torch.from_numpy(values).to(image.device)

@@ -16,18 +16,29 @@ MIME_TYPES: Mapping[str, str] = {
     "webp": "image/webp",
     "jpeg": "image/jpeg",
     "gif": "image/gif",
+    "tiff": "image/tiff",
+    "bmp": "image/bmp",
 }
-EXTENSIONS: Mapping[str, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg", "gif": ".gif"}
+EXTENSIONS: Mapping[str, str] = {
+    "png": ".png",
+    "webp": ".webp",
+    "jpeg": ".jpg",
+    "gif": ".gif",
+    "tiff": ".tiff",
+    "bmp": ".bmp",
+}
 
 
 @dataclass(frozen=True)
 class Encoding:
     """How pictures are written. `text` is for PNG: its text chunks by keyword."""
 
-    format: ImageFormat = "png"
+    format: ImageFormat | Literal["gif", "tiff", "bmp"] = "png"
     quality: int = 90  # of WebP and JPEG, 1..100
     compress_level: int = 4  # of PNG; ComfyUI nodes.py, SaveImage
     text: Mapping[str, str] = field(default_factory=dict)
+    lossless: bool = False  # of WebP
+    dpi: int | None = None  # of PNG and JPEG
 
 
 def to_bytes_per_channel(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -42,14 +53,17 @@ def encode_picture(image: npt.NDArray[np.float32], encoding: Encoding) -> bytes:
     """One picture [H, W, C], C of 1, 3 or 4, as a file."""
     pixels = to_bytes_per_channel(image)
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    if encoding.format == "jpeg" and picture.mode == "RGBA":
+    if encoding.format in {"jpeg", "bmp"} and picture.mode == "RGBA":
         picture = picture.convert("RGB")
-    options: dict[str, Any] = {"quality": encoding.quality}
+    dpi = {"dpi": (encoding.dpi,) * 2} if encoding.dpi else {}
+    options: dict[str, Any] = {}
     if encoding.format == "png":
-        options = {
-            "compress_level": encoding.compress_level,
-            "pnginfo": text_chunks(encoding.text),
-        }
+        chunks = text_chunks(encoding.text)
+        options = {"compress_level": encoding.compress_level, "pnginfo": chunks, **dpi}
+    elif encoding.format == "jpeg":
+        options = {"quality": encoding.quality, **dpi}
+    elif encoding.format == "webp":
+        options = {"quality": encoding.quality, "lossless": encoding.lossless}
     buffer = io.BytesIO()
     picture.save(buffer, format=encoding.format.upper(), **options)
     return buffer.getvalue()

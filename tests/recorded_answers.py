@@ -18,6 +18,8 @@ from deployments.image_functions import NodeImaging
 from graph.dynamic_inputs import layout
 from graph.node import REQUIRED, NodeType
 from graph.nodes import load_node_types
+from graph.nodes.packs.rgthree_context import Context
+from graph.results import Expansion
 from graph.stages import Stage
 from graph.values import Items
 from tests.preprocessors.annotator_files import detectors
@@ -53,6 +55,8 @@ def _value(said: Any, arrays: Mapping[str, Any]) -> Any:
         return [_value(one, arrays) for one in said]
     if isinstance(said, dict) and "array" in said:
         return torch.from_numpy(arrays[said["array"]])
+    if isinstance(said, dict) and "context" in said:
+        return Context(tuple(said["context"].items()))
     if isinstance(said, dict):
         return {name: _value(one, arrays) for name, one in said["mapping"].items()}
     return said
@@ -71,6 +75,9 @@ def answered(case: Case) -> tuple[Any, ...]:
     nested = declared.nested({**defaults, **case.inputs})
     stages = {Stage.INLINE: (), Stage.IMAGE: (NodeImaging(detectors(Path("nowhere"))),)}
     given = node_type.function(*stages[node_type.stage], **nested)
+    if isinstance(given, Expansion):
+        assert not given.nodes
+        given = given.outputs if len(given.outputs) > 1 else given.outputs[0]
     outputs = given if len(node_type.outputs) > 1 else (given,)
     return tuple(list(one.values) if isinstance(one, Items) else one for one in outputs)
 
@@ -81,6 +88,8 @@ def same(ours: Any, theirs: Any) -> bool:
         return tuple(ours.shape) == tuple(theirs.shape) and torch.allclose(
             ours.float(), theirs, rtol=0, atol=CLOSE
         )
+    if isinstance(theirs, Context):
+        return dict(ours.parts) == dict(theirs.parts)
     if isinstance(theirs, list):
         return len(ours) == len(theirs) and all(map(same, ours, theirs))
     if isinstance(theirs, float):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from graph.choices import ScaleCrop, ScaleMethod
+from graph.choices import ColorMatching, ScaleCrop, ScaleMethod
 from graph.values import Image, Mask
 
 FitMethod = Literal["nearest", "bilinear", "bicubic", "area", "nearest-exact", "lanczos"]
@@ -18,6 +18,42 @@ class Fit:
     condition: Literal[
         "always", "downscale if bigger", "upscale if smaller", "if bigger area", "if smaller area"
     ]
+
+
+Proportions = Literal[
+    "stretch",
+    "resize",
+    "pad",
+    "pad_edge",
+    "pad_edge_pixel",
+    "crop",
+    "pillarbox_blur",
+    "total_pixels",
+]
+
+
+@dataclass(frozen=True)
+class PaddedFit:
+    """How a picture fits a size with borders or cut, under the names of KJNodes' inputs."""
+
+    keep_proportion: Proportions
+    pad_color: str
+    crop_position: Literal["center", "top", "bottom", "left", "right"]
+    divisible_by: int
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How masks grow from frame to frame, under the names of KJNodes' inputs."""
+
+    expand: int
+    incremental_expandrate: float
+    tapered_corners: bool
+    flip_input: bool
+    blur_radius: float
+    lerp_alpha: float
+    decay_factor: float
+    fill_holes: bool
 
 
 class Fitting(Protocol):
@@ -50,6 +86,30 @@ class Fitting(Protocol):
         divisible_by: int,
         like: Image | None,
     ) -> tuple[Image, int, int]: ...
+
+    def fit_image_and_mask(
+        self,
+        image: Image,
+        mask: Mask | None,
+        size: tuple[int, int],
+        how: PaddedFit,
+        method: ScaleMethod,
+    ) -> tuple[Image, int, int, Mask]: ...
+
+    def grow_masks(self, mask: Mask, how: Growth) -> tuple[Mask, Mask]: ...
+
+    def resample(
+        self,
+        image: Image,
+        size: tuple[int, int] | float,
+        method: Literal["lanczos", "nearest", "bilinear", "bicubic"],
+        *,
+        by_way_of: int,
+    ) -> Image: ...
+
+    def match_colors(
+        self, reference: Image, target: Image, method: ColorMatching, strength: float
+    ) -> Image: ...
 
     def sharpen_adaptively(self, image: Image, amount: float) -> Image: ...
 

@@ -1,7 +1,7 @@
 """The output stage: what a job keeps."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from graph.values import Audio, FileNames, Image, Video
 
@@ -23,13 +23,29 @@ class Combining:
     profile: str = ""  # of ProRes
 
 
+@dataclass(frozen=True)
+class PictureForm:
+    """How a node wants its pictures to be written, whatever the job says of others."""
+
+    extension: Literal["png", "jpg", "jpeg", "gif", "tiff", "webp", "bmp"]
+    quality: int = 100  # of JPEG and WebP
+    lossless: bool = False  # of WebP
+    dpi: int = 300  # of PNG and JPEG
+    with_metadata: bool = True
+
+
 class OutputFunctions(Protocol):
     """What nodes that save may call."""
 
     async def save_animation(self, images: Image, filename_prefix: str, **how: Any) -> None: ...
 
     async def save_images(
-        self, images: Image, filename_prefix: str, *, temporary: bool = False
+        self,
+        images: Image,
+        filename_prefix: str,
+        *,
+        temporary: bool = False,
+        form: PictureForm | None = None,
     ) -> None: ...
 
     async def save_images_as(

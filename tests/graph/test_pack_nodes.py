@@ -14,11 +14,13 @@ from graph.nodes.packs.easy_use import boolean, number, text, whole
 from graph.nodes.packs.ip_adapter_v1 import apply
 from graph.nodes.packs.kjnodes import load_vae_kj, sage_attention
 from graph.nodes.packs.rgthree import seed
+from graph.nodes.packs.was import load_text
 from graph.plan import ExecutionGraph
+from graph.problems import WorkflowInvalidError
 from graph.prompt import Node, Source
 from graph.results import Expansion
 from graph.validation import Uploads, validate
-from graph.values import Clip, Model, ModelFile, Vae
+from graph.values import Clip, InputFile, Model, ModelFile, Vae
 from graph.workflow import read_workflow
 from tests.graph.nodes_for_tests import TwoFiles
 
@@ -30,8 +32,15 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
+class TwoOfEach(TwoFiles):
+    """A models folder with two files in each of its folders."""
+
+    def models(self, folder: str) -> list[str]:
+        return super().models("checkpoints")
+
+
 def folded(document: dict[str, Any]) -> ExecutionGraph:
-    checked = validate(read_workflow(document, {}), TYPES, TwoFiles(), Uploads())
+    checked = validate(read_workflow(document, {}), TYPES, TwoOfEach(), Uploads())
     graph = fold(checked, node_types=TYPES)
     assert misfits(checked, graph, lambda _: "") == ()  # it looks at nodes of expansions too
     return graph
@@ -154,6 +163,123 @@ def test_what_goes_through_a_pipe_is_linked_directly() -> None:
     assert isinstance(drawn.constants["model"], Model)
     assert drawn.links["positive"] == Source("prompt", 0)
     assert drawn.links["negative"] == Source("other", 0)
+
+
+def test_what_goes_through_a_context_is_linked_directly() -> None:
+    prompt = node("CLIPTextEncode", clip=["model", 1], text="a fox")
+    other = node("CLIPTextEncode", clip=["model", 1], text="a cat")
+    first = node("Context (rgthree)", model=["model", 0], positive=["other", 0], seed=4)
+    second = node("Context Big (rgthree)", vae=["model", 2], positive=["prompt", 0], steps=3)
+    merged = node("Context Merge Big (rgthree)", ctx_01=["first", 0], ctx_02=["second", 0])
+    document = drawing(prompt=prompt, other=other, first=first, second=second, merged=merged)
+    links = {"model": 1, "positive": 4, "negative": 4, "seed": 8, "steps": 9}
+    document["drawn"]["inputs"] |= {name: ["merged", slot] for name, slot in links.items()}
+    document["image"]["inputs"]["vae"] = ["merged", 3]
+    steps = folded(document).steps
+    drawn = steps["drawn"]
+    assert drawn.links["positive"] == Source("prompt", 0)
+    assert (drawn.constants["seed"], drawn.constants["steps"]) == (4, 3)
+    assert isinstance(steps["image"].constants["vae"], Vae)
+
+
+def test_loras_are_loaded_that_are_on() -> None:
+    loras = {
+        "lora_1": {"on": True, "lora": "a.safetensors", "strength": 0.5},
+        "lora_2": {"on": False, "lora": "gone.safetensors", "strength": 1},
+        "lora_3": {"on": True, "lora": "b.safetensors", "strength": 0, "strengthTwo": 0.25},
+        "lora_4": {"on": True, "lora": "None", "strength": 1},
+        "PowerLoraLoaderHeaderWidget": {"type": "PowerLoraLoaderHeaderWidget"},
+    }
+    loader = node("Power Lora Loader (rgthree)", model=["model", 0], clip=["model", 1], **loras)
+    prompt = node("CLIPTextEncode", clip=["loader", 1], text="a fox")
+    document = drawing(loader=loader, positive=prompt)
+    document["drawn"]["inputs"]["model"] = ["loader", 0]
+    steps = folded(document).steps
+    on_model, on_clip = steps["drawn"].constants["model"], steps["positive"].constants["clip"]
+    assert [(one["file"].name, one["strength"]) for one in on_model.changes] == [
+        ("a.safetensors", 0.5)
+    ]
+    assert [(one["file"].name, one["strength"]) for one in on_clip.changes] == [
+        ("a.safetensors", 0.5),
+        ("b.safetensors", 0.25),
+    ]
+    loader["inputs"]["lora_2"]["on"] = True
+    with pytest.raises(WorkflowInvalidError, match=r"gone\.safetensors"):
+        folded(document)
+
+
+def test_efficient_nodes_are_those_of_comfyui() -> None:
+    one = {"lora_name_1": "a.safetensors", "lora_wt_1": 0.5, "model_str_1": 1, "clip_str_1": 1}
+    count = {"input_mode": "simple", "lora_count": 1}
+    share = {"strength": 1, "start_percent": 0, "end_percent": 1}
+    net = node("ControlNetLoader", control_net_name="a.safetensors")
+    hint = node("EmptyImage", width=64, height=64, batch_size=1, color=0)
+    prompts = {"positive": "a fox", "negative": "", "token_normalization": "none"}
+    files = {"ckpt_name": "a.safetensors", "vae_name": "Baked VAE", "lora_name": "None"}
+    strengths = {"lora_model_strength": 1, "lora_clip_strength": 1, "clip_skip": -2}
+    size = {"empty_latent_width": 64, "empty_latent_height": 128, "batch_size": 1}
+    stacks = {"lora_stack": ["loras", 0], "cnet_stack": ["nets", 0]}
+    loader = {**files, **strengths, **prompts, **size, **stacks, "weight_interpretation": "comfy"}
+    names = ("model", "positive", "negative", "latent_image", "optional_vae")
+    linked = {name: ["loader", k] for k, name in enumerate(names)}
+    how = {"seed": 1, "steps": 4, "cfg": 7, "sampler_name": "euler", "scheduler": "AYS SD1"}
+    shown = {"denoise": 0.5, "preview_method": "auto", "vae_decode": "true"}
+    document = {
+        "loras": node("LoRA Stacker", **count, **one),
+        "net": net,
+        "hint": hint,
+        "nets": node("Control Net Stacker", control_net=["net", 0], image=["hint", 0], **share),
+        "loader": node("Efficient Loader", **loader),
+        "drawn": node("KSampler (Efficient)", **linked, **how, **shown),
+    }
+    graph = folded(document)
+    steps = {step.class_type: step for step in graph.steps.values()}
+    assert steps["SplitSigmas"].constants["step"] == 4  # of the 8 that half the noise stands for
+    assert steps["AlignYourStepsScheduler"].constants["steps"] == 8
+    assert steps["SamplerCustom"].constants["noise_seed"] == 1
+    assert steps["EmptyLatentImage"].constants["height"] == 128
+    (change,) = steps["SamplerCustom"].constants["model"].changes
+    assert (change["file"].name, change["strength"]) == ("a.safetensors", 0.5)
+    assert steps["CLIPTextEncode"].constants["clip"].stop_at_layer == -2
+    assert {"ControlNetApplyAdvanced", "VAEDecode", "PreviewImage"} <= steps.keys()
+    document["loader"]["inputs"]["weight_interpretation"] = "A1111"
+    with pytest.raises(WorkflowInvalidError, match="A1111"):
+        folded(document)
+
+
+def test_a_switch_that_is_told_late_chooses_between_links() -> None:
+    picture = node("EmptyImage", width=8, height=8, batch_size=1, color=0)
+    size = node("GetImageSize+", image=["picture", 0])
+    late = node("ImpactSwitch", select=["size", 2], sel_mode=False, input1=["picture", 0])
+    saved = node("PreviewImage", images=["late", 0])
+    steps = folded({"picture": picture, "size": size, "late": late, "saved": saved}).steps
+    (choice,) = [step for step in steps.values() if step.class_type == "comfyray.Choose"]
+    assert choice.links.keys() == {"select"}
+    assert choice.constants["input_1"] == Source("picture", 0)
+
+
+def test_pictures_are_saved_in_the_form_that_their_node_says() -> None:
+    how: dict[str, Any] = {
+        name: declared.default if declared.choices is None else declared.choices[0]
+        for name, declared in TYPES["Image Save"].inputs.items()
+        if name != "images"
+    }
+    how |= {"extension": "jpg", "quality": 70, "output_path": "at/[time(%Y)]"}
+    picture = node("EmptyImage", width=8, height=8, batch_size=1, color=0)
+    document = {"picture": picture, "saved": node("Image Save", images=["picture", 0], **how)}
+    (saving,) = [s for s in folded(document).steps.values() if s.class_type != "EmptyImage"]
+    assert saving.constants["filename_prefix"].startswith("at/20")
+    assert saving.constants["form"].extension == "jpg"
+    document["saved"]["inputs"]["output_path"] = "../.."
+    with pytest.raises(WorkflowInvalidError, match="leads out of its folder"):
+        folded(document)
+
+
+def test_an_uploaded_text_is_read_without_its_comments() -> None:
+    name = "[filename]"
+    content = b"a\r\n# b\nc"
+    file = InputFile("notes.v1.txt", content, "")
+    assert load_text(file_path=file, dictionary_name=name) == ("a\nc", {"notes": ["a", "c"]})
 
 
 def test_a_stack_of_loras_is_laid_in_its_order() -> None:

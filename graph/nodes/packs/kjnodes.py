@@ -1,17 +1,21 @@
-"""KJNodes: constants, sizes and pictures resized."""
+"""KJNodes: constants, sizes, pictures resized and matched in colour, masks grown."""
 
 from typing import Annotated, Literal
 
+from graph.choices import ColorMatching
 from graph.node import Choices, Files, MayBeAbsent, Widget, node
 from graph.nodes.loaders import load_vae
 from graph.stages import Stage
-from graph.stages.fitting import Fitting
+from graph.stages.fitting import Fitting, Growth, PaddedFit, Proportions
 from graph.stages.image import Sizes
-from graph.values import Image, Model, ModelFile, Vae
+from graph.values import Image, Mask, Model, ModelFile, Vae
 
 CONSTANTS, PICTURES = "KJNodes/constants", "KJNodes/image"
 LARGEST = 0xFFFFFFFFFFFFFFFF
 Side = Annotated[int, Widget(min=0, max=16384, step=1)]
+Grown = Annotated[int, Widget(min=-16384, max=16384, step=1)]
+Rate = Annotated[float, Widget(min=0.0, max=100.0, step=0.1)]
+Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
 Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 
 
@@ -104,6 +108,87 @@ def resize_image(
         divisible_by=divisible_by,
         like=get_image_size,
     )
+
+
+@node(
+    "ImageResizeKJv2",
+    runs_on=Stage.IMAGE,
+    display_name="Resize Image v2",
+    category=PICTURES,
+    outputs=("IMAGE", "width", "height", "mask"),
+)
+def resize_image_and_mask(
+    fitting: Fitting,
+    *,
+    image: Image,
+    width: Side = 512,
+    height: Side = 512,
+    upscale_method: Method,
+    keep_proportion: Proportions = "stretch",
+    pad_color: str = "0, 0, 0",
+    crop_position: Literal["center", "top", "bottom", "left", "right"] = "center",
+    divisible_by: Annotated[int, Widget(min=0, max=512, step=1)] = 2,
+    mask: Mask | None = None,
+    device: Annotated[Literal["cpu", "gpu"], MayBeAbsent()] = "cpu",  # noqa: ARG001 - ours decide
+) -> tuple[Image, int, int, Mask]:
+    """Bring pictures and a mask to a size: stretched, cut, or with borders."""
+    how = PaddedFit(keep_proportion, pad_color, crop_position, divisible_by)
+    return fitting.fit_image_and_mask(image, mask, (width, height), how, upscale_method)
+
+
+@node(
+    "GrowMaskWithBlur",
+    runs_on=Stage.IMAGE,
+    display_name="Grow Mask With Blur",
+    category="KJNodes/masking",
+    outputs=("mask", "mask_inverted"),
+)
+def grow_mask(
+    fitting: Fitting,
+    *,
+    mask: Mask,
+    expand: Grown = 0,
+    incremental_expandrate: Rate = 0.0,
+    tapered_corners: bool = True,
+    flip_input: bool = False,
+    blur_radius: Annotated[float, Widget(min=0.0, max=100, step=0.1)] = 0.0,
+    lerp_alpha: Share = 1.0,
+    decay_factor: Share = 1.0,
+    fill_holes: Annotated[bool, MayBeAbsent()] = False,
+) -> tuple[Mask, Mask]:
+    """Grow or shrink masks, more from frame to frame, and blur them."""
+    how = Growth(
+        expand=expand,
+        incremental_expandrate=incremental_expandrate,
+        tapered_corners=tapered_corners,
+        flip_input=flip_input,
+        blur_radius=blur_radius,
+        lerp_alpha=lerp_alpha,
+        decay_factor=decay_factor,
+        fill_holes=fill_holes,
+    )
+    return fitting.grow_masks(mask, how)
+
+
+@node(
+    "ColorMatch",
+    runs_on=Stage.IMAGE,
+    display_name="Color Match",
+    category=PICTURES,
+    outputs=("image",),
+    deprecated=True,
+)
+def match_colors(
+    fitting: Fitting,
+    *,
+    image_ref: Image,
+    image_target: Image,
+    method: ColorMatching = "mkl",
+    strength: Annotated[float, Widget(min=0.0, max=10.0, step=0.01), MayBeAbsent()] = 1.0,
+    multithread: Annotated[bool, MayBeAbsent()] = True,  # noqa: ARG001 - the stage decides
+) -> Image:
+    """Give pictures the colours of another."""
+    return fitting.match_colors(image_ref, image_target, method, strength)
 
 
 @node("VAELoaderKJ", runs_on=Stage.INLINE, display_name="VAELoader KJ", category="KJNodes/vae")

@@ -1,13 +1,15 @@
-"""rgthree-comfy: switches, seeds and what is shown."""
+"""rgthree-comfy: switches, seeds, LoRAs by the dozen, and what is shown."""
 
 import secrets
 from typing import Annotated, Any
 
+from graph.input_hints import FileInside
 from graph.node import Hidden, Widget, node
+from graph.nodes.loras import load_lora, load_lora_model_only
 from graph.nodes.shown_values import as_text, show_pair
 from graph.stages import Stage
 from graph.stages.output import OutputFunctions
-from graph.values import Image, Link
+from graph.values import Clip, Image, Link, Model, ModelFile
 
 CATEGORY = "rgthree"
 LARGEST_SEED = 1125899906842624
@@ -25,6 +27,38 @@ def any_switch(**others: Any) -> Annotated[Any, Link("*")]:
 def seed(*, seed: Annotated[int, Widget(min=-LARGEST_SEED, max=LARGEST_SEED)] = 0) -> int:
     """Give a seed; for -1, -2 and -3 a random one, as a server knows no last one."""
     return secrets.randbelow(LARGEST_SEED) + 1 if seed in DRAWN else seed
+
+
+@node(
+    "Power Lora Loader (rgthree)",
+    runs_on=Stage.INLINE,
+    category=CATEGORY,
+    outputs=("MODEL", "CLIP"),
+)
+def load_loras(
+    *,
+    model: Model | None = None,
+    clip: Clip | None = None,
+    **loras: Annotated[Any, FileInside("loras", "lora", when="on")],
+) -> tuple[Annotated[Model | None, Link("MODEL")], Annotated[Clip | None, Link("CLIP")]]:
+    """Name the LoRAs that are on, each with a strength of its own for the text encoder or none."""
+    for name, lora in loras.items():
+        file = lora.get("lora") if name.lower().startswith("lora_") and lora.get("on") else None
+        if model is None or not isinstance(file, ModelFile):
+            continue
+        strength = float(lora.get("strength", 1.0))
+        of_clip = lora.get("strengthTwo")
+        if clip is None:
+            model = load_lora_model_only(model=model, lora_name=file, strength_model=strength)
+        else:
+            model, clip = load_lora(
+                model=model,
+                clip=clip,
+                lora_name=file,
+                strength_model=strength,
+                strength_clip=strength if of_clip is None else float(of_clip),
+            )
+    return model, clip
 
 
 @node("Display Any (rgthree)", runs_on=Stage.OUTPUT, category=CATEGORY, output_node=True)
