@@ -30,6 +30,7 @@ class ClientSocket:
     def __init__(self, socket: WebSocket, client_id: str, limits: SocketLimits) -> None:
         self.client_id = client_id
         self.metadata = False  # whether it reads previews with metadata
+        self.status_news = 0  # which change of the queue it was told of last
         self._socket = socket
         self._limits = limits
         self._waiting: dict[int, str | bytes] = {}

@@ -3,11 +3,12 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from api.comfyui.client_socket import REPLACED, ClientSocket, SocketLimits
-from api.comfyui.messages import CountQueue, Message, Outgoing, PromptMessages
+from api.comfyui.messages import CountQueue, Outgoing, PromptMessages
+from api.comfyui.queue_status import Count, QueueStatus
 from api.jobs.event_board import EventBoard
 from api.jobs.event_queue import EventQueue
 from api.jobs.events import Begun, Ended, Happened, JobAddress
@@ -17,7 +18,6 @@ from graph.errors import ServiceError
 LOG = logging.getLogger(__name__)
 WAITING, WAITING_BYTES = 20_000, 64 * 2**20  # events of one owner
 MOST_JOBS = 1000  # of one owner, whose end was never heard of
-Count = Callable[[str], Awaitable[int]]
 
 
 class TooManySocketsError(ServiceError):
@@ -36,10 +36,9 @@ class OwnerSockets:
         self.users = 0  # sockets, and those that are about to be
         self.ready = asyncio.Event()  # once it is known what the owner's jobs do
         self._owner = owner
-        self._count = count
+        self._status = QueueStatus(owner, self.sockets, count)
         self._prompts: dict[int, PromptMessages] = {}
         self._events = EventQueue(WAITING, WAITING_BYTES)
-        self._remaining = -1  # as it was told last
         self._telling: asyncio.Task[None] | None = None
 
     def start(self, board: EventBoard) -> None:
@@ -49,6 +48,7 @@ class OwnerSockets:
 
     def stop(self) -> None:
         """Tell no more."""
+        self._status.stop()
         if self._telling:
             self._telling.cancel()
 
@@ -71,14 +71,16 @@ class OwnerSockets:
         async with board.following(self._owner, self.hear):
             self.ready.set()
             while True:
-                for happened in await self._events.take():
-                    await self._tell_of(happened)
+                happened = await self._events.take()
+                self._status.moved()
+                for one in happened:
+                    await self._tell_of(one)
 
     async def _tell_of(self, happened: Happened) -> None:
         try:
             for told in self._of(happened).told(happened):
                 if isinstance(told, CountQueue):
-                    await self._tell_count(always=told.always)
+                    await self._status.tell(happened.job.client_id, always=told.always)
                 else:
                     self._send(happened.job, told)
         except Exception:  # the others are told
@@ -87,8 +89,7 @@ class OwnerSockets:
 
     async def greet(self, socket: ClientSocket) -> None:
         """The first message, and where the client's job is, if one runs; others come after."""
-        status = await self._status()
-        socket.put(Message("status", {**status.data, "sid": socket.client_id}))
+        await self._status.greet(socket)
         for prompt in self._prompts.values():
             if prompt.job.client_id == socket.client_id:
                 for message in prompt.where():
@@ -115,20 +116,6 @@ class OwnerSockets:
                 socket.put(message)
         elif job.client_id in self.sockets:
             self.sockets[job.client_id].put(message)
-
-    async def _status(self) -> Message:
-        try:
-            self._remaining = await self._count(self._owner)
-        except Exception:
-            LOG.exception("the queue cannot be counted; telling the last number")
-        remaining = {"exec_info": {"queue_remaining": max(0, self._remaining)}}
-        return Message("status", {"status": remaining}, to_all=True)
-
-    async def _tell_count(self, *, always: bool) -> None:
-        before, status = self._remaining, await self._status()
-        if always or self._remaining != before:
-            for socket in self.sockets.values():
-                socket.put(status)
 
 
 class Sockets:

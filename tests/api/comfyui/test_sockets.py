@@ -7,7 +7,7 @@ import pytest
 
 from api.comfyui.client_socket import REPLACED, TOO_SLOW, SocketLimits
 from api.jobs.event_hub import EventHub
-from api.jobs.events import Begun, Happened, JobAddress, NodeStarted, Progressed
+from api.jobs.events import Begun, Ended, Happened, JobAddress, NodeStarted, Progressed
 from api.jobs.service import Limits
 from tests.api.comfyui.asgi_socket import connected
 from tests.api.conftest import OpenSite, Site
@@ -75,6 +75,28 @@ async def test_every_client_is_told_how_much_is_queued(site: Site) -> None:
         await socket.until("status", 3)
         counts = [one["status"]["exec_info"]["queue_remaining"] for one in socket.of("status")]
     assert counts == [0, 1, 0]
+
+
+async def test_many_changes_are_told_together_but_to_the_jobs_own_client(site: Site) -> None:
+    async with AsyncExitStack() as stack:
+        mine, other = [
+            await stack.enter_async_context(connected(site.app, f"/ws?clientId={name}"))
+            for name in ("krita", "other")
+        ]
+        for socket in (mine, other):
+            await socket.until("status")
+        for number in range(50):
+            job = JobAddress("local", number, "p", "krita")
+            site.service.board.announce(Happened(job, 1, 1.0, Ended("cancelled")))
+        await mine.until("status", 51)
+        await other.until("status", 2)
+        job_id = await site.accepted({"hold": 1})
+        await other.until("status", 3)
+        site.runner.go.set()
+        await site.ended(job_id)
+        await other.until("status", 4)
+        counts = [one["status"]["exec_info"]["queue_remaining"] for one in other.of("status")]
+    assert counts == [0, 0, 1, 0]
 
 
 async def test_a_client_that_comes_back_hears_where_its_job_is(site: Site) -> None:
