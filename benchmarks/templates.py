@@ -125,8 +125,8 @@ def judged(name: str, document: Mapping[str, Any]) -> Verdict:
     except ServiceError as error:
         return Verdict(name, FAILS, (str(error),))
     files.have(workflow, node_types)
-    needed = _needed(workflow)
-    families = families_missing(needed.files) | needed.text_types
+    asked = needed(workflow)
+    families = families_missing(asked.files) | asked.text_types
     nodes, other = set(), []
     try:
         checked = validate(
@@ -138,7 +138,7 @@ def judged(name: str, document: Mapping[str, Any]) -> Verdict:
         other = [one for one in error.problems if one.code != "missing_node_type"]
     # A problem with a node that reads one of a missing type, or a loader's type, is told by that.
     told = [str(one) for one in other if not nodes and one.class_type not in TEXT_LOADERS]
-    forms = forms_missing(name for name, folder in needed.files.items() if folder != "loras")
+    forms = forms_missing(name for name, folder in asked.files.items() if folder != "loras")
     found = ((FAMILY, families), (NODE, nodes), (FORM, forms), (FAILS, set(told)))
     status = next((status for status, missing in found if missing), RUNS)
     if other and status == RUNS:
@@ -154,7 +154,8 @@ class Needed:
     text_types: frozenset[str]
 
 
-def _needed(workflow: Workflow) -> Needed:
+def needed(workflow: Workflow) -> Needed:
+    """Of all its nodes that an output needs."""
     node_types, comfyui = _known()
     links = sources(workflow, node_types)
     outputs = requested_outputs(workflow, node_types, comfyui)

@@ -182,6 +182,8 @@ class NodeSampling:
     with_more = staticmethod(diffusion.batch.conditions.with_more)
     with_reference = staticmethod(diffusion.batch.conditions.with_reference)
 
+    cover_frames = staticmethod(diffusion.latent.videos.cover_frames)
+    frames_within = staticmethod(diffusion.latent.videos.frames_within)
     fit_frames = staticmethod(diffusion.latent.videos.fit_frames)
     frames_on_grey = staticmethod(diffusion.latent.videos.frames_on_grey)
     unknown_latents = staticmethod(diffusion.latent.videos.unknown_latents)

@@ -7,6 +7,8 @@ from typing import TypeAlias
 from torch import Tensor
 from torch.nn import functional
 
+from graph.values import Change
+
 
 @dataclass(frozen=True, eq=False)
 class Added:
@@ -32,6 +34,7 @@ class DitCall:
     added: Added | None = None
     behind: tuple[Callable[[int, Tensor], Tensor], ...] = ()  # model patches, see patches.py
     beside: Mapping[str, Tensor] = field(default_factory=dict)  # [N, ...], under the family's names
+    changes: tuple[Change, ...] = ()  # to how the network is run
 
 
 Network: TypeAlias = Callable[[DitCall], Tensor]  # gives [N, c, h, w]

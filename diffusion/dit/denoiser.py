@@ -85,6 +85,7 @@ class DitDenoiser:
             bias=first.bias,
             skipped=_skipped(parts[0].row.patches),
             added=added,
+            changes=tuple(parts[0].row.patches),
             behind=_behind(parts, sample),
             beside={
                 name: _beside(parts, [prompt.beside[name] for prompt in prompts])

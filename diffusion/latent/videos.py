@@ -16,6 +16,7 @@ from imaging.resize import resize, resize_image
 from imaging.sizes import SizeMismatchError, check_size
 
 GREY = 0.5
+TOKEN_PX = 16  # pixels along a side of a token
 FRAMES = 4  # of a latent frame
 
 
@@ -25,6 +26,24 @@ def fit_frames(
     """The first, or last, `length` pictures, cut to the proportions of a video and scaled."""
     frames = image[-length:] if from_end else image[:length]
     return resize_image(frames, width, height, "bilinear", "center")
+
+
+def cover_frames(image: Tensor, length: int, width: int, height: int) -> Tensor:
+    """The first `length` pictures, cut to the proportions of a video and averaged to its size."""
+    return resize_image(image[:length, ..., :3], width, height, "area", "center")
+
+
+def frames_within(image: Tensor, length: int, longest: int) -> Tensor:
+    """The first `length` pictures, in their own proportions, of sides that are whole tokens.
+
+    (ComfyUI comfy_extras/nodes_bernini.py)
+    """
+    height, width = image.shape[1:3]
+    scale = min(longest / max(height, width), 1.0)
+    across, down = (
+        max(TOKEN_PX, round(side * scale / TOKEN_PX) * TOKEN_PX) for side in (width, height)
+    )
+    return resize_image(image[:length, ..., :3], across, down, "area", "disabled")
 
 
 def frames_on_grey(

@@ -10,6 +10,8 @@ from graph.stages import Stage
 from graph.values import Model
 
 Scale = Annotated[float, Widget(min=0.0, max=10.0, step=0.01)]
+Stretch = Annotated[float, Widget(min=0.0, max=100.0, step=0.1, advanced=True)]
+Shift = Annotated[float, Widget(min=-256.0, max=256.0, step=0.1, advanced=True)]
 Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
 FineShare = Annotated[float, Widget(min=0.0, max=1.0, step=0.001)]
 Threshold = Annotated[float, Widget(min=0.0, max=3.0, step=0.01)]
@@ -30,6 +32,29 @@ def freeu_v2(
 ) -> Model:
     """Amplify what a U-Net makes itself, where it makes most."""
     return model.changed("freeu_v2", b1=b1, b2=b2, s1=s1, s2=s2)
+
+
+@node("ScaleROPE", runs_on=Stage.INLINE, category="model/patch", experimental=True)
+def scale_rope(
+    *,
+    model: Model,
+    scale_x: Stretch = 1.0,
+    shift_x: Shift = 0.0,
+    scale_y: Stretch = 1.0,
+    shift_y: Shift = 0.0,
+    scale_t: Stretch = 1.0,
+    shift_t: Shift = 0.0,
+) -> Model:
+    """Say where the tokens of a picture or a video lie."""
+    return model.changed(
+        "scale_rope",
+        scale_x=scale_x,
+        shift_x=shift_x,
+        scale_y=scale_y,
+        shift_y=shift_y,
+        scale_t=scale_t,
+        shift_t=shift_t,
+    )
 
 
 @node("HyperTile", runs_on=Stage.INLINE, category="model_patches/unet")

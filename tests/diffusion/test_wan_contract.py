@@ -1,7 +1,7 @@
 """Wan against ComfyUI 0.3.64: every kind of model and of condition, on narrow random weights.
 
 `wan.npz` was recorded by `comfy.sd.load_diffusion_model_state_dict` and `apply_model` at sigma 0.7,
-of the same weights and inputs, which are drawn from their names.
+of the same weights and inputs, which are drawn from their names; `sources` and `rope` by 0.33.0.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,11 @@ from torch import Tensor
 
 from diffusion.batch.calls import Limits
 from diffusion.batch.frame import Frame
+from diffusion.batch.patches import SCALE_ROPE
 from diffusion.batch.prompts import Prompt, Region
 from diffusion.batch.rows import Row
 from diffusion.guidance.model_changes import own_sampling
-from graph.values import ClipVisionOutput, Condition
+from graph.values import Change, ClipVisionOutput, Condition
 from tests.diffusion.model_files import CPU, recorded
 from tests.diffusion.wan_files import SHAPES, loaded, plain, tensors_of
 
@@ -39,6 +40,7 @@ class Case:
     batch: int = 1
     seen: int = 0  # states of an image encoder
     noise_mask: str = ""
+    rope: Mapping[str, float] = field(default_factory=dict)
 
 
 def video(channels: int, frames: int = 3) -> tuple[int, ...]:
@@ -49,6 +51,18 @@ CASES = {
     "t2v": Case("t2v"),
     "odd": Case("t2v", sides=(2, 5, 3), batch=2),
     "subjects": Case("t2v", {"time_dim_concat": video(16, 2)}),
+    "sources": Case("t2v", {"context_latents": [video(16, 2), (1, 16, 1, 5, 4)]}),
+    "rope": Case(
+        "t2v",
+        rope={
+            "scale_x": 1.5,
+            "shift_x": 2.0,
+            "scale_y": 0.5,
+            "shift_y": -1.0,
+            "scale_t": 7.0,
+            "shift_t": 3.0,
+        },
+    ),
     "seen": Case("i2v", {"concat_latent_image": video(16)}, {"concat_mask": video(1)}, seen=4),
     "unseen": Case("i2v", {"concat_latent_image": video(16)}, {"concat_mask": video(1)}),
     "nothing": Case("i2v"),
@@ -121,6 +135,8 @@ def test_it_answers_as_comfyui_does(name: str, tmp_path: Path) -> None:
     condition = Condition(plain(f"{name}.tokens", (1, 5, 4096)), extras=extras_of(name, case))
     embedding = model.family.embed(model, condition, "positive", frame)
     denoiser = model.family.denoiser(model, Limits(8, 2**30, torch.float32, CPU))
-    row = Row(x, torch.tensor(SIGMA), Prompt(REGION, embedding, x.shape), sampling)
+    prompt = Prompt(REGION, embedding, x.shape)
+    moved = (Change(SCALE_ROPE, tuple(case.rope.items())),) if case.rope else ()
+    row = Row(x, torch.tensor(SIGMA), prompt, sampling, patches=moved)
     (answer,) = denoiser([row])
     torch.testing.assert_close(answer, ANSWERS[name], rtol=0, atol=2e-5)

@@ -1,4 +1,5 @@
-"""What Wan's nodes tell models, against what ComfyUI 0.3.64's do (`wan_nodes.npz`).
+"""What Wan's nodes tell models, against what ComfyUI 0.3.64's do (`wan_nodes.npz`),
+and of Bernini's against 0.33.0's.
 
 Both were run with an autoencoder that only shrinks pictures, on pictures drawn from their names.
 """
@@ -96,6 +97,16 @@ CASES: dict[str, dict[str, Any]] = {
         **SIZE,
         "ref_image": image("a", 2),
         "control_video": image("c", 12),
+    },
+    "BerniniConditioning": {
+        **SIZE,
+        "source_video": image("src", 12),
+        "reference_video": torch.cat([image("ref", 3)] * 4),
+        "reference_images": {
+            "reference_image_1": image("b", 2),
+            "reference_image_0": image("a"),
+        },
+        "ref_max_size": 24,
     },
     "WanVaceToVideo": {
         **SIZE,

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -181,16 +182,34 @@ def over_tokens(e: Tensor, x: Tensor) -> Tensor:
     return e.repeat_interleave(-(-tokens // frames), dim=1)[:, :tokens]
 
 
-def rope_of(sides: Sequence[int], device: torch.device) -> Rope:
-    """Where tokens of a video of frames, rows and columns lie. (Su et al. 2021)"""
+@dataclass(frozen=True)
+class Axis:
+    """Where tokens along one side of a video lie: the first, and how far apart."""
+
+    start: float = 0.0
+    step: float = 1.0
+
+
+def rope_of(
+    sides: Sequence[int],
+    device: torch.device,
+    axes: Sequence[Axis] = (Axis(), Axis(), Axis()),
+    source: int = 0,
+) -> Rope:
+    """Where tokens of a video of frames, rows and columns lie. (Su et al. 2021)
+
+    Those of a `source` beside the video are turned once more, all of their channels by its number.
+    """
     beside = 2 * (HEAD // 6)
     dims = (HEAD - 2 * beside, beside, beside)
     angles = []
     for axis, (side, dim) in enumerate(zip(sides, dims, strict=True)):
         waves = 10_000.0 ** -(torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-        along = torch.arange(side, dtype=torch.float64)[:, None] * waves
+        places = axes[axis].start + torch.arange(side, dtype=torch.float64) * axes[axis].step
+        along = places[:, None] * waves
         shape = [1, 1, 1, dim // 2]
         shape[axis] = side
         angles.append(along.view(shape).expand(*sides, dim // 2))
     angle = torch.cat(angles, dim=-1).flatten(0, 2)
+    angle = angle + source * 10_000.0 ** -(torch.arange(0, HEAD, 2, dtype=torch.float64) / HEAD)
     return angle.cos().float().to(device), angle.sin().float().to(device)

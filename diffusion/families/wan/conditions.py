@@ -3,7 +3,7 @@
 (ComfyUI comfy/model_base.py, WAN21, WAN21_Vace, WAN21_Camera and WAN22)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -45,6 +45,7 @@ def embed(model: LoadedModel, condition: Condition, _name: str, frame: Frame) ->
         time_shares=mask.mean(dim=(1, 3, 4))
         if mask is not None and shape.frames_have_times
         else None,
+        references=tuple(_sources(extras.get("context_latents", ()), frame, shape)),
         beside=_beside(extras, frame, shape),
     )
 
@@ -70,6 +71,14 @@ def _beside(extras: Mapping[str, Any], frame: Frame, shape: WanShape) -> dict[st
     if shape.vace_depth:
         found |= _vace(extras, frame)
     return found
+
+
+def _sources(latents: Iterable[Tensor], frame: Frame, shape: WanShape) -> Iterator[Tensor]:
+    """Videos and pictures to go by, each of its own size. (Bernini)"""
+    for latent in latents:
+        if latent.shape[1] != shape.in_channels:
+            raise SizeMismatchError((shape.in_channels,), (latent.shape[1],))
+        yield _latent(latent, frame)
 
 
 def _latent(latent: Tensor, frame: Frame) -> Tensor:

@@ -3,6 +3,7 @@
 from functools import partial
 
 from diffusion.batch.calls import Limits
+from diffusion.batch.patches import SCALE_ROPE
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.weight_names import DitNames
 from diffusion.families.family import Family, LoadedModel
@@ -34,4 +35,5 @@ WAN = Family(
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,
+    changes=frozenset({SCALE_ROPE}),
 )

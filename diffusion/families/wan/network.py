@@ -1,12 +1,15 @@
 """Wan's transformer, and how it is called."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from diffusion.batch.patches import SCALE_ROPE
 from diffusion.dit.call import DitCall
 from diffusion.families.wan.blocks import (
+    Axis,
     Block,
     CameraAdapter,
     Head,
@@ -17,6 +20,7 @@ from diffusion.families.wan.blocks import (
 )
 from diffusion.families.wan.shapes import PATCH, WanShape
 from diffusion.networks.compiling import Blocks
+from graph.values import Change
 
 # What conditions say beside the text, by name (`conditions.py`).
 SEEN = "seen"  # [N, T, D], states of an image encoder
@@ -120,7 +124,13 @@ def wan(module: WanTransformer, call: DitCall) -> Tensor:
         x = torch.cat([as_tokens(reference), x], dim=1)
         before = reference.shape[-2] * reference.shape[-1]
         sides[0] += 1
-    rope: Rope = rope_of(sides, x.device)
+    own, axes = x.shape[1], axes_of(call.changes)
+    ropes = [rope_of(sides, x.device, axes)]
+    for source, latent in enumerate(call.references, start=1):
+        reference = module.patch_embedding(filled_up(latent.to(dtype)))
+        x = torch.cat([x, as_tokens(reference)], dim=1)
+        ropes.append(rope_of(reference.shape[2:], x.device, axes, source))
+    rope: Rope = tuple(torch.cat(tables) for tables in zip(*ropes, strict=True))  # type: ignore[assignment]
     time, told = times_told(module, call.times, dtype)
     seen = call.beside.get(SEEN)
     context = module.context(call.context.to(dtype), None if seen is None else seen.to(dtype))
@@ -131,8 +141,16 @@ def wan(module: WanTransformer, call: DitCall) -> Tensor:
             x = block(x, told, rope, context)
         if controls is not None:
             x = controls.behind(index, x, told, rope, context)
-    velocity = as_video(module.head(x, time)[:, before:], grid.shape[2:])
+    velocity = as_video(module.head(x[:, :own], time)[:, before:], grid.shape[2:])
     return velocity[:, :, :frames, :height, :width]
+
+
+def axes_of(changes: Iterable[Change]) -> tuple[Axis, ...]:
+    """Where tokens lie along time, rows and columns, as the last change says."""
+    laid = [change for change in changes if change.kind == SCALE_ROPE]
+    if not laid:
+        return (Axis(), Axis(), Axis())
+    return tuple(Axis(laid[-1][f"shift_{side}"], laid[-1][f"scale_{side}"]) for side in "tyx")
 
 
 def times_told(module: WanTransformer, times: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
