@@ -1,7 +1,7 @@
 """What a model family is to the rest of the engine: data and functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -78,6 +78,15 @@ class Loading:
     dtype: torch.dtype
     device: torch.device
     weight_dtype: torch.dtype | None = None
+
+    def without_float16(self) -> "Loading":
+        """For a network that overflows in it."""
+        return replace(self, dtype=without_float16(self.dtype))
+
+
+def without_float16(dtype: torch.dtype) -> torch.dtype:
+    """In which a network that overflows in float16 computes, where others compute in `dtype`."""
+    return torch.bfloat16 if dtype == torch.float16 else dtype
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,12 @@ from typing import Any
 
 from torch import nn
 
-from diffusion.dit.loading import filled, size_of
 from diffusion.dit.tokens import PATCH
-from diffusion.families.chroma.pieces import pieces
+from diffusion.families.chroma.pieces import pieces as own_pieces
 from diffusion.families.chroma.shapes import ChromaShape
 from diffusion.families.family import Found, LoadedModel, Loading
-from diffusion.families.flux.loading import DIFFUSERS, LATENT, precision
+from diffusion.families.flux.loading import DIFFUSERS, LATENT
+from diffusion.families.transformers import load_transformer
 from diffusion.parameterization import Parameterization
 
 FLOW = Parameterization("exponential_flow", shift=1.15)
@@ -22,24 +22,8 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    part, shape, dtype = found.part, found.shape, precision(loading.dtype)
-    module = filled(
-        lambda: _empty(shape),
-        part,
-        None if DIFFUSERS in part else pieces(shape),
-        dtype=dtype,
-        device=loading.device,
-        weight_dtype=loading.weight_dtype,
-    )
-    return LoadedModel(
-        family=found.family,
-        module=module,
-        shape=shape,
-        parameterization=FLOW,
-        latent_format=LATENT,
-        dtype=dtype,
-        size=size_of(module),
-    )
+    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
+    return load_transformer(found, loading.without_float16(), _empty, LATENT, pieces=pieces)
 
 
 def _empty(shape: ChromaShape) -> Any:

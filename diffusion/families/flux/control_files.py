@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from diffusion.dit.pieces import by_source, named
 from diffusion.dit.reading import counted
 from diffusion.dit.tokens import PATCH
-from diffusion.families.family import ControlSource
+from diffusion.families.family import ControlSource, without_float16
 from diffusion.families.flux.control import FluxControl
-from diffusion.families.flux.loading import precision
 from diffusion.families.flux.pieces import pieces
 from diffusion.families.flux.shapes import FluxShape
 from diffusion.networks.filling import copied, fill
@@ -31,7 +30,7 @@ def is_control(weights: Weights) -> bool:
 
 def load_control(source: ControlSource) -> FluxControl:
     """The ControlNet of a file. Raises BadModelFile where something is missing."""
-    weights, dtype, device = source.weights, precision(source.dtype), source.device
+    weights, dtype, device = source.weights, without_float16(source.dtype), source.device
     shape = read_control(weights)
     modes = weights.shape(MODES)[0] if MODES in weights else 0
     channels = weights.shape(HINT)[1] if HINT in weights else shape.in_channels * PATCH**2

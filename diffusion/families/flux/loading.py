@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import torch
-
-from diffusion.dit.loading import filled, size_of
 from diffusion.families.family import Found, LoadedModel, Loading
-from diffusion.families.flux.pieces import pieces
+from diffusion.families.flux.pieces import pieces as own_pieces
 from diffusion.families.flux.shapes import FluxShape
+from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
 from diffusion.parameterization import Parameterization
 
@@ -24,29 +22,8 @@ def parameterization(found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    part, shape, dtype = found.part, found.shape, precision(loading.dtype)
-    module = filled(
-        lambda: _empty(shape),
-        part,
-        None if DIFFUSERS in part else pieces(shape),
-        dtype=dtype,
-        device=loading.device,
-        weight_dtype=loading.weight_dtype,
-    )
-    return LoadedModel(
-        family=found.family,
-        module=module,
-        shape=shape,
-        parameterization=parameterization(found),
-        latent_format=LATENT,
-        dtype=dtype,
-        size=size_of(module),
-    )
-
-
-def precision(dtype: torch.dtype) -> torch.dtype:
-    """In which it computes, where others compute in `dtype`: it overflows in float16."""
-    return torch.bfloat16 if dtype == torch.float16 else dtype
+    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
+    return load_transformer(found, loading.without_float16(), _empty, LATENT, pieces=pieces)
 
 
 def _empty(shape: FluxShape) -> Any:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from diffusion.dit.loading import filled, size_of
 from diffusion.families.family import Found, LoadedModel, Loading
-from diffusion.families.flux.loading import DIFFUSERS, precision
-from diffusion.families.flux2.pieces import pieces
+from diffusion.families.flux.loading import DIFFUSERS
+from diffusion.families.flux2.pieces import pieces as own_pieces
 from diffusion.families.flux2.shapes import Flux2Shape
+from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
 from diffusion.parameterization import Parameterization
 
@@ -22,24 +22,8 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    part, shape, dtype = found.part, found.shape, precision(loading.dtype)
-    module = filled(
-        lambda: _empty(shape),
-        part,
-        None if DIFFUSERS in part else pieces(shape),
-        dtype=dtype,
-        device=loading.device,
-        weight_dtype=loading.weight_dtype,
-    )
-    return LoadedModel(
-        family=found.family,
-        module=module,
-        shape=shape,
-        parameterization=FLOW,
-        latent_format=LATENT,
-        dtype=dtype,
-        size=size_of(module),
-    )
+    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
+    return load_transformer(found, loading.without_float16(), _empty, LATENT, pieces=pieces)
 
 
 def _empty(shape: Flux2Shape) -> Any:

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from diffusion.dit.loading import filled, size_of
 from diffusion.families.family import Found, LoadedModel, Loading
-from diffusion.families.flux.loading import precision
-from diffusion.families.ltxv.pieces import pieces
+from diffusion.families.ltxv.pieces import pieces as own_pieces
 from diffusion.families.ltxv.shapes import LtxvShape
+from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
 from diffusion.parameterization import Parameterization
 
@@ -22,25 +21,9 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    part, shape, dtype = found.part, found.shape, precision(loading.dtype)
-    module = filled(
-        lambda: _empty(shape),
-        part,
-        None if "proj_in.weight" in part else pieces(shape),
-        dtype=dtype,
-        device=loading.device,
-        weight_dtype=loading.weight_dtype,
-    )
-    return LoadedModel(
-        family=found.family,
-        module=module,
-        shape=shape,
-        parameterization=FLOW,
-        latent_format=LATENT,
-        dtype=dtype,
-        size=size_of(module),
-        sees_kept_clean=True,
-    )
+    pieces = None if "proj_in.weight" in found.part else own_pieces(found.shape)
+    own = loading.without_float16()
+    return load_transformer(found, own, _empty, LATENT, pieces=pieces, sees_kept_clean=True)
 
 
 def _empty(shape: LtxvShape) -> Any:

@@ -18,9 +18,8 @@ from diffusion.dit.control import Heard, LoadedDitControl
 from diffusion.dit.reading import counted
 from diffusion.dit.rotary import rotations
 from diffusion.dit.tokens import PATCH
-from diffusion.families.family import ControlSource
+from diffusion.families.family import ControlSource, without_float16
 from diffusion.families.qwen_image.blocks import Block
-from diffusion.families.qwen_image.loading import precision
 from diffusion.families.qwen_image.network import THETA, QwenImage, packed_frames, placed
 from diffusion.families.qwen_image.shapes import MARKS, QwenImageShape, read_shape
 from diffusion.latent_format import WAN21_LATENT, process_in
@@ -181,6 +180,6 @@ def load_fun(source: ControlSource) -> FunControl:
 
 
 def _fill(module: nn.Module, source: ControlSource) -> None:
-    weights, dtype = source.weights, precision(source.dtype)
+    weights, dtype = source.weights, without_float16(source.dtype)
     wanted = {name for name, _ in module.named_parameters()} & set(weights)
     fill(module, weights, {name: copied(weights[name], dtype, source.device) for name in wanted})

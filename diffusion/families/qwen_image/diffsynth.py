@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from diffusion.dit.reading import counted, read
 from diffusion.dit.tokens import PATCH
+from diffusion.families.family import without_float16
 from diffusion.families.qwen_image.blocks import EPS
-from diffusion.families.qwen_image.loading import precision
 from diffusion.families.qwen_image.network import packed_frames
 from diffusion.families.qwen_image.shapes import QwenImageShape
 from diffusion.latent_format import WAN21_LATENT, process_in
@@ -92,6 +92,6 @@ def load_diffsynth(weights: Weights, dtype: torch.dtype, device: torch.device) -
     with torch.device("meta"):
         module = Network(channels, width, counted(weights, "controlnet_blocks.{}."))
     wanted = {name for name, _ in module.named_parameters()} & set(weights)
-    kept = precision(dtype)
+    kept = without_float16(dtype)
     fill(module, weights, {name: copied(weights[name], kept, device) for name in wanted})
     return DiffSynthControl(module)

@@ -1,14 +1,16 @@
 """Stable Diffusion 3 and 3.5, from files to modules."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from diffusion.dit.loading import filled, size_of
+from diffusion.dit.loading import size_of
 from diffusion.families.family import Found, LoadedModel, Loading
-from diffusion.families.sd3.pieces import pieces
+from diffusion.families.sd3.pieces import pieces as own_pieces
 from diffusion.families.sd3.shapes import Sd3Shape
+from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
 from diffusion.networks.filling import copied
 from diffusion.parameterization import Parameterization
@@ -27,25 +29,10 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    part, shape = found.part, found.shape
-    module = filled(
-        lambda: _empty(shape),
-        part,
-        None if DIFFUSERS in part else pieces(shape),
-        dtype=loading.dtype,
-        device=loading.device,
-        weight_dtype=loading.weight_dtype,
-    )
-    _place_positions(module, part, loading.dtype, loading.device)
-    return LoadedModel(
-        family=found.family,
-        module=module,
-        shape=shape,
-        parameterization=FLOW,
-        latent_format=LATENT,
-        dtype=loading.dtype,
-        size=size_of(module),
-    )
+    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
+    model = load_transformer(found, loading, _empty, LATENT, pieces=pieces)
+    _place_positions(model.module, found.part, loading.dtype, loading.device)
+    return replace(model, size=size_of(model.module))
 
 
 def _empty(shape: Sd3Shape) -> Any:

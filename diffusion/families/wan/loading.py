@@ -1,7 +1,7 @@
 """Wan's transformers, from files to modules."""
 
-from diffusion.dit.loading import filled, size_of
 from diffusion.families.family import Found, LoadedModel, Loading
+from diffusion.families.transformers import load_transformer
 from diffusion.families.wan.names import published
 from diffusion.families.wan.network import WanTransformer
 from diffusion.families.wan.shapes import WanShape
@@ -20,21 +20,11 @@ def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
     shape = found.shape
     assert isinstance(shape, WanShape)
-    module = filled(
-        lambda: WanTransformer(shape),
-        published(found.part),
-        None,
-        dtype=loading.dtype,
-        device=loading.device,
-        weight_dtype=loading.weight_dtype,
-    )
-    return LoadedModel(
-        family=found.family,
-        module=module,
-        shape=shape,
-        parameterization=FLOW,
-        latent_format=WAN22_LATENT if shape.frames_have_times else WAN21_LATENT,
-        dtype=loading.dtype,
-        size=size_of(module),
+    return load_transformer(
+        found,
+        loading,
+        WanTransformer,
+        WAN22_LATENT if shape.frames_have_times else WAN21_LATENT,
+        part=published(found.part),
         sees_kept_clean=shape.frames_have_times,
     )

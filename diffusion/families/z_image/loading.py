@@ -1,11 +1,10 @@
 """Z-Image, from files to modules."""
 
-import torch
-
-from diffusion.dit.loading import filled, size_of
 from diffusion.dit.next_dit import NextDit
-from diffusion.dit.next_dit_shape import DIFFUSERS, pieces
+from diffusion.dit.next_dit_shape import DIFFUSERS
+from diffusion.dit.next_dit_shape import pieces as own_pieces
 from diffusion.families.family import Found, LoadedModel, Loading
+from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
 from diffusion.parameterization import Parameterization
 
@@ -20,26 +19,5 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    part, shape, dtype = found.part, found.shape, precision(loading.dtype)
-    module = filled(
-        lambda: NextDit(shape),
-        part,
-        None if DIFFUSERS in part else pieces(shape),
-        dtype=dtype,
-        device=loading.device,
-        weight_dtype=loading.weight_dtype,
-    )
-    return LoadedModel(
-        family=found.family,
-        module=module,
-        shape=shape,
-        parameterization=FLOW,
-        latent_format=LATENT,
-        dtype=dtype,
-        size=size_of(module),
-    )
-
-
-def precision(dtype: torch.dtype) -> torch.dtype:
-    """In which it computes, where others compute in `dtype`: it overflows in float16."""
-    return torch.bfloat16 if dtype == torch.float16 else dtype
+    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
+    return load_transformer(found, loading.without_float16(), NextDit, LATENT, pieces=pieces)
