@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from diffusion.packing.forms import packed
+from diffusion.packing.packed import Packed
 from graph.errors import BadModelFile
-from graph.model_files.header import DEFAULT, is_pickled, read_header
+from graph.model_files.header import DEFAULT, Header, is_gguf, is_pickled, read_header
+from graph.model_files.header import Entry as HeaderEntry
 from graph.model_files.limits import HeaderLimits
 from graph.model_files.pickled_header import PickledTensor
 from graph.values import ModelFile
+
+T = TypeVar("T")
 
 # By their safetensors names. Those that torch does not compute with are not here.
 DTYPES: Mapping[str, torch.dtype] = {
@@ -45,22 +50,34 @@ DTYPES: Mapping[str, torch.dtype] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a tensor without reading it. A dtype torch has no name for is None."""
+    """What is known of a tensor without reading it. A dtype torch has no name for is None.
+
+    `packed_bytes` is what a packed one takes, whose shape is that of the numbers it stands for.
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype | None
+    packed_bytes: int | None = None
 
     @property
     def size(self) -> int:
         """Bytes of the data."""
+        if self.packed_bytes is not None:
+            return self.packed_bytes
         return math.prod(self.shape) * (self.dtype.itemsize if self.dtype else 1)
+
+
+def nothing_packed(name: str) -> Packed:
+    """Of files without packed tensors, of which none can be asked for."""
+    raise KeyError(name)
 
 
 class Weights(Mapping[str, Tensor]):
     """The tensors of one file, or of the part of it whose names share a prefix.
 
     Indexing reads one tensor from the file to the CPU. It may share the file's memory map, so
-    whoever keeps a tensor copies it. Safe to read from several threads.
+    whoever keeps a tensor copies it. One that is packed comes as the numbers it stands for; who can
+    keep it packed takes it from `packed`. Safe to read from several threads.
     """
 
     def __init__(
@@ -70,19 +87,37 @@ class Weights(Mapping[str, Tensor]):
         read: Callable[[str], Tensor],
         prefix: str = "",
         metadata: Mapping[str, str] = MappingProxyType({}),
+        *,
+        read_packed: Callable[[str], Packed] = nothing_packed,
     ) -> None:
-        """`metadata` is what the author of the file wrote beside its tensors."""
+        """`metadata` is what the author of the file wrote beside its tensors.
+
+        `read` gives tensors that are not packed, `read_packed` those that are.
+        """
         self.file = file
         self.metadata = metadata
         self._entries = entries
         self._read = read
+        self._read_packed = read_packed
         self._prefix = prefix
 
     def __getitem__(self, key: str) -> Tensor:
-        if key not in self._entries:
-            raise KeyError(key)
+        if self._entries[key].packed_bytes is not None:
+            return self.packed(key).dense(torch.float32)
+        return self._reading(key, self._read)
+
+    def is_packed(self, key: str) -> bool:
+        """Whether a tensor is there and packed."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.packed_bytes is not None
+
+    def packed(self, key: str) -> Packed:
+        """One that is packed. It may share the file's memory map, too."""
+        return self._reading(key, self._read_packed)
+
+    def _reading(self, key: str, read: Callable[[str], T]) -> T:
         try:
-            return self._read(self._prefix + key)
+            return read(self._prefix + key)
         except (SafetensorError, RuntimeError, OSError) as error:
             raise self.bad(problem=f"tensor {self._prefix + key!r} cannot be read") from error
 
@@ -113,7 +148,24 @@ class Weights(Mapping[str, Tensor]):
             for key, entry in self._entries.items()
             if key.startswith(prefix)
         }
-        return Weights(self.file, entries, self._read, self._prefix + prefix, self.metadata)
+        return Weights(
+            self.file,
+            entries,
+            self._read,
+            self._prefix + prefix,
+            self.metadata,
+            read_packed=self._read_packed,
+        )
+
+    def renamed(self, keys: Mapping[str, str]) -> "Weights":
+        """The tensors of these `keys` by other names: new name -> this one's."""
+        return Weights(
+            self.file,
+            {name: self._entries[key] for name, key in keys.items()},
+            lambda name: self[keys[name]],
+            metadata=self.metadata,
+            read_packed=lambda name: self.packed(keys[name]),
+        )
 
     def bad(self, *, problem: str) -> BadModelFile:
         """The error that says what is wrong with this file."""
@@ -127,14 +179,26 @@ def open_weights(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) ->
         BadModelFile: not a model file, cut short, or holding more than tensors.
     """
     header = read_header(path, file, limits)
-    entries = {key: Entry(e.shape, DTYPES.get(e.dtype)) for key, e in header.tensors.items()}
+    entries = {key: _entry(entry) for key, entry in header.tensors.items()}
     if is_pickled(path):
-        return Weights(file, entries, PickledFile(path, header.places).read)
-    try:
-        handle = safe_open(path, framework="pt", device="cpu")
-    except (OSError, SafetensorError) as error:
-        raise BadModelFile(file.folder, file.name, "it cannot be read") from error
-    return Weights(file, entries, handle.get_tensor, metadata=header.metadata)
+        read = PickledFile(path, header.places).read
+    elif is_gguf(path):
+        read = GgufFile(path, header).read
+    else:
+        try:
+            read = safe_open(path, framework="pt", device="cpu").get_tensor
+        except (OSError, SafetensorError) as error:
+            raise BadModelFile(file.folder, file.name, "it cannot be read") from error
+
+    def read_packed(name: str) -> Packed:
+        return packed(name, header.tensors[name], read)
+
+    return Weights(file, entries, read, metadata=header.metadata, read_packed=read_packed)
+
+
+def _entry(entry: HeaderEntry) -> Entry:
+    bytes_ = None if entry.packing is None else entry.packing.stored_bytes
+    return Entry(entry.shape, DTYPES.get(entry.dtype), bytes_)
 
 
 def told_config(weights: Weights, part: str) -> Mapping[str, Any]:
@@ -165,3 +229,25 @@ class PickledFile:
             return torch.empty(tensor.shape, dtype=dtype)
         stored = bytearray(memoryview(self._bytes)[tensor.start : tensor.start + tensor.span])
         return torch.frombuffer(stored, dtype=dtype).as_strided(tensor.shape, tensor.strides)
+
+
+class GgufFile:
+    """The tensors of a GGUF file, read from their places in it; blocks as the bytes they are.
+
+    Safe to read from several threads.
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self._header = header
+        with path.open("rb") as stream:
+            self._bytes = mmap(stream.fileno(), 0, access=ACCESS_READ)
+
+    def read(self, key: str) -> Tensor:
+        """A copy of one tensor."""
+        entry, place = self._header.tensors[key], self._header.gguf[key]
+        dtype = torch.uint8 if entry.packing is not None else DTYPES[entry.dtype]
+        if not place.size:
+            return torch.empty(entry.shape, dtype=dtype)
+        stored = bytearray(memoryview(self._bytes)[place.start : place.start + place.size])
+        tensor = torch.frombuffer(stored, dtype=dtype)
+        return tensor if entry.packing is not None else tensor.reshape(entry.shape)

@@ -46,7 +46,7 @@ FORBIDDEN = {
 }
 # The folders and files of diffusion/, each importing only from those before it and its own.
 FLOORS = (
-    "latent_format", "parameterization", "weights", "device",  # ground
+    "latent_format", "parameterization", "packing", "weights", "device",  # ground
     "networks", "latent", "memory",
     "batch",
     "schedules", "samplers",

@@ -110,4 +110,6 @@ def _bare_lower(file: str) -> str:
     return _bare(file).lower()
 
 
-ENDINGS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".pt2", ".pkl"})
+ENDINGS = frozenset(
+    {".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".pt2", ".pkl", ".gguf"}
+)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from diffusion.autoencoder.network import Autoencoder, VaeShape
-from diffusion.autoencoder.vae import LoadedVae, VaeKind, size_of
-from diffusion.networks.filling import copied, fill
+from diffusion.autoencoder.vae import LoadedVae, VaeKind
+from diffusion.networks.filling import copied, fill, size_of
 from diffusion.weights import Weights
 
 # Where a checkpoint keeps its autoencoder, and "" for a file that holds nothing else.

@@ -14,8 +14,8 @@ from diffusion.autoencoder.ltx_network import (
     LtxVaeShape,
     Padding,
 )
-from diffusion.autoencoder.vae import LoadedVae, VaeKind, size_of
-from diffusion.networks.filling import copied, fill
+from diffusion.autoencoder.vae import LoadedVae, VaeKind
+from diffusion.networks.filling import copied, fill, size_of
 from diffusion.weights import Weights, told_config
 
 MARK = "decoder.up_blocks.0.res_blocks.0.conv1.conv.weight"

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffusion.autoencoder.vae import LoadedVae, VaeKind, size_of
-from diffusion.networks.filling import copied, fill
+from diffusion.autoencoder.vae import LoadedVae, VaeKind
+from diffusion.networks.filling import copied, fill, size_of
 from diffusion.weights import Entry, Weights
 from graph.values import ModelFile
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from diffusion.latent.noise import seeded
@@ -75,11 +75,6 @@ class VaeKind:
 
     find: Callable[[Weights], Weights | None]
     load: Callable[[Weights, torch.dtype, torch.device], LoadedVae]
-
-
-def size_of(module: nn.Module) -> int:
-    """Bytes."""
-    return sum(p.numel() * p.element_size() for p in module.parameters())
 
 
 @torch.inference_mode()

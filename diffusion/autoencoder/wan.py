@@ -6,9 +6,9 @@ from itertools import count, takewhile
 import torch
 
 from diffusion.autoencoder.kl import PREFIXES
-from diffusion.autoencoder.vae import LoadedVae, VaeKind, size_of
+from diffusion.autoencoder.vae import LoadedVae, VaeKind
 from diffusion.autoencoder.wan_network import RGB, RGBA, WanAutoencoder, WanVaeShape
-from diffusion.networks.filling import copied, fill
+from diffusion.networks.filling import copied, fill, size_of
 from diffusion.weights import Weights
 
 MARK = "decoder.middle.0.residual.0.gamma"

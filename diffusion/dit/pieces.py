@@ -24,14 +24,20 @@ class Piece:
     stop: int | None = None
     swapped: bool = False
 
-    def of(self, tensor: Tensor) -> Tensor:
-        """The piece of a weight, a bias or a scale."""
+    def rows(self, count: int) -> list[slice]:
+        """Which of so many rows it is, in order."""
         if self.swapped:
-            first, second = tensor.chunk(2)
-            return torch.cat([second, first])
-        if self.stop is None and self.start == 0:
-            return tensor
-        return tensor[self.start : self.stop]
+            half = -(-count // 2)
+            return [slice(half, count), slice(0, half)]
+        stop = count if self.stop is None else min(self.stop, count)
+        return [slice(min(self.start, stop), stop)]
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """The piece of a weight or a bias."""
+        rows = self.rows(len(tensor))
+        if len(rows) == 1:
+            return tensor[rows[0]]
+        return torch.cat([tensor[own] for own in rows])
 
 
 def by_source(pieces: Iterable[Piece]) -> dict[str, list[Piece]]:

@@ -19,7 +19,7 @@ from diffusion.families.sd3.family import SD3
 from diffusion.families.svd.family import SVD
 from diffusion.families.wan.family import WAN
 from diffusion.families.z_image.family import Z_IMAGE
-from diffusion.networks.float8 import FLOAT8
+from diffusion.networks.packed_layers import FLOAT8
 from diffusion.networks.prefixes import PREFIXES
 from diffusion.parameterization import Parameterization
 from diffusion.text.encodings import TextEncoding, TextEncodings
@@ -111,9 +111,11 @@ class Families:
         part, keeps = found.part, found.family.keeps_float8
         narrow = keeps and weight_dtype in WEIGHT_DTYPES
         return sum(
-            math.prod(part.shape(key))
-            * (1 if narrow or (keeps and part.dtype(key) in FLOAT8) else dtype.itemsize)
-            for key in part
+            entry.packed_bytes
+            if keeps and entry.packed_bytes is not None
+            else math.prod(entry.shape)
+            * (1 if narrow or (keeps and entry.dtype in FLOAT8) else dtype.itemsize)
+            for entry in part.entries.values()
         )
 
     def parameterization(self, weights: Weights) -> Parameterization:

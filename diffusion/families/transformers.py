@@ -5,10 +5,11 @@ from typing import Any
 
 from torch import nn
 
-from diffusion.dit.loading import filled, size_of
+from diffusion.dit.loading import filled
 from diffusion.dit.pieces import Piece
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.latent_format import LatentFormat
+from diffusion.networks.filling import size_of
 from diffusion.weights import Weights
 
 

@@ -5,10 +5,10 @@ and the base's for all others, so models under several sets of LoRAs run side by
 a set off is forgetting it.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -17,10 +17,18 @@ from torch import Tensor, nn
 from diffusion.families.family import LoadedModel
 from diffusion.lora.file import Lora, read_lora
 from diffusion.lora.keys import ClipNames
-from diffusion.lora.weight_patches import MismatchError
+from diffusion.lora.weight_patches import MismatchError, WeightPatch
 from diffusion.memory.cache import ModelCache
-from diffusion.networks.float8 import FLOAT8, TrueWeights
+from diffusion.networks.packed_layers import (
+    PackedWeight,
+    TrueWeights,
+    WeightChange,
+    moved,
+    plain,
+    tensors_in,
+)
 from diffusion.networks.weight_names import Names
+from diffusion.text.clip_layout import PartName
 from diffusion.text.encoder import TextEncoder
 from diffusion.weights import Weights
 from graph.errors import BadModelFile
@@ -29,6 +37,8 @@ from graph.values import Change, ModelFile
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
 Laid: TypeAlias = tuple[Lora, float]  # at a strength
 M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
+UNCHANGED: Mapping[str, tuple[WeightChange, ...]] = {}
 
 WIDER = "makes it wider, which only the first layer of some models may become"
 LORA = "lora"  # the kind of change; options: file, strength
@@ -49,93 +59,132 @@ class Loras:
         """
         parameters = TrueWeights(base.module)
         names = base.family.weight_names(base.shape, tuple(parameters))
-        made, warnings = self._patched(parameters, names, changes, _unrounded(base))
-        patched = {name: parameters.stored(name, tensor) for name, tensor in made.items()}
-        module: Any = sharing_copy(base.module, patched)
-        shape = base.family.widened(base.shape, patched)
+        made = self._made(parameters, names, changes, parameters.narrow)
+        module: Any = sharing_copy(base.module, made.tensors, made.changes)
         return replace(
             base,
             module=module,
-            shape=shape,
-            size=sum(tensor.nbytes for tensor in patched.values()),
-            warnings=base.warnings + warnings,
+            shape=base.family.widened(base.shape, made.tensors),
+            size=made.size,
+            warnings=base.warnings + made.warnings,
         )
 
     def on_text_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
         """As `on_model`."""
         own = {part.name: TrueWeights(part.module) for part in encoder.parts}
-        parameters = {
-            f"{part}.{name}": tensor for part in own for name, tensor in own[part].items()
-        }
+        parameters = _Joined(own)
         names = ClipNames(tuple((part, tuple(tensors)) for part, tensors in own.items()))
-        patched, warnings = self._patched(parameters, names, changes)
-        parts = []
-        for part in encoder.parts:
-            start = f"{part.name}."
-            laid = {
-                name: own[part.name].stored(name, tensor)
-                for full, tensor in patched.items()
-                if full.startswith(start) and (name := full.removeprefix(start))
-            }
-            parts.append(replace(part, module=sharing_copy(part.module, laid)))
+        narrow = {f"{part}.{name}" for part, tensors in own.items() for name in tensors.narrow}
+        made = self._made(parameters, names, changes, narrow)
+        parts = (
+            replace(
+                part,
+                module=sharing_copy(
+                    part.module,
+                    _under(f"{part.name}.", made.tensors),
+                    _under(f"{part.name}.", made.changes),
+                ),
+            )
+            for part in encoder.parts
+        )
         return replace(
             encoder,
             parts=tuple(parts),
-            size=sum(tensor.nbytes for tensor in patched.values()),
-            warnings=encoder.warnings + warnings,
+            size=made.size,
+            warnings=encoder.warnings + made.warnings,
         )
 
-    def _patched(
+    def _made(
         self,
         parameters: Mapping[str, Tensor],
         names: Names,
         changes: Sequence[Change],
-        unrounded: torch.dtype | None = None,
-    ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-        """The changed parameters by name, and what is to be said of the files.
-
-        Those of 8 bits become `unrounded`, where that is given.
-        """
+        narrow: Collection[str],
+    ) -> "_Made":
+        """What files make of the parameters; those that are `narrow` keep what is laid on them."""
+        tensors: dict[str, Tensor] = {}
+        kept: dict[str, tuple[WeightChange, ...]] = {}
         with ExitStack() as leases:
             laid = [
                 (leases.enter_context(self._lease(change["file"], names)), change["strength"])
                 for change in changes
             ]
-            touched = dict.fromkeys(name for lora, _ in laid for name in lora.patches)
-            patched = {
-                name: patched_weight(
-                    name, parameters[name], laid, widens=names.widens(name), unrounded=unrounded
-                )
-                for name in touched
-            }
+            for name in dict.fromkeys(name for lora, _ in laid for name in lora.patches):
+                own = [(lora, strength) for lora, strength in laid if name in lora.patches]
+                weight = parameters[name]
+                changed = patched_weight(name, weight, own, widens=names.widens(name))
+                if name in narrow and changed.shape == weight.shape:
+                    kept[name] = tuple(_change(name, one, weight.device) for one in own)
+                else:
+                    tensors[name] = changed
             warnings = tuple(warning for lora, _ in laid for warning in lora.warnings)
-        return patched, tuple(dict.fromkeys(warnings))
+        return _Made(tensors, kept, tuple(dict.fromkeys(warnings)))
 
     def _lease(self, file: ModelFile, names: Names) -> AbstractContextManager[Lora]:
         return self._files.lease((file, names), lambda: read_lora(self._open(file), names))
 
 
-def _unrounded(base: LoadedModel) -> torch.dtype | None:
-    """What changed weights of 8 bits become: on a CPU, what the model computes in.
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """The parameters that are others under LoRAs, and what is laid on those that are not."""
 
-    So ComfyUI has it, which keeps no weights of 8 bits there. On a GPU memory is scarcer.
-    """
-    on_cpu = all(parameter.device.type == "cpu" for parameter in base.module.parameters())
-    return base.dtype if on_cpu else None
+    tensors: Mapping[str, Tensor]
+    changes: Mapping[str, tuple[WeightChange, ...]]
+    warnings: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        laid = {id(one): one.nbytes for own in self.changes.values() for one in tensors_in(own)}
+        return sum(laid.values()) + sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+class _Joined(Mapping[str, Tensor]):
+    """The parameters of several modules, each named with its own's name before it."""
+
+    def __init__(self, modules: Mapping[PartName, TrueWeights]) -> None:
+        self._places = {
+            f"{part}.{name}": (own, name) for part, own in modules.items() for name in own
+        }
+
+    def __getitem__(self, name: str) -> Tensor:
+        own, inner = self._places[name]
+        return own[inner]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _under(start: str, named: Mapping[str, T]) -> dict[str, T]:
+    return {
+        name.removeprefix(start): value for name, value in named.items() if name.startswith(start)
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class LaidPatch:
+    """What one file makes of one weight, at a strength."""
+
+    patch: WeightPatch
+    strength: float
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        return self.patch(weight, self.strength)
+
+
+def _change(name: str, laid: Laid, device: torch.device) -> LaidPatch:
+    lora, strength = laid
+    return LaidPatch(moved(lora.patches[name], device), strength)
 
 
 @torch.no_grad()
 def patched_weight(
-    name: str,
-    weight: Tensor,
-    laid: Sequence[Laid],
-    *,
-    widens: bool = False,
-    unrounded: torch.dtype | None = None,
+    name: str, weight: Tensor, laid: Sequence[Laid], *, widens: bool = False
 ) -> Tensor:
     """The parameter `name` under LoRAs, in order: computed in float32, in its own precision.
-
-    One of 8 bits becomes `unrounded`, where that is given.
 
     Raises:
         BadModelFile: one of them is for a weight of another shape.
@@ -154,17 +203,34 @@ def patched_weight(
         except (MismatchError, RuntimeError, IndexError) as error:
             problem = f"its change to {name!r} {error}"
             raise BadModelFile(lora.file.folder, lora.file.name, problem) from error
-    kept = weight.dtype if unrounded is None or weight.dtype not in FLOAT8 else unrounded
-    return changed.to(kept)
+    return changed.to(weight.dtype)
 
 
-def sharing_copy(module: M, tensors: Mapping[str, Tensor]) -> M:
+def sharing_copy(
+    module: M,
+    tensors: Mapping[str, Tensor],
+    changes: Mapping[str, tuple[WeightChange, ...]] = UNCHANGED,
+) -> M:
     """A copy of `module` that has `tensors` for the parameters of their names.
 
-    All other parameters and buffers are the very ones of `module`.
+    Packed weights of the names in `changes` are used under these. All other parameters and buffers
+    are the very ones of `module`.
     """
     memo: dict[int, object] = {id(buffer): buffer for buffer in module.buffers()}
     for name, parameter in module.named_parameters():
         own = tensors.get(name)
         memo[id(parameter)] = parameter if own is None else nn.Parameter(own, requires_grad=False)
-    return deepcopy(module, memo)
+    packed = {
+        f"{name}.weight": layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, PackedWeight)
+    }
+    memo |= {id(layer.changes): layer.changes for layer in packed.values()}
+    copy = deepcopy(module, memo)
+    for name in packed.keys() & (tensors.keys() | changes.keys()):
+        layer = copy.get_submodule(name.removesuffix(".weight"))
+        assert isinstance(layer, PackedWeight)
+        if name in tensors:
+            layer.keep(plain(tensors[name]))
+        layer.changes = (*layer.changes, *changes.get(name, ()))
+    return copy

@@ -6,7 +6,7 @@ which the longest start that fits a weight counts; names of U-Nets are LDM's.
 (ComfyUI comfy_extras/nodes_model_merging.py; comfy/lora.py, calculate_weight.)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from diffusion.families.family import LoadedModel
 from diffusion.families.registry import FAMILIES, Families
 from diffusion.lora.applying import LORA, Loras, OpenWeights, sharing_copy
-from diffusion.networks.float8 import TrueWeights
+from diffusion.networks.packed_layers import PackedWeight, TrueWeights, tensors_in
 from diffusion.text.encoder import TextEncoder, load_text_encoder
 from graph.values import Change
 
@@ -141,10 +141,12 @@ def merged(
 ) -> dict[str, Tensor]:
     """The parameters of `module` that a merge with `other` changes, in their own precision.
 
+    Packed ones are in the one in which the module computes, then.
     A weight of which the other has none stays as it is; where the shapes differ, as for the first
     layer of an inpainting model, it has its own share alone, as in ComfyUI.
     """
     ours, theirs = TrueWeights(module), TrueWeights(other)
+    wide = computing(module).dtype
     patched = {}
     for name, weight in ours.items():
         own, others = share_of(named(name), shares)
@@ -153,20 +155,21 @@ def merged(
         total = weight.float() * own
         if theirs[name].shape == weight.shape:
             total = total + theirs[name].float() * others
-        patched[name] = ours.stored(name, total.to(weight.dtype))
+        patched[name] = total.to(wide if name in ours.narrow else weight.dtype)
     return patched
 
 
 @torch.no_grad()
 def scaled(module: nn.Module, factors: Factors) -> Any:
     """A copy of `module` whose layers of these names are multiplied, biases too."""
-    weights = TrueWeights(module)
+    weights, wide = TrueWeights(module), computing(module).dtype
     patched = {}
     for name, weight in weights.items():
         layer = name.rpartition(".")[0]
         factor = next((factor for end, factor in factors if layer.endswith(end)), 1.0)
         if factor != 1.0:
-            patched[name] = weights.stored(name, (weight.float() * factor).to(weight.dtype))
+            dtype = wide if name in weights.narrow else weight.dtype
+            patched[name] = (weight.float() * factor).to(dtype)
     return sharing_copy(module, patched)
 
 
@@ -196,8 +199,9 @@ def share_of(name: str, shares: Shares) -> tuple[float, float]:
 
 
 def computing(module: nn.Module) -> Tensor:
-    """A parameter in the precision that a module computes in: its last one is never narrower."""
-    return list(module.parameters())[-1]
+    """A parameter in the precision that a module computes in: the last one that is not packed."""
+    packed = {id(own.weight) for own in module.modules() if isinstance(own, PackedWeight)}
+    return [own for own in module.parameters() if id(own) not in packed][-1]
 
 
 def file_name(name: str, modules: Mapping[str, str]) -> str:
@@ -209,6 +213,14 @@ def file_name(name: str, modules: Mapping[str, str]) -> str:
 
 
 def own_bytes(module: nn.Module, base: nn.Module) -> int:
-    """What the parameters of `module` take that are not those of `base`."""
-    shared = {id(parameter) for parameter in base.parameters()}
-    return sum(p.nbytes for p in module.parameters() if id(p) not in shared)
+    """What the parameters of `module`, and changes of packed ones, take that `base` has not."""
+    shared = {id(tensor) for tensor in _held(base)}
+    held = {id(tensor): tensor.nbytes for tensor in _held(module)}
+    return sum(size for tensor, size in held.items() if tensor not in shared)
+
+
+def _held(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    for layer in module.modules():
+        if isinstance(layer, PackedWeight):
+            yield from tensors_in(layer.changes)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from diffusion.networks.filling import size_of
 from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
 from diffusion.text.embeddings import FindVectors, Lookup
@@ -173,7 +174,7 @@ def load_text_encoder(
     return TextEncoder(
         parts=parts,
         tokenizers=tokenizers,
-        size=sum(p.nbytes for part in parts for p in part.module.parameters()),
+        size=sum(size_of(part.module) for part in parts),
         embeddings={}
         if embeddings is None
         else {part.name: embeddings(part.name, part.width) for part in parts},

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
-from diffusion.text.filling import fill_narrow
+from diffusion.text.filling import fill_narrow, narrow_bytes
 from diffusion.text.llm_network import Llm, causal_mask, read_llm_shape, rotary
 from diffusion.text.prompt import (
     Chunk,
@@ -199,16 +199,18 @@ class LlmPart:
 
     def _vectors(self, token: Token) -> Tensor:
         """What a token is read as, [T, D]."""
-        table = self.module.embed_tokens.weight
+        table = self.module.embed_tokens
+        device = table.weight.device
         if isinstance(token, int):
-            if token >= len(table):
-                raise VocabularyError(self.title, token, len(table))
-            return table[token : token + 1].float()
+            if token >= table.num_embeddings:
+                raise VocabularyError(self.title, token, table.num_embeddings)
+            row: Tensor = table(torch.tensor([token], device=device))
+            return row.float()
         if isinstance(token, Tensor):
-            return token[None].to(table.device, torch.float32)
+            return token[None].to(device, torch.float32)
         tower = self.module.visual
         assert isinstance(tower, VisionTower)
-        vectors: Tensor = tower(token.pixels.to(table.device, torch.float32))
+        vectors: Tensor = tower(token.pixels.to(device, torch.float32))
         return vectors
 
     def _seen(self, chunk: Chunk) -> Tensor:
@@ -246,12 +248,8 @@ def positions_of(tokens: Sequence[Token]) -> Tensor:
 
 
 def expected_llm_bytes(part: Weights, dtype: torch.dtype) -> int:
-    """About what it takes in memory: weights narrower than `dtype` stay so."""
-    return sum(
-        math.prod(part.shape(key)) * min((part.dtype(key) or dtype).itemsize, dtype.itemsize)
-        for key in part
-        if not key.startswith(HEAD)
-    )
+    """About what it takes in memory."""
+    return narrow_bytes(part, dtype, without=HEAD)
 
 
 def load_llm(part: Weights, dtype: torch.dtype, device: torch.device) -> Llm:

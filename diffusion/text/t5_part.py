@@ -3,19 +3,16 @@
 (ComfyUI comfy/text_encoders/t5.py, sd3_clip.py, flux.py and wan.py)
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from diffusion.networks.filling import copied, fill
-from diffusion.networks.float8 import SCALES, keep_narrow, linear_layers
 from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
+from diffusion.text.filling import fill_narrow, narrow_bytes
 from diffusion.text.prompt import Chunk, Embeddings, Token, Tokenizer, groups
 from diffusion.weights import Weights
 from graph.errors import ServiceError
@@ -138,9 +135,9 @@ class T5Part:
         return last.float().cpu()
 
     def _embedded(self, row: Sequence[Token]) -> Tensor:
-        table: Tensor = self.module.shared.weight
-        ids = torch.tensor([t if isinstance(t, int) else PAD for t in row], device=table.device)
-        x = functional.embedding(ids, table).to(self.dtype)
+        table = self.module.shared
+        ids = [t if isinstance(t, int) else PAD for t in row]
+        x: Tensor = table(torch.tensor(ids, device=table.weight.device)).to(self.dtype)
         for t, token in enumerate(row):
             if isinstance(token, Tensor):
                 x[t] = token.to(x)
@@ -226,11 +223,8 @@ def _table(part: Weights) -> str:
 
 
 def expected_t5_bytes(part: Weights, dtype: torch.dtype) -> int:
-    """About what it takes in memory: layers narrower than `dtype` stay so."""
-    kept = {key: part.dtype(key) or dtype for key in part}
-    return sum(
-        math.prod(part.shape(key)) * min(own.itemsize, dtype.itemsize) for key, own in kept.items()
-    )
+    """About what it takes in memory."""
+    return narrow_bytes(part, dtype)
 
 
 def load_t5(part: Weights, dtype: torch.dtype, device: torch.device) -> "T5EncoderModel":
@@ -254,27 +248,6 @@ def load_t5(part: Weights, dtype: torch.dtype, device: torch.device) -> "T5Encod
             with torch.device("meta"):
                 block.layer[0].SelfAttention = T5Attention(config, has_relative_attention_bias=True)
     stack.embed_tokens = nn.Identity()  # `shared` is the table
-    linear = linear_layers(module)
-    tensors, narrow = {}, {}
-    for key in part:
-        layer, _, leaf = key.rpartition(".")
-        name = TABLES[0] if key in TABLES else key
-        if leaf not in ("weight", "bias"):
-            continue
-        tensor = part[key]
-        keeps = tensor.dtype.itemsize < dtype.itemsize and (layer in linear or name == TABLES[0])
-        tensors[name] = copied(tensor, tensor.dtype if keeps else dtype, device)
-        if keeps and layer in linear:
-            narrow[layer] = _scale(part, layer, device)
-    keep_narrow(module, narrow)
-    fill(module, part, tensors)
+    keys = {TABLES[0] if key in TABLES else key: key for key in part}
+    fill_narrow(module, part, dtype, device, tables=(TABLES[0],), keys=keys, wide=dtype)
     return module
-
-
-def _scale(part: Weights, layer: str, device: torch.device) -> Tensor | None:
-    found = next((key for leaf in SCALES if (key := f"{layer}.{leaf}") in part), None)
-    if found is None:
-        return None
-    scale = part[found].float()
-    scale = scale.reshape(()) if scale.numel() == 1 else scale.reshape(-1, 1)
-    return copied(scale, torch.float32, device)

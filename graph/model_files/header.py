@@ -9,38 +9,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graph.errors import BadModelFile
+from graph.model_files.gguf_header import GgufTensor, read_gguf
 from graph.model_files.limits import BadHeaderError, HeaderLimits
+from graph.model_files.packing import (
+    SETTINGS,
+    SETTINGS_BYTES,
+    Entry,
+    layer_settings,
+    unpacked_entries,
+)
 from graph.model_files.pickled_header import PickledTensor, read_pickled
 from graph.model_files.safetensors_header import read_safetensors
 from graph.values import ModelFile
 
+__all__ = ["DEFAULT", "Entry", "Header", "is_gguf", "is_pickled", "read_header"]
+
 PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pt2"})
+GGUF = ".gguf"
 DEFAULT = HeaderLimits()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One tensor, whose dtype goes by its name in safetensors files."""
-
-    shape: tuple[int, ...]
-    dtype: str
 
 
 @dataclass(frozen=True, eq=False)
 class Header:
     """The tensors of a file by name, and what its author wrote beside them.
 
-    `places` says of a pickled file where each tensor lies.
+    `places` says of a pickled file, and `gguf` of one of that kind, where each tensor lies.
     """
 
     tensors: Mapping[str, Entry]
     metadata: Mapping[str, str]
     places: Mapping[str, PickledTensor] = field(default_factory=dict)
+    gguf: Mapping[str, GgufTensor] = field(default_factory=dict)
 
 
 def is_pickled(path: Path) -> bool:
-    """Whether a file of that name is read as a pickle; others are read as safetensors."""
+    """Whether a file of that name is read as a pickle."""
     return path.suffix.lower() in PICKLED
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a file of that name is read as GGUF. All others are read as safetensors."""
+    return path.suffix.lower() == GGUF
 
 
 def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> Header:
@@ -49,10 +58,15 @@ def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> 
     Raises:
         BadModelFile: not a model file, cut short, holding more than tensors, or over the limits.
     """
+    if is_pickled(path):
+        read, kind = _pickled, "not a readable checkpoint"
+    elif is_gguf(path):
+        read, kind = _gguf, "not a readable GGUF file"
+    else:
+        read, kind = _safetensors, "not a safetensors file"
     try:
-        header = _pickled(path, limits) if is_pickled(path) else _safetensors(path, limits)
+        header = read(path, limits)
     except BadHeaderError as error:
-        kind = "not a readable checkpoint" if is_pickled(path) else "not a safetensors file"
         raise BadModelFile(file.folder, file.name, f"{kind}: {error}") from error
     except OSError as error:
         raise BadModelFile(file.folder, file.name, "it cannot be read") from error
@@ -62,11 +76,36 @@ def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> 
 
 
 def _safetensors(path: Path, limits: HeaderLimits) -> Header:
-    tensors, metadata = read_safetensors(path, limits)
-    return Header({name: Entry(*described) for name, described in tensors.items()}, metadata)
+    described, metadata, spans = read_safetensors(path, limits)
+    tensors = {name: Entry(*one) for name, one in described.items()}
+    settings = layer_settings(metadata, _stored_settings(path, spans, limits))
+    return Header(unpacked_entries(tensors, settings, limits), metadata)
+
+
+def _stored_settings(
+    path: Path, spans: Mapping[str, tuple[int, int]], limits: HeaderLimits
+) -> dict[str, bytes]:
+    """What the layers of a file say of themselves, in tensors of their own."""
+    ending = f".{SETTINGS}"
+    found = {name: span for name, span in spans.items() if name.endswith(ending)}
+    longest = max((end - start for start, end in found.values()), default=0)
+    if longest > SETTINGS_BYTES or sum(e - s for s, e in found.values()) > limits.header_bytes:
+        problem = f"a {SETTINGS} of {longest} bytes; the limit is {SETTINGS_BYTES}"
+        raise BadHeaderError(problem)
+    stored = {}
+    with path.open("rb") as stream:
+        for name, (start, end) in found.items():
+            stream.seek(start)
+            stored[name.removesuffix(ending)] = stream.read(end - start)
+    return stored
 
 
 def _pickled(path: Path, limits: HeaderLimits) -> Header:
     places = read_pickled(path, limits)
     tensors = {name: Entry(tensor.shape, tensor.dtype) for name, tensor in places.items()}
-    return Header(tensors, {}, places)
+    return Header(unpacked_entries(tensors, {}, limits), {}, places)
+
+
+def _gguf(path: Path, limits: HeaderLimits) -> Header:
+    tensors, metadata, places = read_gguf(path, limits)
+    return Header(tensors, metadata, gguf=places)

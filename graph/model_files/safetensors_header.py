@@ -34,8 +34,8 @@ BITS: Mapping[str, int] = {
 
 def read_safetensors(
     path: Path, limits: HeaderLimits
-) -> tuple[dict[str, tuple[tuple[int, ...], str]], dict[str, str]]:
-    """Shape and dtype of each tensor by name, and the metadata.
+) -> tuple[dict[str, tuple[tuple[int, ...], str]], dict[str, str], dict[str, tuple[int, int]]]:
+    """Shape and dtype of each tensor by name, the metadata, and where each lies in the file.
 
     Raises:
         BadHeaderError: the file is damaged, or its header is over the limits.
@@ -67,7 +67,8 @@ def read_safetensors(
         if math.prod(shape) * BITS[dtype] != 8 * (end - start):
             problem = f"tensor {name!r} of {shape} {dtype} has {end - start} bytes"
             raise BadHeaderError(problem)
-    return tensors, metadata
+    data = LENGTH_BYTES + length
+    return tensors, metadata, {name: (data + start, data + end) for start, end, name in spans}
 
 
 class _Parser:

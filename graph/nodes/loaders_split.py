@@ -72,7 +72,7 @@ def load_clip(
     device: Device = None,  # noqa: ARG001
 ) -> Clip:
     """Name a text encoder with a file of its own."""
-    return Clip((clip_name,), _kind("CLIPLoader", type, ONE))
+    return Clip((clip_name,), clip_kind("CLIPLoader", type, ONE))
 
 
 @node("DualCLIPLoader", runs_on=Stage.INLINE, category="advanced/loaders")
@@ -84,7 +84,7 @@ def load_two_clips(
     device: Device = None,  # noqa: ARG001
 ) -> Clip:
     """Name two text encoders that are read together."""
-    return Clip((clip_name1, clip_name2), _kind("DualCLIPLoader", type, TWO))
+    return Clip((clip_name1, clip_name2), clip_kind("DualCLIPLoader", type, TWO))
 
 
 @node("TripleCLIPLoader", runs_on=Stage.INLINE, category="advanced/loaders")
@@ -105,7 +105,7 @@ def load_four_clips(
     raise UnsupportedTextEncoderError("QuadrupleCLIPLoader", "hidream", "none")
 
 
-def _kind(loader: str, kind: str, offered: Collection[str]) -> str:
+def clip_kind(loader: str, kind: str, offered: Collection[str]) -> str:
     """The family that files are read as."""
     supported = [name for name in READ if name in offered]
     if kind not in supported:

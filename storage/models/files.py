@@ -16,7 +16,16 @@ from storage.models.extra_paths import ExtraFolders
 from storage.paths import UnsafePathError, relative_name
 
 EXTENSIONS = frozenset({".safetensors", ".ckpt", ".pt", ".pt2", ".bin", ".pth", ".pkl", ".sft"})
-OTHER_NAMES: Mapping[str, str] = {"clip": "text_encoders", "unet": "diffusion_models"}
+# Files in the same folders that nodes of ComfyUI-GGUF list, and no others.
+GGUF = frozenset({".gguf"})
+READ = EXTENSIONS | GGUF
+LISTED: Mapping[str, frozenset[str]] = {"unet_gguf": GGUF, "clip_gguf": READ}
+OTHER_NAMES: Mapping[str, str] = {
+    "clip": "text_encoders",
+    "unet": "diffusion_models",
+    "clip_gguf": "text_encoders",
+    "unet_gguf": "diffusion_models",
+}
 SEVERAL: Mapping[str, tuple[str, ...]] = {
     "text_encoders": ("text_encoders", "clip"),
     "diffusion_models": ("unet", "diffusion_models"),
@@ -74,9 +83,11 @@ class ModelFolders:
 
     def list(self, folder: str) -> tuple[str, ...]:
         """The model files of `folder`, sorted, then pairs. It is walked only when it changed."""
+        endings = LISTED.get(folder, EXTENSIONS)
         folder = OTHER_NAMES.get(folder, folder)
+        files = (name for name in self._files(folder) if Path(name).suffix.lower() in endings)
         pairs = (name for name in PAIRS.get(folder, ()) if len(self._halves(name)) == len(HALVES))
-        return (*self._files(folder), *pairs)
+        return (*files, *pairs)
 
     def _files(self, folder: str) -> tuple[str, ...]:
         listing = self._listings.get(folder)
@@ -136,7 +147,7 @@ class ModelFolders:
             raise MissingModelFile(folder, name) from error
         for directory in self._directories(folder):
             path = directory / relative
-            if path.suffix.lower() in EXTENSIONS and path.is_file() and self._allowed(path):
+            if path.suffix.lower() in READ and path.is_file() and self._allowed(path):
                 return path
         raise MissingModelFile(folder, name)
 
@@ -166,7 +177,7 @@ class ModelFolders:
                 names.update(
                     str(file.relative_to(directory))
                     for file in found
-                    if file.suffix.lower() in EXTENSIONS and self._allowed(file)
+                    if file.suffix.lower() in READ and self._allowed(file)
                 )
         return _Listing(tuple(sorted(names)), times, read_ns)
 

@@ -20,7 +20,7 @@ from storage.models.kinds import PLACES, UNKNOWN
 from storage.models.owned import OwnedModel, OwnedModels
 from storage.paths import owner_folder
 
-ENDINGS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin"})
+ENDINGS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
 FOLDER_OF: Mapping[str, str] = MappingProxyType(
     {
         "checkpoint": "checkpoints",

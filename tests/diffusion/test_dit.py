@@ -16,7 +16,7 @@ from diffusion.families.family import LoadedModel
 from diffusion.families.flux.network import flux
 from diffusion.families.registry import FAMILIES
 from diffusion.guidance.model_changes import model_sampling
-from diffusion.networks.float8 import CastLinear
+from diffusion.networks.packed_layers import PackedLinear
 from graph.errors import BadModelFile
 from tests.diffusion.dit_files import (
     DEV,
@@ -107,7 +107,7 @@ def test_weights_of_eight_bits_stay_so(tmp_path: Path, shape: DitShape) -> None:
     narrow = loaded(tmp_path, tensors)
     wide = loaded(tmp_path, {key: tensor.float() for key, tensor in tensors.items()})
     assert narrow.size < wide.size / 3
-    layers = [layer for layer in narrow.module.modules() if isinstance(layer, CastLinear)]
+    layers = [layer for layer in narrow.module.modules() if isinstance(layer, PackedLinear)]
     assert all(layer.weight.dtype == E4M3 for layer in layers)
     assert torch.equal(network_of(narrow)(asked(shape)), network_of(wide)(asked(shape)))
 

@@ -12,6 +12,7 @@ from diffusion.families.registry import FAMILIES
 from diffusion.lora.applying import LORA, Loras
 from diffusion.lora.merging import MERGE, WeightChanges
 from diffusion.memory.budget import MemoryBudget
+from diffusion.networks.packed_layers import TrueWeights
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.sampling import Guider, Noise, SamplerChoice, SampleRequest
@@ -221,22 +222,29 @@ def test_no_other_layer_widens(tmp_path: Path) -> None:
         under(tmp_path, base(tmp_path, DEV), lora)
 
 
-def test_a_scaled_weight_of_eight_bits_is_changed_in_its_own_scale(tmp_path: Path) -> None:
+def test_what_is_laid_on_a_scaled_weight_of_eight_bits_lies_beside_it(tmp_path: Path) -> None:
     tensors = reference_layout(drawn_module(DEV), DEV)
     key = f"{IMAGE_QKV}.weight"
     tensors[key] = (tensors[key] * 100).to(torch.float8_e4m3fn)
     tensors[f"{IMAGE_QKV}.scale_weight"] = torch.tensor(0.01)
     stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    dit = FAMILIES.load(written(tmp_path, stored), dtype=torch.float32, device=CPU)
+    weights = written(tmp_path, stored, MODEL_FILE.name)
+    dit = FAMILIES.load(weights, dtype=torch.float32, device=CPU)
     ups, downs = pair(3 * WIDTH)
     stem = "lora_unet_double_blocks_1_img_attn_qkv"
     lora = {f"{stem}.lora_up.weight": ups, f"{stem}.lora_down.weight": downs}
     written(tmp_path, lora, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 1.0)))
-    patched = changes(tmp_path).on_model(dit, [change]).module.get_parameter(QKV.format("q"))
-    assert patched.dtype == torch.float8_e4m3fn
-    expected = dit.module.get_parameter(QKV.format("q")).float() * 0.01 + (ups @ downs)[:WIDTH]
-    assert torch.allclose(patched.float() * 0.01, expected, rtol=0.07, atol=1e-4)
+    model = changes(tmp_path).on_model(dit, [change])
+    query, packed = QKV.format("q"), dit.module.get_parameter(QKV.format("q"))
+    assert model.module.get_parameter(query) is packed
+    assert model.size == ups.nbytes + downs.nbytes
+    expected = packed.float() * 0.01 + (ups @ downs)[:WIDTH]
+    assert torch.allclose(TrueWeights(model.module)[query], expected, atol=1e-6)
+    merge = Change(MERGE, (("other", Model(MODEL_FILE)), ("shares", (("", 0.5, 0.5),))))
+    half = changes(tmp_path).on_model(dit, [change, merge]).module
+    other = TrueWeights(dit.module)[query]
+    assert torch.allclose(TrueWeights(half)[query], (expected + other) / 2, atol=1e-6)
 
 
 def test_models_merge_under_the_names_of_their_own_files(tmp_path: Path) -> None:

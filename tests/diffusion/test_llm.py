@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.networks.float8 import CastLinear
+from diffusion.networks.packed_layers import PackedLinear
 from diffusion.text.llm_network import LlmShape, rotary
 from diffusion.text.llm_part import LONGEST, LlmPart, LlmReading, TextTooLongError, load_llm
 from diffusion.text.networks import find_qwen3
@@ -94,7 +94,7 @@ def test_narrow_weights_stay_narrow_and_count_as_wide_ones(dtype: torch.dtype) -
     tensors = {key: t.to(dtype).float() for key, t in llm_tensors(QWEN3, "").items()}
     module = load_llm(in_memory(tensors), torch.float32, CPU)
     wide = LlmPart("qwen3", "Qwen3", module, letters, PLAIN)
-    layers = [layer for layer in narrow.module.modules() if isinstance(layer, CastLinear)]
+    layers = [layer for layer in narrow.module.modules() if isinstance(layer, PackedLinear)]
     assert len(layers) == QWEN3.layers * 7
     assert {layer.weight.dtype for layer in layers} == {dtype}
     assert torch.equal(encoded(narrow, "fox"), encoded(wide, "fox"))

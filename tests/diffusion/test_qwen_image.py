@@ -15,7 +15,7 @@ from diffusion.families.qwen_image.network import placed, qwen_image
 from diffusion.families.qwen_image.shapes import QwenImageShape
 from diffusion.families.qwen_image.text import START, USER, instructions
 from diffusion.families.registry import FAMILIES
-from diffusion.networks.float8 import CastLinear
+from diffusion.networks.packed_layers import PackedLinear
 from diffusion.text.encoder import Prompt, load_text_encoder
 from diffusion.text.encodings import Tokenizers
 from diffusion.text.tokenizer import ClipTokenizer
@@ -158,7 +158,7 @@ def test_weights_of_eight_bits_stay_so(tmp_path: Path) -> None:
     narrow = {key: t.to(torch.float8_e4m3fn) if t.ndim == 2 else t for key, t in stored().items()}
     model = loaded(tmp_path, narrow)
     wide = loaded(tmp_path, {key: tensor.float() for key, tensor in narrow.items()})
-    layers = [layer for layer in model.module.modules() if isinstance(layer, CastLinear)]
+    layers = [layer for layer in model.module.modules() if isinstance(layer, PackedLinear)]
     assert {layer.weight.dtype for layer in layers} == {torch.float8_e4m3fn}
     with torch.no_grad():
         assert torch.equal(qwen_image(model.module, CALL), qwen_image(wide.module, CALL))

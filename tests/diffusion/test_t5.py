@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffusion.families.registry import FAMILIES
-from diffusion.networks.float8 import CastLinear
+from diffusion.networks.packed_layers import PackedLinear
 from diffusion.text.encoder import Prompt, TextEncoder, load_text_encoder
 from diffusion.text.encodings import Tokenizers, only
 from diffusion.text.prompt import Chunk, no_embeddings
@@ -47,7 +47,8 @@ def t5_tensors(prefix: str = "") -> dict[str, Tensor]:
 
 
 def part(tensors: Mapping[str, Tensor], shortest: int = 6) -> T5Part:
-    module = load_t5(in_memory(tensors), torch.float32, CPU)
+    weights = tensors if isinstance(tensors, Weights) else in_memory(tensors)
+    module = load_t5(weights, torch.float32, CPU)
     return T5Part("t5xxl", module, letters, Padding(shortest), torch.float32)
 
 
@@ -86,7 +87,7 @@ def test_it_answers_as_transformers_does() -> None:
 def test_narrow_weights_stay_narrow(dtype: torch.dtype) -> None:
     tensors = {key: tensor.to(dtype) for key, tensor in t5_tensors().items()}
     narrow, wide = part(tensors), part({key: t.float() for key, t in tensors.items()})
-    layers = [layer for layer in narrow.module.modules() if isinstance(layer, CastLinear)]
+    layers = [layer for layer in narrow.module.modules() if isinstance(layer, PackedLinear)]
     assert len(layers) == LAYERS * 7
     assert {layer.weight.dtype for layer in layers} == {dtype}
     assert torch.equal(encoded(narrow, "fox"), encoded(wide, "fox"))

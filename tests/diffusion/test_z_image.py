@@ -17,7 +17,7 @@ from diffusion.families.family import LoadedModel
 from diffusion.families.registry import FAMILIES
 from diffusion.families.z_image.shapes import TRAITS
 from diffusion.lora.applying import LORA, Loras
-from diffusion.networks.float8 import CastLinear
+from diffusion.networks.packed_layers import PackedLinear, TrueWeights
 from diffusion.text.encoder import Prompt, TextEncoder, load_text_encoder
 from diffusion.text.encodings import Tokenizers
 from diffusion.text.tokenizer import ClipTokenizer
@@ -123,7 +123,7 @@ def test_weights_of_eight_bits_stay_so(tmp_path: Path) -> None:
     narrow = {key: t.to(torch.float8_e4m3fn) if t.ndim == 2 else t for key, t in stored().items()}
     model = loaded(tmp_path, narrow)
     wide = loaded(tmp_path, {key: tensor.float() for key, tensor in narrow.items()})
-    layers = [layer for layer in model.module.modules() if isinstance(layer, CastLinear)]
+    layers = [layer for layer in model.module.modules() if isinstance(layer, PackedLinear)]
     assert {layer.weight.dtype for layer in layers} == {torch.float8_e4m3fn}
     with torch.no_grad():
         assert torch.equal(next_dit(model.module, CALL), next_dit(wide.module, CALL))
@@ -139,7 +139,7 @@ def test_a_lora_over_weights_of_eight_bits_is_not_rounded(tmp_path: Path) -> Non
     save_file({f"{stem}.lora_A.weight": downs, f"{stem}.lora_B.weight": ups}, tmp_path / file.name)
     loras = Loras(lambda one: open_weights(tmp_path / one.name, one), budget_bytes=2**20)
     change = Change(LORA, (("file", file), ("strength", 0.5)))
-    changed = loras.on_model(model, [change]).module.get_parameter(query)
+    changed = TrueWeights(loras.on_model(model, [change]).module)[query]
     before = model.module.get_parameter(query)
     assert before.dtype == torch.float8_e4m3fn
     assert torch.equal(changed, before.float() + 0.5 * (ups @ downs))

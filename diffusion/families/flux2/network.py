@@ -29,7 +29,8 @@ def flux2(module: "Flux2Transformer2DModel", call: DitCall) -> Tensor:
 
     (ComfyUI comfy/ldm/flux/model.py)
     """
-    dtype = module.proj_out.weight.dtype
+    first: Any = module.transformer_blocks[0]
+    dtype = first.attn.norm_q.weight.dtype  # no layer has a bias, and weights may be packed
     pictures = [call.sample, *call.references]
     tokens = torch.cat(
         [picture.flatten(2).transpose(1, 2).to(dtype) for picture in pictures], dim=1

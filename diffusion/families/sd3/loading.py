@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from diffusion.dit.loading import size_of
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.sd3.pieces import pieces as own_pieces
 from diffusion.families.sd3.shapes import Sd3Shape
 from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
-from diffusion.networks.filling import copied
+from diffusion.networks.filling import copied, size_of
 from diffusion.parameterization import Parameterization
 from diffusion.weights import Weights
 

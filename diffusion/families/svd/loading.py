@@ -46,9 +46,7 @@ def read_video_shape(weights: Weights) -> UnetShape | None:
 
 def _from_diffusers(part: Weights) -> Weights:
     """A file in diffusers' layout, with our names."""
-    keys = {_renamed(key): key for key in part}
-    entries = {name: part.entries[key] for name, key in keys.items()}
-    return Weights(part.file, entries, lambda name: part[keys[name]])
+    return part.renamed({_renamed(key): key for key in part})
 
 
 def _renamed(key: str) -> str:

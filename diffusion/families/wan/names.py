@@ -5,11 +5,9 @@ Our module has the published names.
 
 from collections.abc import Iterator, Mapping
 
-from torch import Tensor
-
 from diffusion.dit.pieces import Piece
 from diffusion.dit.reading import counted
-from diffusion.weights import Entry, Weights
+from diffusion.weights import Weights
 
 DIFFUSERS = "condition_embedder.text_embedder.linear_1.weight"
 AROUND: Mapping[str, str] = {
@@ -77,12 +75,7 @@ def published(weights: Weights) -> Weights:
             f"{stack}.{i}.scale_shift_table": f"{stack}.{i}.modulation" for i in range(depth)
         }
     keys = {_renamed(key, modules, tables): key for key in weights}
-    entries = {name: Entry(weights.shape(k), weights.dtype(k)) for name, k in keys.items()}
-
-    def read(name: str) -> Tensor:
-        return weights[keys[name]]
-
-    return Weights(weights.file, entries, read)
+    return weights.renamed(keys)
 
 
 def _renamed(key: str, modules: Mapping[str, str], tables: Mapping[str, str]) -> str:
