@@ -116,6 +116,10 @@ def ray_environment(
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.paced_bodies:pace_proxy",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
+        # One event loop in a replica: what would block it runs in threads, and each call saves two
+        # changes of thread.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     }
 
 
