@@ -60,6 +60,10 @@ fi
 say 'installing the locked packages'
 "$uv" pip sync --quiet --python "$venv/bin/python" --require-hashes "$wanted"
 
+if [ -d clients/python ]; then # the `comfyray` command; an image is made without it
+    "$uv" pip install --quiet --offline --no-deps --python "$venv/bin/python" --editable clients/python
+fi
+
 # A dozen Ray processes start at once; they need not all compile the same modules on the first run.
 say 'compiling Ray to bytecode'
 "$venv/bin/python" -m compileall -q "$("$venv/bin/python" -c \

@@ -1,9 +1,10 @@
-"""What README.md tells to type, typed."""
+"""What the documents tell to type, typed as it is printed."""
 
 import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -12,44 +13,46 @@ import pytest
 from tests.demo_files import place_demo_files
 
 ROOT = Path(__file__).resolve().parents[2]
+JAVASCRIPT = ROOT / "clients" / "javascript"
+PAGES = ("*.md", "docs/*.md", "cluster/*.md", "clients/*/*.md")
 SHOWN_AT = "http://127.0.0.1:8000"
-PNG = b"\x89PNG"
+BLOCK = re.compile(
+    r"(?:^<!-- not run(?P<why>[^>]*)-->\n)?"
+    r"^```(?P<language>sh|bash|python|javascript)\n(?P<code>.*?)^```$",
+    re.S | re.M,
+)
+FILE_URL = re.compile(r"http://[^\s'\"]+/view[^\s'\"]+")
+REFUSED = re.compile(r'"status": ?"(error|failed)"|"node_errors": ?\{"')
 pytestmark = pytest.mark.cluster
 
 
-def snippets(language: str, server: str) -> list[str]:
-    """The README's code in a language, for the server of the tests."""
-    found = re.findall(
-        rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.S | re.M
-    )
-    return [code.replace(SHOWN_AT, server) for code in found]
+@dataclass(frozen=True)
+class Snippet:
+    """A piece of code of a document, and why it is not run, if it is not."""
+
+    page: str
+    line: int
+    language: str
+    code: str
+    why_not: str | None
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
 
 
-def with_word(language: str, server: str, word: str) -> str:
-    """The one that `word` is in."""
-    (code,) = [code for code in snippets(language, server) if word in code]
-    return code
+def snippets() -> list[Snippet]:
+    """All that the documents print in a language that can be run."""
+    found = []
+    for path in sorted(path for pattern in PAGES for path in ROOT.glob(pattern)):
+        text, page = path.read_text(), str(path.relative_to(ROOT))
+        for block in BLOCK.finditer(text):
+            line = text.count("\n", 0, block.start("code")) + 1
+            found.append(Snippet(page, line, block["language"], block["code"], block["why"]))
+    return found
 
 
-def said(*command: str, **environment: str) -> str:
-    """What a command prints, run in the repository."""
-    ran = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-def first_picture(printed: str) -> bytes:
-    """What lies at the first of the URLs, here or in a bucket."""
-    (url, *_) = re.findall(r"http://[^']+", printed)
-    return httpx.get(url).raise_for_status().content
+RUN = [snippet for snippet in snippets() if snippet.why_not is None]
+NOT_RUN = [snippet for snippet in snippets() if snippet.why_not is not None]
 
 
 @pytest.fixture(autouse=True)
@@ -57,34 +60,70 @@ def demo_files(parity_models: Path) -> None:
     place_demo_files(parity_models)
 
 
-def test_the_curl_line(server: str) -> None:
-    assert '"status":"success"' in said("sh", "-c", with_word("sh", server, "text_to_image"))
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with all of the repository in it, where files that are made do no harm."""
+    for entry in ROOT.iterdir():
+        if entry.name not in {"out", "data", "build"}:
+            (tmp_path / entry.name).symlink_to(entry)
+    return tmp_path
 
 
-def test_the_python_lines(server: str) -> None:
-    code = with_word("python", server, "urllib.request")
-    assert first_picture(said(sys.executable, "-c", code)).startswith(PNG)
+@pytest.fixture(scope="module")
+def javascript_client() -> None:
+    """Its modules, made where they are older than their sources."""
+    made = JAVASCRIPT / "dist" / "index.js"
+    newest = max(path.stat().st_mtime for path in (JAVASCRIPT / "src").iterdir())
+    if not made.is_file() or made.stat().st_mtime < newest:
+        subprocess.run(["npm", "run", "build"], cwd=JAVASCRIPT, check=True, timeout=300)
 
 
-def test_the_javascript_lines(server: str) -> None:
-    code = with_word("javascript", server, "await fetch")
-    assert first_picture(said("node", "--input-type=module", "-e", code)).startswith(PNG)
+def command(snippet: Snippet, code: str) -> list[str]:
+    """How a shell, Python or Node is told to run it."""
+    if snippet.language == "python":
+        return [sys.executable, "-c", code]
+    if snippet.language != "javascript":
+        return ["sh", "-c", f"set -e\n{code}"]
+    module = JAVASCRIPT / "dist" / f"snippet_{os.getpid()}.mjs"  # there the package has its name
+    module.write_text(code)
+    return ["node", str(module)]
 
 
-def test_the_lines_of_the_hosted_api(server: str) -> None:
-    code = with_word("python", server, "modelslab_py")
-    assert first_picture(said(sys.executable, "-c", code)).startswith(PNG)
+def said(ran: list[str], folder: Path, **environment: str) -> str:
+    """What a command prints."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ran,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_every_program_of_the_readme_is_run_here() -> None:
-    words = ("urllib.request", "modelslab_py", "get_app_handle", "await fetch")
-    programs = [*snippets("python", ""), *snippets("javascript", "")]
-    assert [sum(word in code for word in words) for code in programs] == [1] * len(words)
+@pytest.mark.usefixtures("javascript_client")
+@pytest.mark.parametrize("snippet", RUN, ids=str)
+def test_it_does_what_it_says(snippet: Snippet, server: str, clone: Path) -> None:
+    code = snippet.code.replace(SHOWN_AT, server)
+    printed = said(command(snippet, code), clone, COMFYRAY_URL=server)
+    assert printed.strip()
+    assert not REFUSED.search(printed), printed
+    for url in FILE_URL.findall(printed):
+        assert httpx.get(url).raise_for_status().content
 
 
-def test_the_lines_for_another_ray_job(server: str, data_dir: Path, tmp_path: Path) -> None:
-    job = tmp_path / "your_job.py"
-    job.write_text(with_word("python", server, "get_app_handle"))
-    lines = with_word("sh", server, "your_job.py").replace("data/ray.env", f"{data_dir}/ray.env")
-    lines = lines.replace(".venv/bin/python", sys.executable).replace("your_job.py", str(job))
-    assert ".png" in said("sh", "-c", lines)
+def test_the_lines_for_another_ray_job(server: str, data_dir: Path, clone: Path) -> None:
+    (job,) = (snippet for snippet in NOT_RUN if "get_app_handle" in snippet.code)
+    (lines,) = (snippet for snippet in NOT_RUN if "your_job.py" in snippet.code)
+    (clone / "your_job.py").write_text(job.code)
+    (clone / "data").symlink_to(data_dir)
+    assert ".png" in said(["sh", "-c", lines.code], clone)
+
+
+def test_what_is_not_run_says_why() -> None:
+    assert [str(snippet) for snippet in NOT_RUN if not (snippet.why_not or "").strip(": ")] == []
+    assert {snippet.page for snippet in RUN} >= {"README.md", "clients/python/README.md"}
