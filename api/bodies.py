@@ -88,6 +88,9 @@ class KeyBody(JsonBody):
         """As JsonBody."""
         return await super().head() if media_type(self._request) == JSON_TYPE else {}
 
+    async def _value(self, raw: bytes, owner: str = "") -> dict[str, Any]:
+        return await super()._value(raw, owner) if raw.strip() else {}
+
 
 def _object(raw: bytes, limits: BodyLimits) -> dict[str, Any]:
     try:

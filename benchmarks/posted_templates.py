@@ -5,6 +5,7 @@ here. The document is posted as it is: only sizes, lengths and steps are overrid
 """
 
 import io
+import json
 import time
 import urllib.error
 from collections.abc import Iterator, Mapping
@@ -60,7 +61,8 @@ def posted(base: str, body: Mapping[str, Any]) -> tuple[str, str]:
             if time.monotonic() - began > LONGEST_S:
                 return "not ended", f"after {LONGEST_S} s"
             time.sleep(0.5)
-            answer = call(answer["fetch_result"])
+            with urlopen(answer["fetch_result"], timeout=60) as response:
+                answer = json.load(response)
     except urllib.error.HTTPError as error:
         return str(error.code), _one_line(error.read().decode("utf-8", "replace"))
     if answer["status"] != "success":

@@ -50,27 +50,11 @@ UNSERVED_FAMILIES: tuple[tuple[str, str], ...] = (
     ("qwen3.5*", "Qwen3.5"),
     ("qwen3_5*", "Qwen3.5"),
 )
-UNSERVED_CONTROLS: tuple[tuple[str, str], ...] = (
-    ("z-image-turbo-fun-controlnet*", "ControlNet of Z-Image (Fun)"),
-)
-UNREAD_FORMS: tuple[tuple[str, str], ...] = (
-    ("*int8*", "int8"),
-    ("*nvfp4*", "nvfp4"),
-    ("*mxfp8*", "mxfp8"),
-    ("*fp8mixed*", "mixed fp8"),
-    ("*fp8_mixed*", "mixed fp8"),
-    ("*.gguf", "GGUF"),
-)
 
 
 def families_missing(names: Iterable[str]) -> set[str]:
-    """The families, and kinds of ControlNets, of files that nothing here reads."""
-    return set(_found(names, (*UNSERVED_FAMILIES, *UNSERVED_CONTROLS)))
-
-
-def forms_missing(names: Iterable[str]) -> set[str]:
-    """The forms of weights of files that nothing here reads."""
-    return set(_found(names, UNREAD_FORMS))
+    """The families of files that nothing here reads."""
+    return set(_found(names, UNSERVED_FAMILIES))
 
 
 def _found(names: Iterable[str], table: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.posted_templates import post_all
-from benchmarks.template_files import families_missing, forms_missing
+from benchmarks.template_files import families_missing
 from graph.comfyui_nodes import load_comfyui_nodes
 from graph.dependencies import needed_by, requested_outputs, sources
 from graph.errors import ServiceError
@@ -36,13 +36,7 @@ from graph.workflow import read_workflow
 
 PAGE = Path(__file__).parents[1] / "docs" / "templates.md"
 BEGIN, END = "<!-- templates: begin -->", "<!-- templates: end -->"
-RUNS, FAMILY, NODE, FORM, FAILS = (
-    "runs",
-    "missing family",
-    "missing node",
-    "missing file form",
-    "fails",
-)
+RUNS, FAMILY, NODE, FAILS = "runs", "missing family", "missing node", "fails"
 TEXT_LOADERS = frozenset({"CLIPLoader", "DualCLIPLoader"})
 CLOSED = ("openSource", "OpenSource")  # what the index says of templates that call other services
 NOT_TEMPLATES = ("index", "api_", "fuse_options")
@@ -138,8 +132,7 @@ def judged(name: str, document: Mapping[str, Any]) -> Verdict:
         other = [one for one in error.problems if one.code != "missing_node_type"]
     # A problem with a node that reads one of a missing type, or a loader's type, is told by that.
     told = [str(one) for one in other if not nodes and one.class_type not in TEXT_LOADERS]
-    forms = forms_missing(name for name, folder in asked.files.items() if folder != "loras")
-    found = ((FAMILY, families), (NODE, nodes), (FORM, forms), (FAILS, set(told)))
+    found = ((FAMILY, families), (NODE, nodes), (FAILS, set(told)))
     status = next((status for status, missing in found if missing), RUNS)
     if other and status == RUNS:
         status, told = FAILS, list(map(str, other))
@@ -189,8 +182,8 @@ def table(releases: Mapping[str, Sequence[Verdict]]) -> str:
 
 def totals(releases: Mapping[str, Sequence[Verdict]]) -> str:
     """How many of each release there are of each kind."""
-    kinds = (RUNS, FORM, NODE, FAMILY, FAILS)
-    lines = [f"| release | templates | {' | '.join(kinds)} |", "| --- |" + " --- |" * 6]
+    kinds = (RUNS, NODE, FAMILY, FAILS)
+    lines = [f"| release | templates | {' | '.join(kinds)} |", "| --- |" + " --- |" * 5]
     for release, verdicts in releases.items():
         count = Counter(one.status for one in verdicts)
         cells = " | ".join(str(count[kind]) for kind in kinds)

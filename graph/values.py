@@ -135,13 +135,17 @@ class ModelPatch:
 
 @dataclass(frozen=True, eq=False)
 class PatchUse:
-    """A model patch with the picture it goes by, and how strongly it does."""
+    """A model patch with the picture it goes by, and how strongly it does.
+
+    `inpaint` is a picture to be filled in, `mask` where.
+    """
 
     patch: ModelPatch
     vae: Vae
-    image: Image
+    image: Image | None
     strength: float
     mask: Mask | None = None
+    inpaint: Image | None = None
 
 
 @dataclass(frozen=True)

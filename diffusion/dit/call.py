@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 from torch.nn import functional
@@ -32,7 +32,7 @@ class DitCall:
     bias: Tensor | None = None  # [T, T + 1], what attention adds for text, and the picture's last
     skipped: Mapping[str, frozenset[int]] = field(default_factory=dict)  # blocks, by kind
     added: Added | None = None
-    behind: tuple[Callable[[int, Tensor], Tensor], ...] = ()  # model patches, see patches.py
+    behind: tuple[Any, ...] = ()  # model patches, see patches.py
     beside: Mapping[str, Tensor] = field(default_factory=dict)  # [N, ...], under the family's names
     changes: tuple[Change, ...] = ()  # to how the network is run
 

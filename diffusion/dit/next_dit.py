@@ -3,7 +3,7 @@
 Modules have diffusers' names for Z-Image. (ComfyUI comfy/ldm/lumina/model.py)
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from diffusion.networks.compiling import Blocks
 from diffusion.networks.layers import sinusoids
 
 EPS = 1e-5
+Places: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines of where tokens lie
 WAVES = 256  # numbers that tell the time
 
 
@@ -171,11 +172,19 @@ def next_dit(module: NextDit, call: DitCall) -> Tensor:
     words = text.shape[1]
     for block in module.context_refiner:
         text = block(text, (cosines[:words], sines[:words]))
-    for block in module.noise_refiner:
-        picture = block(picture, (cosines[words:], sines[words:]), vector)
+    places = (cosines[words:], sines[words:])
+    controls = [p.loaded.begun(p.guide, places, vector, p.strength) for p in call.behind]
+    entering = picture
+    for index, block in enumerate(module.noise_refiner):
+        picture = block(picture, places, vector)
+        for control in controls:
+            picture = control.behind_refiner(index, entering, picture)
     both = torch.cat([text, picture], dim=1)
-    for block in module.layers:
+    for index, block in enumerate(module.layers):
         both = block(both, (cosines, sines), vector)
+        for control in controls:
+            heard = control.behind(index, picture, both[:, words:])
+            both = torch.cat([both[:, :words], heard], dim=1)
     velocity = head(both[:, words : words + own], vector)
     return -unpatched(velocity, *call.sample.shape[-2:])
 

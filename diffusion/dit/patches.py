@@ -6,26 +6,84 @@ They lie on the model, not on a prompt, so all prompts are under them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from diffusion.batch.controls import Encode
-from diffusion.batch.fitting import spread_to
+from diffusion.batch.fitting import middle, spread_to
 from diffusion.batch.parts import Part
 from diffusion.weights import Weights
 from graph.values import PatchUse
 from imaging.resize import resize, resize_image
 
-# The index of a block and the picture's tokens [N, T, D] behind it; gives what is added to them.
-Behind: TypeAlias = Callable[[int, Tensor], Tensor]
+
+@dataclass(frozen=True, eq=False)
+class PatchPictures:
+    """What a model patch goes by, at the size of one picture."""
+
+    use: PatchUse
+    encode: Encode
+    width: int  # in pixels
+    height: int
+    device: torch.device
+
+    @property
+    def image(self) -> Tensor:
+        """What it goes by [B, H, W, 3]; grey where there is none."""
+        return self.grey() if self.use.image is None else self._scaled(self.use.image)
+
+    def grey(self) -> Tensor:
+        return torch.full((1, self.height, self.width, 3), 0.5, device=self.device)
+
+    def inpainted(self) -> Tensor:
+        """The picture that is to be filled in, grey where it is, or all grey."""
+        if self.use.inpaint is None:
+            return self.grey()
+        picture = self._scaled(self.use.inpaint)
+        kept = self._kept()
+        if kept is None:
+            return picture
+        kept = resize(kept, self.width, self.height, "bilinear", "center").round()
+        return (picture - 0.5) * kept.movedim(1, -1) + 0.5
+
+    def latent(self, picture: Tensor) -> Tensor:
+        return self.encode(picture).to(self.device, torch.float32)
+
+    def mask(self, latent: Tensor) -> Tensor:
+        """[B, 1, ...] at the size of a latent: 1 where the picture counts."""
+        kept = self._kept()
+        if kept is None:
+            return torch.ones_like(latent[:, :1])
+        scaled = resize(kept, latent.shape[-1], latent.shape[-2], "bilinear", "disabled")
+        return spread_to(scaled, len(latent)).reshape(latent[:, :1].shape)
+
+    def latent_mask(self, latent: Tensor) -> Tensor:
+        """[B, 1, h, w] at the size of a latent: 1 where the picture is kept, 0 without a mask."""
+        kept = self._kept()
+        if kept is None:
+            return torch.zeros_like(latent[:, :1])
+        aspect = latent.shape[-1] / latent.shape[-2]
+        scaled = functional.interpolate(middle(kept, aspect), latent.shape[-2:], mode="nearest")
+        return spread_to(scaled, len(latent))
+
+    def _kept(self) -> Tensor | None:
+        """[B, 1, H, W]"""
+        mask = self.use.mask
+        if mask is None:
+            return None
+        kept: Tensor = 1.0 - mask.to(self.device, torch.float32)
+        return kept.reshape(-1, 1, *mask.shape[-2:])
+
+    def _scaled(self, picture: Tensor) -> Tensor:
+        own = picture[..., :3].to(self.device, torch.float32)
+        return resize_image(own, self.width, self.height, "area", "center")
 
 
 class LoadedPatch(Protocol):
     """The network of a model patch, in memory."""
-
-    reads_masks: bool
 
     @property
     def size(self) -> int:
@@ -34,11 +92,22 @@ class LoadedPatch(Protocol):
     def misfit(self, model: Any) -> str | None:
         """Why it is not for a model of such a shape, if so."""
 
-    def guide(self, latent: Tensor) -> Tensor:
-        """What a picture's latent, with the mask behind it, says: tokens [B, T, D]."""
+    def guide(self, pictures: PatchPictures) -> Tensor:
+        """What pictures say: tokens [B, T, D]."""
 
-    def __call__(self, index: int, picture: Tensor, guide: Tensor) -> Tensor:
-        """What is added to a picture's tokens behind a block of the model."""
+
+@dataclass(frozen=True, eq=False)
+class Behind:
+    """A model patch in one call of the network, which knows what its family's patches can do."""
+
+    loaded: Any
+    guide: Tensor  # of the pictures of the call
+    strength: float
+
+    def __call__(self, index: int, picture: Tensor) -> Tensor:
+        """What is added to a picture's tokens [N, T, D] behind a block of the model."""
+        added: Tensor = self.loaded(index, picture, self.guide.to(picture)) * self.strength
+        return added
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,29 +143,13 @@ class JobPatch:
         if len(guide) > 1:
             places = torch.cat([torch.arange(part.start, part.stop) for part in parts])
             guide = guide[(places % len(guide)).to(guide.device)]
-
-        def added(index: int, picture: Tensor) -> Tensor:
-            return self.loaded(index, picture, guide.to(picture)) * self.use.strength
-
-        return added
+        return Behind(self.loaded, guide, self.use.strength)
 
     def guide(self, height: int, width: int) -> Tensor:
         """Worked out when it is first asked for."""
         size = (height, width)
         if size not in self.guides:
-            picture = self.use.image[..., :3].to(self.device, torch.float32)
-            scaled = resize_image(picture, width * self.px, height * self.px, "area", "center")
-            latent = self.encode(scaled).to(self.device, torch.float32)
-            if self.loaded.reads_masks:
-                latent = torch.cat([latent, self._mask(latent)], dim=1)
-            self.guides[size] = self.loaded.guide(latent)
+            sides = width * self.px, height * self.px
+            pictures = PatchPictures(self.use, self.encode, *sides, self.device)
+            self.guides[size] = self.loaded.guide(pictures)
         return self.guides[size]
-
-    def _mask(self, latent: Tensor) -> Tensor:
-        """[B, 1, ...]: 1 where the picture counts."""
-        mask = self.use.mask
-        if mask is None:
-            return torch.ones_like(latent[:, :1])
-        kept = 1.0 - mask.to(latent).reshape(-1, 1, *mask.shape[-2:])
-        scaled = resize(kept, latent.shape[-1], latent.shape[-2], "bilinear", "disabled")
-        return spread_to(scaled, len(latent)).reshape(latent[:, :1].shape)

@@ -23,6 +23,7 @@ from graph.values import (
 )
 
 Prompt = Annotated[str, Widget(multiline=True, dynamicPrompts=True)]
+PatchStrength = Annotated[float, Widget(min=-10.0, max=10.0, step=0.01)]
 Encoded = Annotated[Expansion, Link("CONDITIONING")]
 CATEGORY = "model/conditioning/qwen image"
 SHOWN, FITTED = "comfyray.TextEncodeShown", "comfyray.FitReference"
@@ -136,6 +137,25 @@ def load_model_patch(*, name: Annotated[ModelFile, Files("model_patches")]) -> M
 
 
 @node(
+    "ZImageFunControlnet", runs_on=Stage.SAMPLE, category="model/patch/z-image", experimental=True
+)
+def control_by_pictures(
+    _stage: Conditionings,
+    *,
+    model: Model,
+    model_patch: ModelPatch,
+    vae: Vae,
+    strength: PatchStrength = 1.0,
+    image: Image | None = None,
+    inpaint_image: Image | None = None,
+    mask: Mask | None = None,
+) -> Model:
+    """Let a model go by a picture, or fill in another."""
+    use = PatchUse(model_patch, vae, image, strength, mask, inpaint_image)
+    return model.changed("model_patch", use=use)
+
+
+@node(
     "QwenImageDiffsynthControlnet",
     runs_on=Stage.SAMPLE,
     category="model/patch/qwen",
@@ -148,7 +168,7 @@ def control_blocks(
     model_patch: ModelPatch,
     vae: Vae,
     image: Image,
-    strength: Annotated[float, Widget(min=-10.0, max=10.0, step=0.01)] = 1.0,
+    strength: PatchStrength = 1.0,
     mask: Mask | None = None,
 ) -> Model:
     """Let a model go by a picture behind each of its blocks."""

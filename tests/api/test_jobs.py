@@ -45,6 +45,11 @@ async def test_another_owners_running_job_is_404(site: Site) -> None:
     assert (await site.client.get(f"{API}/fetch/{theirs['id']}")).status_code == 404
 
 
+async def test_a_content_type_without_a_body_says_nothing(site: Site) -> None:
+    path, headers = f"{API}/fetch/{await _ended(site)}", {"Content-Type": "application/json"}
+    assert (await site.client.get(path, headers=headers)).json()["status"] == "success"
+
+
 async def test_an_ended_job_is_answered_for_after_a_restart(open_site: OpenSite) -> None:
     first: Site = await open_site()
     answer = (await first.execute({})).json()

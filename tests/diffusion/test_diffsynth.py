@@ -71,7 +71,7 @@ def row(patch: JobPatch | None, seed: int = 3) -> Row:
 def test_a_picture_is_told_to_every_block() -> None:
     own, tensors = control(), control_tensors()
     latent = encoded(drawn(1, 1, 48, 64, 3).sigmoid())
-    guide = own.guide(latent)
+    guide = own.tokens(latent)
     assert guide.shape == (1, 12, SHAPE.width)
     first = process_in(WAN21_LATENT, latent)[0, :, 0, :2, :2].flatten()
     expected = functional.linear(first, tensors["img_in.weight"], tensors["img_in.bias"])

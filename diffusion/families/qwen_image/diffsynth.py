@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from diffusion.dit.patches import PatchPictures
 from diffusion.dit.reading import counted, read
 from diffusion.dit.tokens import PATCH
 from diffusion.families.family import without_float16
@@ -69,7 +70,14 @@ class DiffSynthControl:
             return f"it is a control for models of width {width}, this model's is {model.width}"
         return None
 
-    def guide(self, latent: Tensor) -> Tensor:
+    def guide(self, pictures: PatchPictures) -> Tensor:
+        """What a picture says, and the mask beside it where the network reads one."""
+        latent = pictures.latent(pictures.image)
+        if self.reads_masks:
+            latent = torch.cat([latent, pictures.mask(latent)], dim=1)
+        return self.tokens(latent)
+
+    def tokens(self, latent: Tensor) -> Tensor:
         """What a picture's latent [B, C, T, h, w], with the mask behind it, says."""
         own = WAN21_LATENT.channels
         placed = torch.cat([process_in(WAN21_LATENT, latent[:, :own]), latent[:, own:]], dim=1)

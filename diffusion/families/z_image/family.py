@@ -11,8 +11,10 @@ from diffusion.dit.conditions import DitEmbedding, embedding
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.next_dit import blocks, next_dit
 from diffusion.dit.next_dit_shape import NextDitShape, pieces
+from diffusion.dit.patches import PatchKind
 from diffusion.dit.weight_names import DitNames
 from diffusion.families.family import Family, LoadedModel
+from diffusion.families.z_image.control import MARK, load_fun
 from diffusion.families.z_image.loading import load, parameterization
 from diffusion.families.z_image.shapes import MULTIPLE, read_shape
 from diffusion.families.z_image.text import TEXT
@@ -47,5 +49,6 @@ Z_IMAGE = Family(
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,
+    patches=(PatchKind(lambda weights: MARK in weights, load_fun),),
     file_names=lambda shape: {piece.module: piece.source for piece in pieces(shape)},
 )
