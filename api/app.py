@@ -44,6 +44,7 @@ from api.jobs.service import Service
 from api.json_reading import BodyLimits
 from api.keys import account, admin, owners
 from api.keys.access import Access, LocalAccess
+from api.large_requests import add_refused_handler
 from api.metrics import health
 from api.metrics.http_metrics import HttpMetrics
 from api.models import routes as models
@@ -171,6 +172,7 @@ def create_app(
     mount_page(app)
     mount_editor(app, editor)
     add_error_handlers(app)
+    add_refused_handler(app)
     app.add_middleware(BodyRoom, most_bytes=limits.most_held_bytes)
     app.add_middleware(SlowSenders, pace=pace or BodyPace())
     if cors_origins:

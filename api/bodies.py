@@ -65,6 +65,16 @@ class JsonBody:
         raw = await read_bytes(self._request, self._limits.most_bytes, owner)
         return await self._value(raw, owner)
 
+    async def large(self, owner: str, least_bytes: int) -> bytes | None:
+        """The body as it is where it is so large that another process is to read it, or None.
+
+        Raises:
+            MediaTypeError, BodyTooLargeError: 415, 413.
+        """
+        self._check_type()
+        raw = await read_bytes(self._request, self._limits.most_bytes, owner)
+        return raw if len(raw) >= least_bytes else None
+
     def _check_type(self) -> None:
         kind = "" if self._any_type else media_type(self._request)
         if kind and kind != JSON_TYPE and not kind.endswith("+json"):
@@ -112,9 +122,10 @@ async def read_value(request: Request, limit_bytes: int, owner: str) -> Any:
     raw = await read_bytes(request, limit_bytes, owner)
     place_of(request).take(VALUE_BYTES * most_values(raw))
     try:
+        limits = BodyLimits().of_plain_bodies()
         if len(raw) <= QUICK_BYTES:
-            return read_json_text(raw, BodyLimits())
-        return await asyncio.to_thread(read_json_text, raw, BodyLimits())
+            return read_json_text(raw, limits)
+        return await asyncio.to_thread(read_json_text, raw, limits)
     except (ValueError, RecursionError) as error:
         raise BodyError(str(error)) from error
 

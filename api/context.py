@@ -34,9 +34,12 @@ class Context:
     heavy: HeavyWork = field(default_factory=HeavyWork)
     public_url: str = ""
 
-    def body_of(self, request: Request, *, any_type: bool = False) -> JsonBody:
-        """The JSON body of a request."""
-        return JsonBody(request, self.heavy, self.body_limits, any_type=any_type)
+    def body_of(
+        self, request: Request, *, any_type: bool = False, workflow: bool = False
+    ) -> JsonBody:
+        """The JSON body of a request; only one with a `workflow` may hold very many values."""
+        limits = self.body_limits if workflow else self.body_limits.of_plain_bodies()
+        return JsonBody(request, self.heavy, limits, any_type=any_type)
 
 
 def context(request: Request) -> Context:
@@ -90,6 +93,36 @@ class CallWith:
 
 
 @dataclass(frozen=True)
+class WorkflowCall(Call):
+    """A request with a workflow. A `large` one is here as bytes, for another process to read."""
+
+    large: bytes | None = None
+
+
+@dataclass(frozen=True)
+class WorkflowCallWith:
+    """As CallWith, of a request whose body holds a workflow.
+
+    Without `elsewhere` even a large one is read here.
+    """
+
+    scope: Scope
+    session: bool = False
+    elsewhere: bool = True
+
+    async def __call__(self, request: Request, _: KeyPlaces) -> WorkflowCall:
+        known = context(request)
+        read = known.body_of(request, any_type=self.session, workflow=True)
+        caller = await known.access.caller(request, self.scope, read.head, session=self.session)
+        if self.elsewhere and (reader := known.service.large):
+            raw = await read.large(caller.owner, reader.least_bytes)
+            if raw is not None:
+                return WorkflowCall(caller, {}, raw)
+        body = await read(caller.owner)
+        return WorkflowCall(caller, {name: value for name, value in body.items() if name != "key"})
+
+
+@dataclass(frozen=True)
 class CallerWith:
     """Lets a request in for a scope; its JSON body may hold a key alone.
 
@@ -101,7 +134,7 @@ class CallerWith:
 
     async def __call__(self, request: Request, _: KeyPlaces) -> Caller:
         known = context(request)
-        body = KeyBody(request, known.heavy, known.body_limits)
+        body = KeyBody(request, known.heavy, known.body_limits.of_plain_bodies())
         return await known.access.caller(request, self.scope, body.head, session=self.session)
 
 
@@ -130,7 +163,7 @@ class OwnerAlone:
         owner = (await CallerWith(self.scope)(request, None)).owner
         known = context(request)
         if media_type(request) == JSON_TYPE:
-            body = await KeyBody(request, known.heavy, known.body_limits)(owner)
+            body = await KeyBody(request, known.heavy, known.body_limits.of_plain_bodies())(owner)
             if unknown := unknown_fields(body, ("key",)):
                 raise refused_fields(unknown)
         return owner
@@ -168,7 +201,10 @@ ActingOwner = Annotated[str, Depends(OwnerWith("execute"))]
 EditorOwner = Annotated[str, Depends(OwnerWith("read", session=True))]
 ActingEditorOwner = Annotated[str, Depends(OwnerWith("execute", session=True))]
 ActingEditorCall = Annotated[Call, Depends(CallWith("execute", session=True))]
-ReadingCall = Annotated[Call, Depends(CallWith("read"))]
 ActingCall = Annotated[Call, Depends(CallWith("execute"))]
+PromptCall = Annotated[WorkflowCall, Depends(WorkflowCallWith("execute", session=True))]
+WorkflowReading = Annotated[WorkflowCall, Depends(WorkflowCallWith("read"))]
+WorkflowActing = Annotated[WorkflowCall, Depends(WorkflowCallWith("execute"))]
+JobCall = Annotated[WorkflowCall, Depends(WorkflowCallWith("execute", elsewhere=False))]
 BaseUrl = Annotated[str, Depends(in_base_url)]
 JobId = Annotated[int, Depends(in_job_id)]

@@ -5,8 +5,9 @@ without getting more done. Those who wait are served in turns: an owner has one 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
@@ -54,14 +55,24 @@ class HeavyWork:
         Raises:
             HeavyRequestsError: too much work of this owner waits already.
         """
+        async with self.turn(owner):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
+
+    @asynccontextmanager
+    async def turn(self, owner: str) -> AsyncIterator[None]:
+        """The time of one piece of an owner's work, wherever it is done.
+
+        Raises:
+            HeavyRequestsError: too much work of this owner waits already.
+        """
         turn = self._turns.setdefault(owner, _Turn())
         if turn.wanted >= self._most_waiting:
             raise HeavyRequestsError(self._most_waiting, 1)
         turn.wanted += 1
         try:
             async with turn:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
+                yield
         finally:
             turn.wanted -= 1
 

@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from json import JSONDecoder, detect_encoding
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from graph.errors import ServiceError
 
 QUICK_BYTES = 64 * 1024  # read in a few milliseconds
+MOST_PLAIN = 20_000  # values in a body without a workflow, read beside the event loop
 TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}:,]', re.DOTALL)
 
 
@@ -24,6 +26,10 @@ class BodyLimits:
     most_values: int = 1_000_000
     most_nested: int = 200
     most_held_bytes: int = 2**30
+
+    def of_plain_bodies(self) -> "BodyLimits":
+        """Of bodies that hold no workflow."""
+        return replace(self, most_values=min(self.most_values, MOST_PLAIN))
 
 
 @dataclass(eq=False)
@@ -53,9 +59,14 @@ def read_json_text(raw: bytes, limits: BodyLimits) -> Any:
         ValueError, RecursionError: it is no JSON.
         TooManyValuesError, TooDeepError: it is over a limit.
     """
+    return checked_value(raw, limits, json_value)
+
+
+def checked_value(raw: bytes, limits: BodyLimits, read: Callable[[bytes], Any]) -> Any:
+    """What `read` makes of JSON, within limits. Raises: as `read_json_text`."""
     if most_values(raw) > limits.most_values:
         raise TooManyValuesError(limits.most_values)
-    value = json_value(raw)
+    value = read(raw)
     deepest = raw.count(b"[") + raw.count(b"{")
     if deepest > limits.most_nested and _nested(value) > limits.most_nested:
         raise TooDeepError(limits.most_nested)

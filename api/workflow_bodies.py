@@ -10,6 +10,8 @@ from api.field_errors import unknown_fields
 BESIDE_PROMPT = frozenset(
     {"client_id", "extra_data", "front", "number", "partial_execution_targets", "prompt_id"}
 )
+SCHEMA_FIELDS = ("workflow",)  # of the routes that only read a workflow
+CONVERT_FIELDS = ("workflow", "object_info")
 
 
 def with_workflow(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from deployments.pack_arrays import array_of, parts_of
-from deployments.pack_host import pack_type
+from deployments.pack_types import pack_type
 from deployments.transport import Array
 from packs.confinement.confine import Confinement
 from packs.process import OURS, ROOT, PackProcess, Starting

@@ -172,6 +172,13 @@ class RouterConfig(Size):
     max_bodies_bytes: PositiveInt = Field(
         default=GIB, description="Of memory, for all bodies at once; one owner may take half."
     )
+    large_body_bytes: PositiveInt = Field(
+        default=256 * 1024,
+        description="A body with a workflow from here on is read and planned in another process.",
+    )
+    large_body_processes: PositiveInt = Field(
+        default=1, description="How many are read at once, each in its turn of its owner's."
+    )
     body_first_s: PositiveFloat = Field(
         default=30, description="A body that comes more slowly than the rate below is cut off then."
     )

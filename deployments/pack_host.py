@@ -8,7 +8,7 @@ import sys
 from collections import ChainMap
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from deployments.pack_arrays import array_of, parts_of
 from deployments.pack_metrics import PackMetrics
 from deployments.pack_node import PackCalls, answered
 from deployments.pack_service import StageService
+from deployments.pack_types import Described, pack_type
 from deployments.site import Site
 from deployments.stage import leaving
 from deployments.transport import Shelf, load
@@ -34,7 +35,6 @@ from graph.nodes import load_node_types
 from graph.object_info import ObjectInfo
 from graph.plan import Segment, Step
 from graph.prompt import Source
-from graph.remote_types import remote_type
 from graph.segment_run import Report, run_segment
 from graph.stages import PACK, Stage
 from packs.allowed import copy_allowed
@@ -58,15 +58,6 @@ class PackSite:
     folder: Path
     scratch: Path
     strict: bool = True
-
-
-@dataclass(frozen=True)
-class Described:
-    """The node types of a pack, as routers are told of them; `version` changes with them."""
-
-    version: str = ""
-    nodes: tuple[Mapping[str, Any], ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PackHost:
@@ -238,18 +229,6 @@ class NodeOfPack:
 
     async def run(self, node_type: NodeType, step: Step, inputs: Mapping[str, Any]) -> Any:
         return await self.calls.run(node_type, step, inputs, self.report)
-
-
-def pack_type(pack: str, one: Mapping[str, Any], hooks: Hooks | None = None) -> NodeType:
-    """The node type of a pack's description."""
-    return remote_type(
-        one["entry"],
-        Stage(PACK + pack),
-        hooks or Hooks(),
-        open_links=bool(one.get("open_links")),
-        open_inputs=bool(one.get("open_inputs")),
-        per_node=bool(one.get("per_node")),
-    )
 
 
 @dataclass(frozen=True)

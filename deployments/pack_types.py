@@ -9,14 +9,35 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from deployments.pack_host import Described, pack_type
 from graph.hooks import Hooks, Inputs
 from graph.node import NodeType
-from graph.remote_types import CodeElsewhereError
+from graph.remote_types import CodeElsewhereError, remote_type
+from graph.stages import PACK, Stage
 
 LOG = logging.getLogger(__name__)
 FIRST_S, AGAIN_S = 1.0, 15.0  # between looks, until a pack is loaded and after that
 FAILURES, CLOSED_S = 3, 60.0
+
+
+@dataclass(frozen=True)
+class Described:
+    """The node types of a pack, as routers are told of them; `version` changes with them."""
+
+    version: str = ""
+    nodes: tuple[Mapping[str, Any], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pack_type(pack: str, one: Mapping[str, Any], hooks: Hooks | None = None) -> NodeType:
+    """The node type of a pack's description."""
+    return remote_type(
+        one["entry"],
+        Stage(PACK + pack),
+        hooks or Hooks(),
+        open_links=bool(one.get("open_links")),
+        open_inputs=bool(one.get("open_inputs")),
+        per_node=bool(one.get("per_node")),
+    )
 
 
 class PackCaller(Protocol):
@@ -134,6 +155,15 @@ class PackHooks:
         return said
 
 
+def types_of(said: Described, hooks: PackHooks) -> dict[str, NodeType]:
+    """The node types that a pack describes, by name."""
+    found = {}
+    for one in said.nodes:
+        plain = pack_type(hooks.pack, one)
+        found[plain.name] = pack_type(hooks.pack, one, hooks.of(one, plain.inputs))
+    return found
+
+
 async def lazy_elsewhere(inputs: Inputs) -> Any:
     """Stands for check_lazy_status, which the pack's own stage asks."""
     del inputs
@@ -193,8 +223,4 @@ class PackTypes:
         if said.version == before.version:
             return
         hooks = PackHooks(name, self.packs[name], self.hook_s[name])
-        found = {}
-        for one in said.nodes:
-            plain = pack_type(name, one)
-            found[plain.name] = pack_type(name, one, hooks.of(one, plain.inputs))
-        self.types.put(name, found)
+        self.types.put(name, types_of(said, hooks))

@@ -17,12 +17,6 @@ from storage.picture_limits import (
 
 READ_AT_ONCE = 8
 MOST_BYTES = 512 * 2**20
-NOT_THE_WORKFLOWS_FAULT = (
-    PictureTooLargeError,
-    TooManyFramesError,
-    PictureQueueError,
-    PicturesBusyError,
-)
 
 
 @dataclass(eq=False)
@@ -33,6 +27,15 @@ class InputsTooLargeError(ServiceError):
     code = "inputs_too_large"
     template = "The input files of the request are over {limit_bytes} bytes together."
     limit_bytes: int
+
+
+NOT_THE_WORKFLOWS_FAULT = (
+    InputsTooLargeError,
+    PictureTooLargeError,
+    TooManyFramesError,
+    PictureQueueError,
+    PicturesBusyError,
+)
 
 
 class Pictures(Protocol):

@@ -31,6 +31,8 @@ from deployments.clients import (
     StageClients,
 )
 from deployments.config import RouterConfig
+from deployments.large_requests.pool import LargeProcesses, ProcessLimits, Sources
+from deployments.large_requests.setup import Setup
 from deployments.loopback import listen_where_ray_does
 from deployments.paced_bodies import pace_replica
 from deployments.pack_types import NodeTypes, PackTypes
@@ -107,6 +109,7 @@ class Router:
         node_types = NodeTypes(load_node_types())
         self._packs = PackTypes(node_types, callers, {name: s for name, (_, s) in packs.items()})
         self._packs.watch()
+        embeddings = OwnEmbeddings(stores.models.library, stores.models.store.models)
         runner = WorkflowRunner(
             heavy=heavy,
             node_types=node_types,
@@ -117,7 +120,7 @@ class Router:
             inputs=stores.inputs,
             clients=clients,
             cache=cache,
-            own_embeddings=OwnEmbeddings(stores.models.library, stores.models.store.models),
+            own_embeddings=embeddings,
             most_expanded=config.max_expanded_nodes,
             most_input_bytes=config.max_input_bytes,
             watches=(StageCalls(metrics.registry).watch,),
@@ -132,15 +135,28 @@ class Router:
             retention_s=config.retention_s,
             webhook_delays_s=config.webhook_delays_s,
         )
-        events = None if hub is None else HubClient(hub)
-        self._service = Service(runner, stores, limits, metrics, events)
-        self._access = access(settings, config, stores.database)
         self._body_limits = BodyLimits(
             config.max_body_bytes,
             config.max_body_values,
             config.max_body_nesting,
             config.max_bodies_bytes,
         )
+        large = LargeProcesses(
+            large_setup(settings, config, self._body_limits),
+            heavy,
+            Sources(
+                stores.inputs,
+                embeddings,
+                stores.fetcher.check,
+                node_types,
+                self._packs,
+                config.max_input_bytes,
+            ),
+            ProcessLimits(config.large_body_bytes, config.large_body_processes),
+        )
+        events = None if hub is None else HubClient(hub)
+        self._service = Service(runner, stores, limits, metrics, hub=events, large=large)
+        self._access = access(settings, config, stores.database)
         self._heavy = heavy
         self._pace = BodyPace(config.body_first_s, config.body_least_bytes_per_s)
         self._sockets = SocketLimits(config.max_sockets, config.max_sockets_per_owner)
@@ -179,6 +195,20 @@ class Router:
             return await self._service.execute(Caller(owner), body)
         except Exception as error:  # noqa: BLE001 - a caller by handle gets an answer, as one by HTTP does
             return error_body(known(error) or unexpected(error))
+
+
+def large_setup(settings: Settings, config: RouterConfig, limits: BodyLimits) -> Setup:
+    """What a process for large requests is told of this service."""
+    return Setup(
+        settings.models_dir.resolve(),
+        settings.private_models_dir,
+        settings.extra_model_paths,
+        config.models.families,
+        config.models.header_limits,
+        limits,
+        config.max_expanded_nodes,
+        settings.hub == "on",
+    )
 
 
 def job_watch(otlp_endpoint: str | None) -> JobWatch:

@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 from fastapi import APIRouter
 
 from api.comfyui.entries import STATUSES, job_detail, job_entry, opened
-from api.comfyui.prompts import UUID
+from api.comfyui.prompt_request import UUID
 from api.context import ActingEditorCall, ActingEditorOwner, Context, EditorOwner, InContext
 from api.documentation import errors, json_body
 from api.json_response import JsonResponse

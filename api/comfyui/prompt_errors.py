@@ -53,6 +53,11 @@ def refused(error: ServiceError, prompt: Prompt, known: ObjectInfo) -> dict[str,
     return body | {"node_errors": own}
 
 
+def refused_status(error: ServiceError) -> int:
+    """ComfyUI's own for what is wrong with a prompt."""
+    return 400 if error.status in {409, 415, 422} else error.status
+
+
 def without_class(prompt: Prompt) -> dict[str, Any] | None:
     """The refusal of a prompt of which a node has no class, None where all have one."""
     for node_id, node in prompt.items():

@@ -1,29 +1,30 @@
 """POST /prompt: a workflow in API format, as every client of ComfyUI sends it."""
 
-import re
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import replace
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from api.comfyui.entries import number_of
-from api.comfyui.prompt_errors import node_errors, problem_bodies, refusal, refused, without_class
-from api.context import ActingEditorCall, BaseUrl, Context, EditorOwner, InContext
+from api.comfyui.prompt_errors import (
+    node_errors,
+    problem_bodies,
+    refusal,
+    refused,
+    refused_status,
+)
+from api.comfyui.prompt_request import PromptRefused, PromptRequest, read_prompt
+from api.context import BaseUrl, Context, EditorOwner, InContext, PromptCall, WorkflowCall
 from api.documentation import errors, json_body
 from api.errors import error_headers
 from api.jobs.acceptance import Posted
+from api.jobs.large_jobs import LargeJobs
 from api.json_response import JsonResponse
+from api.large_requests import Rendered, rendered_response, with_members
 from graph.errors import ServiceError
-from storage.jobs.records import PromptIdTakenError
+from storage.jobs.records import JobRecord, PromptIdTakenError
 
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-SECRETS = frozenset({"api_key_comfy_org", "auth_token_comfy_org", "key", "api_key", "token"})
-LONGEST_CLIENT_ID = 128
-LARGEST_NUMBER = 2.0**53
-BAD_ID = "prompt_id must be a UUID in small letters, with its hyphens"
 BODY: Mapping[str, Any] = {
     "type": "object",
     "required": ["prompt"],
@@ -54,125 +55,51 @@ async def queue_remaining(owner: EditorOwner, known: InContext) -> JsonResponse:
     responses=errors(400, 401, 402, 403, 413, 429, 503),
     openapi_extra=json_body(BODY),
 )
-async def queue_prompt(call: ActingEditorCall, known: InContext, base_url: BaseUrl) -> JsonResponse:
+async def queue_prompt(call: PromptCall, known: InContext, base_url: BaseUrl) -> Response:
     """As ComfyUI's: accepted when at least one output can run."""
+    if call.large is not None and known.service.large:
+        jobs = LargeJobs(known.service, known.service.large)
+        return await _post_large(call, call.large, jobs, base_url)
     try:
-        posted = _read(call.body)
+        posted = read_prompt(call.body)
     except PromptRefused as why:
         return JsonResponse(why.body, 400)
     return await _post(call, known, posted, base_url)
 
 
-class PromptRefused(Exception):  # noqa: N818 - a refusal, told in ComfyUI's shape
-    """A body that is no prompt."""
-
-    def __init__(self, body: dict[str, Any]) -> None:
-        super().__init__()
-        self.body = body
-
-
-@dataclass(frozen=True)
-class PromptRequest:
-    """What a client sent, as far as it counts here."""
-
-    prompt: dict[str, Any]
-    extra_data: dict[str, Any]
-    targets: list[str] | None
-    prompt_id: str
-    client_id: str | None
-    number: float
-    front: bool
-
-    @property
-    def workflow_id(self) -> str | None:
-        """The id of the editor's file."""
-        info = self.extra_data.get("extra_pnginfo")
-        workflow = info.get("workflow") if isinstance(info, dict) else None
-        found = workflow.get("id") if isinstance(workflow, dict) else None
-        return found if isinstance(found, str) and _is_name(found) else None
-
-
 async def _post(
-    call: ActingEditorCall, known: Context, sent: PromptRequest, base_url: str
+    call: WorkflowCall, known: Context, sent: PromptRequest, base_url: str
 ) -> JsonResponse:
-    body: dict[str, Any] = {
-        "workflow": sent.prompt,
-        "extra_data": sent.extra_data,
-        "retain_inputs": known.service.limits.keep_prompts,
-    }
-    if sent.targets is not None:
-        body["targets"] = sent.targets
-    posted = Posted(
-        base_url,
-        face="comfyui",
-        prompt_id=sent.prompt_id,
-        client_id=sent.client_id,
-        workflow_id=sent.workflow_id,
-        number=sent.number,
-        front=sent.front,
-    )
+    body = sent.body(retain_inputs=known.service.limits.keep_prompts)
+    posted = Posted(base_url, face="comfyui", **sent.how_posted)
     try:
         record, prepared = await known.service.post(call.caller, body, posted)
     except PromptIdTakenError as error:
         return JsonResponse(refusal("invalid_prompt_id", str(error)), 400)
     except ServiceError as error:
         info = await known.service.runner.object_info(call.owner)
-        status = 400 if error.status in {409, 415, 422} else error.status
-        return JsonResponse(refused(error, sent.prompt, info), status, error_headers(error))
+        return JsonResponse(
+            refused(error, sent.prompt, info), refused_status(error), error_headers(error)
+        )
     found: dict[str, Any] = {}
     if prepared.skipped:
         info = await known.service.runner.object_info(call.owner)
         found = node_errors(problem_bodies(prepared.skipped), sent.prompt, info)
-    accepted = {"prompt_id": sent.prompt_id, "number": number_of(record)}
-    return JsonResponse(accepted | {"node_errors": found})
+    return JsonResponse(_accepted(record) | {"node_errors": found})
 
 
-def _read(body: Mapping[str, Any]) -> PromptRequest:
-    """Raises: PromptRefused."""
-    prompt = body.get("prompt")
-    if not isinstance(prompt, dict):
-        raise PromptRefused(refusal("no_prompt", "No prompt provided", "No prompt provided"))
-    prompt_id = body.get("prompt_id") or str(uuid.uuid4())
-    if not isinstance(prompt_id, str) or not UUID.fullmatch(prompt_id):
-        raise PromptRefused(refusal("invalid_prompt_id", BAD_ID))
-    if why := without_class(prompt):
-        raise PromptRefused(why)
-    client_id, extra = _client_id(body), body.get("extra_data")
-    kept = {k: v for k, v in extra.items() if k not in SECRETS} if isinstance(extra, dict) else {}
-    if client_id is not None:
-        kept["client_id"] = client_id
-    targets = body.get("partial_execution_targets")
-    return PromptRequest(
-        prompt,
-        kept,
-        [str(one) for one in targets] if isinstance(targets, list) else None,
-        prompt_id,
-        client_id,
-        _number(body),
-        bool(body.get("front")),
+async def _post_large(call: WorkflowCall, raw: bytes, jobs: LargeJobs, base_url: str) -> Response:
+    try:
+        record, found = await jobs.prompt(call.caller, raw, base_url)
+    except PromptIdTakenError as error:
+        return JsonResponse(refusal("invalid_prompt_id", str(error)), 400)
+    except ServiceError as error:
+        return JsonResponse(refused(error, {}, {}), refused_status(error), error_headers(error))
+    answer = Rendered.of(_accepted(record))
+    return rendered_response(
+        replace(answer, content=with_members(answer.content, {"node_errors": found}))
     )
 
 
-def _client_id(body: Mapping[str, Any]) -> str | None:
-    client_id = body.get("client_id")
-    if client_id is None or client_id == "":
-        return None
-    if isinstance(client_id, str) and _is_name(client_id):
-        return client_id
-    said = f"client_id must be a text of at most {LONGEST_CLIENT_ID} characters"
-    raise PromptRefused(refusal("invalid_client_id", said))
-
-
-def _is_name(text: str) -> bool:
-    return len(text) <= LONGEST_CLIENT_ID and text.isprintable()
-
-
-def _number(body: Mapping[str, Any]) -> float:
-    """0 for the next one."""
-    try:
-        number = float(body.get("number") or 0)
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if not isfinite(number) or abs(number) > LARGEST_NUMBER:
-        raise PromptRefused(refusal("invalid_number", "number must be a number below 2**53"))
-    return number
+def _accepted(record: JobRecord) -> dict[str, Any]:
+    return {"prompt_id": record.prompt_id, "number": number_of(record)}

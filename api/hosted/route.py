@@ -31,7 +31,7 @@ class HostedBody(JsonBody):
 
     def __init__(self, request: Request) -> None:
         known = context(request)
-        super().__init__(request, known.heavy, known.body_limits)
+        super().__init__(request, known.heavy, known.body_limits.of_plain_bodies())
         length = request.headers.get("content-length", "0")
         self._empty = length == "0" and "transfer-encoding" not in request.headers
 

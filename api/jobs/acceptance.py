@@ -1,26 +1,23 @@
 """Accepting a job: read, checked, recorded, and only then begun or put in line."""
 
 import asyncio
-import hashlib
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from api.errors import InvalidFieldsError, and_of_workflow, field_problem, one_field
 from api.heavy_work import is_small
-from api.jobs.estimates import RunTimes
+from api.jobs.estimates import RunTimes, steps_by_class
+from api.jobs.request_reader import RequestReader, hash_of
 from api.jobs.requests import JobRequests
-from api.jobs.runner import Prepared, Runner
+from api.jobs.runner import Prepared
 from api.jobs.worker import Worker
 from api.keys.access import Caller
 from api.metrics.service_metrics import ServiceMetrics
 from api.schemas import ExecuteRequest
-from graph.problems import WorkflowInvalidError
-from storage.addresses import AddressError
-from storage.fetch import Fetcher, FetchError
+from storage.jobs.job_charges import JobCharges
 from storage.jobs.leases import JobLeases
+from storage.jobs.money import amount
 from storage.jobs.records import Face, JobRecord, JobRecords, QueueLimits
 
 
@@ -42,7 +39,7 @@ class Posted:
 class Acceptance:
     """Takes jobs on."""
 
-    runner: Runner
+    reader: RequestReader
     jobs: JobRecords
     worker: Worker
     leases: JobLeases
@@ -50,54 +47,21 @@ class Acceptance:
     times: RunTimes
     limits: QueueLimits
     metrics: ServiceMetrics
-    fetcher: Fetcher
+    charges: JobCharges
 
-    async def request(self, owner: str, body: Mapping[str, Any]) -> ExecuteRequest:
-        """The fields of an execute body.
+    def estimate_s(self, prepared: Prepared) -> float:
+        """How long a job may run."""
+        steps = steps_by_class(prepared.prompt) if prepared.steps is None else prepared.steps
+        return self.times.estimate_s(steps)
 
-        Raises:
-            ServiceError: some are wrong; it says what is wrong with the workflow too.
-        """
-        try:
-            return ExecuteRequest.accept(body)
-        except InvalidFieldsError as error:
-            wrong = {str(fact["input"]).partition(".")[0] for fact in error.errors}
-            right = {name: value for name, value in body.items() if name not in wrong}
-            if "workflow" not in right:
-                raise
-            raise await and_of_workflow(
-                error, self.prepared(owner, ExecuteRequest.read(right), right)
-            ) from error
-
-    async def prepared(
-        self, owner: str, request: ExecuteRequest, body: Mapping[str, Any]
-    ) -> Prepared:
-        """The workflow of a request, ready to run.
-
-        Raises:
-            ServiceError: the workflow cannot run, or the webhook cannot be called; where both are
-                so, it says both.
-        """
-        refused = await self._refused_callback(request)
-        try:
-            prepared = await self.runner.prepare(owner, body)
-        except WorkflowInvalidError as error:
-            if refused is None:
-                raise
-            problem = field_problem(refused.errors[0])
-            raise replace(error, problems=(problem, *error.problems)) from error
-        if refused:
-            raise refused
-        return prepared
-
-    async def _refused_callback(self, request: ExecuteRequest) -> InvalidFieldsError | None:
-        if request.callback is None:
-            return None
-        try:
-            await self.fetcher.check(request.callback)
-        except (AddressError, FetchError) as error:
-            return one_field(request.callback_field, error.problem, request.callback)
-        return None
+    def estimate(self, prepared: Prepared) -> dict[str, Any]:
+        """How long a job may run and what it may cost, as a dry run answers."""
+        estimate_s = self.estimate_s(prepared)
+        return {
+            "estimated_s": round(estimate_s, 2),
+            "estimated_price": amount(self.charges.quote(estimate_s, prepared.outputs)),
+            "currency": self.charges.prices.currency,
+        }
 
     async def accept(
         self,
@@ -114,17 +78,28 @@ class Acceptance:
         body_hash = None
         if posted.idempotency_key:
             body_hash = await _hash_of(body)
-            earlier = await self.jobs.replayed(caller.owner, posted.idempotency_key, body_hash)
-            if earlier is not None:
+            if earlier := await self.replayed(caller, posted, body_hash):
                 return earlier
-        prepared = await self.prepared(caller.owner, request, body)
+        prepared = await self.reader.prepared(caller.owner, request, body)
         return await self.record(caller, request, body, prepared, posted, body_hash=body_hash)
+
+    async def replayed(
+        self, caller: Caller, posted: Posted, body_hash: str | None
+    ) -> JobRecord | None:
+        """The earlier job of the same key and body.
+
+        Raises:
+            IdempotencyConflictError: the key came with another body.
+        """
+        if not posted.idempotency_key or body_hash is None:
+            return None
+        return await self.jobs.replayed(caller.owner, posted.idempotency_key, body_hash)
 
     async def record(
         self,
         caller: Caller,
         request: ExecuteRequest,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | bytes,
         prepared: Prepared,
         posted: Posted,
         *,
@@ -132,12 +107,14 @@ class Acceptance:
     ) -> JobRecord:
         """The job of a request that is ready to run. One client's wait for each other.
 
+        A large one, whose `body` is bytes, is opened by whoever begins it.
+
         Raises:
             ServiceError: nothing was accepted.
         """
-        estimate_s = self.times.estimate_s(prepared.prompt)
         now_s = time.time()
-        begins = posted.client_id is None and not posted.front and self.worker.take_place()
+        waits = posted.client_id is not None or posted.front or isinstance(body, bytes)
+        begins = not waits and self.worker.take_place()
         record = JobRecord(
             caller.owner,
             created_s=now_s,
@@ -145,7 +122,7 @@ class Acceptance:
             status="running" if begins else "queued",
             epoch=1 if begins else 0,
             started_s=now_s if begins else None,
-            estimate_s=estimate_s,
+            estimate_s=self.estimate_s(prepared),
             expected_outputs=prepared.outputs,
             priority=request.priority,
             track_id=request.track_id,
@@ -163,7 +140,12 @@ class Acceptance:
         return await self._add(record, body, prepared, front=posted.front)
 
     async def _add(
-        self, record: JobRecord, body: Mapping[str, Any], prepared: Prepared, *, front: bool
+        self,
+        record: JobRecord,
+        body: Mapping[str, Any] | bytes,
+        prepared: Prepared,
+        *,
+        front: bool,
     ) -> JobRecord:
         if begins := record.status == "running":
             self.worker.expect(record.id)
@@ -182,7 +164,7 @@ class Acceptance:
                 self.worker.expect_no_more(record.id)
             return added
         self.metrics.accepted.inc()
-        if begins:
+        if begins and not isinstance(body, bytes):
             self.worker.start(added, body, prepared)
         else:
             self.worker.queued(added)
@@ -190,12 +172,4 @@ class Acceptance:
 
 
 async def _hash_of(body: Mapping[str, Any]) -> str:
-    return _body_hash(body) if is_small(body) else await asyncio.to_thread(_body_hash, body)
-
-
-def _body_hash(body: Mapping[str, Any]) -> str:
-    """In pieces, between which other threads go on."""
-    digest = hashlib.sha256()
-    for piece in json.JSONEncoder(sort_keys=True, default=str).iterencode(body):
-        digest.update(piece.encode())
-    return digest.hexdigest()
+    return hash_of(body) if is_small(body) else await asyncio.to_thread(hash_of, body)

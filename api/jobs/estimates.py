@@ -1,5 +1,6 @@
 """Estimates the run time of a job from recent run times of its node types."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,16 +24,24 @@ class RunTimes:
                 node = prompt.get(timing.node_id, {})
                 self._take_in(timing.class_type, (timing.end_s - timing.start_s) / _steps(node))
 
-    def estimate_s(self, prompt: Mapping[str, Any]) -> float:
-        """How long a job of that prompt may run."""
+    def estimate_s(self, steps: Mapping[str, int]) -> float:
+        """How long a job may run whose nodes have so many steps (`steps_by_class`)."""
         if not self._mean_s:
             return UNKNOWN_S
-        nodes = [node for node in prompt.values() if isinstance(node, Mapping)]
-        return sum(self._mean_s.get(_class(node), 0.0) * _steps(node) for node in nodes)
+        return sum(self._mean_s.get(name, 0.0) * count for name, count in steps.items())
 
     def _take_in(self, class_type: str, seconds: float) -> None:
         mean_s = self._mean_s.get(class_type, seconds)
         self._mean_s[class_type] = mean_s + WEIGHT * (seconds - mean_s)
+
+
+def steps_by_class(prompt: Mapping[str, Any]) -> Counter[str]:
+    """The steps of all nodes of a prompt (API format), by class; a node without steps is one."""
+    steps: Counter[str] = Counter()
+    for node in prompt.values():
+        if isinstance(node, Mapping):
+            steps[_class(node)] += _steps(node)
+    return steps
 
 
 def _class(node: Mapping[str, Any]) -> str:

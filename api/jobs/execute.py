@@ -1,14 +1,17 @@
 """POST /api/v7/comfyui/execute."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Response
 
-from api.context import ActingCall, BaseUrl, InContext
+from api.context import BaseUrl, InContext, WorkflowActing
 from api.documentation import errors, json_body
 from api.errors import one_field
+from api.jobs.acceptance import Posted
 from api.jobs.answers import API
+from api.jobs.large_jobs import LargeJobs
 from api.json_response import JsonResponse
+from api.large_requests import rendered_response
 from api.schemas import Answer, ExecuteRequest
 
 LONGEST_KEY = 255
@@ -29,23 +32,25 @@ Prefer = Annotated[str, Header(description="`respond-async` answers at once.")]
     openapi_extra=json_body(ExecuteRequest.model_json_schema()),
 )
 async def execute(
-    call: ActingCall,
+    call: WorkflowActing,
     known: InContext,
     base_url: BaseUrl,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = "",
-) -> JsonResponse:
+) -> Response:
     """Post a workflow; the answer has its pictures, or says where to fetch them."""
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= LONGEST_KEY:
         raise one_field("Idempotency-Key", f"1 to {LONGEST_KEY} characters", idempotency_key[:80])
+    asynchronous = "respond-async" in prefer.lower()
+    if call.large is not None and known.service.large:
+        jobs = LargeJobs(known.service, known.service.large)
+        posted = Posted(base_url, idempotency_key)
+        written = await jobs.execute(call.caller, call.large, posted, asynchronous=asynchronous)
+        return rendered_response(written)
     answer = await known.service.execute(
         call.caller,
-        _asynchronous(call.body) if "respond-async" in prefer.lower() else call.body,
+        call.body | {"wait": 0} if asynchronous else call.body,
         idempotency_key=idempotency_key,
         base_url=base_url,
     )
     return JsonResponse(answer)
-
-
-def _asynchronous(body: dict[str, Any]) -> dict[str, Any]:
-    return body | {"wait": 0}

@@ -7,11 +7,13 @@ may be used. Errors that the caller should read are `graph.errors.ServiceError`s
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from api.jobs.events import JobEvent
-from graph.execution import NodeTiming
-from storage.job_outputs import JobOutputs
+
+if TYPE_CHECKING:  # whoever only reads workflows needs no database
+    from graph.execution import NodeTiming
+    from storage.job_outputs import JobOutputs
 
 Report = Callable[[JobEvent], None]
 
@@ -28,6 +30,7 @@ class Prepared:
     outputs: int = 1  # how many files it will save at most, as far as that is known before
     output_ids: tuple[str, ...] = ()  # the output nodes that will run
     quote: Mapping[str, Any] = field(default_factory=dict)  # the answer to a dry run
+    steps: Mapping[str, int] | None = None  # of all nodes by class, where the prompt is not here
 
 
 class Runner(Protocol):
@@ -43,7 +46,7 @@ class Runner(Protocol):
         """
         ...
 
-    async def run(self, prepared: Any, job: "RunningJob") -> tuple[NodeTiming, ...]:
+    async def run(self, prepared: Any, job: "RunningJob") -> "tuple[NodeTiming, ...]":
         """Run it. CancelledError cancels all that was started.
 
         Raises:
@@ -82,7 +85,7 @@ class RunningJob:
 
     owner: str
     id: int
-    outputs: JobOutputs
+    outputs: "JobOutputs"
     report: Report
     warn: Callable[[str], None]  # said in the answer's `meta`
     told: Mapping[str, Any] = field(default_factory=dict)  # to nodes that ask, by Hidden

@@ -23,6 +23,7 @@ from api.jobs.following import Following
 from api.jobs.hub_link import HubLink
 from api.jobs.leftovers import forget_deleted
 from api.jobs.listing import job_page
+from api.jobs.request_reader import RequestReader
 from api.jobs.requests import JobRequests
 from api.jobs.run import Workplace
 from api.jobs.runner import Prepared, Runner
@@ -30,6 +31,7 @@ from api.jobs.webhook_delays import DELAYS_S
 from api.jobs.webhooks import Signer, Webhooks
 from api.jobs.worker import Worker, WorkerLimits
 from api.keys.access import Caller
+from api.large_requests import LargeRequests
 from api.metrics.service_metrics import ServiceMetrics
 from api.models.intake import ModelIntake
 from api.schemas import ExecuteRequest
@@ -42,7 +44,6 @@ from storage.fetch import Fetcher
 from storage.inputs import Inputs
 from storage.jobs.job_charges import JobCharges
 from storage.jobs.leases import JobLeases
-from storage.jobs.money import amount
 from storage.jobs.outbox import Outbox, WebhookEvent
 from storage.jobs.output_names import JobNames
 from storage.jobs.prompts import Prompts
@@ -114,9 +115,14 @@ class Service:
         stores: Stores,
         limits: Limits | None = None,
         metrics: ServiceMetrics | None = None,
+        *,
         hub: Hub | None = None,
+        large: LargeRequests | None = None,
     ) -> None:
-        """With a `hub`, events of jobs that other replicas run are read here too."""
+        """With a `hub`, events of jobs that other replicas run are read here too.
+
+        `large` reads requests that are too large for this process.
+        """
         self.runner = runner
         self.stores = stores
         self.metrics = metrics or ServiceMetrics()
@@ -129,7 +135,9 @@ class Service:
         self.board = EventBoard(limits.events_kept)
         self._link = HubLink(hub, self.board, self.worker_id) if hub else None
         self.board.link = self._link
-        self._worker = self._make_worker(JobRequests(stores.request_cipher))
+        self.large = large
+        self.requests = JobRequests(stores.request_cipher, large)
+        self._worker = self._make_worker(self.requests)
         self.following = Following(
             self._worker,
             stores.jobs,
@@ -139,8 +147,8 @@ class Service:
             beat_s=limits.beat_s,
             watch_s=limits.watch_s,
         )
-        self.requests = JobRequests(stores.request_cipher)
-        self._acceptance = self._make_acceptance(self.requests)
+        self._reader = RequestReader(runner.prepare, stores.fetcher.check)
+        self.acceptance = self._make_acceptance(self.requests)
         self.webhooks = Webhooks(
             stores.outbox,
             stores.fetcher,
@@ -176,6 +184,8 @@ class Service:
         await self.webhooks.close()
         await self.stores.fetcher.close()
         self.stores.uploads.pictures.close()
+        if self.large:
+            self.large.close()
         await self.stores.models.close()
         await self.stores.database.close()
 
@@ -193,26 +203,26 @@ class Service:
             ServiceError: nothing was accepted.
         """
         body = with_workflow({name: value for name, value in body.items() if name != "key"})
-        request = await self._acceptance.request(caller.owner, body)
+        request = await self._reader.request(caller.owner, body)
         if request.dry_run:
-            quoted = await self._acceptance.prepared(caller.owner, request, body)
-            estimate_s = self._times.estimate_s(quoted.prompt)
-            charges = self.stores.charges
-            estimate = {
-                "estimated_s": round(estimate_s, 2),
-                "estimated_price": amount(charges.quote(estimate_s, quoted.outputs)),
-                "currency": charges.prices.currency,
-            }
+            quoted = await self._reader.prepared(caller.owner, request, body)
             meta = {"status": "success", "dry_run": True, "meta": quoted.meta}
-            return {**meta, **estimate, **quoted.quote, "skipped": list(quoted.skipped)}
+            more = {**quoted.quote, "skipped": list(quoted.skipped)}
+            return {**meta, **self.acceptance.estimate(quoted), **more}
         posted = Posted(base_url, idempotency_key)
-        record = await self._acceptance.accept(caller, request, body, posted)
-        if request.wait_s > 0:
+        record = await self.acceptance.accept(caller, request, body, posted)
+        return await self.answer_within(record, request.wait_s, base_url)
+
+    async def answer_within(
+        self, record: JobRecord, wait_s: float, base_url: str
+    ) -> dict[str, Any]:
+        """What execute answers, once the job has ended or `wait_s` is over."""
+        if wait_s > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(request.wait_s):
+                async with asyncio.timeout(wait_s):
                     await self.following.until_ended(record)
             if not (run := self._worker.run_of(record.id)) or not run.record.ended:
-                return await self.answer(caller.owner, record.id, base_url=base_url)
+                return await self.answer(record.owner, record.id, base_url=base_url)
         return await self.following.answer(self._worker.run_of(record.id), record, base_url)
 
     async def post(
@@ -224,9 +234,9 @@ class Service:
             ServiceError: nothing was accepted.
         """
         request = ExecuteRequest.read(body)
-        prepared = await self._acceptance.prepared(caller.owner, request, body)
+        prepared = await self._reader.prepared(caller.owner, request, body)
         told = {**body, "outputs": list(prepared.output_ids)}
-        return await self._acceptance.record(caller, request, told, prepared, posted), prepared
+        return await self.acceptance.record(caller, request, told, prepared, posted), prepared
 
     async def answer(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
         """The contract's fetch.
@@ -369,7 +379,7 @@ class Service:
 
     def _make_acceptance(self, requests: JobRequests) -> Acceptance:
         return Acceptance(
-            self.runner,
+            self._reader,
             self.stores.jobs,
             self._worker,
             self._leases,
@@ -377,7 +387,7 @@ class Service:
             self._times,
             self.limits.queue,
             self.metrics,
-            self.stores.fetcher,
+            self.stores.charges,
         )
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -59,6 +59,7 @@ class Worker:
         self._taken = 0  # places: of running jobs, and of those about to
         self._orphans: set[int] = set()
         self._expected: set[int] = set()  # being recorded: their rows may be there before they run
+        self._opening: set[asyncio.Task[None]] = set()  # large requests
         self._wake = asyncio.Event()
         self._closing = False
         self._renewed_s = time.monotonic()
@@ -137,6 +138,8 @@ class Worker:
     async def close(self) -> None:
         """Put running jobs back in the queue, for other replicas."""
         self._closing = True
+        for opening in self._opening:
+            opening.cancel()
         runs = [run for run in self._runs.values() if not run.ended.done()]
         for run in runs:
             run.abandon()
@@ -241,16 +244,38 @@ class Worker:
             attempted = replace(record, epoch=record.epoch - 1)  # not this time
             await self._end_alone(record, _hopeless(attempted))
             return False
+        if self._requests.is_large(request):  # the others need not wait for it
+            self.expect(record.id)
+            opening = asyncio.create_task(self._start_large(record, request))
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+            return True
         try:
             body = await self._requests.opened(record.id, request)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this job's alone
             await self._end_alone(record, known(error))
             return False
+        await self._start_anew(record, body)
+        return True
+
+    async def _start_large(self, record: JobRecord, request: bytes) -> None:
+        """Run a job whose request another process reads first."""
+        try:
+            body, prepared = await self._requests.prepared(record, request)
+        except Exception as error:  # noqa: BLE001 - as of any request
+            self.expect_no_more(record.id)
+            await self._end_alone(record, known(error))
+        else:
+            await self._start_anew(record, body, prepared)
+
+    async def _start_anew(
+        self, record: JobRecord, body: Mapping[str, Any], prepared: Prepared | None = None
+    ) -> None:
+        """Run a job from the queue, of which an earlier run may be here still."""
         if (old := self._runs.get(record.id)) and not old.ended.done():
             old.abandon()
             await asyncio.wait([old.ended])
-        self.start(record, body)
-        return True
+        self.start(record, body, prepared)
 
     def _after(self, run: JobRun) -> None:
         """What follows a job's end here."""

@@ -11,14 +11,11 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from storage.picture_processes.tasks import TASKS, Answer, RefusedError
+from storage.process_limits import limited, peak_bytes
 
-PAGE_BYTES = resource.getpagesize()
 NICE = 10  # those who wait for jobs go first
 MOST_KEPT_BYTES = 400 * 2**20  # of memory used at once, after which the process is replaced
 
@@ -52,37 +49,6 @@ def answer(request: dict[str, Any], contents: list[bytes]) -> Answer:
     except Exception as error:  # noqa: BLE001 - see above
         problem = str(error).partition("<")[0].strip()[:200] or type(error).__name__
         return {"error": "NoPictureError", "facts": {"problem": problem}}, b""
-
-
-def peak_bytes() -> int:
-    """The most memory that this process had; 0 where that is not known."""
-    status = Path("/proc/self/status")  # `ru_maxrss` may be that of whoever started this process
-    lines = status.read_text().splitlines() if status.exists() else []
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-
-
-@contextmanager
-def limited(memory_bytes: int, cpu_s: int) -> Iterator[None]:
-    """Bounds what may be taken of memory, beyond what is taken already, and of the processor."""
-    statm = Path("/proc/self/statm")
-    taken_bytes = int(statm.read_text().split()[0]) * PAGE_BYTES if statm.exists() else None
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    if taken_bytes is not None:  # Linux
-        _set_soft(resource.RLIMIT_AS, taken_bytes + memory_bytes)
-    _set_soft(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + cpu_s)
-    try:
-        yield
-    finally:
-        for which in (resource.RLIMIT_AS, resource.RLIMIT_CPU):
-            _set_soft(which, resource.RLIM_INFINITY)
-
-
-def _set_soft(which: int, soft: int) -> None:
-    """Set a limit, or as near to it as this process may."""
-    _, hard = resource.getrlimit(which)
-    if hard != resource.RLIM_INFINITY and (soft == resource.RLIM_INFINITY or soft > hard):
-        soft = hard
-    resource.setrlimit(which, (soft, hard))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,18 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.heavy_work import HeavyWork
 from api.jobs.service import Limits, Service
+from api.json_reading import BodyLimits
 from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.clients import StageClients
 from deployments.config import ModelsConfig, PreprocessorConfig, RouterConfig
+from deployments.large_requests.pool import LargeProcesses, ProcessLimits, Sources
 from deployments.output_encoder import OutputEncoder
+from deployments.pack_types import NodeTypes, PackTypes
 from deployments.preprocessor import Preprocessor
+from deployments.request_inputs import MOST_BYTES
+from deployments.router import large_setup
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
 from deployments.site import Site
@@ -28,6 +34,7 @@ from graph.nodes import load_node_types
 from graph.plan import Segment
 from graph.prompt import Source
 from storage.models.annotators import AnnotatorFolder
+from storage.models.own_embeddings import OwnEmbeddings
 
 MORE: Mapping[str, NodeType] = MappingProxyType({})
 
@@ -61,11 +68,17 @@ class Drawn:
 
 @asynccontextmanager
 async def drawn_here(
-    folder: Path, more_types: Mapping[str, NodeType] = MORE
+    folder: Path,
+    more_types: Mapping[str, NodeType] = MORE,
+    large: ProcessLimits | None = None,
 ) -> AsyncIterator[Drawn]:
-    """A service over files in `folder`, without keys."""
+    """A service over files in `folder`, without keys.
+
+    With `large` there are processes for large requests.
+    """
     settings = Settings(models_dir=folder / "models", data_dir=folder / "data")
-    stores = open_stores(settings, RouterConfig(models=ModelsConfig(min_free_bytes=0)))
+    config = RouterConfig(models=ModelsConfig(min_free_bytes=0))
+    stores = open_stores(settings, config)
     types = {**load_node_types(), **more_types}
     site = Site(folder, folder, torch_threads=1)
     parts = (Preprocessor(site, PreprocessorConfig()), OutputEncoder(site))
@@ -81,7 +94,15 @@ async def drawn_here(
         clients=StageClients(dict.fromkeys(places, stages)),
         cache=ResultCache(2**20),
     )
-    service = Service(runner, stores, Limits())
+    processes = None
+    if large:
+        embeddings = OwnEmbeddings(stores.models.library, stores.models.store.models)
+        packs = PackTypes(NodeTypes(types), {}, {})
+        check = stores.fetcher.check
+        sources = Sources(stores.inputs, embeddings, check, types, packs, MOST_BYTES)
+        setup = large_setup(settings, config, BodyLimits())
+        processes = LargeProcesses(setup, HeavyWork(), sources, large)
+    service = Service(runner, stores, Limits(), large=processes)
     app = create_app(service)
     await service.open()
     transport = httpx.ASGITransport(app)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.pack_arrays import array_of, parts_of
-from deployments.pack_host import pack_type
+from deployments.pack_types import pack_type
 from graph.nodes import load_node_types
 from graph.object_info import describe
 from packs.confinement.confine import Confinement

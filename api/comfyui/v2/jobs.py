@@ -12,13 +12,13 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api.comfyui.entries import execution_error, opened, prompt_id_of, saved
-from api.comfyui.prompts import SECRETS
+from api.comfyui.prompt_request import SECRETS
 from api.comfyui.v2.events import STATUSES, JobStream
 from api.comfyui.v2.output_assets import output_json
 from api.comfyui.v2.problems import problem, told
 from api.comfyui.v2.progress import Progress, ended_progress
 from api.comfyui.v2.references import with_files
-from api.context import ActingCall, ActingOwner, BaseUrl, Context, InContext, Owner
+from api.context import ActingOwner, BaseUrl, Context, InContext, JobCall, Owner
 from api.documentation import errors, json_body
 from api.errors import reasons
 from api.jobs.acceptance import Posted
@@ -63,7 +63,7 @@ router = APIRouter(prefix=PLACE, tags=["comfyui"], include_in_schema=False)
     openapi_extra=json_body(BODY),
 )
 async def create(
-    call: ActingCall,
+    call: JobCall,
     known: InContext,
     base_url: BaseUrl,
     idempotency_key: Annotated[str, Header(description="Single use: again is a 422.")] = "",

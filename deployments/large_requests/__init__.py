@@ -1,0 +1,1 @@
+"""Processes that read, check and plan requests too large for a router."""
