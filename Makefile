@@ -6,12 +6,15 @@ unexport PYTHONDONTWRITEBYTECODE # without bytecode every process compiles torch
 python := .venv/bin/python
 # ComfyUI's own editor: a package of its own, under the GPL-3, that no lock names. Also 1.58.1.
 EDITOR_VERSION ?= 1.27.10
+# Those of `make test-pythons`, and which tests (all).
+PYTHONS ?= python3.12 python3.13 python3.14
+TESTS ?=
 editor := $(CURDIR)/build/editor
 locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
 short := not large and not clients and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-services npm-client image-steps lock
+.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-pythons test-services npm-client image-steps lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -104,6 +107,11 @@ test-services: setup clients/javascript/node_modules ## the suite with PostgreSQ
 image-steps: setup ## run the Containerfile's steps in build/image, where there is no container engine
 	@rm -rf build/image && mkdir -p build/image/models build/image/data
 	@$(python) -m cluster.image_steps build/image --port $(PORT)
+
+test-pythons: ## the suite that needs no running service on other Pythons (PYTHONS="python3.12 python3.13")
+	@for one in $(PYTHONS); do \
+		venv=build/$$(basename $$one) && PYTHON=$$one sh cluster/install.sh $$venv dev && \
+		OMP_NUM_THREADS=1 $$venv/bin/python -m pytest -m "$(short) and not cluster" $(TESTS) || exit 1; done
 
 npm-client: ## install the hosted API's npm package, which tests/hosted then runs too (FROM= a tarball of it)
 	@npm --prefix tests/hosted/js install --no-audit --no-fund --no-package-lock --no-save $(abspath $(FROM))

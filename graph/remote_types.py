@@ -114,7 +114,9 @@ def _input(name: str, spec: Any, *, required: bool) -> Input:
     kind, options = spec[0], dict(spec[1]) if len(spec) > 1 else {}
     combo = isinstance(kind, list) or kind in COMBOS
     choices = tuple(kind if isinstance(kind, list) else options.get("options", ()))
-    upload = next((Upload(one) for one in UPLOADS if options.get(f"{one}_upload")), None)
+    kinds = (one for one in UPLOADS if options.get(f"{one}_upload"))
+    saved = options.get("image_folder") == "output"
+    upload = next((Upload(one, saved=saved) for one in kinds), None)
     template = options.get("template") or {}
     return Input(
         name,
