@@ -106,6 +106,7 @@ class ClipVisionOutput:
     image_embeds: Tensor  # [B, P]
     last_hidden_state: Tensor  # [B, T, D]
     penultimate_hidden_states: Tensor  # [B, T, D]
+    style_hidden_states: Tensor | None = None  # [B, 3, T, D], of layers that tell styles apart
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,17 @@ class ModelPatch:
 class PatchUse:
     """A model patch with the picture it goes by, and how strongly it does.
 
-    `inpaint` is a picture to be filled in, `mask` where.
+    `inpaint` is a picture to be filled in, `mask` where. `seen` is for those that go by what an
+    image encoder sees, and need no autoencoder.
     """
 
     patch: ModelPatch
-    vae: Vae
-    image: Image | None
-    strength: float
+    vae: Vae | None = None
+    image: Image | None = None
+    strength: float = 1.0
     mask: Mask | None = None
     inpaint: Image | None = None
+    seen: ClipVisionOutput | None = None
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def prepare_patches(
         JobPatch(
             loaded[use.patch.file],
             use,
-            encoders[use.vae],
+            None if use.vae is None else encoders[use.vae],
             model.latent_format.px,
             device,
         )

@@ -25,7 +25,7 @@ class PatchPictures:
     """What a model patch goes by, at the size of one picture."""
 
     use: PatchUse
-    encode: Encode
+    encode: Encode | None  # None where it goes by no pictures
     width: int  # in pixels
     height: int
     device: torch.device
@@ -50,6 +50,7 @@ class PatchPictures:
         return (picture - 0.5) * kept.movedim(1, -1) + 0.5
 
     def latent(self, picture: Tensor) -> Tensor:
+        assert self.encode is not None
         return self.encode(picture).to(self.device, torch.float32)
 
     def mask(self, latent: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ class JobPatch:
 
     loaded: LoadedPatch
     use: PatchUse
-    encode: Encode
+    encode: Encode | None
     px: int  # pixels of a picture along one pixel of its latent
     device: torch.device
     guides: dict[tuple[int, int], Tensor] = field(default_factory=dict)

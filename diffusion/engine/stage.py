@@ -346,7 +346,9 @@ class SampleStage:
 
     def _vaes(self, guider: Guider) -> list[Vae]:
         """All that make latents of hints, and of what model patches go by."""
-        return vaes_of(guider) + [use.vae for use in patches_on(guider.model.changes)]
+        return vaes_of(guider) + [
+            use.vae for use in patches_on(guider.model.changes) if use.vae is not None
+        ]
 
     def _vae(self, vae: Vae) -> AbstractAsyncContextManager[LoadedVae]:
         return self._memory.leased(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BIAS = "vision_model.embeddings.patch_embedding.bias"  # which CLIP's have not
 PATCHES = "vision_model.embeddings.patch_embedding.weight"
+STYLE_LAYERS = (-2, -11, -20)  # (ComfyUI comfy_extras/nodes_model_patch.py, USOStyleReference)
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # mean and spread of colours
 
 
@@ -43,7 +44,11 @@ class LoadedSiglip:
             x = x * mask.to(x.device).unsqueeze(1)
         seen = self.module(x.to(parameter.dtype), output_hidden_states=True)
         last = seen.last_hidden_state.float().cpu()
-        return ClipVisionOutput(last, last, seen.hidden_states[-2].float().cpu())
+        states = seen.hidden_states[1:]
+        style = None
+        if len(states) >= -min(STYLE_LAYERS):
+            style = torch.stack([states[layer] for layer in STYLE_LAYERS], dim=1).float().cpu()
+        return ClipVisionOutput(last, last, states[-2].float().cpu(), style)
 
 
 def is_siglip(weights: Weights) -> bool:

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 from graph.node import Files, Widget, node
 from graph.stages import Stage
 from graph.stages.encode import VisionEncoding
-from graph.values import ClipVisionOutput, Conditioning, ModelFile, StyleModel
+from graph.stages.sample import Conditionings
+from graph.values import (
+    ClipVisionOutput,
+    Conditioning,
+    Model,
+    ModelFile,
+    ModelPatch,
+    PatchUse,
+    StyleModel,
+)
 
 
 @node("StyleModelLoader", runs_on=Stage.INLINE, display_name="Load Style Model", category="loaders")
@@ -14,6 +23,18 @@ def load_style_model(
 ) -> StyleModel:
     """Name a style model."""
     return StyleModel(style_model_name)
+
+
+@node("USOStyleReference", runs_on=Stage.SAMPLE, category="model/patch/flux", experimental=True)
+def refer_to_style(
+    _stage: Conditionings,
+    *,
+    model: Model,
+    model_patch: ModelPatch,
+    clip_vision_output: ClipVisionOutput,
+) -> Model:
+    """Let Flux go by the style of a picture."""
+    return model.changed("model_patch", use=PatchUse(model_patch, seen=clip_vision_output))
 
 
 @node(

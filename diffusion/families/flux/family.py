@@ -4,6 +4,7 @@ from functools import partial
 
 from diffusion.batch.calls import Limits
 from diffusion.dit.denoiser import DitDenoiser
+from diffusion.dit.patches import PatchKind
 from diffusion.families.family import ControlKind, Family, LoadedModel
 from diffusion.families.flux.conditions import blank, embed
 from diffusion.families.flux.control_files import is_control, load_control
@@ -11,6 +12,7 @@ from diffusion.families.flux.loading import load, parameterization
 from diffusion.families.flux.network import blocks, flux
 from diffusion.families.flux.pieces import pieces
 from diffusion.families.flux.shapes import read_shape, widened
+from diffusion.families.flux.style import MARK, load_style
 from diffusion.families.flux.text import TEXT
 from diffusion.families.flux.weight_names import weight_names
 
@@ -34,4 +36,5 @@ FLUX = Family(
     file_names=lambda shape: {piece.module: piece.source for piece in pieces(shape)},
     widened=widened,
     controls=(ControlKind(is_control, load_control),),
+    patches=(PatchKind(lambda weights: MARK in weights, load_style),),
 )

@@ -29,6 +29,8 @@ def flux(module: "FluxTransformer2DModel", call: DitCall) -> Tensor:
     grids = placed(pictures, call.places)
     tokens = torch.cat([packed(picture).to(dtype) for picture in pictures], dim=1)
     picture, text = module.x_embedder(tokens), module.context_embedder(call.context.to(dtype))
+    for patch in call.behind:  # what model patches say comes before the words
+        text = torch.cat([patch.guide.to(text).expand(len(text), -1, -1), text], dim=1)
     vector = vector_told(module, call.times, call.pooled.to(dtype), call.guidance)
     places = rotary_tables(module.pos_embed, text.shape[1], grids, text.device)
     rest = (vector, places, *_masked(call.bias, picture, text))
@@ -62,9 +64,10 @@ def _masked(bias: Tensor | None, picture: Tensor, text: Tensor) -> tuple[dict[st
     if bias is None:
         return ()
     of_text, count = text.shape[1], picture.shape[1]
+    first = of_text - len(bias)  # behind what is not of the prompt
     mask = torch.zeros(of_text + count, of_text + count, dtype=text.dtype, device=text.device)
-    mask[:of_text, :of_text] = bias[:, :-1].to(mask)
-    mask[of_text:, :of_text] = bias[:, -1].to(mask)
+    mask[first:of_text, first:of_text] = bias[:, :-1].to(mask)
+    mask[of_text:, first:of_text] = bias[:, -1].to(mask)
     return ({"attention_mask": mask[None, None]},)
 
 
