@@ -323,7 +323,8 @@ class SampleStage:
         laid = self._laid(model)
         base = ("model", model.file, model.weight_dtype)
         load = partial(self._load_model, model.file, model.weight_dtype)
-        async with self._memory.turn(base, partial(self._model_bytes, model)) as size:
+        measure = partial(self._model_bytes, model)
+        async with self._memory.turn(base, measure, [model.file]) as size:
             lease = self.weights.lease(base, load, expected_bytes=size)
             if laid:
                 change = partial(self._changed, changes=laid)
@@ -355,6 +356,7 @@ class SampleStage:
             ("vae", vae.file),
             partial(self._load_vae, vae.file),
             lambda: expected_vae_bytes(self._open(vae.file), dtype=self._vae_dtype),
+            vae.file,
         )
 
     def _load_model(self, file: ModelFile, weight_dtype: str) -> ResidentModel:

@@ -248,7 +248,8 @@ class EncodeStage:
         loop, began = asyncio.get_running_loop(), time.perf_counter()
         base = _without_changes(clip)
         try:
-            async with self._memory.turn(base, partial(self._measured, base)) as size:
+            measure = partial(self._measured, base)
+            async with self._memory.turn(base, measure, clip.files) as size:
                 work = partial(self._compute, clip, wanted, size)
                 encoded = await loop.run_in_executor(self._thread, work)
         except Exception as error:  # noqa: BLE001 - those who wait get it, the next batch goes on

@@ -94,7 +94,7 @@ async def make(files: Files) -> AsyncIterator[MakeStage]:
             files.open,
             dtype=torch.float32,
             device=CPU,
-            memory=MemoryBudget(budget_bytes),
+            memory=MemoryBudget(budget_bytes, limit_bytes=2**30),
             encodings=FAMILIES.texts,
             cache_bytes=cache_bytes,
         )

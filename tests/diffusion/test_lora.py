@@ -182,7 +182,7 @@ async def test_sets_that_no_longer_fit_are_made_again_from_memory(
         open_file,
         device=CPU,
         dtype=torch.float32,
-        memory=MemoryBudget(1),
+        memory=MemoryBudget(1, limit_bytes=2**30),
         weight_changes=(LORA,),
         apply_changes=Loras(open_file, budget_bytes=2**24).on_model,
     )

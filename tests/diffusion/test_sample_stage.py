@@ -155,7 +155,7 @@ async def test_half_a_denoising_takes_as_many_steps_over_the_lower_half(
 
 
 async def test_weights_that_do_not_fit_together_take_turns(models: Path) -> None:
-    stage = narrow_stage(models, memory=MemoryBudget(1))
+    stage = narrow_stage(models, memory=MemoryBudget(1, limit_bytes=2**30))
     requests = [request(seed, model=Model(file)) for seed, file in enumerate((NARROW, OTHER))]
     outputs = await asyncio.gather(*map(stage.sample, [*requests, request(model=Model(INPAINT))]))
     await stage.close()

@@ -14,7 +14,7 @@ from diffusion.engine.stage import SampleStage
 from diffusion.families.registry import FAMILIES
 from diffusion.lora.applying import Loras
 from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges
-from diffusion.memory.budget import MemoryBudget
+from diffusion.memory.budget import MemoryBudget, ModelTooLargeError
 from diffusion.text.sentence_pieces import KEY
 from diffusion.text.stage import EncodeStage
 from diffusion.weights import Weights, open_weights
@@ -110,6 +110,11 @@ async def test_two_experts_share_room_for_one(tmp_path: Path, pieces: Tensor) ->
     running = asyncio.ensure_future(small.video("a fox"))
     await small.seen.watch(running)
     torch.testing.assert_close(await running, alone)
+    tiny = Replica(tmp_path, expert // 3)
+    with pytest.raises(ModelTooLargeError, match=r"diffusion_models/high\.safetensors takes \d+ "):
+        await tiny.video("a fox")
+    assert tiny.memory.weights.used_bytes() <= expert // 3
+    await tiny.close()
     laid = SHAPE.mlp * SHAPE.width * 4  # the weight that the LoRA changed lies beside its model
     assert set(small.seen.bases) == {HIGH, LOW}
     assert max(small.seen.said) <= budget + laid
