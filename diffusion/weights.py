@@ -180,13 +180,14 @@ def open_weights(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) ->
     """
     header = read_header(path, file, limits)
     entries = {key: _entry(entry) for key, entry in header.tensors.items()}
+    read: Callable[[str], Tensor]
     if is_pickled(path):
         read = PickledFile(path, header.places).read
     elif is_gguf(path):
         read = GgufFile(path, header).read
     else:
         try:
-            read = safe_open(path, framework="pt", device="cpu").get_tensor
+            read = _safetensors(header.files)
         except (OSError, SafetensorError) as error:
             raise BadModelFile(file.folder, file.name, "it cannot be read") from error
 
@@ -194,6 +195,19 @@ def open_weights(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) ->
         return packed(name, header.tensors[name], read)
 
     return Weights(file, entries, read, metadata=header.metadata, read_packed=read_packed)
+
+
+def _safetensors(files: Mapping[str, Path]) -> Callable[[str], Tensor]:
+    """Reads tensors by name, each from its file."""
+    opened: dict[Path, Any] = {
+        path: safe_open(path, framework="pt", device="cpu") for path in set(files.values())
+    }
+
+    def read(name: str) -> Tensor:
+        found: Tensor = opened[files[name]].get_tensor(name)
+        return found
+
+    return read
 
 
 def _entry(entry: HeaderEntry) -> Entry:

@@ -20,6 +20,7 @@ from graph.model_files.packing import (
 )
 from graph.model_files.pickled_header import PickledTensor, read_pickled
 from graph.model_files.safetensors_header import read_safetensors
+from graph.model_files.shards import shards_of
 from graph.values import ModelFile
 
 __all__ = ["DEFAULT", "Entry", "Header", "is_gguf", "is_pickled", "read_header"]
@@ -33,13 +34,15 @@ DEFAULT = HeaderLimits()
 class Header:
     """The tensors of a file by name, and what its author wrote beside them.
 
-    `places` says of a pickled file, and `gguf` of one of that kind, where each tensor lies.
+    `places` says of a pickled file, and `gguf` of one of that kind, where each tensor lies;
+    `files` says of a model in several files in which.
     """
 
     tensors: Mapping[str, Entry]
     metadata: Mapping[str, str]
     places: Mapping[str, PickledTensor] = field(default_factory=dict)
     gguf: Mapping[str, GgufTensor] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def is_pickled(path: Path) -> bool:
@@ -76,10 +79,24 @@ def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> 
 
 
 def _safetensors(path: Path, limits: HeaderLimits) -> Header:
-    described, metadata, spans = read_safetensors(path, limits)
-    tensors = {name: Entry(*one) for name, one in described.items()}
-    settings = layer_settings(metadata, _stored_settings(path, spans, limits))
-    return Header(unpacked_entries(tensors, settings, limits), metadata)
+    """Of a model in several files the header that one file of all its tensors would have."""
+    tensors: dict[str, Entry] = {}
+    metadata: dict[str, str] = {}
+    stored: dict[str, bytes] = {}
+    files: dict[str, Path] = {}
+    for part in shards_of(path):
+        described, said, spans = read_safetensors(part, limits)
+        twice = next((name for name in described if name in tensors), None)
+        if twice is not None:
+            problem = f"tensor {twice!r} is in {files[twice].name} and in {part.name}"
+            raise BadHeaderError(problem)
+        tensors |= {name: Entry(*one) for name, one in described.items()}
+        limits.check_count(len(tensors))
+        files |= dict.fromkeys(described, part)
+        metadata |= said
+        stored |= _stored_settings(part, spans, limits)
+    settings = layer_settings(metadata, stored)
+    return Header(unpacked_entries(tensors, settings, limits), metadata, files=files)
 
 
 def _stored_settings(

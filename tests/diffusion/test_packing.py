@@ -319,3 +319,19 @@ def test_a_text_encoder_may_be_packed_and_named_as_llama_cpp_does(tmp_path: Path
     assert isinstance(narrow.module.shared, PackedEmbedding)
     assert torch.equal(encoded(narrow, "a fox"), encoded(wide, "a fox"))
     assert size_of(narrow.module) < 0.4 * size_of(wide.module)
+
+
+def test_a_model_may_be_in_several_files(tmp_path: Path) -> None:
+    tensors = layer()
+    halves = dict(list(tensors.items())[:2]), dict(list(tensors.items())[2:])
+    paths = [tmp_path / f"m-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    for own, path in zip(halves, paths, strict=True):
+        save_file(own, path)
+    for path in paths:
+        assert torch.equal(opened(path)["block.weight"], load_file(PACKED)["dense.nvfp4"])
+    save_file(tensors, paths[1])
+    with pytest.raises(BadModelFile, match=r"is in m-00001-of-00002\.safetensors and in m-00002"):
+        opened(paths[0])
+    paths[1].unlink()
+    with pytest.raises(BadModelFile, match=r"m-00002-of-00002\.safetensors, which is a part of it"):
+        opened(paths[0])
