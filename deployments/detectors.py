@@ -1,8 +1,9 @@
 """Loads the networks of preprocessors on demand, within a memory budget."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
@@ -10,8 +11,8 @@ from torch import nn
 
 from diffusion.memory.cache import ModelCache
 from diffusion.weights import Weights, open_weights
-from graph.annotators import Annotator
-from graph.errors import BadModelFile, ServiceError
+from graph.annotators import FOLDER, Annotator
+from graph.errors import BadModelFile, MissingModelFile, ServiceError
 from graph.plain_reasons import UNFIT_FILE, plain_reason
 from graph.values import ModelFile
 from preprocessors.detectors import AnnotatorFile, Build
@@ -33,8 +34,16 @@ class DetectorMemoryError(ServiceError):
 class LoadedDetectors:
     """Networks of one device. Thread-safe: preprocessors run in threads beside each other."""
 
-    def __init__(self, folder: AnnotatorFolder, *, device: torch.device, budget_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: AnnotatorFolder,
+        *,
+        device: torch.device,
+        budget_bytes: int,
+        models: Callable[[ModelFile], Path] | None = None,
+    ) -> None:
         self._folder = folder
+        self._models = models
         self._device = device
         self.weights: ModelCache[tuple[ModelFile, Build[Any]], Any] = ModelCache(
             budget_bytes, _size
@@ -43,7 +52,17 @@ class LoadedDetectors:
     @contextmanager
     def loaded(self, annotator: Annotator, build: Build[T]) -> Iterator[T]:
         """See preprocessors.detectors.Detectors."""
-        file = self._folder.have(annotator)
+        with self._leased(self._folder.have(annotator), build) as network:
+            yield network
+
+    @contextmanager
+    def opened(self, file: ModelFile, build: Build[T]) -> Iterator[T]:
+        """See preprocessors.detectors.Detectors."""
+        with self._leased(file, build) as network:
+            yield network
+
+    @contextmanager
+    def _leased(self, file: ModelFile, build: Build[T]) -> Iterator[T]:
         with self.weights.lease((file, build), lambda: self._load(file, build)) as network:
             try:
                 yield cast(T, network)
@@ -54,8 +73,15 @@ class LoadedDetectors:
         """The files whose networks are in memory."""
         return tuple(file for file, _ in self.weights.resident())
 
+    def _path(self, file: ModelFile) -> Path:
+        if file.folder == FOLDER:
+            return self._folder.path(file)
+        if self._models is None:
+            raise MissingModelFile(file.folder, file.name)
+        return self._models(file)
+
     def _load(self, file: ModelFile, build: Build[T]) -> T:
-        path = self._folder.path(file)
+        path = self._path(file)
 
         def read() -> Weights:
             return open_weights(path, file)

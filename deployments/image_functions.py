@@ -9,6 +9,7 @@ import imaging.color_matching
 import imaging.colors
 import imaging.compositing
 import imaging.decode
+import imaging.details
 import imaging.filters
 import imaging.fitting
 import imaging.fitting_padded
@@ -18,6 +19,7 @@ import imaging.masks
 import imaging.morphology
 import imaging.quantize
 import imaging.resize
+import imaging.segs
 import imaging.stitch
 import imaging.transform
 import preprocessors.anyline
@@ -47,6 +49,7 @@ import preprocessors.shuffle
 import preprocessors.teed
 import preprocessors.tile
 import preprocessors.uniformer
+import preprocessors.yolo_parts
 import preprocessors.zoe
 from deployments.batch_functions import NodeBatches
 from deployments.media_functions import NodeMedia
@@ -127,6 +130,25 @@ class NodeImaging(NodeMedia, NodeBatches):
     extract = staticmethod(deployments.patterns.extract)
     replace = staticmethod(deployments.patterns.replace)
 
+    mask_to_segs = staticmethod(imaging.segs.mask_to_segs)
+    combined_mask = staticmethod(imaging.segs.combined_mask)
+    mask_list = staticmethod(imaging.segs.mask_list)
+    mask_batch = staticmethod(imaging.segs.mask_batch)
+    within = staticmethod(imaging.segs.within)
+    merged = staticmethod(imaging.segs.merged)
+    pictures_of = staticmethod(imaging.segs.pictures_of)
+    dilate_segs = staticmethod(imaging.segs.dilate_segs)
+    blur_segs = staticmethod(imaging.segs.blur_segs)
+    dilate_mask = staticmethod(imaging.segs.dilate_mask)
+    blur_mask = staticmethod(imaging.segs.blur_mask)
+    combine_levels = staticmethod(imaging.segs.combine_levels)
+    one_picture = staticmethod(imaging.segs.one_picture)
+    scaled_to = staticmethod(imaging.segs.scaled_to)
+    drawable = staticmethod(imaging.segs.drawable)
+    cut_part = staticmethod(imaging.details.cut_part)
+    put_part = staticmethod(imaging.details.put_part)
+    parts_mask = staticmethod(imaging.details.parts_mask)
+
     canny_edges = staticmethod(preprocessors.canny_edges.canny_edges)
     pyramid_canny = staticmethod(preprocessors.pyracanny.pyramid_canny)
     scribble = staticmethod(preprocessors.scribble.scribble)
@@ -161,6 +183,8 @@ class NodeImaging(NodeMedia, NodeBatches):
     openpose = staticmethod(preprocessors.openpose.openpose)
     dwpose = staticmethod(preprocessors.dwpose.dwpose)
 
+    find_boxes = staticmethod(preprocessors.yolo_parts.find_boxes)
+    find_shapes = staticmethod(preprocessors.yolo_parts.find_shapes)
     segments_ade20k = staticmethod(preprocessors.oneformer.segments_ade20k)
     segments_coco = staticmethod(preprocessors.oneformer.segments_coco)
     segments_uniformer = staticmethod(preprocessors.uniformer.segments_uniformer)

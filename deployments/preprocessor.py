@@ -23,7 +23,10 @@ class Preprocessor:
         from deployments.image_functions import NodeImaging  # noqa: PLC0415
 
         detectors = LoadedDetectors(
-            site.annotators(), device=site.placement().device, budget_bytes=config.memory_bytes
+            site.annotators(),
+            device=site.placement().device,
+            budget_bytes=config.memory_bytes,
+            models=site.library().path,
         )
         functions: ImageFunctions = NodeImaging(detectors, config.media_limits)
         metrics = StageMetrics(Stage.IMAGE)

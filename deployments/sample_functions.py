@@ -173,6 +173,7 @@ class NodeSampling:
     set_area_percentage = staticmethod(diffusion.batch.conditions.set_area_percentage)
     set_strength = staticmethod(diffusion.batch.conditions.set_strength)
     set_mask = staticmethod(diffusion.batch.conditions.set_mask)
+    crop_masks = staticmethod(diffusion.batch.conditions.crop_masks)
     set_timestep_range = staticmethod(diffusion.batch.conditions.set_timestep_range)
     empty_prompt = staticmethod(diffusion.text.empty_prompt.empty_prompt)
     zero_out = staticmethod(diffusion.batch.conditions.zero_out)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graph.annotators import Annotator
+from graph.values import ModelFile
 
 T = TypeVar("T")
 
@@ -27,6 +28,11 @@ class AnnotatorFile:
         """The tensors by name, without the prefix of networks trained on several GPUs."""
         read = self.read()
         return {key.removeprefix("module."): read[key] for key in read}
+
+    def told(self) -> dict[str, Any]:
+        """What the file of a whole network says of it, beside its tensors."""
+        said = json.loads(getattr(self.read(), "metadata", {}).get("network", "{}"))
+        return said if isinstance(said, dict) else {}
 
     def config(self, name: str = "config.json") -> dict[str, Any]:
         """The JSON object beside the file; empty where there is none."""
@@ -46,6 +52,14 @@ class Detectors(Protocol):
 
         Raises:
             MissingAnnotatorError: there is no such file.
+            BadModelFile: it is not what `build` needs.
+        """
+
+    def opened(self, file: ModelFile, build: Build[T]) -> AbstractContextManager[T]:
+        """What `build` makes of a file of the models folder, kept until the block ends.
+
+        Raises:
+            MissingModelFile: it is gone.
             BadModelFile: it is not what `build` needs.
         """
 

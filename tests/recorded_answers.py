@@ -20,6 +20,7 @@ from graph.node import REQUIRED, NodeType
 from graph.nodes import load_node_types
 from graph.nodes.packs.rgthree_context import Context
 from graph.results import Expansion
+from graph.segs import Seg, Segs
 from graph.stages import Stage
 from graph.values import Items
 from tests.preprocessors.annotator_files import detectors
@@ -55,11 +56,19 @@ def _value(said: Any, arrays: Mapping[str, Any]) -> Any:
         return [_value(one, arrays) for one in said]
     if isinstance(said, dict) and "array" in said:
         return torch.from_numpy(arrays[said["array"]])
+    if isinstance(said, dict) and "segs" in said:
+        facts = said["segs"]
+        return Segs(tuple(facts["size"]), tuple(_part(one, arrays) for one in facts["items"]))
     if isinstance(said, dict) and "context" in said:
         return Context(tuple(said["context"].items()))
     if isinstance(said, dict):
         return {name: _value(one, arrays) for name, one in said["mapping"].items()}
     return said
+
+
+def _part(said: Mapping[str, Any], arrays: Mapping[str, Any]) -> Seg:
+    region, box = tuple(said["crop_region"]), tuple(said["bbox"])
+    return Seg(_value(said["mask"], arrays), said["confidence"], region, box, said["label"])
 
 
 @cache
@@ -88,6 +97,13 @@ def same(ours: Any, theirs: Any) -> bool:
         return tuple(ours.shape) == tuple(theirs.shape) and torch.allclose(
             ours.float(), theirs, rtol=0, atol=CLOSE
         )
+    if isinstance(theirs, Segs):
+        pairs = zip(ours.items, theirs.items, strict=False)
+        return (
+            ours.size == theirs.size
+            and len(ours.items) == len(theirs.items)
+            and all(_same_part(*pair) for pair in pairs)
+        )
     if isinstance(theirs, Context):
         return dict(ours.parts) == dict(theirs.parts)
     if isinstance(theirs, list):
@@ -95,3 +111,11 @@ def same(ours: Any, theirs: Any) -> bool:
     if isinstance(theirs, float):
         return bool(np.isclose(ours, theirs, rtol=CLOSE, atol=CLOSE))
     return bool(ours == theirs)
+
+
+def _same_part(ours: Seg, theirs: Seg) -> bool:
+    return (
+        same(ours.mask, theirs.mask)
+        and (ours.crop_region, ours.label) == (theirs.crop_region, theirs.label)
+        and same([*map(float, ours.bbox), ours.confidence], [*theirs.bbox, theirs.confidence])
+    )

@@ -95,6 +95,23 @@ def set_mask(
     return _each(conditioning, mask=mask, mask_strength=strength, mask_bounds=bounds)
 
 
+def crop_masks(
+    conditioning: Conditioning, region: tuple[int, int, int, int], size: tuple[int, int]
+) -> Conditioning:
+    """Prompts of a region x1, y1, x2, y2 of a picture of height and width: their masks are cut."""
+
+    def cut(condition: Condition) -> Condition:
+        mask = condition.mask
+        if mask is None:
+            return condition
+        # Impact Pack takes the height's scale for x, and the width's for y (core.py).
+        scales = mask.shape[1] / size[0], mask.shape[2] / size[1]
+        x1, y1, x2, y2 = (round(v * scales[k % 2]) for k, v in enumerate(region))
+        return replace(condition, mask=mask[:, y1:y2, x1:x2])
+
+    return tuple(map(cut, conditioning))
+
+
 def set_timestep_range(conditioning: Conditioning, start: float, end: float) -> Conditioning:
     """Apply from one part of the schedule to another, 0..1."""
     return _each(conditioning, start_percent=start, end_percent=end)

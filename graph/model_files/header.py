@@ -4,6 +4,7 @@ This is the only reader of headers: uploads, validation and loading all call it,
 accepts the others do. Nothing in a file is run, and what is read of it is bounded.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from graph.model_files.packing import (
     unpacked_entries,
 )
 from graph.model_files.pickled_header import PickledTensor, read_pickled
+from graph.model_files.pickled_modules import read_network
 from graph.model_files.safetensors_header import read_safetensors
 from graph.model_files.shards import shards_of
 from graph.values import ModelFile
@@ -27,6 +29,7 @@ __all__ = ["DEFAULT", "Entry", "Header", "is_gguf", "is_pickled", "read_header"]
 
 PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pt2"})
 GGUF = ".gguf"
+OF_MODULES = frozenset({"ultralytics"})  # folders of files that are whole networks, pickled
 DEFAULT = HeaderLimits()
 
 
@@ -62,7 +65,8 @@ def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> 
         BadModelFile: not a model file, cut short, holding more than tensors, or over the limits.
     """
     if is_pickled(path):
-        read, kind = _pickled, "not a readable checkpoint"
+        read = _network if file.folder in OF_MODULES else _pickled
+        kind = "not a readable checkpoint"
     elif is_gguf(path):
         read, kind = _gguf, "not a readable GGUF file"
     else:
@@ -115,6 +119,13 @@ def _stored_settings(
             stream.seek(start)
             stored[name.removesuffix(ending)] = stream.read(end - start)
     return stored
+
+
+def _network(path: Path, limits: HeaderLimits) -> Header:
+    """A network's tensors; what is told beside them is JSON in `network` of the metadata."""
+    found = read_network(path, limits)
+    entries = {name: Entry(one.shape, one.dtype) for name, one in found.tensors.items()}
+    return Header(entries, {"network": json.dumps(found.facts)}, found.tensors)
 
 
 def _pickled(path: Path, limits: HeaderLimits) -> Header:

@@ -95,9 +95,7 @@ HARMLESS = frozenset(
 )
 STEPS_PER_TENSOR = 64  # torch writes about 35
 STEPS_BESIDE = 100_000  # for what trainers put beside the tensors
-NAME_CHARS = (
-    200  # of what a pickle may import; a text that is used often costs its length each time
-)
+NAME_CHARS = 200  # of what a pickle may import; a text used often costs its length each time
 KEY_CHARS = 40  # of a storage; torch numbers them, or writes an address
 NUMBER_BITS = 96  # of the largest that torch writes, its magic number
 
@@ -129,7 +127,7 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Global:
+class Named:
     name: str
 
 
@@ -233,16 +231,16 @@ class PickleProgram:
 
     def name(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
-        self.stack.append(_allowed(module, name))
+        self.stack.append(self.named(module, name))
 
     def stack_name(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(_allowed(module, name))
+        self.stack.append(self.named(module, name))
 
     def storage(self, _: Any) -> None:
         said = self.stack.pop()
         what, kind, key, _, count = said[:5]
-        if what != "storage" or not isinstance(kind, _Global) or not _counts(count):
+        if what != "storage" or not isinstance(kind, Named) or not _counts(count):
             problem = "a storage in it is not described"
             raise BadHeaderError(problem)
         if len(said) > 5 and said[5] is not None:
@@ -263,11 +261,11 @@ class PickleProgram:
 
     def call(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, _Global):
+        if not isinstance(function, Named):
             problem = "it calls what cannot be called"
             raise BadHeaderError(problem)
         name = function.name
-        if name == REBUILD_TYPED and isinstance(arguments[0], _Global):  # a tensor of a subclass
+        if name == REBUILD_TYPED and isinstance(arguments[0], Named):  # a tensor of a subclass
             name, arguments = arguments[0].name, arguments[2]
         self.stack.append(self._called(name, arguments))
 
@@ -283,11 +281,19 @@ class PickleProgram:
         if name.startswith("torch._utils._rebuild_"):
             problem = f"it has a tensor made by {name[:60]}, which is not served"
             raise BadHeaderError(problem)
+        return self.unknown(name)
+
+    def named(self, module: Any, name: Any) -> Named:
+        return _allowed(module, name)
+
+    def unknown(self, _name: str) -> Any:
         return _Opaque()
+
+    def told(self, built: Any, state: Any) -> None: ...
 
     def _tensor(self, arguments: Any, dtype: Any) -> StoredTensor:
         storage, offset, shape, strides = arguments[:4]
-        known = DTYPES.get(dtype.name) if isinstance(dtype, _Global) else None
+        known = DTYPES.get(dtype.name) if isinstance(dtype, Named) else None
         if not isinstance(storage, Storage) or (dtype is not None and known is None):
             problem = "a tensor in it is not described"
             raise BadHeaderError(problem)
@@ -315,16 +321,17 @@ class PickleProgram:
         if isinstance(built, dict) and isinstance(parameters, dict):  # a ParameterDict
             self._spend(len(parameters))
             built.update(parameters)
+        self.told(built, state)
 
 
-def _allowed(module: Any, name: Any) -> _Global:
+def _allowed(module: Any, name: Any) -> Named:
     texts = isinstance(module, str) and isinstance(name, str)
     if not texts or len(module) + len(name) > NAME_CHARS:
         problem = "it names what is no name"
         raise BadHeaderError(problem)
     whole = f"{module}.{name}"
     if whole in HARMLESS | DICTS or TORCHS_OWN.fullmatch(whole):
-        return _Global(whole)
+        return Named(whole)
     shown = ascii(whole[:80])[1:-1]
     problem = f"it holds {shown}, which is no tensor; code in model files is never run"
     raise BadHeaderError(problem)

@@ -9,7 +9,7 @@ import io
 import math
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -52,17 +52,24 @@ def read_pickled(path: Path, limits: HeaderLimits) -> dict[str, PickledTensor]:
         BadHeaderError: not written by torch, cut short, holding more than tensors, or over the
             limits.
     """
+    return read_values(path, limits, PickleProgram(limits), lambda value: _tensors(value, limits))
+
+
+def read_values(
+    path: Path,
+    limits: HeaderLimits,
+    program: PickleProgram,
+    tensors: Callable[[Any], Iterable[tuple[str, StoredTensor]]],
+) -> dict[str, PickledTensor]:
+    """The tensors that `tensors` finds in what a file's pickle makes. Raises: BadHeaderError."""
     with path.open("rb") as stream:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         in_zip = stream.read(4) == b"PK\x03\x04"
         stream.seek(0)
         try:
-            value, places = (_from_zip if in_zip else _from_legacy)(stream, size, limits)
-            found = {
-                name: _placed(name, tensor, places, limits)
-                for name, tensor in _tensors(value, limits)
-            }
+            value, places = (_from_zip if in_zip else _from_legacy)(stream, size, limits, program)
+            found = {name: _placed(name, tensor, places, limits) for name, tensor in tensors(value)}
         except BadHeaderError:
             raise
         except Exception as error:  # whatever a damaged or hostile file makes of its reader
@@ -98,7 +105,9 @@ def _extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
     return 1 + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
 
 
-def _from_zip(stream: IO[bytes], size: int, limits: HeaderLimits) -> tuple[Any, dict[str, int]]:
+def _from_zip(
+    stream: IO[bytes], size: int, limits: HeaderLimits, program: PickleProgram
+) -> tuple[Any, dict[str, int]]:
     archive = _opened_zip(stream, limits)
     entries = {entry.filename: entry for entry in archive.infolist()}
     unpacked = sum(entry.file_size for entry in archive.infolist())
@@ -117,7 +126,6 @@ def _from_zip(stream: IO[bytes], size: int, limits: HeaderLimits) -> tuple[Any, 
     if order is not None and order.file_size < 8 and archive.read(order) == b"big":
         problem = "it was written by a big-endian machine, which is not served"
         raise BadHeaderError(problem)
-    program = PickleProgram(limits)
     value = program.run(io.BytesIO(archive.read(name)))
     places = {
         key: _place_in_zip(stream, entries.get(f"{folder}data/{key}"), storage, size)
@@ -173,9 +181,10 @@ def _place_in_zip(
     return start
 
 
-def _from_legacy(stream: IO[bytes], size: int, limits: HeaderLimits) -> tuple[Any, dict[str, int]]:
+def _from_legacy(
+    stream: IO[bytes], size: int, limits: HeaderLimits, program: PickleProgram
+) -> tuple[Any, dict[str, int]]:
     start = io.BytesIO(stream.read(limits.header_bytes))
-    program = PickleProgram(limits)
     if program.run(start) != LEGACY_MAGIC:
         problem = "torch did not write it"
         raise BadHeaderError(problem)

@@ -24,6 +24,7 @@ from graph.stages.batches import Batches
 from graph.stages.fitting import Fitting
 from graph.stages.hints import DepthDetectors, Hints, LineDetectors, PoseDetectors, Segmentation
 from graph.stages.media import Media
+from graph.stages.parts import Details, Detecting, MaskParts
 from graph.stages.patterns import Patterns
 from graph.values import Image, Mask
 
@@ -191,6 +192,9 @@ class ImageFunctions(
     DepthDetectors,
     PoseDetectors,
     Segmentation,
+    MaskParts,
+    Detecting,
+    Details,
     Patterns,
     Fitting,
     Media,

@@ -241,6 +241,13 @@ class Conditionings(Protocol):
         self, conditioning: Conditioning, mask: Mask, strength: float, *, bounds: bool
     ) -> Conditioning: ...
 
+    def crop_masks(
+        self,
+        conditioning: Conditioning,
+        region: tuple[int, int, int, int],
+        size: tuple[int, int],
+    ) -> Conditioning: ...
+
     def set_timestep_range(
         self, conditioning: Conditioning, start: float, end: float
     ) -> Conditioning: ...

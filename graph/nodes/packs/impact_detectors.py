@@ -1,0 +1,140 @@
+"""Impact Pack: detectors, and the SEGS and masks that they find. The Subpack's are among them."""
+
+from typing import Annotated, Any, TypedDict, Unpack
+
+from graph.node import Default, Files, MayBeAbsent, Widget, node
+from graph.nodes.packs.impact_segs import Dilation, DropSize, Factor, labelled
+from graph.segs import BboxDetector, Detection, SegmDetector, Segs
+from graph.stages import Stage
+from graph.stages.parts import Detecting
+from graph.values import Image, Link, Mask, ModelFile
+
+CATEGORY, DETECTOR = "ImpactPack", "ImpactPack/Detector"
+Sam = Annotated[Any | None, Link("SAM_MODEL")]
+Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
+Expansion = Annotated[int, Widget(min=0, max=1000, step=1)]
+WHOLE = 1e6  # a crop factor with which every region is the whole picture
+
+
+class Detected(TypedDict):
+    image: Image
+    threshold: Annotated[Share, Default(0.5)]
+    dilation: Annotated[Dilation, Default(10)]
+    crop_factor: Annotated[Factor, Default(3.0)]
+    drop_size: Annotated[DropSize, Default(10)]
+    labels: Annotated[str, Widget(multiline=True), Default("all")]
+
+
+@node("UltralyticsDetectorProvider", runs_on=Stage.INLINE, category=CATEGORY)
+def load_yolo(
+    *, model_name: Annotated[ModelFile, Files("ultralytics")]
+) -> tuple[BboxDetector, SegmDetector]:
+    """Name a YOLO file: of boxes (bbox/), or of shapes (segm/)."""
+    shapes = None if model_name.name.startswith("bbox") else model_name
+    return BboxDetector(model_name), SegmDetector(shapes)
+
+
+@node(
+    "BboxDetectorSEGS", runs_on=Stage.IMAGE, display_name="BBOX Detector (SEGS)", category=DETECTOR
+)
+def detect_boxes(
+    detecting: Detecting, *, bbox_detector: BboxDetector, **given: Unpack[Detected]
+) -> Segs:
+    """Find boxes in a picture."""
+    found = detecting.find_boxes(detecting.detectors, bbox_detector, given["image"], _how(given))
+    return _labelled(found, given["labels"])
+
+
+@node(
+    "SegmDetectorSEGS", runs_on=Stage.IMAGE, display_name="SEGM Detector (SEGS)", category=DETECTOR
+)
+def detect_shapes(
+    detecting: Detecting, *, segm_detector: SegmDetector, **given: Unpack[Detected]
+) -> Segs:
+    """Find shapes in a picture."""
+    found = detecting.find_shapes(detecting.detectors, segm_detector, given["image"], _how(given))
+    return _labelled(found, given["labels"])
+
+
+def _how(given: Detected) -> Detection:
+    return Detection(
+        given["threshold"], given["dilation"], given["crop_factor"], given["drop_size"]
+    )
+
+
+def _labelled(segs: Segs, labels: str) -> Segs:
+    return labelled(segs, labels)[0] if labels else segs
+
+
+@node(
+    "BboxDetectorCombined_v2",
+    runs_on=Stage.IMAGE,
+    display_name="BBOX Detector (combined)",
+    category=DETECTOR,
+)
+def combine_boxes(
+    detecting: Detecting,
+    *,
+    bbox_detector: BboxDetector,
+    image: Image,
+    threshold: Share = 0.5,
+    dilation: Dilation = 4,
+) -> Mask:
+    """Find boxes in a picture, as one mask."""
+    how = Detection(threshold, dilation, WHOLE)
+    found = detecting.find_boxes(detecting.detectors, bbox_detector, image, how)
+    return detecting.combined_mask(found)
+
+
+@node(
+    "SegmDetectorCombined_v2",
+    runs_on=Stage.IMAGE,
+    display_name="SEGM Detector (combined)",
+    category=DETECTOR,
+)
+def combine_shapes(
+    detecting: Detecting,
+    *,
+    segm_detector: SegmDetector,
+    image: Image,
+    threshold: Share = 0.5,
+    dilation: Dilation = 0,
+) -> Mask:
+    """Find shapes in a picture, as one mask."""
+    how = Detection(threshold, dilation, WHOLE)
+    found = detecting.find_shapes(detecting.detectors, segm_detector, image, how)
+    return detecting.combined_mask(found)
+
+
+@node(
+    "ImpactSimpleDetectorSEGS",
+    runs_on=Stage.IMAGE,
+    display_name="Simple Detector (SEGS)",
+    category=DETECTOR,
+)
+def detect_simply(
+    detecting: Detecting,
+    *,
+    bbox_detector: BboxDetector,
+    image: Image,
+    bbox_threshold: Share = 0.5,
+    bbox_dilation: Dilation = 0,
+    crop_factor: Factor = 3.0,
+    drop_size: DropSize = 10,
+    sub_threshold: Share = 0.5,
+    sub_dilation: Dilation = 0,
+    sub_bbox_expansion: Expansion = 0,  # noqa: ARG001 - of SAM
+    sam_mask_hint_threshold: Share = 0.7,  # noqa: ARG001
+    post_dilation: Annotated[Dilation, MayBeAbsent()] = 0,
+    sam_model_opt: Sam = None,  # noqa: ARG001 - no node gives one yet
+    segm_detector_opt: SegmDetector | None = None,
+) -> Segs:
+    """Find boxes, and the shapes within them."""
+    networks = detecting.detectors
+    how = Detection(bbox_threshold, bbox_dilation, crop_factor, drop_size)
+    segs = detecting.find_boxes(networks, bbox_detector, image, how)
+    if segm_detector_opt is not None:
+        of_shapes = Detection(sub_threshold, sub_dilation, crop_factor, drop_size)
+        shapes = detecting.find_shapes(networks, segm_detector_opt, image, of_shapes)
+        segs = detecting.within(segs, list(detecting.combined_mask(shapes)))
+    return detecting.dilate_segs(segs, post_dilation)

@@ -1,0 +1,79 @@
+"""SEGS: parts of a picture that a detector found, as Impact Pack hands them on.
+
+Detectors are descriptions: which file, and of what kind. The image stage loads them.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from graph.values import Image, Link, Mask, ModelFile
+
+Region = tuple[int, int, int, int]  # x1, y1, x2, y2
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Seg:
+    """One part: its mask [h, w] (or [B, h, w]) within the region that is cut out around it."""
+
+    mask: Mask
+    confidence: float
+    crop_region: Region
+    bbox: Box
+    label: str
+    image: Image | None = None  # of the region, where it was drawn already
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the region."""
+        x1, y1, x2, y2 = self.crop_region
+        return x2 - x1, y2 - y1
+
+
+@dataclass(frozen=True, eq=False)
+class Segs:
+    """The parts of a picture of `size`: its height and width."""
+
+    link: ClassVar = Link("SEGS")
+    size: tuple[int, int]
+    items: tuple[Seg, ...] = ()
+
+    def of(self, items: Any) -> "Segs":
+        """Other parts of the same picture."""
+        return replace(self, items=tuple(items))
+
+
+@dataclass(frozen=True)
+class BboxDetector:
+    """What finds boxes."""
+
+    link: ClassVar = Link("BBOX_DETECTOR")
+    file: ModelFile
+
+
+@dataclass(frozen=True)
+class SegmDetector:
+    """What finds shapes. Without a file it finds nothing."""
+
+    link: ClassVar = Link("SEGM_DETECTOR")
+    file: ModelFile | None = None
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How boxes or shapes are looked for, under the names of Impact Pack's inputs."""
+
+    threshold: float = 0.5
+    dilation: int = 0
+    crop_factor: float = 3.0
+    drop_size: int = 1
+
+
+def overlap(first: Region, second: Region) -> bool:
+    """Whether two regions share a pixel."""
+    return (
+        first[0] < second[2]
+        and second[0] < first[2]
+        and first[1] < second[3]
+        and second[1] < first[3]
+    )
