@@ -1,5 +1,6 @@
 """The ingress deployment: HTTP, job planning and execution. It imports no torch."""
 
+import asyncio
 import gc
 import sys
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from deployments.clients import (
     StageClients,
 )
 from deployments.config import RouterConfig
+from deployments.free_memory import give_back_memory
 from deployments.large_requests.pool import LargeProcesses, ProcessLimits, Sources
 from deployments.large_requests.setup import Setup
 from deployments.loopback import listen_where_ray_does
@@ -109,6 +111,7 @@ class Router:
         node_types = NodeTypes(load_node_types())
         self._packs = PackTypes(node_types, callers, {name: s for name, (_, s) in packs.items()})
         self._packs.watch()
+        self._trimming = asyncio.create_task(give_back_memory())
         embeddings = OwnEmbeddings(stores.models.library, stores.models.store.models)
         runner = WorkflowRunner(
             heavy=heavy,

@@ -1,5 +1,6 @@
 """Jobs in the shapes of ComfyUI's queue, history and list of jobs (execution.py, jobs.py)."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from storage.jobs.records import JobRecord, JobStatus
 from storage.outputs import StoredOutput
 
 LOG = logging.getLogger(__name__)
+MOST_PROMPT_BYTES = 4 * 2**20  # of stored prompts, that are read for one answer
 STATUSES: Mapping[JobStatus, str] = {
     "queued": "pending",
     "running": "in_progress",
@@ -50,11 +52,25 @@ def number_of(record: JobRecord) -> float:
     return int(record.number) if record.number.is_integer() else record.number
 
 
-async def opened(requests: JobRequests, job: PromptJob) -> KeptPrompt:
-    """The job with its prompt; one that was sealed with another key is told without."""
+async def all_opened(requests: JobRequests, jobs: Sequence[PromptJob]) -> list[KeptPrompt]:
+    """Jobs with their prompts, of which the last ones are told, as far as one answer may go."""
+    kept: list[KeptPrompt] = []
+    left_bytes = MOST_PROMPT_BYTES
+    for job in reversed(jobs):
+        left_bytes -= len(job.request or b"")
+        kept.append(await opened(requests, job, tell=left_bytes >= 0))
+        await asyncio.sleep(0)  # others go on between two
+    return kept[::-1]
+
+
+async def opened(requests: JobRequests, job: PromptJob, *, tell: bool = True) -> KeptPrompt:
+    """The job with its prompt.
+
+    One is told without that is very large, or was sealed with another key, or without `tell`.
+    """
     record = job.record
     outputs = list(dict.fromkeys(one.node_id for one in saved(record)))
-    if job.request is None:
+    if job.request is None or len(job.request) > MOST_PROMPT_BYTES or not tell:
         return KeptPrompt(record, outputs=outputs)
     try:
         body = await requests.opened(record.id, job.request)

@@ -3,11 +3,11 @@
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from api.comfyui.entries import history_entry, opened
+from api.comfyui.entries import all_opened, history_entry, opened
 from api.comfyui.queue import ids_in, lenient_body
 from api.context import ActingEditorOwner, EditorOwner, InContext
 from api.documentation import errors
-from api.json_response import JsonResponse
+from api.json_response import JsonResponse, in_pieces
 from storage.jobs.records import MissingJobError
 
 MOST = 1000  # entries of one answer
@@ -22,14 +22,14 @@ async def history(
     known: InContext,
     max_items: int | None = Query(None, description="So many; the newest, without an offset."),
     offset: int | None = Query(None, description="From this one on; -1 is none."),
-) -> JsonResponse:
-    """Oldest first, at most 1000 at once."""
+) -> Response:
+    """Oldest first, at most 1000 at once. The last ones have their prompts, 4 MiB in all."""
     service = known.service
     limit = MOST if max_items is None or max_items < 0 else min(max_items, MOST)
     first = None if offset is None or offset < 0 else min(offset, 2**31)
     jobs = await service.stores.prompts.history(owner, offset=first, limit=limit)
-    kept = [await opened(service.requests, job) for job in jobs]
-    return JsonResponse({one.id: history_entry(one) for one in kept})
+    kept = await all_opened(service.requests, jobs)
+    return await in_pieces((one.id, history_entry(one)) for one in kept)
 
 
 @router.get("/history/{prompt_id}", summary="One that has ended", responses=errors(401, 403))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api.bodies import read_bytes
-from api.comfyui.entries import opened, prompt_id_of
+from api.comfyui.entries import all_opened, prompt_id_of
 from api.context import ActingEditorOwner, Context, EditorOwner, InContext
 from api.documentation import errors
 from api.json_reading import BodyLimits, read_json_text
@@ -25,7 +25,7 @@ async def queue(owner: EditorOwner, known: InContext) -> JsonResponse:
     """Items are [number, prompt_id, prompt, extra_data, output ids]."""
     service = known.service
     jobs = await service.stores.prompts.unfinished(owner)
-    kept = [await opened(service.requests, job) for job in jobs]
+    kept = (await all_opened(service.requests, jobs[::-1]))[::-1]  # those that come first are told
     return JsonResponse(
         {
             "queue_running": [one.item for one in kept if one.record.status == "running"],

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeAlias
 
 from api.jobs.answers import Answers, Outlook
 from api.jobs.event_board import EventBoard
@@ -13,10 +13,11 @@ from api.jobs.events import Ended, Happened, JobAddress, Queued, Saved, ended_ev
 from api.jobs.run import JobRun
 from api.jobs.told import ToldEvent, told
 from api.jobs.watch import JobWatch
-from api.jobs.worker import Worker
+from api.jobs.worker import PastRun, Worker
 from storage.jobs.leases import JobLeases
 from storage.jobs.records import JobRecord, JobRecords, MissingJobError
 
+Run: TypeAlias = JobRun | PastRun
 GRACE_S = 0.5  # for the last events of a job that ended elsewhere
 
 
@@ -55,7 +56,7 @@ class Following:
         """This replica has moved the job."""
         self._watch.tell(job_id)
 
-    async def find(self, owner: str, job_id: int) -> tuple[JobRun | None, JobRecord]:
+    async def find(self, owner: str, job_id: int) -> tuple[Run | None, JobRecord]:
         """The job, and its run where it runs here.
 
         Raises:
@@ -68,7 +69,7 @@ class Following:
             raise MissingJobError(str(job_id))
         return run, run.record
 
-    async def answer(self, run: JobRun | None, record: JobRecord, base_url: str) -> dict[str, Any]:
+    async def answer(self, run: Run | None, record: JobRecord, base_url: str) -> dict[str, Any]:
         """The contract's answer to a fetch of the job, or of its run."""
         record = run.record if run else record
         outlook = Outlook() if record.ended else await self._outlook(run, record)
@@ -146,7 +147,7 @@ class Following:
         """How many jobs are begun before this one."""
         return (await self._outlook(None, record)).queue_position
 
-    async def _here(self, run: JobRun, after: int) -> AsyncGenerator[Happened | None]:
+    async def _here(self, run: Run, after: int) -> AsyncGenerator[Happened | None]:
         async for event in run.log.after(after, self._beat_s):
             yield event
         if not run.record.ended:
@@ -187,7 +188,7 @@ class Following:
         answer = await self._answers.answer(record, base_url, Outlook(), inline=False)
         return ToldEvent(event_id, record.status, answer)
 
-    async def _outlook(self, run: JobRun | None, record: JobRecord) -> Outlook:
+    async def _outlook(self, run: Run | None, record: JobRecord) -> Outlook:
         estimate_s = record.estimate_s
         if run or record.status == "running":
             spent_s = time.time() - (record.started_s or record.created_s)

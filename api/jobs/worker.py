@@ -11,6 +11,7 @@ from typing import Any
 
 from api.errors import AbandonedError, JobCancelledError, known, message_body
 from api.jobs.ending import write_end
+from api.jobs.event_log import EventLog
 from api.jobs.events import Happened, JobAddress, Queued, ended_event
 from api.jobs.requests import JobRequests
 from api.jobs.run import EVENTS_PER_EPOCH, JobRun, Workplace
@@ -22,7 +23,7 @@ from storage.jobs.records import JobRecord, JobStatus
 LOG = logging.getLogger(__name__)
 LOOK_STOPS = 3  # one look around may take so often the time to stop; then it is tried anew
 RENEWALS = 4  # in the time of a lease
-MOST_KEPT = 200  # jobs whose events are kept after their end
+MOST_KEPT, MOST_KEPT_BYTES = 200, 32 * 2**20  # jobs whose events are kept after their end
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,28 @@ class WorkerLimits:
     running: int
     look_s: float
     events_kept_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class PastRun:
+    """What is kept of a job that ended here: its record, and its events for who comes late."""
+
+    record: JobRecord
+    log: EventLog
+    ended: asyncio.Future[None]
+    abandoned: bool = False
+
+    @classmethod
+    def of(cls, run: JobRun) -> "PastRun":
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ended.set_result(None)
+        return cls(run.record, run.log, ended)
+
+    def cancel(self) -> None:
+        """Nothing is left to stop."""
+
+    def abandon(self) -> None:
+        """As cancel."""
 
 
 class Worker:
@@ -54,8 +77,8 @@ class Worker:
         self._requests = requests
         self._limits = limits
         self._moved = moved
-        self._runs: dict[int, JobRun] = {}
-        self._kept: deque[JobRun] = deque()  # ended ones, the oldest first
+        self._runs: dict[int, JobRun | PastRun] = {}
+        self._kept: deque[PastRun] = deque()  # ended ones, the oldest first
         self._taken = 0  # places: of running jobs, and of those about to
         self._orphans: set[int] = set()
         self._expected: set[int] = set()  # being recorded: their rows may be there before they run
@@ -68,7 +91,7 @@ class Worker:
     def running(self) -> int:
         return self._taken
 
-    def run_of(self, job_id: int) -> JobRun | None:
+    def run_of(self, job_id: int) -> JobRun | PastRun | None:
         """The job as it runs, or lately ran, here; one that was lost is another's to tell of."""
         run = self._runs.get(job_id)
         return None if run is None or run.abandoned else run
@@ -113,7 +136,7 @@ class Worker:
         run = self._runs.get(job_id)
         if run and run.ended.done():
             del self._runs[job_id]
-            with suppress(ValueError):
+            if isinstance(run, PastRun):
                 self._kept.remove(run)
 
     async def work(self) -> None:
@@ -140,7 +163,7 @@ class Worker:
         self._closing = True
         for opening in self._opening:
             opening.cancel()
-        runs = [run for run in self._runs.values() if not run.ended.done()]
+        runs = [run for run in self._running_here() if not run.ended.done()]
         for run in runs:
             run.abandon()
         if runs:
@@ -150,7 +173,7 @@ class Worker:
     async def _look(self) -> None:
         """Act on what others did: cancel, take jobs over, die, queue jobs."""
         self._forget_old()
-        known = list(self._runs.values())  # what begins while the table is read is not in it
+        known = self._running_here()  # what begins while the table is read is not in it
         held = await self._leases.held()
         self._mind(known, held)
         await self._put_back(held)
@@ -171,6 +194,9 @@ class Worker:
             LOG.warning("%d jobs leased to this replica were not running; queued again", len(again))
             await self._end_hopeless((await self._leases.put_back(again)).hopeless)
 
+    def _running_here(self) -> list[JobRun]:
+        return [run for run in self._runs.values() if isinstance(run, JobRun)]
+
     def _mind(self, runs: Sequence[JobRun], held: Mapping[int, tuple[int, bool]]) -> None:
         for run in runs:
             if run.ending:
@@ -185,7 +211,7 @@ class Worker:
     def _mind_time(self) -> None:
         """Give up what this replica could not hold on to, before another takes it up."""
         if time.monotonic() - self._renewed_s > self._leases.lease_s:
-            self._mind(list(self._runs.values()), {})
+            self._mind(self._running_here(), {})
 
     async def _take_up(self) -> None:
         expired = await self._leases.take_up_expired()
@@ -284,10 +310,11 @@ class Worker:
         self._give_place_back()
         if not run.ended.cancelled() and (error := run.ended.exception()):
             LOG.error("job %d: its end could not be written", run.record.id, exc_info=error)
-        if run.record.ended:
-            self._kept.append(run)
-        elif self._runs.get(run.record.id) is run:
+        if self._runs.get(run.record.id) is run:
             del self._runs[run.record.id]
+            if run.record.ended:
+                self._runs[run.record.id] = past = PastRun.of(run)
+                self._kept.append(past)
         self._tell(run.record)
 
     def _tell(self, record: JobRecord) -> None:
@@ -299,10 +326,14 @@ class Worker:
 
     def _forget_old(self) -> None:
         oldest_s = time.time() - self._limits.events_kept_s
+        nbytes = sum(run.log.nbytes for run in self._kept)
         while self._kept and (
-            len(self._kept) > MOST_KEPT or (self._kept[0].record.ended_s or 0.0) < oldest_s
+            len(self._kept) > MOST_KEPT
+            or nbytes > MOST_KEPT_BYTES
+            or (self._kept[0].record.ended_s or 0.0) < oldest_s
         ):
             run = self._kept.popleft()
+            nbytes -= run.log.nbytes
             if self._runs.get(run.record.id) is run:
                 del self._runs[run.record.id]
 

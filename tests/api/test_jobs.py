@@ -1,10 +1,12 @@
 """Fetch, events, cancel and the list of jobs."""
 
 import base64
+import gc
 import json
 
 import pytest
 
+from api.jobs.run import JobRun
 from api.jobs.service import Limits
 from api.keys.access import Caller
 from storage.jobs.records import QueueLimits
@@ -271,3 +273,13 @@ async def test_fields_that_a_job_route_does_not_have_are_refused(site: Site, rou
         kind = {"Content-Type": "application/json"} if body else {}
         url = f"{API}/{route}/{job_id}"
         assert (await site.client.post(url, content=body, headers=kind)).status_code == 200
+
+
+async def test_of_an_ended_job_its_record_and_events_are_kept_alone(site: Site) -> None:
+    job_id = await site.accepted({})
+    await site.ended(job_id)
+    events = await site.events(job_id)
+    assert [event["event"] for event in events][-2:] == ["output", "success"]
+    gc.collect()
+    runs = [it for it in gc.get_objects() if isinstance(it, JobRun) and it.record.id == job_id]
+    assert runs == []  # with its body, its prompt and its plan

@@ -115,6 +115,23 @@ async def test_a_request_of_the_other_api_is_kept_where_it_says_so(site: Site) -
     assert (await got(site, f"/history/{job_id}"))[str(job_id)]["prompt"][2] == PROMPT
 
 
+async def test_lists_have_the_last_prompts_as_far_as_one_answer_may_go(site: Site) -> None:
+    texts = {"b": 2_500_000, "c": 2_500_000, "d": 5_000_000}
+    ids = {}
+    for name, length in texts.items():
+        node = {"class_type": "SaveImage", "inputs": {"text": "x" * length}}
+        ids[name] = await posted(site, {"9": node})
+        await ended(site, ids[name])
+    del ids["d"]  # too large for any answer
+    (*_, last) = listed = await got(site, "/history")
+    assert listed[last]["prompt"][2] == {}
+    await site.client.post("/history", json={"delete": [last]})
+    kept = {name: bool((await got(site, "/history"))[i]["prompt"][2]) for name, i in ids.items()}
+    assert kept == {"b": False, "c": True}
+    (alone,) = (await got(site, f"/history/{ids['b']}")).values()
+    assert alone["prompt"][2]["9"]["inputs"]["text"] == "x" * texts["b"]
+
+
 async def test_what_is_forgotten_leaves_the_history_and_not_the_disk(site: Site) -> None:
     first, second = [await posted(site, PROMPT) for _ in range(2)]
     image = (await ended(site, first))["outputs"]["9"]["images"][0]
