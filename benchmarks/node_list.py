@@ -22,6 +22,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "ADE_AnimateDiffCombine": "files are named as by `VHS_VideoCombine`",
         "Any Switch (rgthree)": "links are tried in the order of their names",
         "BboxDetectorSEGS": "takes YOLOv8 files; no hooks",
+        "ChromaRadianceOptions": "how many squares are worked on at once is the service's own",
         "ComfyMathExpression": "no attributes (`a.real`), no numbers of over 65,536 bits",
         "ComfyUIDeployExternalImage": "`input_id` is no URL: its loader takes pictures",
         "DetailerForEach": "no hooks; `{a|b}` is drawn by the seed; `<lora:...>` is refused",

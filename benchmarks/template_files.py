@@ -23,7 +23,6 @@ UNSERVED_FAMILIES: tuple[tuple[str, str], ...] = (
     ("stable-audio*", "Stable Audio"),
     ("stable_audio*", "Stable Audio"),
     ("stable_zero123*", "Stable Zero123"),
-    ("chroma*radiance*", "Chroma Radiance"),
     ("krea2*", "Krea 2"),
     ("minimax*", "MiniMax"),
     ("qwen_image_2.1*", "Qwen-Image 2.1"),

@@ -66,6 +66,16 @@ SERVED = (
     ),
     Family("refiner", "the SDXL refiner", text_width=1280, served=True, text_type=SD),
     Family(
+        "chroma_radiance",
+        "Chroma Radiance",
+        networks=(has("nerf_blocks.0"),),
+        layers=f"{FLUX_LAYERS}|distilled_guidance_layer|nerf_",
+        takes_loras_of=("flux", "chroma"),
+        served=True,
+        text_type="chroma",
+        native_px=1024,
+    ),
+    Family(
         "chroma",
         "Chroma",
         networks=(has("distilled_guidance_layer"),),

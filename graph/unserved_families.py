@@ -25,7 +25,6 @@ IMAGE = (
             ),
         ),
     ),
-    Family("chroma_radiance", "Chroma Radiance", networks=(has("nerf_blocks.0"),)),
     Family("ovis_image", "Ovis-Image", networks=(has("double_blocks.0.img_mlp.gate_proj"),)),
     Family(
         "longcat_image", "LongCat-Image", networks=(sized("txt_in.weight", 1, 3584, FLUX_BLOCK),)

@@ -90,6 +90,9 @@ class Vae:
     file: ModelFile
 
 
+PIXEL_SPACE = ModelFile("vae", "pixel_space")  # of models whose latents are pixels: no file
+
+
 @dataclass(frozen=True)
 class ClipVision:
     """An image encoder: its own file, or the part of a checkpoint."""

@@ -10,13 +10,14 @@ import torch
 from diffusion.autoencoder.kl import KL
 from diffusion.autoencoder.ltx import LTX
 from diffusion.autoencoder.packed import PACKED
+from diffusion.autoencoder.pixel_space import PIXEL
 from diffusion.autoencoder.svd import SVD
 from diffusion.autoencoder.taesd import TINY
 from diffusion.autoencoder.vae import LoadedVae, VaeKind
 from diffusion.autoencoder.wan import WAN
 from diffusion.weights import Weights
 
-KINDS = (TINY, WAN, LTX, PACKED, SVD, KL)  # in the order in which a file is tried
+KINDS = (PIXEL, TINY, WAN, LTX, PACKED, SVD, KL)  # in the order in which a file is tried
 
 
 def load_vae(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> LoadedVae:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from diffusion.autoencoder.kinds import expected_vae_bytes, load_vae
+from diffusion.autoencoder.pixel_space import or_pixel_space
 from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
 from diffusion.autoencoder.vae import LoadedVae, check_of_videos, decode, encode
 from diffusion.batch.calls import Called, Denoiser, Limits, unheard
@@ -92,7 +93,7 @@ class SampleStage:
         has what is compiled for models when they are warmed; without it nothing is. `families` are
         those whose models it serves.
         """
-        self._open = open_weights
+        self._open = open_weights = or_pixel_space(open_weights)
         self._device = device
         self._dtype = dtype
         self._vae_dtype = vae_dtype or dtype

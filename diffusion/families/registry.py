@@ -8,6 +8,7 @@ import torch
 
 from diffusion.dit.patches import PatchKind
 from diffusion.families.chroma.family import CHROMA
+from diffusion.families.chroma_radiance.family import CHROMA_RADIANCE
 from diffusion.families.family import FOR_UNETS, ControlKind, Family, Found, LoadedModel, Loading
 from diffusion.families.flux.family import FLUX
 from diffusion.families.flux2.family import FLUX2
@@ -162,6 +163,7 @@ FAMILIES = Families(
         SVD,
         SD3,
         FLUX2,
+        CHROMA_RADIANCE,
         CHROMA,
         FLUX,
         WAN,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from graph.node import Choices, Files, node
 from graph.stages import Stage
-from graph.values import Clip, Model, ModelFile, Vae
+from graph.values import PIXEL_SPACE, Clip, Model, ModelFile, Vae
 
 
 @node(
@@ -64,6 +64,7 @@ def load_checkpoint_with_config(
 
 
 @node("VAELoader", runs_on=Stage.INLINE, display_name="Load VAE", category="loaders")
-def load_vae(*, vae_name: Annotated[ModelFile, Files("vae")]) -> Vae:
-    """Name an autoencoder with a file of its own."""
-    return Vae(vae_name)
+def load_vae(*, vae_name: Annotated[ModelFile, Files("vae", also=(PIXEL_SPACE.name,))]) -> Vae:
+    """Name an autoencoder with a file of its own, or none for models of pixels."""
+    chosen: object = vae_name
+    return Vae(chosen if isinstance(chosen, ModelFile) else PIXEL_SPACE)

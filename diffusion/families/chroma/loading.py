@@ -23,10 +23,10 @@ def parameterization(_found: Found) -> Parameterization:
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
     pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
-    return load_transformer(found, loading.without_float16(), _empty, LATENT, pieces=pieces)
+    return load_transformer(found, loading.without_float16(), empty, LATENT, pieces=pieces)
 
 
-def _empty(shape: ChromaShape) -> Any:
+def empty(shape: ChromaShape) -> Any:
     """diffusers' blocks, named as in its ChromaTransformer2DModel, whose table is shorter."""
     # Here and not at the top: importing these takes many seconds, and only stages that sample
     # need them.

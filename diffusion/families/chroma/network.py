@@ -35,6 +35,20 @@ def chroma(module: Any, call: DitCall) -> Tensor:
     places = rotary_tables(
         module.pos_embed, text.shape[1], placed([call.sample], call.places), text.device
     )
+    tokens = through_blocks(module, call, (text, picture), told, places)
+    velocity: Tensor = module.proj_out(module.norm_out(tokens, told[:, -LAST:]))
+    return unpacked(velocity, *call.sample.shape[-2:])
+
+
+def through_blocks(
+    module: Any,
+    call: DitCall,
+    tokens: tuple[Tensor, Tensor],
+    told: Tensor,
+    places: tuple[Tensor, Tensor],
+) -> Tensor:
+    """What becomes of a picture's tokens beside those of the text."""
+    text, picture = tokens
     added, single = call.added or Added(), len(module.single_transformer_blocks)
     halves = DOUBLE * len(module.transformer_blocks)
     for index, block in enumerate(module.transformer_blocks):
@@ -50,8 +64,7 @@ def chroma(module: Any, call: DitCall) -> Tensor:
             both = block(both, told[:, start : start + SINGLE], places)
         if index < len(added.single):
             both = torch.cat([both[:, :length], plus(both[:, length:], added.single, index)], dim=1)
-    velocity: Tensor = module.proj_out(module.norm_out(both[:, length:], told[:, -LAST:]))
-    return unpacked(velocity, *call.sample.shape[-2:])
+    return both[:, length:]
 
 
 def modulations(module: Any, times: Tensor, guidance: Tensor | None, dtype: torch.dtype) -> Tensor:

@@ -4,12 +4,14 @@ In two layouts: its own, which is that of Flux without modulations, and diffuser
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from diffusion.dit.reading import check_heads, counted, read
 from diffusion.dit.tokens import PATCH
 from diffusion.weights import Weights
 
 MARK = "distilled_guidance_layer.in_proj.weight"
+S = TypeVar("S", bound="ChromaShape")
 UNIT = 32  # a head has a multiple of so many channels
 MODULATIONS = 344  # of a whole model; those that were cut keep the places of their numbers
 SINGLE, DOUBLE, LAST = 3, 6, 2  # modulations of a block, of each half of one, and behind all
@@ -45,7 +47,11 @@ def read_shape(weights: Weights) -> ChromaShape | None:
     if MARK not in weights:
         return None
     own = "double_blocks.0.img_attn.qkv.weight" in weights
-    shape = read(weights, _own if own else _diffusers)
+    return checked(weights, read(weights, _own if own else _diffusers))
+
+
+def checked(weights: Weights, shape: S) -> S:
+    """Raises BadModelFile unless its heads and modulations add up."""
     check_heads(weights, width=shape.width, head=shape.head, unit=UNIT)
     used = SINGLE * shape.single + 2 * DOUBLE * shape.double + LAST
     if used > MODULATIONS or shape.told % 8:
