@@ -22,7 +22,6 @@ UNSERVED_FAMILIES: tuple[tuple[str, str], ...] = (
     ("acestep*", "ACE-Step"),
     ("stable-audio*", "Stable Audio"),
     ("stable_audio*", "Stable Audio"),
-    ("stable_zero123*", "Stable Zero123"),
     ("krea2*", "Krea 2"),
     ("minimax*", "MiniMax"),
     ("qwen_image_2.1*", "Qwen-Image 2.1"),

@@ -1,5 +1,6 @@
 """The functions that nodes of the SAMPLE stage call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import diffusion.autoencoder.inpaint
@@ -22,7 +23,7 @@ import diffusion.vision.unclip
 from diffusion.autoencoder.preview import Previews
 from diffusion.engine.stage import SampleStage
 from diffusion.upscaling.tiled_redraw import redraw
-from diffusion.vision.video_pictures import augmented, picture_prompts
+from diffusion.vision.video_pictures import augmented, picture_prompts, view_prompts
 from graph.latent_sizes import LatentSize
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
@@ -125,6 +126,15 @@ class NodeSampling:
             fps=fps,
             augmentation_level=augmentation_level,
         )
+
+    async def condition_on_views(
+        self,
+        seen: ClipVisionOutput,
+        image: Image,
+        vae: Vae,
+        views: Sequence[tuple[float, float]],
+    ) -> tuple[Conditioning, Conditioning]:
+        return view_prompts(seen, await self.stage.encode(vae, image), views)
 
     join_rows = staticmethod(diffusion.batch.slices.join_rows)
     steps_between = staticmethod(diffusion.schedules.schedulers.steps_between)

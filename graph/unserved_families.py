@@ -130,7 +130,6 @@ IMAGE = (
             sized("conv_in.weight", 1, 7),
         ),
     ),
-    Family("zero123", "Stable Zero123", networks=(has("cc_projection"),)),
 )
 VIDEO = (
     Family(

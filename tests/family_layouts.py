@@ -216,12 +216,6 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
         "pos_embed.proj.weight transformer_blocks.0.attn.add_q_proj.weight context_embedder.weight",
     ),
 }
-CHECKPOINTS: Mapping[str, tuple[str, ...]] = {
-    "zero123": (
-        "cc_projection.weight model.diffusion_model.input_blocks.0.0.weight:4,8,1,1 model."
-        "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight:4,768",
-    ),
-}
 OTHERS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("qwen_image", "controlnet"): (
         "controlnet_blocks.0.weight transformer_blocks.0.img_mlp.net.0.proj.weight",

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from transformers import CLIPVisionModelWithProjection
 
 # Where a file keeps the encoder: "" before transformers' own names and OpenCLIP's, then OpenCLIP's
-# whole model, checkpoints of SD 2.1 unCLIP, and those of Stable Video Diffusion.
+# whole model, checkpoints of SD 2.1 unCLIP, of Stable Video Diffusion and of Stable Zero123.
 PREFIXES = (
     "",
     "visual.",
     "embedder.model.visual.",
     "conditioner.embedders.0.open_clip.model.visual.",
+    "cond_stage_model.model.visual.",
 )
 PATCHES = "vision_model.embeddings.patch_embedding.weight"
 OPEN_CLIP = "transformer.resblocks.0.attn.in_proj_weight"

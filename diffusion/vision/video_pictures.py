@@ -3,6 +3,9 @@
 (ComfyUI comfy_extras/nodes_video_model.py, SVD_img2vid_Conditioning)
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -27,4 +30,24 @@ def picture_prompts(
     tokens = torch.as_tensor(seen.image_embeds)[None]
     positive = Condition(tokens, extras={**sizes, "concat_latent_image": latents})
     none = {**sizes, "concat_latent_image": torch.zeros_like(latents)}
+    return (positive,), (Condition(torch.zeros_like(tokens), extras=none),)
+
+
+def view_prompts(
+    seen: ClipVisionOutput, latents: Tensor, views: Sequence[tuple[float, float]]
+) -> tuple[Conditioning, Conditioning]:
+    """A prompt of the picture from each of `views` (elevation, azimuth in degrees), and of none.
+
+    (ComfyUI comfy_extras/nodes_stable3d.py, StableZero123_Conditioning_Batched)
+    """
+    tokens = torch.as_tensor(seen.image_embeds)[None]
+    angles = torch.deg2rad(torch.tensor(views, dtype=torch.float32))
+    up, around = angles.unbind(dim=1)
+    level = torch.full_like(up, math.pi / 2)
+    told = torch.stack([-up, around.sin(), around.cos(), level], dim=1)[:, None]
+    both = torch.cat(
+        [tokens.expand(len(told), -1, -1), told.expand(-1, tokens.shape[1], -1)], dim=-1
+    )
+    positive = Condition(both, extras={"concat_latent_image": latents})
+    none = {"concat_latent_image": torch.zeros_like(latents)}
     return (positive,), (Condition(torch.zeros_like(tokens), extras=none),)

@@ -293,6 +293,14 @@ class PictureConditioning(Protocol):
         augmentation_level: float,
     ) -> tuple[Conditioning, Conditioning]: ...
 
+    async def condition_on_views(
+        self,
+        seen: ClipVisionOutput,
+        image: Image,
+        vae: Vae,
+        views: Sequence[tuple[float, float]],
+    ) -> tuple[Conditioning, Conditioning]: ...
+
     def empty_latent(self, shape: tuple[int, ...]) -> Latent: ...
 
 

@@ -16,7 +16,7 @@ from api.app import create_app
 from storage.fetch import Fetcher
 from tests.api.conftest import Site
 from tests.api.models import MOST_BYTES, MOST_MODELS, lora, model_intake
-from tests.family_layouts import CHECKPOINTS, NETWORKS, OTHERS, shapes_of
+from tests.family_layouts import NETWORKS, OTHERS, shapes_of
 from tests.hostile_files import (
     ONE,
     doubled,
@@ -201,7 +201,6 @@ async def test_a_header_that_no_loader_takes_is_refused_in_few_words(
         (NETWORKS["hidream"], "it is a diffusion model of HiDream"),
         (NETWORKS["ace_step"], "it is a diffusion model of ACE-Step"),
         (NETWORKS["stable_audio"], "it is a diffusion model of Stable Audio"),
-        (CHECKPOINTS["zero123"], "it is a diffusion model of Stable Zero123"),
         (OTHERS["cogvideox", "vae"], "it is an autoencoder of CogVideoX"),
         (OTHERS["ltx2", "text_encoder"], "it is a text encoder of LTX-2 (Gemma 3)"),
     ],

@@ -15,7 +15,6 @@ from graph.recognition import family_of, recognised
 from storage.models.checks import facts_of
 from storage.models.kinds import PLACES
 from tests.family_layouts import (
-    CHECKPOINTS,
     LORAS,
     NETWORKS,
     OTHERS,
@@ -71,7 +70,7 @@ def files() -> Iterator[tuple[str, str, Shapes]]:
     shapes = recorded()
     for name, (family, kind) in RECORDED.items():
         yield family, kind, shapes[name]
-    for family, layouts in (*NETWORKS.items(), *CHECKPOINTS.items()):
+    for family, layouts in NETWORKS.items():
         yield from ((family, "diffusion_model", shapes_of(layout)) for layout in layouts)
     for (family, kind), layouts in OTHERS.items():
         yield from ((family, kind, shapes_of(layout)) for layout in layouts)
@@ -124,7 +123,7 @@ def test_a_file_is_of_its_family_and_refused_by_name_where_that_is_not_served(
 
 NETWORK_FILES = [
     (family, shapes) for family, kind, shapes in FILES
-    if kind == "diffusion_model" and family not in CHECKPOINTS
+    if kind == "diffusion_model"
     and not any(name.startswith("model.diffusion_model.") for name in shapes)
 ]  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What conditions say to U-Nets: text, a vector beside it, channels beside the latent."""
 
 import torch
+from torch import Tensor
 
 from diffusion.batch.frame import Frame
 from diffusion.batch.preparation import batched
@@ -20,7 +21,7 @@ def embed(
     """Raises PooledTextMissingError."""
     width: int | None = model.shape.y_dim
     return Embedding(
-        context=batched(condition.tokens, frame),
+        context=batched(_projected(model, condition.tokens), frame),
         y=None if width is None else vector.make(condition, name, frame, width),
         concat=concat_channels(
             condition.extras,
@@ -29,6 +30,16 @@ def embed(
             scaled=model.parameterization.kind == "v_edm",
         ),
     )
+
+
+def _projected(model: LoadedModel, tokens: Tensor) -> Tensor:
+    """Tokens in the width of texts, where they are a picture and a view of it. (Stable Zero123)"""
+    projection = getattr(model.module, "cc_projection", None)
+    if projection is None or tokens.shape[-1] != projection.in_features:
+        return tokens
+    with torch.inference_mode():
+        told: Tensor = projection(tokens.to(projection.weight))
+    return told.float().cpu()
 
 
 def blank(shape: UnetShape, *, vector: Vector) -> Condition:

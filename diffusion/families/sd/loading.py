@@ -1,6 +1,7 @@
 """U-Nets of Stable Diffusion, from checkpoint files to modules."""
 
 import torch
+from torch import nn
 
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.sd.network import Unet
@@ -11,10 +12,14 @@ from diffusion.networks.filling import copied, fill
 from diffusion.parameterization import Parameterization
 from diffusion.weights import Weights
 
+VIEWS = "cc_projection.weight"
+
 
 def load(found: Found, loading: Loading, *, latent: LatentFormat) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
     module = _module(found.part, found.shape, loading.dtype, loading.device)
+    if VIEWS in found.weights:
+        module.cc_projection = _view_projection(found.weights, loading)
     return LoadedModel(
         family=found.family,
         module=module,
@@ -35,6 +40,16 @@ def _module(part: Weights, shape: UnetShape, dtype: torch.dtype, device: torch.d
         name: copied(part[key], dtype, device) for name, key in keys.items() if name in wanted
     }
     fill(module, part, tensors)
+    return module
+
+
+def _view_projection(weights: Weights, loading: Loading) -> nn.Linear:
+    """What brings a picture and a view of it to the width of texts. (Stable Zero123)"""
+    part = weights.under("cc_projection.")
+    width, told = part.shape("weight")
+    with torch.device("meta"):
+        module = nn.Linear(told, width)
+    fill(module, part, {key: copied(part[key], loading.dtype, loading.device) for key in part})
     return module
 
 

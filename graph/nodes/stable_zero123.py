@@ -1,0 +1,125 @@
+"""Stable Zero123: other views of what is in a picture."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from graph.node import Widget, node
+from graph.prompt import Node, Source
+from graph.results import Expansion
+from graph.stages import Stage
+from graph.stages.sample import PictureConditioning
+from graph.values import ClipVision, ClipVisionOutput, Conditioning, Image, Latent, Link, Vae
+
+CATEGORY = "model/conditioning/stable zero123"
+OUTPUTS = ("positive", "negative", "latent")
+Side = Annotated[int, Widget(min=16, max=16384, step=8)]
+Batch = Annotated[int, Widget(min=1, max=4096)]
+Angle = Annotated[float, Widget(min=-180.0, max=180.0, step=0.1, round=False)]
+Step = Annotated[float, Widget(min=-180.0, max=180.0, step=0.1, round=False, advanced=True)]
+Told = tuple[
+    Annotated[Expansion, Link("CONDITIONING")],
+    Annotated[Expansion, Link("CONDITIONING")],
+    Annotated[Expansion, Link("LATENT")],
+]
+
+
+@node(
+    "StableZero123_Conditioning",
+    runs_on=Stage.INLINE,
+    rewrites=True,
+    category=CATEGORY,
+    outputs=OUTPUTS,
+)
+def view(
+    *,
+    clip_vision: ClipVision,
+    init_image: Image,
+    vae: Vae,
+    width: Side = 256,
+    height: Side = 256,
+    batch_size: Batch = 1,
+    elevation: Angle = 0.0,
+    azimuth: Angle = 0.0,
+) -> Told:
+    """Say from where the thing in a picture is to be seen."""
+    sides = {"width": width, "height": height}
+    told = {"elevation": elevation, "azimuth": azimuth, "views": 1, "batch_size": batch_size}
+    return _expanded(clip_vision, init_image, vae, sides, told)
+
+
+@node(
+    "StableZero123_Conditioning_Batched",
+    runs_on=Stage.INLINE,
+    rewrites=True,
+    category=CATEGORY,
+    outputs=OUTPUTS,
+)
+def views(
+    *,
+    clip_vision: ClipVision,
+    init_image: Image,
+    vae: Vae,
+    width: Side = 256,
+    height: Side = 256,
+    batch_size: Batch = 1,
+    elevation: Angle = 0.0,
+    azimuth: Angle = 0.0,
+    elevation_batch_increment: Step = 0.0,
+    azimuth_batch_increment: Step = 0.0,
+) -> Told:
+    """Say from where each picture of a batch is to see the thing in a picture."""
+    sides = {"width": width, "height": height}
+    told = {
+        "batch_size": batch_size,
+        "elevation": elevation,
+        "azimuth": azimuth,
+        "views": batch_size,
+        "elevation_step": elevation_batch_increment,
+        "azimuth_step": azimuth_batch_increment,
+        "one_noise": True,
+    }
+    return _expanded(clip_vision, init_image, vae, sides, told)
+
+
+def _expanded(
+    clip_vision: ClipVision,
+    image: Image,
+    vae: Vae,
+    sides: dict[str, int],
+    told: dict[str, Any],
+) -> Told:
+    scaled = {"image": image, "upscale_method": "bilinear", "crop": "center", **sides}
+    seen = {"clip_vision": clip_vision, "image": image, "crop": "center"}
+    links = {"seen": Source("seen", 0), "image": Source("fitted", 0), "vae": vae}
+    nodes = {
+        "seen": Node("CLIPVisionEncode", seen),
+        "fitted": Node("ImageScale", scaled),
+        "told": Node("comfyray.Views", {**links, **sides, **told}),
+    }
+    outputs = tuple(Source("told", slot) for slot in range(3))
+    return Expansion(nodes, outputs)  # type: ignore[return-value]
+
+
+@node("comfyray.Views", runs_on=Stage.SAMPLE, internal=True)
+async def tell_views(
+    stage: PictureConditioning,
+    *,
+    seen: ClipVisionOutput,
+    image: Image,
+    vae: Vae,
+    width: Side,
+    height: Side,
+    batch_size: Batch,
+    elevation: float,
+    azimuth: float,
+    views: int,
+    elevation_step: float = 0.0,
+    azimuth_step: float = 0.0,
+    one_noise: bool = False,
+) -> tuple[Conditioning, Conditioning, Latent]:
+    """What a picture says as it is seen and from where, and as latents beside the noise."""
+    angles = [(elevation + k * elevation_step, azimuth + k * azimuth_step) for k in range(views)]
+    positive, negative = await stage.condition_on_views(seen, image, vae, angles)
+    latent = stage.empty_latent((batch_size, 4, height // 8, width // 8))
+    noise = (0,) * batch_size if one_noise else None
+    return positive, negative, replace(latent, batch_index=noise)
