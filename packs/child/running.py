@@ -13,6 +13,7 @@ import torch
 
 from packs.child.calls import CURRENT, PROCESS, Call
 from packs.child.describing import own_hook
+from packs.child.prompts import Prompts
 from packs.child.ui_files import files_of
 from packs.child.values import Values, plain
 from packs.encoding import Encoder
@@ -22,7 +23,6 @@ from packs.surface.comfy_execution.graph_utils import GraphBuilder, is_link
 from packs.surface.dynamic_prompt import DynamicPrompt
 
 MOST_INSTANCES = 1000
-MOST_PROMPTS = 50
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Nodes:
     values: Values
     lanes: Lanes = field(default_factory=Lanes)
     instances: Instances = field(default_factory=Instances)
-    prompts: OrderedDict[str, DynamicPrompt] = field(default_factory=OrderedDict)
+    prompts: Prompts = field(default_factory=Prompts)
 
     async def run(self, call: Call, said: Mapping[str, Any], inputs: dict[str, Any]) -> Any:
         """What a node's function returned, as JSON, and its buffers."""
@@ -95,7 +95,7 @@ class Nodes:
 
         run = awaited if inspect.iscoroutinefunction(function) else called
         returned = await self.lanes.run(self.lanes.nodes, call, run)
-        return self._answer(call, node_class, returned, prompt)
+        return self._answer(call, node_class, returned, _job(said))
 
     async def lazy(self, call: Call, said: Mapping[str, Any], inputs: dict[str, Any]) -> Any:
         """The names of the lazy inputs that a node needs."""
@@ -171,15 +171,10 @@ class Nodes:
 
     def _prompt(self, said: Mapping[str, Any]) -> DynamicPrompt:
         """The workflow of a job, with the nodes that this pack's nodes expanded to."""
-        key = f"{said.get('owner')} {said.get('job')}"
-        if key not in self.prompts:
-            self.prompts[key] = DynamicPrompt(said.get("prompt") or {})
-            if len(self.prompts) > MOST_PROMPTS:
-                self.prompts.popitem(last=False)
-        return self.prompts[key]
+        return self.prompts.of(_job(said), said.get("prompt") or {})
 
     def _answer(
-        self, call: Call, node_class: Any, returned: Any, prompt: DynamicPrompt
+        self, call: Call, node_class: Any, returned: Any, job: str
     ) -> tuple[dict[str, Any], Encoder]:
         encoder = self.values.encoder()
         result, ui, expand = _parts(returned)
@@ -205,8 +200,7 @@ class Nodes:
                 found.append([one] if is_list else one)
         answer["outputs"] = found
         if expand is not None:
-            for node_id, node in expand.items():
-                prompt.add_ephemeral_node(node_id, node, call.node_id, call.node_id)
+            self.prompts.expanded(job, call.node_id, expand)
             answer["expand"] = {
                 str(node_id): self._node(encoder, node) for node_id, node in expand.items()
             }
@@ -223,6 +217,10 @@ class Nodes:
             "inputs": {str(name): said(value) for name, value in node.get("inputs", {}).items()},
             "shown_as": node.get("override_display_id"),
         }
+
+
+def _job(said: Mapping[str, Any]) -> str:
+    return f"{said.get('owner')} {said.get('job')}"
 
 
 def _bind(function: Callable[..., Any], given: Mapping[str, Any]) -> Callable[[], Any]:

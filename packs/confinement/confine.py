@@ -71,6 +71,8 @@ def confine(how: Confinement) -> list[str]:
         resource.RLIMIT_FSIZE: how.file_bytes,
         resource.RLIMIT_CORE: 0,
     }
+    _, files_at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits[resource.RLIMIT_NOFILE] = files_at_most  # each tensor that came may hold one open
     for name, most in limits.items():
         resource.setrlimit(name, (most, most))
     if files.version():
