@@ -12,9 +12,9 @@ TESTS ?=
 editor := $(CURDIR)/build/editor
 locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
-short := not large and not clients and not faults and not openapi and not training and not inductor
+short := not large and not clients and not packs and not faults and not openapi and not training and not inductor
 
-.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-faults test-openapi test-training test-inductor test-pythons test-services npm-client image-steps lock
+.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-packs test-faults test-openapi test-training test-inductor test-pythons test-services npm-client image-steps lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -88,6 +88,9 @@ test-large: setup ## tests over models of several gigabytes, which it makes firs
 
 test-clients: setup ## comfy-cli, comfy-api-simplified and ComfyScript, which it installs into build/, over the application
 	@$(python) -m pytest -m clients
+
+test-packs: setup ## ComfyUI's executor tests and seven public packs, which you put into build/ (docs/custom_nodes.md)
+	@$(python) -m pytest -m packs
 
 test-faults: setup ## kill -9 in the middle of running jobs; figures go to build/faults.jsonl
 	@$(python) -m pytest -m faults

@@ -29,6 +29,7 @@ from api.comfyui import models as comfyui_models
 from api.comfyui.client_socket import SocketLimits
 from api.comfyui.editor import Editor
 from api.comfyui.home import mount_editor
+from api.comfyui.pack_pages import PackPages, add_pack_pages
 from api.comfyui.sockets import Sockets
 from api.comfyui.v2 import assets as v2_assets
 from api.comfyui.v2 import jobs as v2_jobs
@@ -140,6 +141,7 @@ def create_app(
     cors_origins: frozenset[str] = frozenset(),
     pace: BodyPace | None = None,
     sockets: SocketLimits | None = None,
+    packs: PackPages | None = None,
     manage_service: bool = True,
 ) -> FastAPI:
     """The application over a service.
@@ -170,6 +172,8 @@ def create_app(
     app.state.hosted = hosted or HostedOptions()
     add_docs(app)
     mount_page(app)
+    if packs is not None:
+        add_pack_pages(app, packs)
     mount_editor(app, editor)
     add_error_handlers(app)
     add_refused_handler(app)

@@ -33,6 +33,7 @@ from graph.plan import Segment
 from graph.prompt import Source
 from graph.segment_run import StageWork, run_segment
 from graph.stages import PACK, Stage
+from packs.pages import PageAnswer, PageRequest
 
 METRICS_S = 2.0  # how long /metrics waits for replicas
 
@@ -153,6 +154,13 @@ class PackClient(DeploymentClient):
         """What a hook of a class says. Raises what it raised."""
         try:
             return await self._all.hook.remote(do, class_type, inputs, types)
+        except RayTaskError as error:
+            raise error.cause from error
+
+    async def route(self, owner: str, request: PageRequest) -> PageAnswer:
+        """What a route of the pack answers. Raises ServiceError."""
+        try:
+            return cast(PageAnswer, await self._all.route.remote(owner, request))
         except RayTaskError as error:
             raise error.cause from error
 

@@ -306,6 +306,9 @@ class PackConfig(Part):
         default=False, description="One process for all owners; else each has its own."
     )
     network: bool = Field(default=False, description="Whether it may open connections.")
+    routes: bool = Field(
+        default=False, description="Whether its routes, and its scripts for the editor, are served."
+    )
     processes: bool = Field(default=False, description="Whether it may start programs: ffmpeg.")
     python: str = Field(
         default="", description="The interpreter of an environment made for it; empty: ours."
@@ -313,11 +316,15 @@ class PackConfig(Part):
     threads: PositiveInt = 2
     memory_bytes: PositiveInt = Field(default=8 * GIB, description="Of each of its processes.")
     file_bytes: PositiveInt = Field(default=4 * GIB, description="Of a file that it writes.")
+    scratch_bytes: PositiveInt = Field(
+        default=8 * GIB, description="Of all files of each of its processes."
+    )
     max_processes: PositiveInt = Field(default=4, description="Of owners at once, and one more.")
     load_s: PositiveFloat = 120
     describe_s: PositiveFloat = Field(default=30, description="For INPUT_TYPES of all its nodes.")
     hook_s: PositiveFloat = Field(default=5, description="For VALIDATE_INPUTS and IS_CHANGED.")
     call_s: PositiveFloat = Field(default=600, description="For a node.")
+    route_s: PositiveFloat = Field(default=30, description="For a request to one of its routes.")
 
 
 class PacksConfig(Part):

@@ -10,9 +10,19 @@ import time
 from collections.abc import AsyncGenerator
 from typing import TypeAlias
 
-from graph.events import Blocked, Done, Progress, Said, Sent, Started, StepEvent, Warned
+from graph.events import (
+    Blocked,
+    Displayed,
+    Done,
+    Progress,
+    Said,
+    Sent,
+    Started,
+    StepEvent,
+    Warned,
+)
 
-SHOWN = Started | Progress | Warned | Blocked | Said | Sent
+SHOWN = Started | Progress | Warned | Blocked | Said | Sent | Displayed
 SHOWN_S = 0.02  # how long an event waits that is only shown
 WAITED_FOR_S = 0.001  # how long one waits that others wait for
 

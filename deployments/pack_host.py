@@ -39,7 +39,16 @@ from graph.segment_run import Report, run_segment
 from graph.stages import PACK, Stage
 from packs.allowed import copy_allowed
 from packs.confinement.confine import Confinement
-from packs.errors import PackRefusedError
+from packs.encoding import BadValueError
+from packs.errors import PackRefusedError, PackResultError
+from packs.pages import (
+    PAGES,
+    PageAnswer,
+    PageRequest,
+    answer_in,
+    listed_routes,
+    listed_scripts,
+)
 from packs.process import OURS, ROOT, Starting
 from packs.processes import PackProcesses
 from packs.travel import Traveller
@@ -70,13 +79,15 @@ class PackHost:
         packs: PackSite,
         site: Site,
         stages: Mapping[Stage, DeploymentHandle[Any]],
+        *,
+        shelf: Shelf | None = None,
     ) -> None:
         set_up_logs(site.log)
         self._name, self._config, self._packs = name, config, packs
         self._core = load_node_types()
         self._described = Described(facts={"state": "starting"})
         self._types: dict[str, NodeType] = {}
-        self._shelf = Shelf()
+        self._shelf = shelf or Shelf()
         clients = {handle.deployment_name: DeploymentClient(handle) for handle in stages.values()}
         self._service = StageService(
             self._core,
@@ -144,6 +155,22 @@ class PackHost:
             async for event in run_segment(segment, loaded, types, work):
                 yield await leaving(event, self._shelf)
 
+    async def route(self, owner: str, request: PageRequest) -> PageAnswer:
+        """What a route of the pack answers to an owner; its pages are the same for all."""
+        if not self._config.routes:
+            raise PackRefusedError(self._name, "its routes are not allowed")
+        pages = request.path.startswith(PAGES)
+        running = await (self._processes.hooks() if pages else self._processes.of(owner))
+        body = [memoryview(request.body)] if request.body else []
+        with self._metrics.call("route"):
+            message = await running.process.call(
+                "route", request.said(), body, deadline_s=self._config.route_s
+            )
+            try:
+                return answer_in(answered(self._name, message))
+            except (BadValueError, KeyError, TypeError, ValueError, IndexError) as error:
+                raise PackResultError(self._name, f"an answer that is none ({error})") from error
+
     async def check_health(self) -> None:
         """Ready once the pack is loaded, or refused. Never unhealthy: its processes may be."""
         if self._described.facts["state"] == "starting":
@@ -177,11 +204,15 @@ class PackHost:
                 nodes.append(one)
             except Exception as error:  # noqa: BLE001 - what a pack says of itself
                 refused[name] = f"{type(error).__name__}: {error}"
-        version = hashlib.sha256(json.dumps(nodes, sort_keys=True).encode()).hexdigest()
+        served = (listed_routes(said.get("routes")), listed_scripts(said.get("scripts")))
+        routes, scripts = served if self._config.routes else ((), ())
+        text = json.dumps([nodes, routes, scripts], sort_keys=True)
         self._types = types
         self._described = Described(
-            version,
+            hashlib.sha256(text.encode()).hexdigest(),
             tuple(nodes),
+            routes,
+            scripts,
             {
                 "state": "loaded",
                 "nodes": len(nodes),
@@ -281,4 +312,5 @@ def starting_of(name: str, config: PackConfig, packs: PackSite, site: Site) -> S
         config.python or sys.executable,
         config.threads,
         config.load_s,
+        scratch_bytes=config.scratch_bytes,
     )

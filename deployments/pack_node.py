@@ -11,14 +11,15 @@ from typing import Any
 from deployments.pack_service import StageService
 from graph.cache import ResultLostError
 from graph.content_keys import content_key
-from graph.events import FileMade, Progress, Said, Sent
+from graph.events import Displayed, FileMade, Progress, Said, Sent
 from graph.node import Hidden, NodeType
 from graph.plan import Segment, Step
 from graph.segment_run import Report
 from packs.encoding import BadValueError
 from packs.errors import CallLostError, PackNodeError, PackResultError
 from packs.processes import PackProcesses, Running
-from packs.results import ResultReader, files_in
+from packs.results import ResultReader
+from packs.shown import display_in, files_in
 from packs.wire import Message
 from storage.encoded_files import other_file
 
@@ -104,10 +105,14 @@ class PackCalls:
         tell = Told(step.reported_id, report)
         message = await self._call(running, "run", said, inputs, (tell, report, step))
         try:
-            for left in files_in(message):
-                file = other_file(left.content, left.prefix, left.extension)
-                report(FileMade(step.reported_id, replace(file, temporary=left.temporary)))
-            self._show(message, step, report)
+            left = files_in(message)
+            for one in left:
+                file = other_file(one.content, one.prefix, one.extension)
+                report(FileMade(step.reported_id, replace(file, temporary=one.temporary)))
+            if shown := display_in(message, left):
+                part = f"{step.node_id} {index}"
+                text = json.dumps(shown)
+                report(Displayed(step.reported_id, text, len(left), part))
         except (BadValueError, KeyError, TypeError, ValueError, IndexError) as error:
             raise PackResultError(self.pack, f"files that are none ({error})") from error
         return ResultReader(self.pack, node_type, running.traveller).read(message)
@@ -124,13 +129,6 @@ class PackCalls:
         told = self.segment.told
         prompt, extra = told.get(Hidden.PROMPT) or {}, told.get(Hidden.EXTRA_PNGINFO) or {}
         return {"prompt": prompt, "extra": extra, "job": content_key(prompt)}
-
-    def _show(self, message: Message, step: Step, report: Report) -> None:
-        """Texts that a node shows are told to who listens, as those of ComfyUI's own nodes."""
-        shown = message.said.get("ui") or {}
-        texts = shown.get("text") if isinstance(shown, dict) else None
-        for text in texts if isinstance(texts, list) else ():
-            report(Said(step.reported_id, str(text)[:2000]))
 
     async def _call(
         self, running: Running, do: str, said: Mapping[str, Any], inputs: Mapping[str, Any],

@@ -25,6 +25,8 @@ class Described:
 
     version: str = ""
     nodes: tuple[Mapping[str, Any], ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()
+    scripts: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -217,10 +219,11 @@ class PackTypes:
         """Ask a pack for its node types."""
         before = self.known.get(name, Described())
         said = await self.packs[name].describe(before.version)
-        self.known[name] = said if said.nodes else replace(before, facts=said.facts)
+        is_known = said.version == before.version
+        self.known[name] = replace(before, facts=said.facts) if is_known else said
         if self.known.keys() >= self.packs.keys():
             self._all_known.set()
-        if said.version == before.version:
+        if is_known:
             return
         hooks = PackHooks(name, self.packs[name], self.hook_s[name])
         self.types.put(name, types_of(said, hooks))

@@ -37,6 +37,7 @@ from deployments.large_requests.pool import LargeProcesses, ProcessLimits, Sourc
 from deployments.large_requests.setup import Setup
 from deployments.loopback import listen_where_ray_does
 from deployments.paced_bodies import pace_replica
+from deployments.pack_routes import PackRoutes
 from deployments.pack_types import NodeTypes, PackTypes
 from deployments.runner import WorkflowRunner
 from deployments.settings import Settings
@@ -111,6 +112,7 @@ class Router:
         node_types = NodeTypes(load_node_types())
         self._packs = PackTypes(node_types, callers, {name: s for name, (_, s) in packs.items()})
         self._packs.watch()
+        self._pack_routes = PackRoutes(self._packs, callers) if callers else None
         self._trimming = asyncio.create_task(give_back_memory())
         embeddings = OwnEmbeddings(stores.models.library, stores.models.store.models)
         runner = WorkflowRunner(
@@ -182,6 +184,7 @@ class Router:
             cors_origins=self._cors_origins,
             pace=self._pace,
             sockets=self._sockets,
+            packs=self._pack_routes,
         )
 
     async def check_health(self) -> None:

@@ -5,16 +5,16 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.jobs import events as told
-from api.jobs.events import JobEvent, NodeCached, NodeFinished, NodeStarted, Progressed
+from api.jobs.events import NodeCached
 from api.jobs.runner import RunningJob
 from deployments.clients import JobStages, JobWork, StageClients
+from deployments.job_events import job_event
 from deployments.output_functions import NodeFiles
 from deployments.reader import PreparedWorkflow, WorkflowReader
 from deployments.saved_outputs import remember, saved_before
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.cache import ResultCache
-from graph.events import Blocked, Progress, Said, Sent, Started, Warned
+from graph.events import Blocked, Warned
 from graph.execution import Execution, NodeTiming, Told
 from graph.logs import about
 from graph.new_files import NewFile
@@ -61,7 +61,7 @@ class WorkflowRunner(WorkflowReader):
             elif isinstance(event, Blocked):
                 job.warn(f"Node {event.node_id}: execution blocked: {event.message}")
             else:
-                job.report(_job_event(event, prepared))
+                job.report(job_event(event, prepared.prompt))
 
         async def keep(file: NewFile, node_id: str) -> None:
             await job.outputs.keep(file, node_id=node_id)
@@ -111,18 +111,3 @@ class WorkflowRunner(WorkflowReader):
     def lent(self, job_id: int) -> bool:
         """Whether another job was given a result of this one."""
         return self.cache.lent(job_id)
-
-
-def _job_event(
-    event: Started | Progress | Said | Sent | NodeTiming, prepared: PreparedWorkflow
-) -> JobEvent:
-    if isinstance(event, Progress):
-        return Progressed(event.node_id, event.step, event.of, event.preview or None)
-    if isinstance(event, Said):
-        return told.Said(event.node_id, event.text)
-    if isinstance(event, Sent):
-        return told.Sent(event.node_id, event.type, event.json)
-    class_type = prepared.prompt[event.node_id]["class_type"]
-    if isinstance(event, Started):
-        return NodeStarted(event.node_id, class_type)
-    return (NodeCached if event.cached else NodeFinished)(event.node_id, class_type)

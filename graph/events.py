@@ -56,6 +56,20 @@ class Sent:
 
 
 @dataclass(frozen=True, eq=False)
+class Displayed:
+    """What a call of a node shows: ComfyUI's `ui`, as JSON, lists by name.
+
+    `{"$file": k}` in it is the k-th of the `files` that the call made just before. A call that is
+    made once more, as its result was lost, has the same `part`.
+    """
+
+    node_id: str
+    json: str
+    files: int = 0
+    part: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class FileMade:
     """An output node has made a file. `step` is the id of the step that ran it."""
 
@@ -92,5 +106,15 @@ class Done:
 
 
 StepEvent: TypeAlias = (
-    Started | Progress | Warned | Blocked | Said | Sent | FileMade | Needs | Expanded | Done
+    Started
+    | Progress
+    | Warned
+    | Blocked
+    | Said
+    | Sent
+    | Displayed
+    | FileMade
+    | Needs
+    | Expanded
+    | Done
 )

@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 from graph.cache import Handle, Outputs, PromiseBrokenError, ResultCache, ResultLostError
 from graph.events import (
     Blocked,
+    Displayed,
     Done,
     Expanded,
     Needs,
@@ -33,7 +34,7 @@ from graph.segment_run import first_cause
 from graph.stages import Stage
 
 Results: TypeAlias = "dict[str, asyncio.Future[Outputs | None]]"  # None: not in this plan
-Told: TypeAlias = "Started | Progress | Warned | Blocked | Said | Sent | NodeTiming"
+Told: TypeAlias = "Started | Progress | Warned | Blocked | Said | Sent | Displayed | NodeTiming"
 
 
 class Stages(Protocol):
@@ -196,7 +197,7 @@ class Execution:
             self.cache.warn(self._key(event.node_id), event.text, self.job)
         elif isinstance(event, Needs | Expanded):
             self._changes.append(event)
-        elif isinstance(event, Blocked | Said | Sent):
+        elif isinstance(event, Blocked | Said | Sent | Displayed):
             self.report(event)
         elif isinstance(event, Started | Progress):
             if (told := self._parts.merged(event, segment)) is not None:

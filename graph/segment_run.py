@@ -14,6 +14,7 @@ from graph.dynamic_inputs import layout
 from graph.errors import NodeFailed, ServiceError
 from graph.events import (
     Blocked,
+    Displayed,
     Done,
     Expanded,
     FileMade,
@@ -34,7 +35,8 @@ from graph.results import Expansion, Outcome, as_outputs, blocked, item_calls, m
 from graph.stages import Stage
 
 LOG = logging.getLogger(__name__)
-Report: TypeAlias = Callable[[Progress | Warned | FileMade | Said | Sent], None]
+Reported: TypeAlias = Progress | Warned | FileMade | Said | Sent | Displayed
+Report: TypeAlias = Callable[[Reported], None]
 Events: TypeAlias = "asyncio.Queue[StepEvent | None]"
 
 
@@ -205,7 +207,7 @@ class NodeRun:
             return ()
         return (self.work.for_node(stage, self.step.reported_id, self._report),)
 
-    def _report(self, event: Progress | Warned | FileMade | Said | Sent) -> None:
+    def _report(self, event: Reported) -> None:
         if isinstance(event, FileMade):
             event = replace(event, step=self.step.node_id)
         self.events.put_nowait(event)

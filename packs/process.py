@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,11 +19,12 @@ import psutil
 
 from packs.confinement.confine import Confinement
 from packs.errors import CallLostError, PackEndedError, PackRefusedError
+from packs.usage import file_bytes, memory_bytes
 from packs.wire import Channel, Message, WireError
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("packs", "graph", "imaging")
-WATCH_S = 0.25
+WATCH_S, WATCH_FILES_S = 0.25, 1.0
 STOP_S = 5.0  # how long a call that was cancelled may go on
 Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
 Ask: TypeAlias = Callable[[Message], Awaitable[tuple[Mapping[str, Any], Sequence[memoryview]]]]
@@ -41,6 +43,7 @@ class Starting:
     threads: int = 1
     load_s: float = 120
     message_bytes: int = 2**31
+    scratch_bytes: int = 2**33
 
     def environment(self) -> dict[str, str]:
         """Nothing of ours: no keys, no addresses."""
@@ -60,6 +63,7 @@ class Starting:
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
             "NO_ALBUMENTATIONS_UPDATE": "1",
+            "AIOHTTP_NOSENDFILE": "1",  # there is no socket to send it to
         }
 
 
@@ -111,7 +115,8 @@ class PackProcess:
             )  # fmt: skip
         self._channel = Channel(ours, how.message_bytes, writable=False)
         threading.Thread(target=self._read, daemon=True, name=f"pack {how.pack}").start()
-        self._watching = asyncio.create_task(self._watch())
+        watches = (self._watch(), self._watch_files())
+        self._watching = [asyncio.create_task(watch) for watch in watches]
         said = {**how.start, "pack": str(how.folder), "scratch": str(how.scratch)}
         writable = (*how.confinement.writable, str(how.scratch))
         said["confinement"] = {**asdict(how.confinement), "writable": writable}
@@ -176,7 +181,8 @@ class PackProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._channel.close()
-        self._watching.cancel()
+        for watching in self._watching:
+            watching.cancel()
         for calling in self._calls.values():
             if not calling.done.done():
                 calling.done.set_exception(PackEndedError(self._how.pack, why))
@@ -264,24 +270,26 @@ class PackProcess:
             await asyncio.to_thread(self._send, answer, buffers)
 
     async def _watch(self) -> None:
-        """End the process if it has more memory than it may, in its files of memory too."""
-        most = self._how.confinement.memory_bytes
+        """End the process if it has more memory, or more files, than it may."""
         while True:
             await asyncio.sleep(WATCH_S)
             with contextlib.suppress(psutil.Error, OSError):
-                resident = psutil.Process(self.pid).memory_info().rss
-                if resident + _memory_files(self.pid) > most:
+                if memory_bytes(self.pid) > (most := self._how.confinement.memory_bytes):
                     self.end(f"took more than {most >> 20} MB of memory")
 
-
-def _memory_files(pid: int) -> int:
-    """The bytes in memory files that a process holds; what it only writes is in no other count."""
-    total = 0
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if os.readlink(descriptor).startswith("/memfd:"):  # noqa: PTH115 - not a path
-                total += descriptor.stat().st_blocks * 512
-    return total
+    async def _watch_files(self) -> None:
+        """As `_watch`, of what it wrote; while nothing of it runs, nothing is written."""
+        most, folder = self._how.scratch_bytes, self._how.scratch
+        pause_s = WATCH_FILES_S
+        while True:
+            await asyncio.sleep(pause_s)
+            if not self._calls and self._ready.done():
+                continue
+            began = time.monotonic()
+            with contextlib.suppress(OSError):
+                if await asyncio.to_thread(file_bytes, self.pid, folder) > most:
+                    self.end(f"wrote more than {most >> 20} MB of files")
+            pause_s = max(WATCH_FILES_S, 20 * (time.monotonic() - began))
 
 
 def _how_it_ended(code: int) -> str:

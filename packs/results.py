@@ -1,9 +1,7 @@
 """What a node of a pack gave, as results of the graph: looked at, as nobody else has."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from graph.node import NodeType
@@ -16,7 +14,7 @@ from packs.travel import PackValue, Traveller
 from packs.wire import Message
 
 MOST_NODES = 10_000
-NUMBERED = re.compile(r"^(.*?)_?\d{5}_?$")
+
 Takes = Callable[[Any], bool]
 
 
@@ -105,28 +103,3 @@ def _shown(value: Any) -> str:
     if hasattr(value, "dtype"):
         return f"a tensor {list(value.data.shape)} of {value.dtype}"
     return f"a {type(value).__name__}"
-
-
-@dataclass(frozen=True)
-class LeftFile:
-    """A file that a node left: the prefix and the extension of its name, and its content."""
-
-    prefix: str
-    extension: str
-    content: bytes
-    temporary: bool
-
-
-def files_in(message: Message) -> list[LeftFile]:
-    """The files that a node left. Raises PackResultError by who reads results."""
-    found = []
-    for said in message.said.get("files") or ():
-        name, at = PurePosixPath(str(said["name"])), said["content"]["at"]
-        if name.is_absolute() or ".." in name.parts:
-            raise BadValueError(f"a file named {name}")
-        numbered = NUMBERED.match(name.stem)
-        stem = (numbered[1] if numbered else name.stem) or "file"
-        prefix = str(name.with_name(stem))
-        content = bytes(message.buffers[int(at)])
-        found.append(LeftFile(prefix, name.suffix, content, said["kind"] == "temp"))
-    return found

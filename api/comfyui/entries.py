@@ -102,9 +102,14 @@ def node_outputs(kept: KeptPrompt) -> dict[str, Any]:
     found: dict[str, list[StoredOutput]] = {}
     for output in saved(kept.record):
         found.setdefault(output.node_id, []).append(output)
+    displayed = (kept.record.answer or {}).get("displayed", {})
     return {
-        node_id: ui_output(of_node, class_type_of(kept.prompt, node_id))
-        for node_id, of_node in found.items()
+        node_id: ui_output(
+            found.get(node_id, ()),
+            class_type_of(kept.prompt, node_id),
+            displayed.get(node_id, {}),
+        )
+        for node_id in dict.fromkeys((*found, *displayed))
     }
 
 

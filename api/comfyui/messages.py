@@ -2,14 +2,17 @@
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from api.comfyui.ui_outputs import ui_output
+from api.jobs.displays import Displays
 from api.jobs.events import (
     Begun,
+    Displayed,
     Ended,
     Happened,
     JobAddress,
@@ -103,6 +106,9 @@ class PromptMessages:
     _nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     _saved: dict[str, list[StoredOutput]] = field(default_factory=dict)
     _finished: list[str] = field(default_factory=list)
+    _displays: Displays = field(default_factory=Displays)
+    _told: Counter[str] = field(default_factory=Counter)  # files that were told, by node
+    _untold: dict[str, None] = field(default_factory=dict)  # nodes with something to tell
 
     @property
     def prompt_id(self) -> str:
@@ -111,6 +117,7 @@ class PromptMessages:
     def told(self, happened: Happened) -> Iterator[Told]:
         """The messages of an event, in ComfyUI's order."""
         event, ms = happened.event, int(happened.at_s * 1000)
+        self._displays.hear(event)
         self._begun = self._begun or not isinstance(event, Queued | Ended)
         if self._cached is not None and not isinstance(event, NodeCached):
             nodes, self._cached = self._cached, None
@@ -133,14 +140,22 @@ class PromptMessages:
                 yield from self._progressed(event)
             case NodeFinished(node_id, class_type):
                 yield from self._ended(node_id, class_type)
-            case Saved(output):
-                self._saved.setdefault(output.node_id, []).append(output)
+            case Saved() | Displayed():
+                self._keep(event)
             case Shown(_, png) if png:
                 yield Binary(struct.pack(">II", PREVIEW, PNG) + png)
             case Said() | Sent():
                 yield _passed_on(event)
             case Ended():
                 yield from self._over(event, ms)
+
+    def _keep(self, event: Saved | Displayed) -> None:
+        """Keep what a node has to show until it has ended."""
+        if isinstance(event, Displayed):
+            self._untold[event.node_id] = None
+            return
+        self._untold[event.output.node_id] = None
+        self._saved.setdefault(event.output.node_id, []).append(event.output)
 
     def where(self) -> Sequence[Message]:
         """What a client is told that comes while the job runs."""
@@ -168,13 +183,13 @@ class PromptMessages:
         self._finished.append(node_id)
         most = self._nodes[node_id]["max"] if node_id in self._nodes else 1.0
         self._nodes[node_id] = self._node(node_id, most, most, "finished")
-        if node_id in self._saved:
+        if node_id in self._untold:
             yield self._executed(node_id)
         yield self._progress_state()
 
     def _over(self, event: Ended, ms: int) -> Iterator[Told]:
         if self._begun and event.status == "success":
-            for node_id in list(self._saved):  # of nodes that were cached
+            for node_id in list(self._untold):  # of nodes that were cached
                 yield self._executed(node_id)
             yield self._message("execution_success", timestamp=ms)
         elif event.status == "failed":
@@ -205,7 +220,11 @@ class PromptMessages:
         return {"node_id": node_id, "node_type": class_type, "executed": list(self._finished)}
 
     def _executed(self, node_id: str) -> Message:
-        output = ui_output(self._saved.pop(node_id), self._types.get(node_id, ""))
+        self._untold.pop(node_id, None)
+        saved, display = self._saved.get(node_id, []), self._displays.of(node_id)
+        new = saved if display else saved[self._told[node_id] :]
+        self._told[node_id] = len(saved)
+        output = ui_output(new, self._types.get(node_id, ""), display)
         return self._message("executed", node=node_id, display_node=node_id, output=output)
 
     def _executing(self, node_id: str) -> Message:

@@ -13,6 +13,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse, Response
 
 from api.comfyui.editor import TEMPLATE_SCRIPT, Editor
+from api.comfyui.pack_pages import pack_scripts
 from api.context import ActingEditorOwner, EditorOwner, InContext
 from api.documentation import content, errors
 from api.json_response import JsonResponse
@@ -85,9 +86,9 @@ def _version(package: str) -> str:
 
 @router.get("/extensions", summary="Scripts of the editor", responses=errors(401, 403))
 async def extensions(request: Request, _owner: EditorOwner) -> JsonResponse:
-    """The installed editor's own, and ours."""
+    """The installed editor's own, ours, and those of packs."""
     editor: Editor = request.app.state.editor
-    return JsonResponse(list(editor.extensions()))
+    return JsonResponse([*editor.extensions(), *pack_scripts(request)])
 
 
 @router.get(TEMPLATE_SCRIPT, include_in_schema=False)

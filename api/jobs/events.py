@@ -90,6 +90,20 @@ class Sent:
 
 
 @dataclass(frozen=True)
+class Displayed:
+    """What a call of a node shows: ComfyUI's `ui`, as JSON, lists by name.
+
+    `{"$file": k}` in it is the k-th of the `files` that the call made just before. A call that is
+    made once more, as its result was lost, has the same `part`.
+    """
+
+    node_id: str
+    json: str
+    files: int = 0
+    part: str = ""
+
+
+@dataclass(frozen=True)
 class Ended:
     """The last event of a job; the record has the rest. `code` and `message` are of its error."""
 
@@ -110,6 +124,7 @@ JobEvent: TypeAlias = (
     | Shown
     | Said
     | Sent
+    | Displayed
     | Ended
 )
 
@@ -145,7 +160,7 @@ class Happened:
     def nbytes(self) -> int:
         """About how much memory it takes."""
         picture = self.event.png if isinstance(self.event, Shown) else self.preview
-        text = self.event.json if isinstance(self.event, Sent) else ""
+        text = self.event.json if isinstance(self.event, Sent | Displayed) else ""
         return EVENT_BYTES + len(picture or b"") + len(text)
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 from api.errors import DeadlineError, JobCancelledError, JobOverError, known, message_body
 from api.jobs.allowance import Allowance
 from api.jobs.answers import bare_answer, ended_answer, timings_json
+from api.jobs.displays import Displays
 from api.jobs.ended_log import model_names
 from api.jobs.ending import failed_end, write_end
 from api.jobs.event_board import EventBoard
@@ -74,6 +75,7 @@ class JobRun:
         self._over = False  # nothing that the work still does counts any more
         self._warnings: list[str] = []
         self._reached = Reached()
+        self._displays = Displays()
         previews = (body.get("extra_data") or {}).get("preview_method")
         self._previews = previews != "none"
         self._files: JobOutputs | None = None
@@ -207,6 +209,7 @@ class JobRun:
         answer = ended_answer(self.record, outputs, meta, inline=inline)
         answer |= {"node_count": len(self._prompt), "models": model_names(self._prompt)}
         answer |= self._sent() | {"cached": self._reached.cached}
+        answer |= {"displayed": shown} if (shown := self._displays.as_json()) else {}
         error = self._error()
         status: JobStatus = "success" if error is None else "failed"
         if isinstance(error, JobCancelledError):
@@ -215,8 +218,8 @@ class JobRun:
             answer["nodes"] = timings_json(self._work.result())
         else:
             answer["reached"] = self._reached.as_json()
-        shown = None if error is None else message_body(error)
-        return {"status": status, "answer": answer, "error": shown}
+        told = None if error is None else message_body(error)
+        return {"status": status, "answer": answer, "error": told}
 
     def _error(self) -> ServiceError | None:
         """Why there is no result. A runner may turn its cancellation into an error of its own."""
@@ -244,6 +247,7 @@ class JobRun:
 
     def _on_event(self, event: JobEvent) -> None:
         self._reached.hear(event)
+        self._displays.hear(event)
         if isinstance(event, Progressed) and not self._previews:
             event = replace(event, preview=None)
         if not self.ending:  # nothing may follow the final event
@@ -255,6 +259,7 @@ class JobRun:
 
     def _on_stored(self, output: StoredOutput) -> None:
         if not self._over:
+            self._displays.hear(Saved(output))
             self.log.add(Saved(output))
 
 

@@ -35,6 +35,7 @@ async def _serve(channel: Channel, start: Mapping[str, Any], lacking: list[str])
     from packs.child import finder, pip_answers  # noqa: PLC0415
     from packs.child.calls import PROCESS, Call, Folders, Service  # noqa: PLC0415
     from packs.child.loading import PackNotLoadedError, load_pack  # noqa: PLC0415
+    from packs.child.routes import Routes, web_folder  # noqa: PLC0415
     from packs.child.running import Nodes  # noqa: PLC0415
     from packs.child.serving import Server  # noqa: PLC0415
     from packs.child.values import Values  # noqa: PLC0415
@@ -55,9 +56,12 @@ async def _serve(channel: Channel, start: Mapping[str, Any], lacking: list[str])
     except PackNotLoadedError as error:
         channel.send({"refused": str(error)[:2000]})
         return
+    folder = Path(start["pack"])
+    routes = Routes(folder.name, web_folder(folder, pack.web))
     channel.send({"loaded": len(pack.classes), "not_confined": lacking})
     with torch.inference_mode():  # as ComfyUI runs nodes, coroutines too
-        await Server(channel, service, pack, Nodes(pack.classes, values), scratch).serve()
+        nodes = Nodes(pack.classes, values)
+        await Server(channel, service, pack, nodes, scratch, routes).serve()
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from packs.child.calls import Call, Folders, InterruptProcessingException, Service
+from packs.child.calls import CURRENT, Call, Folders, InterruptProcessingException, Service
 from packs.child.describing import Undescribed, describe
 from packs.child.loading import LoadedPack
+from packs.child.routes import Routes
 from packs.child.running import Nodes
 from packs.child.values import HandleLostError
 from packs.encoding import BadValueError, Encoder
@@ -33,6 +34,7 @@ class Server:
     pack: LoadedPack
     nodes: Nodes
     scratch: Path
+    routes: Routes
     _calls: dict[int, Call] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -71,6 +73,8 @@ class Server:
         try:
             if message.said["do"] == "describe":
                 answer = await asyncio.to_thread(self._described)
+            elif message.said["do"] == "route":
+                answer, encoder = await self._routed(message)
             else:
                 answer, encoder = await self._called(message)
         except InterruptProcessingException:
@@ -102,6 +106,18 @@ class Server:
             del self._calls[said["call"]]
             shutil.rmtree(self.scratch / "calls" / str(said["call"]), ignore_errors=True)
 
+    async def _routed(self, message: Message) -> tuple[dict[str, Any], Encoder]:
+        """What a route of the pack answers, in the context of a call of its own."""
+        call = self._call(message.said)
+        CURRENT.set(call)
+        body = bytes(message.buffers[0]) if message.buffers else b""
+        try:
+            answer, content = await self.routes.answer(message.said, body)
+        finally:
+            shutil.rmtree(self.scratch / "calls" / str(message.said["call"]), ignore_errors=True)
+        encoder = self.nodes.values.encoder()
+        return {**answer, "body": encoder.encode(content)}, encoder
+
     def _call(self, said: Mapping[str, Any]) -> Call:
         """A call, with folders of its own that go with it."""
         own = self.scratch / "calls" / str(said["call"])
@@ -121,7 +137,12 @@ class Server:
                 found.append(describe(name, node_class, self.pack.titles.get(name, "")))
             except Undescribed as problem:
                 problems[name] = str(problem)
-        return {"nodes": found, "undescribed": problems, "web": self.pack.web}
+        return {
+            "nodes": found,
+            "undescribed": problems,
+            "routes": self.routes.listed(),
+            "scripts": self.routes.scripts(),
+        }
 
 
 def said_of(error: BaseException, most: int = 2000) -> str:

@@ -45,12 +45,14 @@ class Toy:
         self.process = process
         self.traveller = Traveller("toy_pack", "p1", parts_of, array_of)
         self.described: Mapping[str, Any] = {}
+        self.routes: Any = None
 
     @classmethod
     async def start(cls, scratch: Path, **how: Any) -> "Toy":
         toy = cls(PackProcess(starting("toy_pack", scratch, **how)))
         await toy.process.start()
         said = (await toy.process.call("describe", {}, deadline_s=120)).said
+        toy.routes = said["routes"]
         toy.described = {one["entry"]["name"]: one for one in said["nodes"]}
         return toy
 

@@ -73,10 +73,11 @@ async def test_a_process_that_hangs_crashes_or_hoards_is_ended_and_started_anew(
     tmp_path: Path,
 ) -> None:
     processes = PackProcesses(
-        starting("toy_pack", tmp_path, memory_bytes=3 * 2**30),
+        starting("toy_pack", tmp_path, memory_bytes=3 * 2**30, scratch_bytes=2**27),
         lambda _: None,  # type: ignore[arg-type, return-value]
     )
     ends = {"hang": "did not answer within", "abort": "SIGABRT", "shared memory": "MB of memory"}
+    ends["files"] = "wrote more than 128 MB of files"
     for how, said in ends.items():
         running = await processes.of("me")
         toy = Toy(running.process)
@@ -85,7 +86,7 @@ async def test_a_process_that_hangs_crashes_or_hoards_is_ended_and_started_anew(
             await toy.ask("run", "ToyCrashes", {"how": how}, deadline_s=deadline_s)
         with pytest.raises(CallLostError):
             await toy.ask("run", "ToyPass", {"value": 1})
-    assert (processes.started, processes.alive) == (3, 0)
+    assert (processes.started, processes.alive) == (4, 0)
 
 
 async def test_what_raises_at_import_is_refused_and_says_why(tmp_path: Path) -> None:

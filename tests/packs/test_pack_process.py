@@ -1,6 +1,7 @@
 """Nodes of a pack in a process of its own: what they are given, and what they give."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from graph.prompt import Source
 from graph.results import ExecutionBlocker, Expansion
 from graph.values import Audio, Condition, Items, Latent, Model, ModelFile
 from packs.errors import CallLostError, PackResultError
-from packs.results import files_in
+from packs.pages import PageRequest, answer_in, listed_routes
+from packs.shown import display_in, files_in
 from packs.travel import PackValue, Traveller
 from packs.wire import Message
 from tests.packs.hosts import Toy
@@ -173,12 +175,42 @@ async def test_files_and_messages_of_a_node_are_told(toy: Toy) -> None:
     message = await toy.ask("run", "ToyWrites", {}, tell=told.append)
     (file,) = files_in(message)
     assert (file.prefix, file.extension, file.content) == ("notes", ".txt", b"hello")
-    assert message.said["ui"] == {"text": ["hello"]}
+    shown = display_in(message, [file])
+    notes = [{"$file": 0}, {"filename": "x", "type": "input"}]
+    assert shown == {"text": ["hello"], "notes": notes}  # JSON has no NaN
     assert [one["type"] for one in told] == ["toy.said", "execution_success"]
     message = await toy.ask("run", "ToySaves", {"images": image(), "filename_prefix": "a/b"})
     (picture,) = files_in(message)
     assert (picture.prefix, picture.extension) == ("a/b", ".png")
     assert picture.content.startswith(b"\x89PNG")
+
+
+async def test_routes_of_a_pack_answer_without_a_socket(toy: Toy) -> None:
+    async def asked(request: PageRequest) -> Any:
+        body = [memoryview(request.body)] if request.body else []
+        return answer_in(await toy.process.call("route", request.said(), body, deadline_s=60))
+
+    headers = {"cookie": "session=1", "Accept": "*/*"}
+    path = "/toy/hello/you"
+    answer = await asked(PageRequest("GET", path, f"{path}?x=1", headers))
+    said = json.loads(answer.body)
+    assert (said["name"], said["query"], said["cookies"]) == ("you", {"x": "1"}, {})
+    assert said["input"] == str(toy.process._how.scratch / "input")
+    assert (answer.status, "set-cookie" in answer.headers, answer.headers["etag"]) == (
+        200,
+        False,
+        "1",
+    )
+    place = b'Content-Disposition: form-data; name="file"; filename="a"'
+    form = b"\r\n".join((b"--b", place, b"", b"\x00png", b"--b--", b""))
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    answer = await asked(PageRequest("POST", "/toy/echo", "/toy/echo", headers, form))
+    assert (answer.headers["content-type"], answer.body) == ("image/png", b"\x00png")
+    script = "/extensions/toy_pack/toy.js"
+    assert (await asked(PageRequest("GET", script, script))).body.startswith(b"// A script")
+    assert (await asked(PageRequest("GET", "/toy/no", "/toy/no"))).status == 404
+    routes = listed_routes(toy.routes)
+    assert {("GET", "/toy/hello/*"), ("POST", "/toy/echo")} <= set(routes)
 
 
 async def test_a_wrong_shape_is_told_with_the_packs_name(toy: Toy) -> None:

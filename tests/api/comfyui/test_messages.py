@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from api.comfyui.messages import CountQueue, Message, Preview, PromptMessages, Told
 from api.jobs.events import (
     Begun,
+    Displayed,
     Ended,
     Happened,
     JobAddress,
@@ -102,6 +103,15 @@ def test_a_cached_output_is_told_all_the_same() -> None:
     told = _told(Begun(), NodeCached("7", "SaveImage"), Saved(OUTPUT), Ended("success"))
     start = ["status", "execution_start", "execution_cached"]
     assert _kinds(told) == [*start, "executed", "execution_success", *END]
+
+
+def test_what_a_node_shows_itself_names_its_files_as_they_are_stored() -> None:
+    shown = Displayed("7", '{"text": ["a"], "notes": [{"$file": 0}]}', 1, "7 0")
+    more = Displayed("7", '{"text": ["b"]}', 0, "7 1")
+    run = (NodeStarted("7", "Toy"), Saved(OUTPUT), shown, shown, more, NodeFinished("7", "Toy"))
+    output = _only(_told(*START, *run), "executed").data["output"]
+    file = {"filename": "a_00001_.png", "subfolder": "", "type": "output"}
+    assert output == {"text": ["a", "b"], "notes": [file]}
 
 
 def test_a_failure_says_where_it_was() -> None:

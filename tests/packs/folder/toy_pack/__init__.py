@@ -11,6 +11,7 @@ from pathlib import Path
 
 import folder_paths
 import torch
+from aiohttp import web
 from comfy.utils import ProgressBar, common_upscale
 from comfy_execution.graph import ExecutionBlocker
 from comfy_execution.graph_utils import GraphBuilder
@@ -222,7 +223,9 @@ class Writes(Node):
         Path(folder_paths.get_output_directory(), "notes_00001_.txt").write_text("hello")
         PromptServer.instance.send_sync("toy.said", {"text": "hello"})
         PromptServer.instance.send_sync("execution_success", {"prompt_id": "yours"})
-        return {"ui": {"text": ["hello"]}}
+        file = {"filename": "notes_00001_.txt", "subfolder": "", "type": "output"}
+        return {"ui": {"text": ["hello"], "notes": [file, {"filename": "x", "type": "input"}],
+                       "numbers": [1.5, float("nan")]}}
 
 
 class Steals(Node):
@@ -297,6 +300,10 @@ class Crashes(Node):
                 descriptor = os.memfd_create("hoard")
                 for _ in range(16):
                     os.write(descriptor, bytes(2**24))
+        if how == "files":
+            for number in range(16):
+                Path(folder_paths.get_temp_directory(), f"{number}").write_bytes(bytes(2**24))
+            time.sleep(60)
         raise RuntimeError(how)
 
 
@@ -319,6 +326,20 @@ class Replaces(Node):
         return ("replaced",)
 
 
+@PromptServer.instance.routes.get("/toy/hello/{name}")
+async def hello(request):
+    said = {"name": request.match_info["name"], "query": dict(request.query),
+            "cookies": dict(request.cookies), "input": folder_paths.get_input_directory()}
+    return web.json_response(said, headers={"Set-Cookie": "a=b", "ETag": "1"})
+
+
+@PromptServer.instance.routes.post("/toy/echo")
+async def echo(request):
+    fields = await request.post()
+    return web.Response(body=fields["file"].file.read(), content_type="image/png")
+
+
+WEB_DIRECTORY = "./web"
 NODE_CLASS_MAPPINGS = {
     f"Toy{one.__name__}": one
     for one in (Double, MakeThing, UseThing, Count, Pass, Lists, Blocks, Expands, Checks, Slow,

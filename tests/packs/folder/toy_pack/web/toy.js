@@ -1,0 +1,1 @@
+// A script of a pack for the editor.
