@@ -164,7 +164,7 @@ class PackHost:
         body = [memoryview(request.body)] if request.body else []
         with self._metrics.call("route"):
             message = await running.process.call(
-                "route", request.said(), body, deadline_s=self._config.route_s
+                "route", {**request.said(), "owner": owner}, body, deadline_s=self._config.route_s
             )
             try:
                 return answer_in(answered(self._name, message))
@@ -307,7 +307,12 @@ def starting_of(name: str, config: PackConfig, packs: PackSite, site: Site) -> S
         name,
         folder,
         packs.scratch / name,
-        {"models_dir": str(site.models_dir), "model_folders": models, "core": core},
+        {
+            "models_dir": str(site.models_dir),
+            "model_folders": models,
+            "core": core,
+            "shared": config.shared,
+        },
         confinement,
         config.python or sys.executable,
         config.threads,

@@ -25,6 +25,7 @@ from packs.wire import Channel, Message, WireError
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("packs", "graph", "imaging")
 WATCH_S, WATCH_FILES_S = 0.25, 1.0
+MOST_UNHEARD = 256  # messages: one that only talks waits
 STOP_S = 5.0  # how long a call that was cancelled may go on
 Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
 Ask: TypeAlias = Callable[[Message], Awaitable[tuple[Mapping[str, Any], Sequence[memoryview]]]]
@@ -89,6 +90,7 @@ class PackProcess:
         self._calls: dict[int, Calling] = {}
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
+        self._unheard = threading.Semaphore(MOST_UNHEARD)
         self.ended: str | None = None
         self.facts: Mapping[str, Any] = {}
 
@@ -219,6 +221,7 @@ class PackProcess:
         why = ""
         try:
             while (message := self._channel.receive()) is not None:
+                self._unheard.acquire()
                 self._loop.call_soon_threadsafe(self._heard, message)
         except WireError as error:
             why = f"sent what is no message ({error})"
@@ -231,6 +234,7 @@ class PackProcess:
             self._loop.call_soon_threadsafe(self.end, why)
 
     def _heard(self, message: Message) -> None:
+        self._unheard.release()
         said = message.said
         if "done" in said:
             calling = self._calling(said["done"])

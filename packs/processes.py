@@ -14,6 +14,7 @@ from packs.process import PackProcess, Starting
 from packs.travel import Traveller
 
 REFUSED_S = 30.0  # how long a pack that did not load is not tried again
+MOST_LOCKS = 1000
 ALL = "all"  # whose process is everybody's
 HOOKS = ""  # no owner's name
 
@@ -48,6 +49,8 @@ class PackProcesses:
     async def of(self, owner: str) -> Running:
         """The process that runs for an owner, started if there is none. Raises PackRefusedError."""
         name = ALL if self.shared else owner
+        if len(self._locks) > MOST_LOCKS:
+            self._locks = {n: lock for n, lock in self._locks.items() if lock.locked()}
         async with self._locks.setdefault(name, asyncio.Lock()):
             running = self._running.get(name)
             if running is None or running.process.ended is not None:

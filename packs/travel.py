@@ -56,8 +56,10 @@ class PackValue:
 class ServiceValues:
     """The values of ours that one process was told of, by number."""
 
-    _kept: OrderedDict[int, Any] = field(default_factory=OrderedDict)
+    most_bytes: int = 2**30  # of the tensors in them
+    _kept: OrderedDict[int, "Numbered"] = field(default_factory=OrderedDict)
     _numbers: dict[Any, int] = field(default_factory=dict)
+    _nbytes: int = 0
     _next: int = 1
 
     def number(self, value: Any) -> int:
@@ -67,20 +69,46 @@ class ServiceValues:
             known = self._numbers.get(key)
         except TypeError:  # it cannot be a key
             key, known = id(value), self._numbers.get(id(value))
-        if known is not None and known in self._kept:
+        if known is not None:
             self._kept.move_to_end(known)
             return known
         number, self._next = self._next, self._next + 1
-        self._kept[number], self._numbers[key] = value, number
-        if len(self._kept) > MOST_SERVICE_VALUES:
-            self._kept.popitem(last=False)
-            self._numbers = {k: n for k, n in self._numbers.items() if n in self._kept}
+        self._kept[number] = Numbered(key, value, _nbytes(value))
+        self._numbers[key] = number
+        self._nbytes += self._kept[number].nbytes
+        while len(self._kept) > 1 and (
+            len(self._kept) > MOST_SERVICE_VALUES or self._nbytes > self.most_bytes
+        ):
+            _, gone = self._kept.popitem(last=False)
+            self._nbytes -= gone.nbytes
+            del self._numbers[gone.key]
         return number
 
     def get(self, number: Any) -> Any:
-        if number not in self._kept:
+        if not isinstance(number, int) or number not in self._kept:
             raise CallLostError(f"value {number!r} of the service")
-        return self._kept[number]
+        self._kept.move_to_end(number)
+        return self._kept[number].value
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A value with what it is found by."""
+
+    key: Any
+    value: Any
+    nbytes: int
+
+
+def _nbytes(value: Any) -> int:
+    """The size of the tensors in a description, such as a ControlNet's hint."""
+    if hasattr(value, "dtype"):
+        return int(getattr(getattr(value, "data", value), "nbytes", 0))
+    if is_dataclass(value) and not isinstance(value, type):
+        return sum(_nbytes(getattr(value, part.name)) for part in fields(value))
+    if isinstance(value, Mapping):
+        return sum(map(_nbytes, value.values()))
+    return sum(map(_nbytes, value)) if isinstance(value, list | tuple) else 0
 
 
 @dataclass(frozen=True)

@@ -38,13 +38,14 @@ async def _serve(channel: Channel, start: Mapping[str, Any], lacking: list[str])
     from packs.child.routes import Routes, web_folder  # noqa: PLC0415
     from packs.child.running import Nodes  # noqa: PLC0415
     from packs.child.serving import Server  # noqa: PLC0415
-    from packs.child.values import Values  # noqa: PLC0415
+    from packs.child.values import Handles, Values  # noqa: PLC0415
 
     scratch = Path(start["scratch"])
     folders = Folders(*(scratch / name for name in ("input", "output", "temp", "user")))
     for folder in (folders.input, folders.output, folders.temp, folders.user):
         folder.mkdir(exist_ok=True)
-    values = Values(folders.input)
+    half = int(start["confinement"]["memory_bytes"]) // 2
+    values = Values(Handles(most_bytes=half))
     service = Service(channel, values)
     PROCESS.start = start
     PROCESS.call = Call(service, folders)
@@ -61,7 +62,8 @@ async def _serve(channel: Channel, start: Mapping[str, Any], lacking: list[str])
     channel.send({"loaded": len(pack.classes), "not_confined": lacking})
     with torch.inference_mode():  # as ComfyUI runs nodes, coroutines too
         nodes = Nodes(pack.classes, values)
-        await Server(channel, service, pack, nodes, scratch, routes).serve()
+        shared = bool(start.get("shared"))
+        await Server(channel, service, pack, nodes, scratch, routes, shared).serve()
 
 
 if __name__ == "__main__":

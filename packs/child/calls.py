@@ -78,7 +78,10 @@ class Service:
             self._asked.pop(number, None)
         if "error" in answer.said:
             raise ServiceCallError(answer.said["error"])
-        return tuple(self.values.decode(one, answer.buffers) for one in answer.said["outputs"])
+        return tuple(
+            self.values.decode(one, answer.buffers, call.folders.input)
+            for one in answer.said["outputs"]
+        )
 
     def answered(self, message: Message) -> None:
         """Hand an answer to who asked."""

@@ -1,6 +1,7 @@
 """Answers what the service asks of a pack's process."""
 
 import asyncio
+import hashlib
 import logging
 import os
 import shutil
@@ -35,6 +36,7 @@ class Server:
     nodes: Nodes
     scratch: Path
     routes: Routes
+    shared: bool = False
     _calls: dict[int, Call] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -97,7 +99,7 @@ class Server:
         self._calls[said["call"]] = call
         try:
             inputs = {
-                name: self.nodes.values.decode(one, message.buffers)
+                name: self.nodes.values.decode(one, message.buffers, call.folders.input)
                 for name, one in said["inputs"].items()
             }
             answer = await getattr(self.nodes, said["do"])(call, said, inputs)
@@ -122,13 +124,20 @@ class Server:
         """A call, with folders of its own that go with it."""
         own = self.scratch / "calls" / str(said["call"])
         folders = Folders(
-            self.nodes.values.inputs, own / "output", own / "temp", self.scratch / "user"
+            self._inputs(said["owner"]), own / "output", own / "temp", self.scratch / "user"
         )
-        for folder in (folders.output, folders.temp):
+        for folder in (folders.input, folders.output, folders.temp):
             folder.mkdir(parents=True, exist_ok=True)
         return Call(
             self.service, folders, said["call"], said.get("node", ""), said.get("prompt") or {}
         )
+
+    def _inputs(self, owner: str) -> Path:
+        """The folder of an owner's files: names of several owners may be the same."""
+        inputs = self.scratch / "input"
+        if not self.shared:
+            return inputs
+        return inputs / hashlib.sha256(owner.encode()).hexdigest()[:16]
 
     def _described(self) -> dict[str, Any]:
         found, problems = [], {}

@@ -1,5 +1,6 @@
 """Values in a pack's process: torch tensors, objects that stay here, and those of the service."""
 
+import os
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from packs.surface.service_values import ServiceValue, service_value
 from packs.surface.videos import VideoOfService
 
 MOST_HANDLES = 4096
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 NO_FILE = "a file name that leads elsewhere"
 
 
@@ -36,6 +38,7 @@ class Handles:
     """Objects that stay in this process, by number; the least recently used go first."""
 
     most: int = MOST_HANDLES
+    most_bytes: int = 2**62  # of the whole process: above that, half of them go
     _kept: OrderedDict[int, Any] = field(default_factory=OrderedDict)
     _numbers: Any = field(default_factory=count)
     _lock: Lock = field(default_factory=Lock)
@@ -46,6 +49,9 @@ class Handles:
             self._kept[number] = value
             if len(self._kept) > self.most:
                 self._kept.popitem(last=False)
+            if _resident_bytes() > self.most_bytes:
+                for _ in range(len(self._kept) // 2):
+                    self._kept.popitem(last=False)
         return int(number)
 
     def get(self, number: int) -> Any:
@@ -56,11 +62,14 @@ class Handles:
             return self._kept[number]
 
 
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
+
+
 @dataclass
 class Values:
-    """The values of one process as JSON and buffers, and back. `inputs` is where files go."""
+    """The values of one process as JSON and buffers, and back."""
 
-    inputs: Path
     handles: Handles = field(default_factory=Handles)
 
     def encoder(self) -> Encoder:
@@ -76,11 +85,11 @@ class Values:
         label = kind or type(value).__name__
         return {"$": "handle", "id": self.handles.keep(value), "kind": str(label)[:100]}
 
-    def decode(self, said: Any, buffers: Sequence[memoryview]) -> Any:
-        """The value that JSON stands for."""
-        return Decoder(buffers, self._from_parts).decode(said)
+    def decode(self, said: Any, buffers: Sequence[memoryview], inputs: Path) -> Any:
+        """The value that JSON stands for. Files go to `inputs`, and are their names there."""
+        return Decoder(buffers, lambda parts: self._from_parts(parts, inputs)).decode(said)
 
-    def _from_parts(self, parts: TensorParts | Tagged) -> Any:
+    def _from_parts(self, parts: TensorParts | Tagged, inputs: Path) -> Any:
         if isinstance(parts, TensorParts):
             return tensor_of(parts)
         facts = parts.facts
@@ -91,20 +100,21 @@ class Values:
         if parts.tag == "blocked":
             return ExecutionBlocker(facts["message"])
         if parts.tag == "file":
-            return self._written(facts["name"], facts["content"])
+            return _written(inputs, facts["name"], facts["content"])
         if parts.tag == "video":
             return VideoOfService(facts)
         raise BadValueError(f"a value tagged {parts.tag!r}")
 
-    def _written(self, name: str, content: bytes) -> str:
-        """Put a file of the owner where the pack looks for it."""
-        path = (self.inputs / name).resolve()
-        if not path.is_relative_to(self.inputs.resolve()):
-            raise BadValueError(NO_FILE)
-        if not path.is_file() or path.stat().st_size != len(content):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return name
+
+def _written(inputs: Path, name: str, content: bytes) -> str:
+    """Put a file of the owner where the pack looks for it."""
+    path = (inputs / name).resolve()
+    if not path.is_relative_to(inputs.resolve()):
+        raise BadValueError(NO_FILE)
+    if not path.is_file() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return name
 
 
 def to_parts(value: Any) -> TensorParts | Tagged | None:

@@ -12,11 +12,12 @@ import pytest_asyncio
 from deployments.transport import Array
 from graph.prompt import Source
 from graph.results import ExecutionBlocker, Expansion
-from graph.values import Audio, Condition, Items, Latent, Model, ModelFile
+from graph.values import Audio, Condition, InputFile, Items, Latent, Model, ModelFile
 from packs.errors import CallLostError, PackResultError
 from packs.pages import PageRequest, answer_in, listed_routes
 from packs.shown import display_in, files_in
 from packs.travel import PackValue, Traveller
+from packs.usage import memory_bytes
 from packs.wire import Message
 from tests.packs.hosts import Toy
 
@@ -109,6 +110,25 @@ async def test_a_node_keeps_what_it_keeps_for_one_owner_and_one_node(toy: Toy) -
     assert counts == [1, 2, 1, 1]
 
 
+async def test_files_of_one_name_are_each_owners_own(toy: Toy) -> None:
+    for owner, content in (("a", b"one"), ("b", b"two"), ("a", b"six")):
+        inputs = {"file": InputFile("words.txt", content, content.hex())}
+        message = await toy.ask("run", "ToyReads", inputs, owner=owner)
+        assert toy.read("ToyReads", message) == content.decode()
+
+
+async def test_large_tensors_use_the_same_memory_again(toy: Toy) -> None:
+    pixels = np.random.default_rng(0).random((1, 512, 512, 3), dtype=np.float32)
+    kept = [await toy.run("ToyPass", value=Array(pixels + k, "float32")) for k in range(4)]
+    assert all(np.array_equal(one.data, pixels + k) for k, one in enumerate(kept))
+    del kept
+    before = memory_bytes(toy.process.pid)
+    for k in range(20):
+        one = await toy.run("ToyPass", value=Array(pixels + k, "float32"))
+        assert np.array_equal(one.data, pixels + k)
+    assert memory_bytes(toy.process.pid) < before + 8 * pixels.nbytes
+
+
 async def test_lists_blockers_and_graphs_are_those_of_the_executor(toy: Toy) -> None:
     numbers, four = await toy.run("ToyLists")
     assert isinstance(numbers, Items)
@@ -188,7 +208,8 @@ async def test_files_and_messages_of_a_node_are_told(toy: Toy) -> None:
 async def test_routes_of_a_pack_answer_without_a_socket(toy: Toy) -> None:
     async def asked(request: PageRequest) -> Any:
         body = [memoryview(request.body)] if request.body else []
-        return answer_in(await toy.process.call("route", request.said(), body, deadline_s=60))
+        said = {**request.said(), "owner": "me"}
+        return answer_in(await toy.process.call("route", said, body, deadline_s=60))
 
     headers = {"cookie": "session=1", "Accept": "*/*"}
     path = "/toy/hello/you"

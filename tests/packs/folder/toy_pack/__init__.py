@@ -307,6 +307,15 @@ class Crashes(Node):
         raise RuntimeError(how)
 
 
+class Reads(Node):
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"file": ("STRING", {"default": ""})}}
+
+    def run(self, file):
+        return (Path(folder_paths.get_annotated_filepath(file)).read_text(),)
+
+
 class WrongShape(Node):
     RETURN_TYPES = ("IMAGE",)
 
@@ -343,7 +352,7 @@ WEB_DIRECTORY = "./web"
 NODE_CLASS_MAPPINGS = {
     f"Toy{one.__name__}": one
     for one in (Double, MakeThing, UseThing, Count, Pass, Lists, Blocks, Expands, Checks, Slow,
-                Loops, Samples, Encodes, Patches, Saves, Writes, Steals, Crashes, WrongShape,
+                Loops, Samples, Encodes, Patches, Saves, Writes, Steals, Crashes, Reads, WrongShape,
                 Replaces)
 }
 NODE_DISPLAY_NAME_MAPPINGS = {"ToyDouble": "Double it"}
