@@ -161,6 +161,7 @@ class Input:
     options: Options | None = None  # a combo whose choices bring inputs
     match: str = ""  # inputs and outputs with the same name here are of one type
     takes_constants: bool = False  # though its type is no widget's: a pack's own type
+    hidden: bool = False  # told among the hidden ones: links and constants reach it all the same
     may_be_left_out: bool = False  # though it is told as required: older workflows have it not
     file_inside: FileInside | None = None
 

@@ -40,11 +40,13 @@ def describe(node_type: NodeType, files: FileLists) -> dict[str, Any]:
     """One entry of /object_info."""
     sections: dict[str, dict[str, Any]] = {"required": {}}
     for declared in node_type.inputs.values():
-        section = "required" if declared.required else "optional"
-        sections.setdefault(section, {})[declared.name] = _describe_input(declared, files)
-    hidden = {name: mark for name, mark in node_type.hidden.items() if mark not in OURS}
+        if not declared.hidden:
+            section = "required" if declared.required else "optional"
+            sections.setdefault(section, {})[declared.name] = _describe_input(declared, files)
+    hidden = {name: mark.value for name, mark in node_type.hidden.items() if mark not in OURS}
+    hidden |= {one.name: one.type for one in node_type.inputs.values() if one.hidden}
     if hidden:
-        sections["hidden"] = {name: mark.value for name, mark in hidden.items()}
+        sections["hidden"] = dict(hidden)
     return {
         "input": sections,
         "input_order": {section: list(inputs) for section, inputs in sections.items()},

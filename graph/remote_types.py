@@ -6,6 +6,7 @@ is asked of it too: see graph/hooks.py.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -74,6 +75,12 @@ def remote_type(
     given = sections.get("hidden", {})
     known = frozenset(mark.value for mark in Hidden)
     hidden = {name: Hidden(mark) for name, mark in given.items() if mark in known}
+    more = {name: mark for name, mark in given.items() if mark not in known}
+    inputs |= {
+        name: replace(_input(name, [mark], required=False), hidden=True)
+        for name, mark in more.items()
+        if name not in inputs
+    }
     return NodeType(
         name=entry["name"],
         stage=stage,

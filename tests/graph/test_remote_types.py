@@ -78,3 +78,13 @@ async def test_nodes_of_a_pack_run_on_its_stage_and_decide_there() -> None:
     await Execution("local", folded, host, ResultCache(10_000), lambda _: None).run()
     assert host.saved == [3]
     assert {segment.stage for segment in host.segments} == {PACK, Stage.OUTPUT}
+
+
+def test_a_hidden_input_of_a_packs_own_is_one_that_a_graph_may_set() -> None:
+    sections = {"required": {}, "hidden": {"start": "*", "id": "UNIQUE_ID", "graph": "DYNPROMPT"}}
+    came = remote_type({"name": "Loop", "input": sections}, PACK)
+    assert {name: (one.type, one.required) for name, one in came.inputs.items()} == {
+        "start": ("*", False),
+        "graph": ("DYNPROMPT", False),
+    }
+    assert describe(came, TwoFiles())["input"] == sections
