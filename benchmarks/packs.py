@@ -1,5 +1,8 @@
 """How long one hop to a pack's process and back takes: `python -m benchmarks.packs`.
 
+With `--plans` what packs cost workflows that use none: reading, checking and planning one of
+twenty-five nodes with our own node types alone, and beside those of packs, in turns.
+
 A picture of one megapixel (12 MB) goes from an array in this process to a node that copies it, and
 comes back as an array: encoding, both ways, the node, and decoding with its checks. What Ray adds
 between a router and the pack's replica is that of any stage (benchmarks/overhead.py).
@@ -11,21 +14,26 @@ import os
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
+from benchmarks.preparing import runner
+from benchmarks.workflows import node
 from deployments.pack_arrays import array_of, parts_of
-from deployments.pack_types import pack_type
+from deployments.pack_types import NodeTypes, pack_type
 from deployments.transport import Array
+from graph.nodes import load_node_types
 from packs.confinement.confine import Confinement
 from packs.process import OURS, ROOT, PackProcess, Starting
 from packs.results import ResultReader
 from packs.travel import Traveller
 
 FOLDER = Path(__file__).parent / "hop_pack"
+PACK_NODES = 800  # as many as seven popular packs have
 
 
 @dataclass(frozen=True)
@@ -74,12 +82,44 @@ async def hops(count: int, side: int, scratch: Path) -> Hops:
         process.end("was measured")
 
 
+def chain(length: int) -> dict[str, Any]:
+    """A workflow of our own nodes."""
+    nodes = {"0": node("EmptyImage", width=64, height=64, batch_size=1, color=0)}
+    for k in range(1, length - 1):
+        nodes[str(k)] = node("ImageInvert", image=[str(k - 1), 0])
+    return nodes | {"end": node("SaveImage", images=[str(length - 2), 0], filename_prefix="a")}
+
+
+def plans(count: int) -> None:
+    """Print the processor's time of each way, the median of so many turns."""
+    own = load_node_types()
+    beside = NodeTypes(own)
+    entry: dict[str, Any] = {"input": {"required": {"image": ["IMAGE", {}]}}, "output": ["IMAGE"]}
+    many = [{"entry": {**entry, "name": f"Node {k}"}} for k in range(PACK_NODES)]
+    beside.put("many", {str(one["entry"]["name"]): pack_type("many", one) for one in many})
+    took: dict[str, list[float]] = {"our own alone": [], f"and {PACK_NODES} of packs": []}
+    workflow = chain(25)
+    with tempfile.TemporaryDirectory() as models:
+        runners = [replace(runner(Path(models)), node_types=types) for types in (own, beside)]
+        for k in range(count + 10):
+            for name, one in zip(took, runners, strict=True):
+                began = time.process_time()
+                asyncio.run(one.prepare("me", {"workflow": workflow}))
+                took[name] += [time.process_time() - began] if k >= 10 else []
+    for name, times in took.items():
+        print(f"{name}: {1000 * statistics.median(times):.2f} ms of a processor")
+
+
 def main() -> None:
     """Print the median and the 95th percentile."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--side", type=int, default=1024, help="of the picture, in pixels")
+    parser.add_argument("--plans", action="store_true", help="measure plans instead")
     given = parser.parse_args()
+    if given.plans:
+        plans(given.count)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         found = asyncio.run(hops(given.count, given.side, Path(scratch)))
     ms = sorted(1000 * one for one in found.took_s)

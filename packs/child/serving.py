@@ -24,6 +24,7 @@ from packs.wire import Channel, Message, WireError
 
 LOG = logging.getLogger(__name__)
 OPERATIONS = frozenset({"run", "lazy", "validate", "changed"})
+HOOKS = frozenset({"validate", "changed"})  # of everybody, in one process: nothing is left of them
 
 
 @dataclass
@@ -123,9 +124,8 @@ class Server:
     def _call(self, said: Mapping[str, Any]) -> Call:
         """A call, with folders of its own that go with it."""
         own = self.scratch / "calls" / str(said["call"])
-        folders = Folders(
-            self._inputs(said["owner"]), own / "output", own / "temp", self.scratch / "user"
-        )
+        inputs = own / "input" if said.get("do") in HOOKS else self._inputs(said["owner"])
+        folders = Folders(inputs, own / "output", own / "temp", self.scratch / "user")
         for folder in (folders.input, folders.output, folders.temp):
             folder.mkdir(parents=True, exist_ok=True)
         return Call(

@@ -2,7 +2,7 @@
 
 Those tests start `python main.py --port N ...`, one for each class and size of its cache. This
 starts SERVER_COMMAND instead, a shell command in which {port} is filled in, in a process group of
-its own, and waits until it answers.
+its own, and waits until it knows the nodes that they use.
 """
 
 import os
@@ -14,6 +14,7 @@ from typing import Any
 
 READY_WITHIN_S = 480
 STOP_S = 30
+NODE = "StubImage"  # of the tests' pack
 REAL = subprocess.Popen
 
 
@@ -23,7 +24,7 @@ class Server:
     def __init__(self, port: str) -> None:
         command = os.environ["SERVER_COMMAND"].format(port=port)
         self._process = REAL(command, shell=True, start_new_session=True)
-        self._wait_until_ready(f"http://127.0.0.1:{port}/queue")
+        self._wait_until_ready(f"http://127.0.0.1:{port}/object_info/{NODE}")
 
     def kill(self) -> None:
         for sign in (signal.SIGTERM, signal.SIGKILL):
@@ -40,10 +41,12 @@ class Server:
         end = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < end and self.poll() is None:
             try:
-                with urllib.request.urlopen(url, timeout=5):
-                    return
+                with urllib.request.urlopen(url, timeout=5) as answer:
+                    if NODE in answer.read().decode():
+                        return
             except OSError:
-                time.sleep(0.5)
+                pass
+            time.sleep(0.5)
         self.kill()
         raise RuntimeError(f"no server at {url}")
 
