@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from packs.surface.placeholders import PlaceholderModule
 
@@ -35,10 +36,7 @@ class SurfaceFinder(importlib.abc.MetaPathFinder):
         del path, target
         if name.partition(".")[0] not in ROOTS and name not in ROOTS:
             return None
-        ours = f"{SURFACE}.{name}"
-        file = FOLDER.joinpath(*name.split("."))
-        there = file.with_suffix(".py").is_file() or (file / "__init__.py").is_file()
-        loader = SurfaceLoader(ours if there else "")
+        loader = SurfaceLoader(f"{SURFACE}.{name}" if is_ours(name) else "")
         return importlib.machinery.ModuleSpec(name, loader, is_package=True)
 
 
@@ -62,4 +60,16 @@ class SurfaceLoader(importlib.abc.Loader):
 def fallback(module: ModuleType, name: str) -> None:
     """Let a module of ours give placeholders for what it does not have."""
     placeholder = PlaceholderModule(name)
-    vars(module).setdefault("__getattr__", placeholder.__getattr__)
+
+    def found(attribute: str) -> Any:
+        if is_ours(f"{name}.{attribute}"):  # `from comfy import utils`, before it was imported
+            return importlib.import_module(f"{name}.{attribute}")
+        return placeholder.__getattr__(attribute)
+
+    vars(module).setdefault("__getattr__", found)
+
+
+def is_ours(name: str) -> bool:
+    """Whether the surface has a module."""
+    file = FOLDER.joinpath(*name.split("."))
+    return file.with_suffix(".py").is_file() or (file / "__init__.py").is_file()

@@ -127,7 +127,7 @@ def unet_dtype(*_: Any, **__: Any) -> torch.dtype:
     return torch.float32
 
 
-vae_dtype = text_encoder_dtype = _dtype = unet_dtype
+vae_dtype = text_encoder_dtype = intermediate_dtype = _dtype = unet_dtype
 
 
 def dtype_size(dtype: torch.dtype) -> int:
