@@ -43,11 +43,15 @@ class Told:
     report: Report
     _left: int = MOST_SENT
     _last: float = 0.0
+    _reached: tuple[float, float] = (0, 1)
 
     def __call__(self, said: Mapping[str, Any]) -> None:
         kind = said.get("event")
         if kind == "progress":
             self._progress(said)
+            return
+        if kind == "preview":
+            self.report(Progress(self.node_id, *self._reached, _jpeg(said.get("jpeg"))))
             return
         self._left -= 1
         if self._left < 0:
@@ -63,6 +67,7 @@ class Told:
         value, most = said.get("value"), said.get("max")
         if not isinstance(value, int | float) or not isinstance(most, int | float):
             return
+        self._reached = value, most
         now = time.monotonic()
         if now - self._last < PROGRESS_S and value < most:
             return

@@ -12,7 +12,7 @@ import pytest_asyncio
 from deployments.transport import Array
 from graph.prompt import Source
 from graph.results import ExecutionBlocker, Expansion
-from graph.values import Audio, Condition, InputFile, Items, Latent, Model, ModelFile
+from graph.values import Audio, Condition, InputFile, Items, Latent, Model, ModelFile, Video
 from packs.errors import CallLostError, PackResultError
 from packs.pages import PageRequest, answer_in, listed_routes
 from packs.shown import display_in, files_in
@@ -80,6 +80,26 @@ async def test_latents_sounds_and_prompts_come_back_as_they_were(toy: Toy) -> No
     (back,) = await toy.run("ToyPass", value=prompt)
     assert (back.strength, back.area, dict(back.extras)) == (0.5, area, {"width": 64})
     assert np.array_equal(back.pooled.data, samples.data)
+
+
+async def test_videos_come_back_as_they_were(toy: Toy) -> None:
+    frames = Array(np.ones((3, 2, 2, 3), np.float32), "float32")
+    video = await toy.run("ToyPass", value=Video(frames=frames, fps=12.5))
+    assert (video.fps, np.array_equal(video.frames.data, frames.data)) == (12.5, True)
+    file = InputFile("a.mp4", b"film", "")
+    video = await toy.run("ToyPass", value=Video(file=file, start_s=1.5, duration_s=2))
+    assert (video.file.content, video.start_s, video.duration_s) == (b"film", 1.5, 2)
+
+
+async def test_a_node_of_the_new_kind_runs_as_one_of_the_old(toy: Toy) -> None:
+    entry = toy.described["ToyJoin"]["entry"]
+    assert (entry["display_name"], entry["output_name"]) == ("Join them", ["joined", "INT"])
+    assert entry["input"]["required"]["how"] == ["COMBO", {"options": ["once", "twice"]}]
+    message = await toy.ask("run", "ToyJoin", {"text": "ab", "how": "twice"})
+    assert toy.read("ToyJoin", message) == ("abab", 4)
+    assert display_in(message, []) == {"text": ["1"]}
+    said = (await toy.ask("validate", "ToyJoin", {"text": "bad", "how": "once"})).said
+    assert said["verdict"] == "a bad text"
 
 
 async def test_plain_values_and_models_come_back_as_they_were(toy: Toy) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import folder_paths
 import torch
 from aiohttp import web
+from comfy_api.latest import ComfyExtension, io, ui
 from comfy.utils import ProgressBar, common_upscale
 from comfy_execution.graph import ExecutionBlocker
 from comfy_execution.graph_utils import GraphBuilder
@@ -346,6 +347,45 @@ async def hello(request):
 async def echo(request):
     fields = await request.post()
     return web.Response(body=fields["file"].file.read(), content_type="image/png")
+
+
+class Join(io.ComfyNode):
+    """A node of the new kind."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ToyJoin",
+            display_name="Join them",
+            category="toy",
+            inputs=[
+                io.String.Input("text", default="a"),
+                io.Combo.Input("how", options=["once", "twice"]),
+                io.Image.Input("image", optional=True),
+            ],
+            outputs=[io.String.Output(display_name="joined"), io.Int.Output()],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, text):
+        return text != "bad" or "a bad text"
+
+    @classmethod
+    async def execute(cls, text, how, image=None):
+        await asyncio.sleep(0)
+        joined = text * (2 if how == "twice" else 1)
+        return io.NodeOutput(joined, len(joined), ui=ui.PreviewText(cls.hidden.unique_id))
+
+
+class Toys(ComfyExtension):
+    async def get_node_list(self):
+        return [Join]
+
+
+async def comfy_entrypoint():
+    return Toys()
 
 
 WEB_DIRECTORY = "./web"
