@@ -13,6 +13,7 @@ import os
 import pickle
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.made_up_inputs import put_files, tensor
+
+CALL_S = 60  # of a node, twice
 
 
 def loaded(comfyui: Path, packs: Iterable[Path]) -> Any:
@@ -92,25 +95,35 @@ def result_of(node_class: Any, inputs: dict[str, Any], seed: int) -> list[Any]:
         returned = asyncio.get_event_loop().run_until_complete(returned)
     if isinstance(returned, dict):
         returned = returned.get("result", ())
-    return [plain(one) for one in returned or ()]
+    declared = len(node_class.RETURN_TYPES)
+    return [plain(one) for one in (returned or ())[:declared]]
 
 
 def tried(node_class: Any, ways: list[dict[str, Any]]) -> dict[str, Any]:
     """What the first way gives that works: twice; or what went wrong."""
     problem = "there is no such node"
     for k, inputs in enumerate(ways if node_class is not None else ()):
+        signal.alarm(CALL_S)
         try:
             results = [result_of(node_class, inputs, seed) for seed in (0, 1)]
         except BaseException as error:  # noqa: BLE001 - of a pack's code
             problem = f"{type(error).__name__}: {error}"[:300]
         else:
             return {"way": k, "results": results}
+        finally:
+            signal.alarm(0)
     return {"problem": problem}
+
+
+def too_long(*_: object) -> None:
+    """Called where a node takes more than its time."""
+    raise TimeoutError
 
 
 def main() -> None:
     comfyui, question, answered = (Path(one).resolve() for one in sys.argv[1:4])
     asked = json.loads(question.read_text())
+    signal.signal(signal.SIGALRM, too_long)
     nodes = loaded(comfyui, map(Path, asked))
     import torch  # noqa: PLC0415
 

@@ -38,6 +38,7 @@ from packs.tree_hash import tree_hash
 
 NEEDED_SHARE = 0.9
 CALL_S = 60
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}  # as packs have it here
 
 
 class NoFiles:
@@ -186,7 +187,7 @@ def in_comfyui(
         where = map(str, (comfyui.resolve(), question, answer))
         words = [python, "-m", "benchmarks.comfyui_nodes", *where]
         paths = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**os.environ, **OFFLINE, "PYTHONPATH": os.pathsep.join(paths)}
         ended = subprocess.run(
             words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
