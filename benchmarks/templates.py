@@ -6,7 +6,7 @@ A FOLDER has the templates of a release: `templates/` in the wheel of `comfyui-w
 or `comfyui-workflow-templates-json`. Without `--url` nothing is computed: each open template is
 converted, checked and planned as if all files that it names were there. With it those that run so
 are posted to a server that has such files (`benchmarks.posted_templates`). `--page` writes
-docs/templates.md.
+docs/templates.md, and the totals into docs/compatibility.md.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from graph.validation import Library, Uploads, validate
 from graph.values import InputFile, ModelFile
 from graph.workflow import read_workflow
 
-PAGE = Path(__file__).parents[1] / "docs" / "templates.md"
+DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- templates: begin -->", "<!-- templates: end -->"
 RUNS, FAMILY, NODE, FAILS = "runs", "missing family", "missing node", "fails"
 TEXT_LOADERS = frozenset({"CLIPLoader", "DualCLIPLoader"})
@@ -200,12 +200,16 @@ def missing_most(verdicts: Sequence[Verdict]) -> str:
 
 
 def write_page(releases: Mapping[str, Sequence[Verdict]]) -> None:
-    """Write the tables into the page."""
-    page = PAGE.read_text("utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    made = f"{BEGIN}\n\n{totals(releases)}\n\n{table(releases)}\n\n{END}"
-    PAGE.write_text(f"{before}{made}{after}", "utf-8")
+    """Write the tables into their page, and the totals into that of compatibility."""
+    made = totals(releases)
+    for name, text in (
+        ("templates.md", f"{made}\n\n{table(releases)}"),
+        ("compatibility.md", made),
+    ):
+        page = DOCS / name
+        before, _, rest = page.read_text("utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
 
 
 def main() -> None:
