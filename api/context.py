@@ -35,10 +35,10 @@ class Context:
     public_url: str = ""
 
     def body_of(
-        self, request: Request, *, any_type: bool = False, workflow: bool = False
+        self, request: Request, *, any_type: bool = False, limits: BodyLimits | None = None
     ) -> JsonBody:
-        """The JSON body of a request; only one with a `workflow` may hold very many values."""
-        limits = self.body_limits if workflow else self.body_limits.of_plain_bodies()
+        """The JSON body of a request, within the limits of one without a workflow or `limits`."""
+        limits = limits or self.body_limits.of_plain_bodies()
         return JsonBody(request, self.heavy, limits, any_type=any_type)
 
 
@@ -112,7 +112,8 @@ class WorkflowCallWith:
 
     async def __call__(self, request: Request, _: KeyPlaces) -> WorkflowCall:
         known = context(request)
-        read = known.body_of(request, any_type=self.session, workflow=True)
+        limits = known.body_limits if self.elsewhere else known.body_limits.of_bodies_read_here()
+        read = known.body_of(request, any_type=self.session, limits=limits)
         caller = await known.access.caller(request, self.scope, read.head, session=self.session)
         if self.elsewhere and (reader := known.service.large):
             raw = await read.large(caller.owner, reader.least_bytes)

@@ -12,6 +12,7 @@ from graph.errors import ServiceError
 
 QUICK_BYTES = 64 * 1024  # read in a few milliseconds
 MOST_PLAIN = 20_000  # values in a body without a workflow, read beside the event loop
+MOST_HERE = 100_000  # values in one with a workflow that no other process reads: 5,000 nodes
 TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}:,]', re.DOTALL)
 
 
@@ -30,6 +31,10 @@ class BodyLimits:
     def of_plain_bodies(self) -> "BodyLimits":
         """Of bodies that hold no workflow."""
         return replace(self, most_values=min(self.most_values, MOST_PLAIN))
+
+    def of_bodies_read_here(self) -> "BodyLimits":
+        """Of bodies with a workflow that no other process reads."""
+        return replace(self, most_values=min(self.most_values, MOST_HERE))
 
 
 @dataclass(eq=False)

@@ -29,7 +29,7 @@ from graph.nodes import load_node_types
 from graph.values import InputFile, ModelFile
 from storage.process_limits import limited, peak_bytes
 
-NICE = 5  # those whose requests are small go first
+NICE = 10  # those whose requests are small go first
 MOST_KEPT_BYTES = 384 * 2**20  # of memory used at once, after which the process is replaced
 
 

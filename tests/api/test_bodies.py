@@ -213,3 +213,20 @@ def test_bodies_of_all_owners_take_no_more_than_there_is() -> None:
         places["three"].take(51)
     places["one"].give_back()
     places["three"].take(500)
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "status"),
+    [
+        ("/api/v2/jobs", 30_000, 422),
+        ("/api/v2/jobs", 110_000, 413),
+        ("/settings", 30_000, 413),
+        ("/api/v6/images/text2img", 30_000, 413),
+    ],
+)
+async def test_only_a_workflow_may_hold_very_many_values(
+    path: str, values: int, status: int, site: Site
+) -> None:
+    body = b'{"a":[' + b"1," * values + b"1]}"
+    response = await site.client.post(path, content=body, headers=JSON)
+    assert response.status_code == status
