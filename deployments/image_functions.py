@@ -44,6 +44,7 @@ import preprocessors.openpose
 import preprocessors.pidinet
 import preprocessors.pyracanny
 import preprocessors.recolor
+import preprocessors.sam
 import preprocessors.scribble
 import preprocessors.shuffle
 import preprocessors.teed
@@ -185,6 +186,7 @@ class NodeImaging(NodeMedia, NodeBatches):
 
     find_boxes = staticmethod(preprocessors.yolo_parts.find_boxes)
     find_shapes = staticmethod(preprocessors.yolo_parts.find_shapes)
+    sam_mask = staticmethod(preprocessors.sam.sam_mask)
     segments_ade20k = staticmethod(preprocessors.oneformer.segments_ade20k)
     segments_coco = staticmethod(preprocessors.oneformer.segments_coco)
     segments_uniformer = staticmethod(preprocessors.uniformer.segments_uniformer)

@@ -60,6 +60,26 @@ class SegmDetector:
 
 
 @dataclass(frozen=True)
+class SamModel:
+    """What finds the shape of a thing at points or in a box."""
+
+    link: ClassVar = Link("SAM_MODEL")
+    file: ModelFile
+
+
+@dataclass(frozen=True)
+class SamHints:
+    """What SAM is told of each part, under the names of Impact Pack's inputs."""
+
+    detection_hint: str = "center-1"
+    dilation: int = 0
+    threshold: float = 0.93
+    bbox_expansion: int = 0
+    mask_hint_threshold: float = 0.7
+    mask_hint_use_negative: str = "False"
+
+
+@dataclass(frozen=True)
 class Detection:
     """How boxes or shapes are looked for, under the names of Impact Pack's inputs."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from graph.segs import BboxDetector, Detection, SegmDetector, Segs
+from graph.segs import BboxDetector, Detection, SamHints, SamModel, SegmDetector, Segs
 from graph.values import Image, Mask
 
 
@@ -57,6 +57,10 @@ class Detecting(Protocol):
     def find_shapes(
         self, detectors: Any, detector: SegmDetector, image: Image, how: Detection
     ) -> Segs: ...
+
+    def sam_mask(
+        self, detectors: Any, sam: SamModel, segs: Segs, image: Image, hints: SamHints
+    ) -> Mask: ...
 
     def combined_mask(self, segs: Segs) -> Mask: ...
 

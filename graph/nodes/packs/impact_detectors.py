@@ -1,16 +1,16 @@
 """Impact Pack: detectors, and the SEGS and masks that they find. The Subpack's are among them."""
 
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Literal, TypedDict, Unpack
 
 from graph.node import Default, Files, MayBeAbsent, Widget, node
 from graph.nodes.packs.impact_segs import Dilation, DropSize, Factor, labelled
-from graph.segs import BboxDetector, Detection, SegmDetector, Segs
+from graph.segs import BboxDetector, Detection, SamHints, SamModel, SegmDetector, Segs
 from graph.stages import Stage
 from graph.stages.parts import Detecting
-from graph.values import Image, Link, Mask, ModelFile
+from graph.values import Image, Mask, ModelFile
 
 CATEGORY, DETECTOR = "ImpactPack", "ImpactPack/Detector"
-Sam = Annotated[Any | None, Link("SAM_MODEL")]
+Device = Literal["AUTO", "Prefer GPU", "CPU"]
 Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
 Expansion = Annotated[int, Widget(min=0, max=1000, step=1)]
 WHOLE = 1e6  # a crop factor with which every region is the whole picture
@@ -32,6 +32,21 @@ def load_yolo(
     """Name a YOLO file: of boxes (bbox/), or of shapes (segm/)."""
     shapes = None if model_name.name.startswith("bbox") else model_name
     return BboxDetector(model_name), SegmDetector(shapes)
+
+
+@node(
+    "SAMLoader",
+    runs_on=Stage.INLINE,
+    display_name="SAMLoader (Impact)",
+    category=CATEGORY,
+)
+def load_sam(
+    *,
+    model_name: Annotated[ModelFile, Files("sams")],
+    device_mode: Device,  # noqa: ARG001 - ours decide
+) -> SamModel:
+    """Name a SAM file."""
+    return SamModel(model_name)
 
 
 @node(
@@ -107,6 +122,47 @@ def combine_shapes(
 
 
 @node(
+    "SAMDetectorCombined",
+    runs_on=Stage.IMAGE,
+    display_name="SAMDetector (combined)",
+    category=DETECTOR,
+)
+def combine_sam(
+    detecting: Detecting,
+    *,
+    sam_model: SamModel,
+    segs: Segs,
+    image: Image,
+    detection_hint: Literal[
+        "center-1",
+        "horizontal-2",
+        "vertical-2",
+        "rect-4",
+        "diamond-4",
+        "mask-area",
+        "mask-points",
+        "mask-point-bbox",
+        "none",
+    ],
+    dilation: Dilation = 0,
+    threshold: Share = 0.93,
+    bbox_expansion: Expansion = 0,
+    mask_hint_threshold: Share = 0.7,
+    mask_hint_use_negative: Literal["False", "Small", "Outter"],
+) -> Mask:
+    """Find the shapes of all parts, as one mask."""
+    hints = SamHints(
+        detection_hint,
+        dilation,
+        threshold,
+        bbox_expansion,
+        mask_hint_threshold,
+        mask_hint_use_negative,
+    )
+    return detecting.sam_mask(detecting.detectors, sam_model, segs, image, hints)
+
+
+@node(
     "ImpactSimpleDetectorSEGS",
     runs_on=Stage.IMAGE,
     display_name="Simple Detector (SEGS)",
@@ -123,17 +179,23 @@ def detect_simply(
     drop_size: DropSize = 10,
     sub_threshold: Share = 0.5,
     sub_dilation: Dilation = 0,
-    sub_bbox_expansion: Expansion = 0,  # noqa: ARG001 - of SAM
-    sam_mask_hint_threshold: Share = 0.7,  # noqa: ARG001
+    sub_bbox_expansion: Expansion = 0,
+    sam_mask_hint_threshold: Share = 0.7,
     post_dilation: Annotated[Dilation, MayBeAbsent()] = 0,
-    sam_model_opt: Sam = None,  # noqa: ARG001 - no node gives one yet
+    sam_model_opt: SamModel | None = None,
     segm_detector_opt: SegmDetector | None = None,
 ) -> Segs:
     """Find boxes, and the shapes within them."""
     networks = detecting.detectors
     how = Detection(bbox_threshold, bbox_dilation, crop_factor, drop_size)
     segs = detecting.find_boxes(networks, bbox_detector, image, how)
-    if segm_detector_opt is not None:
+    if sam_model_opt is not None:
+        hints = SamHints(
+            "center-1", sub_dilation, sub_threshold, sub_bbox_expansion, sam_mask_hint_threshold
+        )
+        mask = detecting.sam_mask(networks, sam_model_opt, segs, image, hints)
+        segs = detecting.within(segs, list(mask))
+    elif segm_detector_opt is not None:
         of_shapes = Detection(sub_threshold, sub_dilation, crop_factor, drop_size)
         shapes = detecting.find_shapes(networks, segm_detector_opt, image, of_shapes)
         segs = detecting.within(segs, list(detecting.combined_mask(shapes)))

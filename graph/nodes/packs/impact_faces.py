@@ -25,14 +25,13 @@ from graph.nodes.packs.impact_segs import Dilation
 from graph.nodes.packs.impact_values import BasicPipe
 from graph.prompt import Node, Source
 from graph.results import Expansion
-from graph.segs import BboxDetector, Detection, SegmDetector, Segs
+from graph.segs import BboxDetector, Detection, SamHints, SamModel, SegmDetector, Segs
 from graph.stages import Stage
 from graph.stages.parts import Details, Detecting
 from graph.values import Image, Link, Mask, ModelFile
 
 SIMPLE, PIPE = "ImpactPack/Simple", "ImpactPack/Pipe"
 FIND, MASK_OF = "comfyray.FindParts", "comfyray.MaskOfParts"
-Sam = Annotated[Any | None, Link("SAM_MODEL")]
 MadeMask = Annotated[Expansion, Link("MASK")]
 MadePipe = Annotated[Expansion, Link("DETAILER_PIPE")]
 
@@ -81,7 +80,7 @@ class Faces(Pictured, Models, Drawing, Prompts, Masking, Finding, Worded, Hooked
     """The inputs of FaceDetailer."""
 
     bbox_detector: BboxDetector
-    sam_model_opt: Sam
+    sam_model_opt: SamModel | None
     segm_detector_opt: SegmDetector | None
 
 
@@ -106,7 +105,7 @@ MadeFaces: TypeAlias = tuple[MadeImage, MadeImage, MadeImage, MadeMask, MadePipe
 def _faces(given: Mapping[str, Any], pipe: DetailerPipe) -> Any:
     finding = {name: given[name] for name in FINDING}
     finding |= {"image": given["image"], "bbox_detector": pipe.bbox_detector}
-    finding["segm_detector"] = pipe.segm_detector
+    finding |= {"sam_model": pipe.sam_model, "segm_detector": pipe.segm_detector}
     worded_too = {**given, "wildcard": pipe.wildcard}
     nodes = {
         "batch": Node(FIND, finding),
@@ -158,20 +157,32 @@ def find_parts(
     *,
     image: Image,
     bbox_detector: BboxDetector,
+    sam_model: SamModel | None = None,
     segm_detector: SegmDetector | None = None,
     **given: Unpack[Finding],
 ) -> SegsBatch:
-    """The parts of each picture: boxes, within the shapes that another detector finds there."""
+    """The parts of each picture: boxes, within the shapes that SAM or a detector finds."""
     how = Detection(
         given["bbox_threshold"],
         given["bbox_dilation"],
         given["bbox_crop_factor"],
         given["drop_size"],
     )
+    hints = SamHints(
+        given["sam_detection_hint"],
+        given["sam_dilation"],
+        given["sam_threshold"],
+        given["sam_bbox_expansion"],
+        given["sam_mask_hint_threshold"],
+        given["sam_mask_hint_use_negative"],
+    )
     networks = detecting.detectors
 
     def of(picture: Image) -> Segs:
         segs = detecting.find_boxes(networks, bbox_detector, picture, how)
+        if sam_model is not None:
+            mask = detecting.sam_mask(networks, sam_model, segs, picture, hints)
+            return detecting.within(segs, list(mask))
         if segm_detector is not None:
             shapes = detecting.find_shapes(networks, segm_detector, picture, how)
             return detecting.within(segs, list(detecting.combined_mask(shapes)))
@@ -218,7 +229,7 @@ MadeParts: TypeAlias = tuple[
 
 
 class OfDetectors(ForEditor):
-    sam_model_opt: Sam
+    sam_model_opt: SamModel | None
     segm_detector_opt: SegmDetector | None
     detailer_hook: Annotated[Any | None, Link("DETAILER_HOOK")]
 
