@@ -89,7 +89,7 @@ test-large: setup ## tests over models of several gigabytes, which it makes firs
 test-clients: setup ## comfy-cli, comfy-api-simplified and ComfyScript, which it installs into build/, over the application
 	@$(python) -m pytest -m clients
 
-test-packs: setup ## ComfyUI's executor tests and seven public packs, which you put into build/ (docs/custom_nodes.md)
+test-packs: setup ## a pack's sampling over the demo model, and ComfyUI's executor tests (docs/custom_nodes.md)
 	@$(python) -m pytest -m packs
 
 test-faults: setup ## kill -9 in the middle of running jobs; figures go to build/faults.jsonl

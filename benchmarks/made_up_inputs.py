@@ -30,10 +30,10 @@ def is_of_values(entry: Mapping[str, Any]) -> bool:
 def inputs_of(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Ways to call a node, the simplest first; tensors are named by their type, `<IMAGE>`."""
     required, optional = (entry["input"].get(one) or {} for one in ("required", "optional"))
-    with_defaults = {
-        name: spec for name, spec in optional.items() if kind_of(spec) not in {*TENSORS, "*"}
-    }
     known = {name: spec for name, spec in optional.items() if kind_of(spec) in VALUES}
+    with_defaults = {
+        name: spec for name, spec in known.items() if kind_of(spec) not in {*TENSORS, "*"}
+    }
     for more in (with_defaults, known, {}):
         found = {name: _value(spec) for name, spec in (required | more).items()}
         if entry["is_input_list"]:

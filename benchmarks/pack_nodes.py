@@ -108,8 +108,8 @@ class Pack:
         if "error" in message.said:
             raise ValueError(message.said["error"])
         reader = ResultReader(self._how.pack, pack_type(self._how.pack, one), self._traveller)
-        found = reader.read(message)
-        return [_plain(value) for value in (found if len(one["entry"]["output"]) > 1 else (found,))]
+        found, count = reader.read(message), len(one["entry"]["output"])
+        return [_plain(value) for value in (found if count > 1 else (found,)[:count])]
 
     def end(self) -> None:
         if self._process is not None:
