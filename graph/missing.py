@@ -70,19 +70,20 @@ def missing_models(
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for node_id, input_name, declared, value in _named(workflow, node_types):
         if value not in declared.also and not is_here(declared.folder, value):
-            facts = asked.facts(declared.folder, value)
-            found.setdefault(
-                (declared.folder, value), facts | {"node_id": node_id, "input": input_name}
-            )
+            place = declared.lies_in or declared.folder
+            facts = asked.facts(place, value) | {"node_id": node_id, "input": input_name}
+            found.setdefault((place, value), facts)
     if not workflow.models:
         return list(found.values())
     told = {_base(name) for _, name in found}
-    inputs = (declared for kind in node_types.values() for declared in kind.inputs.values())
-    folders = {declared.files.folder for declared in inputs if declared.files}
-    bases = {
-        folder: set(map(_base, files.models(folder)))
-        for folder in folders & {model.directory for model in workflow.models}
+    inputs = (own for kind in node_types.values() for own in kind.inputs.values())
+    lists = {
+        (own.files.lies_in or own.files.folder, own.files.folder) for own in inputs if own.files
     }
+    bases: dict[str, set[str]] = {}
+    for place, folder in lists:
+        if place in {model.directory for model in workflow.models}:
+            bases.setdefault(place, set()).update(map(_base, files.models(folder)))
     for model in workflow.models:
         if model.name not in told and model.name not in bases.get(model.directory, ()):
             found[model.directory, model.name] = asked.facts(model.directory, model.name)

@@ -73,10 +73,14 @@ class Choices:
 
 @dataclass(frozen=True)
 class Files:
-    """A combo of a folder of the models folder; the node gets a ModelFile. `also` ends the list."""
+    """A combo of a folder of the models folder; the node gets a ModelFile. `also` ends the list.
+
+    Files of some lists lie in a folder of another name, `lies_in`.
+    """
 
     folder: str
     also: tuple[str, ...] = ()
+    lies_in: str = ""
 
 
 @dataclass(frozen=True)

@@ -364,7 +364,7 @@ class _Check:
             "suggestion": self.hints.near_miss(value, choices),
         }
         if declared.files:
-            folder = declared.files.folder
+            folder = declared.files.lies_in or declared.files.folder
             facts["message"] = f"There is no file {quoted(value)} in models/{folder}."
             facts["model"] = self.asked.facts(folder, shown_text(str(value)))
         return facts

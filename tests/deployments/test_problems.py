@@ -151,10 +151,12 @@ async def test_the_schema_names_what_is_missing(client: httpx.AsyncClient) -> No
     document = square() | {
         "3": node("Fancy (rgthree)"),
         "4": node("VAELoader", vae_name="none.safetensors"),
+        "5": node("UnetLoaderGGUF", unet_name="none.gguf"),
     }
     answer = (await client.post(f"{API}/schema", json={"prompt": document})).json()
     assert [one["pack"] for one in answer["missing_nodes"]] == ["rgthree-comfy"]
-    assert [one["name"] for one in answer["missing_models"]] == ["none.safetensors"]
+    missing = [(one["folder"], one["name"]) for one in answer["missing_models"]]
+    assert missing == [("vae", "none.safetensors"), ("diffusion_models", "none.gguf")]
     assert answer["properties"]["1.width"]["default"] == 64
 
 

@@ -45,6 +45,18 @@ def test_both_names_of_a_folder_describe_one_file(tmp_path: Path) -> None:
     assert folders.find("clip", "x.safetensors") == folders.find("text_encoders", "x.safetensors")
 
 
+def test_gguf_files_are_listed_by_their_own_loaders_alone(tmp_path: Path) -> None:
+    _put(tmp_path, "unet/q4.gguf", "diffusion_models/m.safetensors", "clip/t5.gguf", "clip/l.pt")
+    folders = ModelFolders(tmp_path)
+    assert folders.list("diffusion_models") == ("m.safetensors",)
+    assert folders.list("unet_gguf") == ("q4.gguf",)
+    assert folders.list("clip") == ("l.pt",)
+    assert folders.list("clip_gguf") == ("l.pt", "t5.gguf")
+    file = folders.find("unet_gguf", "q4.gguf")
+    assert file.folder == "diffusion_models"
+    assert folders.path(file) == tmp_path / "unet/q4.gguf"
+
+
 def test_a_new_file_is_seen_and_a_removed_one_forgotten(tmp_path: Path) -> None:
     folders = ModelFolders(tmp_path)
     assert folders.list("vae") == ()

@@ -8,8 +8,8 @@ from graph.stages import Stage
 from graph.values import Clip, Model, ModelFile
 
 CATEGORY = "bootleg"
-ModelName = Annotated[ModelFile, Files("unet_gguf")]
-TextName = Annotated[ModelFile, Files("clip_gguf")]
+ModelName = Annotated[ModelFile, Files("unet_gguf", lies_in="diffusion_models")]
+TextName = Annotated[ModelFile, Files("clip_gguf", lies_in="text_encoders")]
 
 
 @node("UnetLoaderGGUF", runs_on=Stage.INLINE, display_name="Unet Loader (GGUF)", category=CATEGORY)
