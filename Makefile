@@ -12,9 +12,9 @@ TESTS ?=
 editor := $(CURDIR)/build/editor
 locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
-short := not large and not clients and not packs and not faults and not openapi and not training and not inductor
+short := not large and not clients and not packs and not faults and not openapi and not training and not inductor and not gpu_script
 
-.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-packs test-faults test-openapi test-training test-inductor test-pythons test-services npm-client image-steps lock
+.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-packs test-faults test-openapi test-training test-inductor test-pythons test-services npm-client image-steps test-gpu-script lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -104,11 +104,14 @@ test-training: setup ## every stage of the demo model's training, in two steps e
 test-inductor: setup ## compile models with gcc, and hold their pictures to ComfyUI's
 	@$(python) -m pytest -m inductor
 
+test-gpu-script: setup ## benchmarks/gpu.sh to its end, with small networks on the CPU
+	@$(python) -m pytest -m gpu_script
+
 test-services: setup clients/javascript/node_modules ## the suite with PostgreSQL, Redis and S3, which it installs when absent
 	@sh cluster/test_services.sh -m "$(short)"
 
 image-steps: setup ## run the Containerfile's steps in build/image, where there is no container engine
-	@rm -rf build/image && mkdir -p build/image/models build/image/data
+	@rm -rf build/image && mkdir -p build/image
 	@$(python) -m cluster.image_steps build/image --port $(PORT)
 
 test-pythons: ## the suite that needs no running service on other Pythons (PYTHONS="python3.12 python3.13")

@@ -68,10 +68,11 @@ class Folder:
                     self._copy(source, self._work / target, several=target.endswith("/"))
             case "ENV":
                 for name, value in (word.split("=", 1) for word in step.words()):
-                    known = {**self.environment(), "PATH": self.environment()["PATH"]}
-                    self._environment[name] = self._placed(_filled(value, known))
+                    self._environment[name] = self._placed(_filled(value, self.environment()))
             case "RUN" if "apt-get" in step.text:
                 _look_for_packages(step.text)
+                for folder in _folders(step.text):
+                    self._inside(folder).mkdir(parents=True, exist_ok=True)
             case "RUN":
                 command = re.sub(r"&& rm -rf ~/\S+$", "", step.text)  # it would be this user's
                 subprocess.run(
@@ -145,6 +146,12 @@ def _look_for_packages(command: str) -> None:
         place = PROGRAMS.get(package)
         if not (Path(place).exists() if place else shutil.which(package)):
             sys.exit(f"{package} is not installed here, which the image has")
+
+
+def _folders(command: str) -> list[str]:
+    """What `install --directory` makes."""
+    made = command.partition("install --directory")[2].partition("&&")[0].split()
+    return [word for word in made if word.startswith("/")]
 
 
 def _answer(url: str, process: subprocess.Popen[bytes]) -> str:

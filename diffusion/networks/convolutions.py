@@ -52,7 +52,9 @@ class HostConv2d(nn.Conv2d):
         size = [self._length(x, axis) for axis in (0, 1)]
         pointwise = self.kernel_size == self.stride == (1, 1) and not any(self.padding)
         least = BYTES_PER_PIXEL_POINTWISE if pointwise else BYTES_PER_PIXEL
-        if least * len(x) * math.prod(size) > self.weight.nbytes:
+        # Compiled code is for any number of pictures, so which is faster must not be its choice.
+        compiling = torch.compiler.is_compiling()
+        if compiling or least * len(x) * math.prod(size) > self.weight.nbytes:
             return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding)
         patches = x.flatten(2) if pointwise else self._patches(x)
         columns = patches.transpose(0, 1).flatten(1)  # [in_channels * kernel, B * H' * W']

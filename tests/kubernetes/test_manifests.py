@@ -294,6 +294,16 @@ def test_weights_fit_into_what_they_are_kept_in(overlay: Overlay) -> None:
     elif config.profile == "local":
         assert weights <= CARD_BYTES * 0.75
     else:
-        for name, size in overlay.sizes().items():
-            held = getattr(size, "memory_bytes", 0) + getattr(size, "vision_bytes", 0)
-            assert held <= CARD_BYTES * size.num_gpus or not size.num_gpus, name
+        assert fullest(list(overlay.sizes().values())) <= CARD_BYTES * 0.9
+
+
+def fullest(sizes: list[Size]) -> float:
+    """The weights on the one GPU that has most of them, however Ray puts replicas together."""
+    most = [0.0] * 101  # by the hundredths of the GPU that are taken
+    for size in sizes:
+        share = round(size.num_gpus * 100)
+        held = getattr(size, "memory_bytes", 0) + getattr(size, "vision_bytes", 0)
+        for _ in range(size.max_replicas if share else 0):
+            for taken in range(100, share - 1, -1):
+                most[taken] = max(most[taken], most[taken - share] + held)
+    return max(most)

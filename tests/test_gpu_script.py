@@ -1,0 +1,31 @@
+"""benchmarks/gpu.sh, as far as a machine without a GPU can run it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu import PARTS
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.gpu_script
+
+
+def test_every_part_runs_to_its_end_with_small_networks(tmp_path: Path) -> None:
+    command = ["sh", "benchmarks/gpu.sh", "--tiny", "--device", "cpu", "--seconds", "1800"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)],
+        cwd=ROOT,
+        env={"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(found) == list(PARTS)
+    apart = found["pictures"]["rows"]
+    assert all(row["float32_max"] < 0.01 for row in apart.values())
+    assert "| sdxl, 30 steps |" in (tmp_path / "gpu.md").read_text()
