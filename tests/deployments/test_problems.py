@@ -55,7 +55,7 @@ async def dry(client: httpx.AsyncClient, document: Any, **fields: Any) -> Docume
 async def test_skipped_outputs_are_named_and_strict_refuses(client: httpx.AsyncClient) -> None:
     loaded = node("VAELoader", vae_name="none.safetensors")
     document = square() | {
-        "3": node("Image Save", images=["1", 0]),
+        "3": node("Save Text File", images=["1", 0]),
         "4": node("SaveGLB", mesh=["1", 0]),
         "5": loaded,
         "6": node("VAEDecode", samples=["7", 0], vae=["5", 0]),
@@ -67,13 +67,13 @@ async def test_skipped_outputs_are_named_and_strict_refuses(client: httpx.AsyncC
     assert answer["status"] == "success"
     found = {one["node_id"]: (one["class_type"], one["pack"]) for one in answer["skipped"]}
     assert found == {
-        "3": ("Image Save", "was-node-suite-comfyui"),
+        "3": ("Save Text File", "was-node-suite-comfyui"),
         "4": ("SaveGLB", "comfy-core"),
         "8": ("PreviewImage", None),
         "9": ("SaveImage", None),
     }
     assert all(one["errors"] for one in answer["skipped"])
-    assert "Image Save" in json.dumps(answer["meta"]["warnings"])
+    assert "Save Text File" in json.dumps(answer["meta"]["warnings"])
     assert [one["node_id"] for one in answer["missing_nodes"]] == ["3", "4"]
     (model,) = answer["missing_models"]
     assert (model["folder"], model["name"], model["node_id"]) == ("vae", "none.safetensors", "5")
