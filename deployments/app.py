@@ -9,6 +9,7 @@ from ray.serve import Application
 
 from api.jobs.event_hub import EventHub
 from deployments.config import HUB, PACK_SIZE, AppConfig, Size
+from deployments.cost_router import ROUTING
 from deployments.local_stages import LocalStages
 from deployments.output_encoder import OutputEncoder
 from deployments.pack_host import PackHost, PackSite
@@ -53,6 +54,8 @@ def bound(config: AppConfig, local_stages: type[LocalStages]) -> Application:
         options = size.options(has_gpu=has_gpu, node_labels=config.node_labels)
         if settings.log == "json":  # what Serve itself logs
             options["logging_config"] = {"encoding": "JSON"}
+        if kind is PooledSampler and size.max_replicas > 1:
+            options["request_router_config"] = ROUTING
         return deployment.options(**options).bind(*args, **named)
 
     stages, pinned = bind_stages(config, site, bind, local_stages)

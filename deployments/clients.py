@@ -70,8 +70,8 @@ class ReplicasClient(StageClient, Protocol):
 class DeploymentClient:
     """A deployment called by handle, raising the replica's own exceptions.
 
-    `by_base` sends segments of one base model to a replica that holds it, where one does, but for
-    parts of a batch, which go to whoever has least to do; `replicas` is how many there are.
+    `by_base` tells Serve the base model of a segment, which it is placed by (cost_router.py), but
+    for parts of a batch, which go to whoever has least to do; `replicas` is how many there are.
     """
 
     def __init__(

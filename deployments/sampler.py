@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from typing import TYPE_CHECKING
-
-from ray import serve
+from typing import TYPE_CHECKING, Any
 
 from api.metrics.replica_metrics import ReplicaMetrics
 from deployments.config import SamplerConfig
+from deployments.cost_router import JobTimes, routing_stats
 from deployments.event_batches import EventBatch, in_batches
 from deployments.site import Site
 from deployments.stage import SegmentRunner
@@ -102,18 +101,30 @@ class Sampler:
 
 
 class PooledSampler(Sampler):
-    """A sampler among several, none of them pinned: Serve hears which bases it has worked with."""
+    """A sampler among several, none of them pinned: it tells what it holds, and how fast it is."""
+
+    def __init__(
+        self,
+        site: Site,
+        config: SamplerConfig,
+        base: str = "",
+        memory: "MemoryBudget | None" = None,
+    ) -> None:
+        super().__init__(site, config, base, memory)
+        self._times = JobTimes()
 
     async def run(
         self, segment: Segment, inputs: Mapping[Source, Handle]
     ) -> AsyncGenerator[EventBatch, None]:
         """Run a segment of this stage."""
-        if segment.base:
-            await self._resident(segment.base)
-        async for batch in super().run(segment, inputs):
-            yield batch
+        self._times.begun()
+        try:
+            async for batch in super().run(segment, inputs):
+                yield batch
+        finally:
+            self._times.ended()
 
-    @serve.multiplexed(max_num_models_per_replica=4)  # type: ignore[untyped-decorator]
-    async def _resident(self, base: str) -> str:
-        """A mark for Serve's routing. The weights themselves are the stage's to keep or drop."""
-        return base
+    async def record_routing_stats(self) -> dict[str, Any]:
+        """What the next segments are placed by (deployments/cost_router.py)."""
+        weights = self._stage.weights
+        return routing_stats(self._times, weights.resident(), weights.load_seconds())

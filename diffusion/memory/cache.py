@@ -1,6 +1,7 @@
 """Thread-safe LRU cache of loaded models within a byte budget."""
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
@@ -10,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+REMEMBERED = 256  # keys of which it is known how long they took to load
 
 
 @dataclass(eq=False)
@@ -34,6 +36,7 @@ class ModelCache(Generic[K, V]):
         self._budget = budget_bytes
         self._size = size
         self._seats: OrderedDict[K, _Seat[V]] = OrderedDict()  # least recently used first
+        self._took: OrderedDict[K, float] = OrderedDict()  # how long loads took, the last of each
         self._changed = Condition()
 
     @contextmanager
@@ -81,6 +84,11 @@ class ModelCache(Generic[K, V]):
         with self._changed:
             return tuple(key for key, seat in self._seats.items() if seat.loaded)
 
+    def load_seconds(self) -> dict[K, float]:
+        """How long the last load of each key took, of those that are or were in memory."""
+        with self._changed:
+            return dict(self._took)
+
     def used_bytes(self) -> int:
         """What is in memory or being loaded."""
         with self._changed:
@@ -105,6 +113,7 @@ class ModelCache(Generic[K, V]):
         return self._load(key, seat, load)
 
     def _load(self, key: K, seat: _Seat[V], load: Callable[[], V]) -> _Seat[V]:
+        began = time.monotonic()
         try:
             value = load()
             size = self._size(value)
@@ -115,6 +124,10 @@ class ModelCache(Generic[K, V]):
             raise
         with self._changed:
             seat.value, seat.bytes, seat.loaded, seat.leases = value, size, True, 1
+            self._took[key] = time.monotonic() - began
+            self._took.move_to_end(key)
+            while len(self._took) > REMEMBERED:
+                self._took.popitem(last=False)
             self._seats.move_to_end(key)
             self._evict()
             self._changed.notify_all()

@@ -18,6 +18,7 @@ from tests.conftest import ROOT, served
 
 CASES = ROOT / "tests" / "parity" / "cases"
 BATCH = 8
+JOBS = 12
 MOST_APART = 0.01  # of a level, in the mean: a batch of another size is summed in another order
 pytestmark = pytest.mark.cluster
 
@@ -41,13 +42,18 @@ def client(parity_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield opened
 
 
-def pictures(client: httpx.Client, workflow: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """What it draws [B, H, W, 3], in levels."""
-    body = {"workflow": workflow, "wait": 60, "base64": True}
-    answer = client.post("/api/v7/comfyui/execute", json=body).json()
+def ended(client: httpx.Client, answer: dict[str, Any]) -> dict[str, Any]:
+    """What a job came to, once it has ended."""
     while answer["status"] == "processing":
         answer = client.get(answer["fetch_result"]).json()
     assert answer["status"] == "success", answer["message"]
+    return answer
+
+
+def pictures(client: httpx.Client, workflow: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """What it draws [B, H, W, 3], in levels."""
+    body = {"workflow": workflow, "wait": 60, "base64": True}
+    answer = ended(client, client.post("/api/v7/comfyui/execute", json=body).json())
     files = [io.BytesIO(base64.b64decode(text)) for text in answer["output"]]
     return np.stack([np.asarray(Image.open(file), np.float32) for file in files])
 
@@ -98,3 +104,19 @@ def test_a_large_batch_is_shared_and_its_pictures_are_the_same(
     by_one = sorted(after[replica] - between[replica] for replica in between)
     assert by_both == [by_one[1] / 2] * 2
     assert by_one[0] == 0
+
+
+def test_one_model_s_jobs_get_to_both_samplers(client: httpx.Client) -> None:
+    before = sampled(client)
+    bodies = []
+    for seed in range(JOBS):  # of a picture each, and of one base model
+        workflow = with_latent("sampler_euler_normal", {"latent": empty(1)})
+        sampler = next(n for n in workflow.values() if n["class_type"] == "KSampler")
+        sampler["inputs"] |= {"seed": seed, "steps": 20}
+        bodies.append({"workflow": workflow})
+    answers = [client.post("/api/v7/comfyui/execute", json=body).json() for body in bodies]
+    for answer in answers:
+        ended(client, answer)
+    after = sampled(client)
+    assert all(after[replica] > before.get(replica, 0) for replica in after)
+    assert len(after) == 2
