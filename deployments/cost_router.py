@@ -10,12 +10,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from ray.serve._private.common import ReplicaID
-from ray.serve._private.replica_result import ReplicaResult
-from ray.serve._private.request_router.common import PendingRequest
 from ray.serve._private.request_router.pow_2_router import PowerOfTwoChoicesRequestRouter
-from ray.serve._private.request_router.replica_wrapper import RunningReplica
 from ray.serve.config import RequestRouterConfig
+from ray.serve.request_router import PendingRequest, ReplicaID, RunningReplica
 
 from deployments.placement import Standing, ranked
 
@@ -59,7 +56,7 @@ class CostRouter(PowerOfTwoChoicesRequestRouter):
         return [[replica] for replica in ranked(candidate_replicas, standing, random.random)]
 
     def on_request_routed(
-        self, pending_request: PendingRequest, replica_id: ReplicaID, result: ReplicaResult
+        self, pending_request: PendingRequest, replica_id: ReplicaID, result: Any
     ) -> None:
         super().on_request_routed(pending_request, replica_id, result)
         base = pending_request.metadata.multiplexed_model_id
