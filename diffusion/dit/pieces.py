@@ -33,7 +33,9 @@ class Piece:
         return [slice(min(self.start, stop), stop)]
 
     def of(self, tensor: Tensor) -> Tensor:
-        """The piece of a weight or a bias."""
+        """The piece of a weight or a bias; of a number, all of it."""
+        if tensor.dim() == 0:
+            return tensor
         rows = self.rows(len(tensor))
         if len(rows) == 1:
             return tensor[rows[0]]

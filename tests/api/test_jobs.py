@@ -281,5 +281,5 @@ async def test_of_an_ended_job_its_record_and_events_are_kept_alone(site: Site) 
     events = await site.events(job_id)
     assert [event["event"] for event in events][-2:] == ["output", "success"]
     gc.collect()
-    runs = [it for it in gc.get_objects() if isinstance(it, JobRun) and it.record.id == job_id]
+    runs = [it for it in gc.get_objects() if type(it) is JobRun and it.record.id == job_id]
     assert runs == []  # with its body, its prompt and its plan
