@@ -1,5 +1,6 @@
 """The set-up: what `make` installs from, and that nothing in it names a place on some machine."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -47,6 +48,16 @@ def test_every_locked_package_has_a_hash(lock: str) -> None:
         if ENTRY.fullmatch(line) and not HASH.fullmatch(following)
     ]
     assert bare == []
+
+
+def test_the_lock_of_the_javascript_client_has_hashes_and_no_addresses() -> None:
+    text = (ROOT / "clients/javascript/package-lock.json").read_text()
+    assert "://" not in text  # npm writes whom to fund again: take "funding" and "resolved" out
+    packages = {name: it for name, it in json.loads(text)["packages"].items() if name}
+    assert packages
+    assert [
+        name for name, it in packages.items() if not it["integrity"].startswith("sha512-")
+    ] == []
 
 
 def test_the_locks_have_everything_the_project_asks_for() -> None:
