@@ -4,8 +4,9 @@ A file's layer may be several of diffusers': queries, keys and values in one mat
 modulation comes in another order: shift before scale. So a file's tensor is told as pieces.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,3 +61,10 @@ def thirds(attn: str, source: str, width: int, *, added: bool = False) -> Iterat
 def named(names: Mapping[str, str]) -> Iterator[Piece]:
     """Modules that only have another name."""
     return (Piece(ours, theirs) for ours, theirs in names.items())
+
+
+def file_names_by(
+    pieces: Callable[[Any], Iterable[Piece]],
+) -> Callable[[Any], Mapping[str, str]]:
+    """A family's `file_names`, where `pieces` of its shape tell them."""
+    return lambda shape: {piece.module: piece.source for piece in pieces(shape)}

@@ -5,9 +5,10 @@ does (diffusers, PEFT, OneTrainer, SimpleTuner). A layer of the former may be se
 latter, so what a file says of it is cut. (ComfyUI comfy/lora.py, `model_lora_keys_unet`)
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from diffusion.dit.pieces import Piece
 from diffusion.networks.weight_names import UNET_PREFIXES, Names, Target, flat
@@ -71,3 +72,10 @@ class DitNames(Names):
         for piece in self.pieces:
             if f"{piece.module}.weight" in own:
                 yield piece.source, piece
+
+
+def names_by(
+    pieces: Callable[[Any], Iterable[Piece]],
+) -> Callable[[Any, tuple[str, ...]], DitNames]:
+    """A family's `weight_names`, where `pieces` of its shape tell how its files name layers."""
+    return lambda shape, names: DitNames(tuple(pieces(shape)), names)

@@ -4,13 +4,14 @@ from functools import partial
 
 from diffusion.batch.calls import Limits
 from diffusion.dit.denoiser import DitDenoiser
-from diffusion.dit.weight_names import DitNames
+from diffusion.dit.pieces import file_names_by
+from diffusion.dit.weight_names import names_by
 from diffusion.families.chroma.conditions import blank, embed
 from diffusion.families.chroma.network import blocks
 from diffusion.families.chroma.text import TEXT
 from diffusion.families.chroma_radiance.loading import load, parameterization, pieces
 from diffusion.families.chroma_radiance.network import OPTIONS, radiance
-from diffusion.families.chroma_radiance.shapes import RadianceShape, read_shape
+from diffusion.families.chroma_radiance.shapes import read_shape
 from diffusion.families.family import Family, LoadedModel
 
 
@@ -18,10 +19,6 @@ def _denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:
     return DitDenoiser(
         partial(radiance, model.module), model.shape, limits, patch=model.shape.patch
     )
-
-
-def _weight_names(shape: RadianceShape, names: tuple[str, ...]) -> DitNames:
-    return DitNames(tuple(pieces(shape)), names)
 
 
 CHROMA_RADIANCE = Family(
@@ -32,10 +29,10 @@ CHROMA_RADIANCE = Family(
     denoiser=_denoiser,
     embed=embed,
     blank=blank,
-    weight_names=_weight_names,
+    weight_names=names_by(pieces),
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,
-    file_names=lambda shape: {piece.module: piece.source for piece in pieces(shape)},
+    file_names=file_names_by(pieces),
     changes=frozenset({OPTIONS}),
 )

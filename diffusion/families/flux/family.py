@@ -5,6 +5,7 @@ from functools import partial
 from diffusion.batch.calls import Limits
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.patches import PatchKind
+from diffusion.dit.pieces import file_names_by
 from diffusion.families.family import ControlKind, Family, LoadedModel
 from diffusion.families.flux.conditions import blank, embed
 from diffusion.families.flux.control_files import is_control, load_control
@@ -33,7 +34,7 @@ FLUX = Family(
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,
-    file_names=lambda shape: {piece.module: piece.source for piece in pieces(shape)},
+    file_names=file_names_by(pieces),
     widened=widened,
     controls=(ControlKind(is_control, load_control),),
     patches=(PatchKind(lambda weights: MARK in weights, load_style),),

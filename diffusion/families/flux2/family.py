@@ -4,22 +4,19 @@ from functools import partial
 
 from diffusion.batch.calls import Limits
 from diffusion.dit.denoiser import DitDenoiser
-from diffusion.dit.weight_names import DitNames
+from diffusion.dit.pieces import file_names_by
+from diffusion.dit.weight_names import names_by
 from diffusion.families.family import Family, LoadedModel
 from diffusion.families.flux2.conditions import blank, embed
 from diffusion.families.flux2.loading import load, parameterization
 from diffusion.families.flux2.network import PATCH, blocks, flux2
 from diffusion.families.flux2.pieces import pieces
-from diffusion.families.flux2.shapes import Flux2Shape, read_shape
+from diffusion.families.flux2.shapes import read_shape
 from diffusion.families.flux2.text import TEXT
 
 
 def _denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:
     return DitDenoiser(partial(flux2, model.module), model.shape, limits, patch=PATCH)
-
-
-def _weight_names(shape: Flux2Shape, names: tuple[str, ...]) -> DitNames:
-    return DitNames(tuple(pieces(shape)), names)
 
 
 FLUX2 = Family(
@@ -30,9 +27,9 @@ FLUX2 = Family(
     denoiser=_denoiser,
     embed=embed,
     blank=blank,
-    weight_names=_weight_names,
+    weight_names=names_by(pieces),
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,
-    file_names=lambda shape: {piece.module: piece.source for piece in pieces(shape)},
+    file_names=file_names_by(pieces),
 )

@@ -11,7 +11,7 @@ from diffusion.batch.preparation import batched
 from diffusion.dit.conditions import DitEmbedding, embedding
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.patches import PatchKind
-from diffusion.dit.weight_names import DitNames
+from diffusion.dit.weight_names import names_by
 from diffusion.families.family import ControlKind, Family, LoadedModel
 from diffusion.families.qwen_image.control import is_fun, is_instantx, load_fun, load_instantx
 from diffusion.families.qwen_image.diffsynth import MARK, load_diffsynth
@@ -38,10 +38,6 @@ def _blank(shape: QwenImageShape) -> Condition:
     return Condition(torch.zeros(1, TOKENS, shape.context_dim))
 
 
-def _weight_names(_shape: QwenImageShape, names: tuple[str, ...]) -> DitNames:
-    return DitNames((), names)
-
-
 QWEN_IMAGE = Family(
     name="qwen_image",
     read=read_shape,
@@ -50,7 +46,7 @@ QWEN_IMAGE = Family(
     denoiser=_denoiser,
     embed=_embed,
     blank=_blank,
-    weight_names=_weight_names,
+    weight_names=names_by(lambda _: ()),
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,

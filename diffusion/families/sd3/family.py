@@ -5,24 +5,21 @@ from functools import partial
 from diffusion.batch.calls import Limits
 from diffusion.batch.controls import LoadedControl
 from diffusion.dit.denoiser import DitDenoiser
-from diffusion.dit.weight_names import DitNames
+from diffusion.dit.pieces import file_names_by
+from diffusion.dit.weight_names import names_by
 from diffusion.families.family import ControlKind, ControlSource, Family, LoadedModel
 from diffusion.families.sd3.conditions import blank, embed
 from diffusion.families.sd3.control import is_control, load_control
 from diffusion.families.sd3.loading import load, parameterization
 from diffusion.families.sd3.network import blocks, sd3
 from diffusion.families.sd3.pieces import pieces
-from diffusion.families.sd3.shapes import Sd3Shape, read_shape
+from diffusion.families.sd3.shapes import read_shape
 from diffusion.families.sd3.stability import MARK, load_stability_control
 from diffusion.families.sd3.text import TEXT
 
 
 def _denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:
     return DitDenoiser(partial(sd3, model.module), model.shape, limits)
-
-
-def _weight_names(shape: Sd3Shape, names: tuple[str, ...]) -> DitNames:
-    return DitNames(tuple(pieces(shape)), names)
 
 
 def _stability(source: ControlSource) -> LoadedControl:
@@ -39,11 +36,11 @@ SD3 = Family(
     denoiser=_denoiser,
     embed=embed,
     blank=blank,
-    weight_names=_weight_names,
+    weight_names=names_by(pieces),
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,
-    file_names=lambda shape: {piece.module: piece.source for piece in pieces(shape)},
+    file_names=file_names_by(pieces),
     controls=(
         ControlKind(lambda weights: MARK in weights, _stability, made_of_model=True),
         ControlKind(is_control, load_control),
