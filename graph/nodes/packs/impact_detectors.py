@@ -1,5 +1,6 @@
 """Impact Pack: detectors, and the SEGS and masks that they find. The Subpack's are among them."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypedDict, Unpack
 
 from graph.node import Default, Files, MayBeAbsent, Widget, node
@@ -13,6 +14,18 @@ CATEGORY, DETECTOR = "ImpactPack", "ImpactPack/Detector"
 Device = Literal["AUTO", "Prefer GPU", "CPU"]
 Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
 Expansion = Annotated[int, Widget(min=0, max=1000, step=1)]
+SamHint = Literal[
+    "center-1",
+    "horizontal-2",
+    "vertical-2",
+    "rect-4",
+    "diamond-4",
+    "mask-area",
+    "mask-points",
+    "mask-point-bbox",
+    "none",
+]
+NegativeHint = Literal["False", "Small", "Outter"]
 WHOLE = 1e6  # a crop factor with which every region is the whole picture
 
 
@@ -133,22 +146,12 @@ def combine_sam(
     sam_model: SamModel,
     segs: Segs,
     image: Image,
-    detection_hint: Literal[
-        "center-1",
-        "horizontal-2",
-        "vertical-2",
-        "rect-4",
-        "diamond-4",
-        "mask-area",
-        "mask-points",
-        "mask-point-bbox",
-        "none",
-    ],
+    detection_hint: SamHint,
     dilation: Dilation = 0,
     threshold: Share = 0.93,
     bbox_expansion: Expansion = 0,
     mask_hint_threshold: Share = 0.7,
-    mask_hint_use_negative: Literal["False", "Small", "Outter"],
+    mask_hint_use_negative: NegativeHint,
 ) -> Mask:
     """Find the shapes of all parts, as one mask."""
     hints = SamHints(
@@ -160,6 +163,32 @@ def combine_sam(
         mask_hint_use_negative,
     )
     return detecting.sam_mask(detecting.detectors, sam_model, segs, image, hints)
+
+
+@dataclass(frozen=True)
+class Finders:
+    """Who finds parts, and how: boxes, and their shapes by SAM or else by a detector."""
+
+    boxes: BboxDetector
+    of_boxes: Detection
+    sam: SamModel | None
+    hints: SamHints
+    shapes: SegmDetector | None
+    of_shapes: Detection
+
+
+def found_in(detecting: Detecting, finders: Finders, image: Image) -> Segs:
+    """The boxes in one picture, within the shapes that are found too."""
+    networks = detecting.detectors
+    segs = detecting.find_boxes(networks, finders.boxes, image, finders.of_boxes)
+    if finders.sam is not None:
+        return detecting.within(
+            segs, list(detecting.sam_mask(networks, finders.sam, segs, image, finders.hints))
+        )
+    if finders.shapes is not None:
+        shapes = detecting.find_shapes(networks, finders.shapes, image, finders.of_shapes)
+        return detecting.within(segs, list(detecting.combined_mask(shapes)))
+    return segs
 
 
 @node(
@@ -186,17 +215,11 @@ def detect_simply(
     segm_detector_opt: SegmDetector | None = None,
 ) -> Segs:
     """Find boxes, and the shapes within them."""
-    networks = detecting.detectors
     how = Detection(bbox_threshold, bbox_dilation, crop_factor, drop_size)
-    segs = detecting.find_boxes(networks, bbox_detector, image, how)
-    if sam_model_opt is not None:
-        hints = SamHints(
-            "center-1", sub_dilation, sub_threshold, sub_bbox_expansion, sam_mask_hint_threshold
-        )
-        mask = detecting.sam_mask(networks, sam_model_opt, segs, image, hints)
-        segs = detecting.within(segs, list(mask))
-    elif segm_detector_opt is not None:
-        of_shapes = Detection(sub_threshold, sub_dilation, crop_factor, drop_size)
-        shapes = detecting.find_shapes(networks, segm_detector_opt, image, of_shapes)
-        segs = detecting.within(segs, list(detecting.combined_mask(shapes)))
+    hints = SamHints(
+        "center-1", sub_dilation, sub_threshold, sub_bbox_expansion, sam_mask_hint_threshold
+    )
+    of_shapes = Detection(sub_threshold, sub_dilation, crop_factor, drop_size)
+    finders = Finders(bbox_detector, how, sam_model_opt, hints, segm_detector_opt, of_shapes)
+    segs = found_in(detecting, finders, image)
     return detecting.dilate_segs(segs, post_dilation)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypedDict, Unpack
+from typing import Annotated, Any, ClassVar, TypeAlias, TypedDict, Unpack
 
 from graph.detailing import listed
 from graph.node import Choices, Default, Files, Widget, node
@@ -21,11 +21,12 @@ from graph.nodes.packs.impact_detailer import (
     drawing_step,
     models_of,
 )
+from graph.nodes.packs.impact_detectors import Finders, NegativeHint, SamHint, found_in
 from graph.nodes.packs.impact_segs import Dilation
 from graph.nodes.packs.impact_values import BasicPipe
 from graph.prompt import Node, Source
 from graph.results import Expansion
-from graph.segs import BboxDetector, Detection, SamHints, SamModel, SegmDetector, Segs
+from graph.segs import BboxDetector, Detection, SamHints, SamModel, SegmDetector
 from graph.stages import Stage
 from graph.stages.parts import Details, Detecting
 from graph.values import Image, Link, Mask, ModelFile
@@ -53,22 +54,12 @@ class Finding(TypedDict):
     bbox_threshold: Annotated[Share, Default(0.5)]
     bbox_dilation: Annotated[Dilation, Default(10)]
     bbox_crop_factor: Annotated[float, Widget(min=1.0, max=10, step=0.1), Default(3.0)]
-    sam_detection_hint: Literal[
-        "center-1",
-        "horizontal-2",
-        "vertical-2",
-        "rect-4",
-        "diamond-4",
-        "mask-area",
-        "mask-points",
-        "mask-point-bbox",
-        "none",
-    ]
+    sam_detection_hint: SamHint
     sam_dilation: Annotated[Dilation, Default(0)]
     sam_threshold: Annotated[Share, Default(0.93)]
     sam_bbox_expansion: Annotated[int, Widget(min=0, max=1000, step=1), Default(0)]
     sam_mask_hint_threshold: Annotated[Share, Default(0.7)]
-    sam_mask_hint_use_negative: Literal["False", "Small", "Outter"]
+    sam_mask_hint_use_negative: NegativeHint
     drop_size: Annotated[int, Widget(min=1, max=16384, step=1), Default(10)]
 
 
@@ -176,20 +167,10 @@ def find_parts(
         given["sam_mask_hint_threshold"],
         given["sam_mask_hint_use_negative"],
     )
-    networks = detecting.detectors
-
-    def of(picture: Image) -> Segs:
-        segs = detecting.find_boxes(networks, bbox_detector, picture, how)
-        if sam_model is not None:
-            mask = detecting.sam_mask(networks, sam_model, segs, picture, hints)
-            return detecting.within(segs, list(mask))
-        if segm_detector is not None:
-            shapes = detecting.find_shapes(networks, segm_detector, picture, how)
-            return detecting.within(segs, list(detecting.combined_mask(shapes)))
-        return segs
-
+    finders = Finders(bbox_detector, how, sam_model, hints, segm_detector, how)
     count = detecting.batch_count(image)
-    return tuple(of(detecting.images_from_batch(image, k, 1)) for k in range(count))
+    pictures = (detecting.images_from_batch(image, k, 1) for k in range(count))
+    return tuple(found_in(detecting, finders, one) for one in pictures)
 
 
 @node(MASK_OF, runs_on=Stage.IMAGE, internal=True)
