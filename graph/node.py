@@ -8,20 +8,10 @@ positional parameter is the object of the stage that does the work; INLINE nodes
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    TypeVar,
-    Unpack,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Literal, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 from graph.annotators import Needs, always
 from graph.dynamic_inputs import Growing, Options
@@ -344,8 +334,9 @@ def _input(name: str, hint: Any, default: Any) -> Input:
 
 
 def _choices(hint: Any) -> tuple[Any, ...] | None:
-    if marked := mark(hint, Choices):
-        return cast(Choices, marked).values
+    marked: Choices | None = mark(hint, Choices)
+    if marked:
+        return marked.values
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     return get_args(bare) if get_origin(bare) is Literal else None
 
@@ -372,15 +363,21 @@ def _outputs(
 ) -> tuple[Output, ...]:
     if returned in {None, type(None)}:
         return ()
-    several = get_origin(returned) is tuple and Ellipsis not in get_args(returned)
-    hints = get_args(returned) if several else (returned,)
-    kinds = [_type_name(hint) for hint in hints]
-    matches = [(mark(hint, Match) or Match("")).name for hint in hints]
-    named = names or tuple(kinds)
+    hints = list(_hints(returned))
+    named = names or tuple(map(_type_name, hints))
     return tuple(
-        Output(kind, name, index in list_outputs, match)
-        for index, (kind, name, match) in enumerate(zip(kinds, named, matches, strict=True))
+        Output(_type_name(hint), name, index in list_outputs, (mark(hint, Match) or Match("")).name)
+        for index, (hint, name) in enumerate(zip(hints, named, strict=True))
     )
+
+
+def _hints(returned: Any) -> Iterator[Any]:
+    """The outputs of a return annotation, those of tuples that are unpacked in it among them."""
+    if get_origin(returned) is not tuple or Ellipsis in get_args(returned):
+        yield returned
+        return
+    for hint in get_args(returned):
+        yield from _hints(get_args(hint)[0]) if get_origin(hint) is Unpack else (hint,)
 
 
 def declared_in(*modules: types.ModuleType) -> dict[str, NodeType]:

@@ -280,20 +280,7 @@ def from_pipe(*, detailer_pipe: DetailerPipe) -> MadeParts:
     category=PIPE,
     outputs=("detailer_pipe", *PARTS_OF_PIPE),
 )
-def from_pipe_too(
-    *, detailer_pipe: DetailerPipe
-) -> tuple[
-    MadePipe,
-    Annotated[Expansion, Link("MODEL")],
-    Annotated[Expansion, Link("CLIP")],
-    Annotated[Expansion, Link("VAE")],
-    Annotated[Expansion, Link("CONDITIONING")],
-    Annotated[Expansion, Link("CONDITIONING")],
-    Annotated[Expansion, Link("BBOX_DETECTOR")],
-    Annotated[Expansion, Link("SAM_MODEL")],
-    Annotated[Expansion, Link("SEGM_DETECTOR")],
-    Annotated[Expansion, Link("DETAILER_HOOK")],
-]:
+def from_pipe_too(*, detailer_pipe: DetailerPipe) -> tuple[MadePipe, *MadeParts]:
     """Take a pipe apart, and pass it on."""
     return Expansion({}, (detailer_pipe, *_parts(detailer_pipe)))  # type: ignore[return-value]
 

@@ -92,15 +92,7 @@ Made: TypeAlias = tuple[
     MadeInt,
 ]
 MadeBig: TypeAlias = tuple[
-    Annotated[Expansion, Link("RGTHREE_CONTEXT")],
-    Annotated[Expansion, Link("MODEL")],
-    Annotated[Expansion, Link("CLIP")],
-    Annotated[Expansion, Link("VAE")],
-    MadePrompt,
-    MadePrompt,
-    Annotated[Expansion, Link("LATENT")],
-    Annotated[Expansion, Link("IMAGE")],
-    MadeInt,
+    *Made,
     MadeInt,
     MadeInt,
     Annotated[Expansion, Link("FLOAT")],
