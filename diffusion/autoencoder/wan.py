@@ -23,7 +23,7 @@ def _find(weights: Weights) -> Weights | None:
 def _load(part: Weights, dtype: torch.dtype, device: torch.device) -> LoadedVae:
     try:
         shape = read_shape(part)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise part.bad(problem=f"its autoencoder is incomplete: {error}") from error
     with torch.device("meta"):
         module = WanAutoencoder(shape)

@@ -183,8 +183,10 @@ def next_dit(module: NextDit, call: DitCall) -> Tensor:
     for index, block in enumerate(module.layers):
         both = block(both, (cosines, sines), vector)
         for control in controls:
-            heard = control.behind(index, picture, both[:, words:])
-            both = torch.cat([both[:, :words], heard], dim=1)
+            picture_part = both[:, words:]
+            heard = control.behind(index, picture, picture_part)
+            if heard is not picture_part:
+                both = torch.cat([both[:, :words], heard], dim=1)
     velocity = head(both[:, words : words + own], vector)
     return -unpatched(velocity, *call.sample.shape[-2:])
 

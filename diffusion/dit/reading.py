@@ -13,7 +13,7 @@ def read(weights: Weights, shape: Callable[[Weights], S]) -> S:
     """What `shape` reads of weights. Raises BadModelFile where some are missing."""
     try:
         return shape(weights)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise weights.bad(problem=f"its transformer is incomplete: {error}") from error
 
 

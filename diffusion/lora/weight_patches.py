@@ -39,7 +39,7 @@ class Added:
     alpha: float | None = None
 
     def __call__(self, weight: Tensor, strength: float) -> Tensor:
-        return weight + strength * self.scale() * self.difference(weight)
+        return torch.add(weight, self.difference(weight), alpha=strength * self.scale())
 
     def scale(self) -> float:
         rank = self.delta.rank

@@ -216,6 +216,8 @@ def _packed(
     *,
     group: int = 0,
 ) -> Entry:
+    if not shape or 0 in shape:
+        raise _odd(weight, f"is {shape}, in which nothing can be packed")
     smoothing = f"{weight.removesuffix('weight')}pre_quant_scale"
     if smoothing in tensors and len(shape) == 2:
         if math.prod(tensors[smoothing].shape) != shape[1]:

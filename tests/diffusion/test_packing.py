@@ -112,6 +112,12 @@ def settings(**said: Any) -> Tensor:
     return torch.tensor(list(json.dumps(said).encode()), dtype=torch.uint8)
 
 
+@pytest.mark.parametrize("weight", [torch.tensor(1.0), torch.ones(0), torch.ones(0, 4)])
+def test_a_scale_of_nothing_is_refused(weight: Tensor, tmp_path: Path) -> None:
+    with pytest.raises(BadModelFile, match=r"'norm\.weight' is .*, in which nothing can be packed"):
+        written(tmp_path, {"norm.weight": weight, "norm.weight_scale": torch.ones(1)})
+
+
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [

@@ -146,3 +146,10 @@ def test_halves_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     tensors = {k: t for k, t in tensors_of(WAN21).items() if "upsamples.2.time_conv" not in k}
     with pytest.raises(BadModelFile, match="decoder doubles it at"):
         loaded(tmp_path, tensors)
+
+
+def test_a_layer_of_nothing_is_refused(tmp_path: Path) -> None:
+    tensors = tensors_of(WAN21)
+    tensors["encoder.conv1.weight"] = tensors["encoder.conv1.weight"][:, :0]
+    with pytest.raises(BadModelFile, match="incomplete"):
+        loaded(tmp_path, tensors)

@@ -20,6 +20,7 @@ from diffusion.dit.next_dit_shape import pieces
 from diffusion.dit.patches import Behind, PatchPictures
 from diffusion.families.registry import FAMILIES
 from diffusion.families.z_image.control import FunControl, Network
+from graph.errors import BadModelFile
 from graph.values import ModelFile, ModelPatch, PatchUse, Vae
 from tests.diffusion.model_files import CPU, recorded, seeded
 from tests.diffusion.narrow_stage import drawn
@@ -107,3 +108,18 @@ def test_it_is_for_z_image_alone() -> None:
     assert own.misfit(DEEP) is None
     assert own.misfit(replace(DEEP, activated=True)) is not None
     assert "width 48" in str(own.misfit(replace(DEEP, width=64)))
+
+
+def test_a_control_has_no_more_layers_than_the_model() -> None:
+    layers = {name: t for name, t in control_tensors(6, 16, refines=False).items() if ".0." in name}
+    many = {name.replace(".0.", f".{k}.", 1): t for name, t in layers.items() for k in range(31)}
+    rest = control_tensors(6, 16, refines=False)
+    with pytest.raises(BadModelFile, match="31 control layers, the model 30 layers"):
+        control(rest | many)
+
+
+def test_a_head_of_nothing_is_refused() -> None:
+    tensors = control_tensors(6, 16, refines=False)
+    tensors["control_layers.0.attention.norm_q.weight"] = torch.ones(0)
+    with pytest.raises(BadModelFile, match="incomplete"):
+        control(tensors)

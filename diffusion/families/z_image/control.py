@@ -169,13 +169,19 @@ def load_fun(weights: Weights, dtype: torch.dtype, device: torch.device) -> FunC
 def _shape(weights: Weights) -> NextDitShape:
     width, pixels = weights.shape(MARK)
     attention = "control_layers.0.attention."
-    head = weights.shape(f"{attention}norm_q.weight")[0]
+    head, layers = (
+        weights.shape(f"{attention}norm_q.weight")[0],
+        counted(weights, "control_layers.{}."),
+    )
+    if layers > MODEL_LAYERS:
+        problem = f"it has {layers} control layers, the model {MODEL_LAYERS} layers"
+        raise ValueError(problem)
     return NextDitShape(
         in_channels=pixels // PATCH**2,
         out_channels=LATENT.channels,
         width=width,
         mlp=weights.shape("control_layers.0.feed_forward.w1.weight")[0],
-        layers=counted(weights, "control_layers.{}."),
+        layers=layers,
         refiners=REFINERS,
         heads=weights.shape(f"{attention}to_q.weight")[0] // head,
         kv_heads=weights.shape(f"{attention}to_k.weight")[0] // head,
