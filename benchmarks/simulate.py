@@ -10,6 +10,7 @@ they would alone, of this service and of one whole-workflow worker per GPU. Dete
 import argparse
 import json
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ SLO = 2.0  # times the latency of a job that is alone
 MET = 0.9  # of the jobs
 WARM = 0.1  # of the jobs, the first, are not counted
 JOBS = 1500
+LEAST, MOST = 0.01, 1000.0  # jobs a second, between which a rate is looked for
 FINEST = 0.02  # how exactly a rate is looked for
 
 
@@ -129,8 +131,12 @@ def best_rate(site: Site, mix: Sequence[Workflow], trace: str, *, jobs: int, see
     def at(rate: float) -> Report:
         return simulate(site, Load(mix, trace, rate, jobs, seed))
 
-    low, high = at(0.01), at(0.02)
+    low, high = at(LEAST), at(2 * LEAST)
+    if low.met < MET:
+        sys.exit(f"the SLO is not met at {LEAST} jobs a second")
     while high.met >= MET:
+        if high.rate > MOST:
+            sys.exit(f"{jobs} jobs are too few to tell: the SLO is met at {MOST} a second")
         low, high = high, at(high.rate * 2)
     while high.rate - low.rate > FINEST * high.rate:
         middle = at((low.rate + high.rate) / 2)

@@ -135,7 +135,7 @@ def judged(name: str, document: Mapping[str, Any]) -> Verdict:
     found = ((FAMILY, families), (NODE, nodes), (FAILS, set(told)))
     status = next((status for status, missing in found if missing), RUNS)
     if other and status == RUNS:
-        status, told = FAILS, list(map(str, other))
+        return Verdict(name, FAILS, tuple(sorted(map(str, other))))
     return Verdict(name, status, tuple(one for _, missing in found for one in sorted(missing)))
 
 
@@ -166,7 +166,8 @@ def needed(workflow: Workflow) -> Needed:
 
 def title(folder: Path) -> str:
     """The release that a folder of templates is of."""
-    found = sorted(folder.resolve().parents[1].glob("*.dist-info"))
+    package = folder.resolve().parent
+    found = sorted(package.parent.glob(f"{package.name}-*.dist-info"))
     return found[0].stem.replace("_", "-") if found else folder.name
 
 

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "cluster" / "Containerfile"
 SERVES_WITHIN_S = 300
 ENDS_WITHIN_S = 60
+NOT_KEPT = ("COMFYRAY_", "RAY_", "PYTHONPATH", "VIRTUAL_ENV")  # how variables begin
 PROGRAMS = {"libc6-dev": "/usr/include/stdlib.h"}  # packages that are no program of their name
 
 
@@ -74,9 +75,8 @@ class Folder:
                 for folder in _folders(step.text):
                     self._inside(folder).mkdir(parents=True, exist_ok=True)
             case "RUN":
-                command = re.sub(r"&& rm -rf ~/\S+$", "", step.text)  # it would be this user's
                 subprocess.run(
-                    ["sh", "-ec", command], cwd=self._work, env=self.environment(), check=True
+                    ["sh", "-ec", step.text], cwd=self._work, env=self.environment(), check=True
                 )
 
     def serve(self, step: Step, port: int) -> str:
@@ -91,10 +91,10 @@ class Folder:
 
     def environment(self) -> dict[str, str]:
         """What a step's programs find, of this process' own only what installing needs."""
-        kept = {name: os.environ[name] for name in os.environ if not name.startswith("COMFYRAY_")}
-        for name in ("PYTHONPATH", "VIRTUAL_ENV"):
-            kept.pop(name, None)
-        return kept | self._environment
+        kept = {name: os.environ[name] for name in os.environ if not name.startswith(NOT_KEPT)}
+        home = self._inside("/home/ray")  # a step may remove what is in it
+        home.mkdir(parents=True, exist_ok=True)
+        return kept | {"HOME": str(home)} | self._environment
 
     def _inside(self, path: str) -> Path:
         return self._root / path.lstrip("/")

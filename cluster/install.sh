@@ -11,14 +11,14 @@ tools=${2:-}
 lock=requirements.lock
 say() { printf 'setup: %s\n' "$*"; }
 
-find_python() {
-    for candidate in ${PYTHON:-} python3 python python3.14 python3.13 python3.12 python3.11; do
+find_python() { # the one that PYTHON names, or any that is new enough
+    for candidate in ${PYTHON:-python3 python python3.14 python3.13 python3.12 python3.11}; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    say 'Python 3.11 or newer is needed; name it with PYTHON=' >&2
+    say "Python 3.11 or newer is needed${PYTHON:+, and $PYTHON is not}; name it with PYTHON=" >&2
     return 1
 }
 

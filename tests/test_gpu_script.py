@@ -22,9 +22,10 @@ def test_every_part_runs_to_its_end_with_small_networks(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=2000,
     )
-    found = json.loads((tmp_path / "gpu.json").read_text())
     assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "gpu.json").read_text())
     assert list(found) == list(PARTS)
     apart = found["pictures"]["rows"]
     assert all(row["float32_max"] < 0.01 for row in apart.values())

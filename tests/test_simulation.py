@@ -1,5 +1,6 @@
 """The simulator behind docs/sizing.md."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from benchmarks.simulate import Load, Site, simulate
 from benchmarks.simulation.clock import Clock, Device
 from benchmarks.simulation.profiles import H200, MIXES, SDXL, Workflow
 from benchmarks.simulation.service import POLICIES, Job, Sampler
+from benchmarks.simulation.traces import TRACES
 
 GPUS = 4
 ONE = [Workflow("sdxl", SDXL, 1.0)]
@@ -55,3 +57,11 @@ def test_the_same_seed_gives_the_same_report_and_placing_by_cost_is_best() -> No
     assert found["by cost"] == simulate(site, load)
     assert found["by cost"].loads < found["random"].loads
     assert found["by cost"].p95_s < min(found["random"].p95_s, found["multiplexed"].p95_s)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_jobs_arrive_at_the_rate_that_is_asked_for(trace: str, rate: float) -> None:
+    times = TRACES[trace](rate, 2000, random.Random(1))
+    assert times == sorted(times)
+    assert len(times) / times[-1] == pytest.approx(rate, rel=0.1)

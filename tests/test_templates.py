@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from benchmarks.stand_ins import STAND_INS, stand_in
-from benchmarks.templates import FAMILY, NODE, RUNS, judged
+from benchmarks.templates import FAILS, FAMILY, NODE, RUNS, judged
 
 TEMPLATE = Path(__file__).parent / "data" / "templates" / "flux_dev_split.json"
 
@@ -16,6 +16,10 @@ def test_a_template_is_judged_by_what_it_lacks() -> None:
     assert (other.status, other.missing) == (FAMILY, ("HiDream",))
     unknown = judged("unknown", json.loads(text.replace('"VAEDecode"', '"VAEDecodeAudio"')))
     assert (unknown.status, unknown.missing) == (NODE, ("VAEDecodeAudio",))
+    device = text.replace('"flux",\n    "default"', '"flux",\n    "toaster"')
+    fails = judged("fails", json.loads(device))
+    assert fails.status == FAILS
+    assert "toaster" in " ".join(fails.missing)
 
 
 def test_a_small_file_stands_in_for_a_name(tmp_path: Path) -> None:

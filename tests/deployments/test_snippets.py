@@ -66,6 +66,8 @@ def clone(tmp_path: Path) -> Path:
     for entry in ROOT.iterdir():
         if entry.name not in {"out", "data", "build"}:
             (tmp_path / entry.name).symlink_to(entry)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "comfyray-client").symlink_to(JAVASCRIPT)
     return tmp_path
 
 
@@ -84,9 +86,7 @@ def command(snippet: Snippet, code: str) -> list[str]:
         return [sys.executable, "-c", code]
     if snippet.language != "javascript":
         return ["sh", "-c", f"set -e\n{code}"]
-    module = JAVASCRIPT / "dist" / f"snippet_{os.getpid()}.mjs"  # there the package has its name
-    module.write_text(code)
-    return ["node", str(module)]
+    return ["node", "--input-type=module", "-e", code]
 
 
 def said(ran: list[str], folder: Path, **environment: str) -> str:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.conftest import ROOT, served
 CASES = ROOT / "tests" / "parity" / "cases"
 BATCH = 8
 JOBS = 12
+ENDS_WITHIN_S = 600
 MOST_APART = 0.01  # of a level, in the mean: a batch of another size is summed in another order
 pytestmark = pytest.mark.cluster
 
@@ -44,7 +46,10 @@ def client(parity_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def ended(client: httpx.Client, answer: dict[str, Any]) -> dict[str, Any]:
     """What a job came to, once it has ended."""
+    deadline_s = time.monotonic() + ENDS_WITHIN_S
     while answer["status"] == "processing":
+        assert time.monotonic() < deadline_s, f"job {answer['id']} does not end"
+        time.sleep(0.1)
         answer = client.get(answer["fetch_result"]).json()
     assert answer["status"] == "success", answer["message"]
     return answer

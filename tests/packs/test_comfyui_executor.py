@@ -53,9 +53,9 @@ def server_command(folder: Path, *, ray: bool) -> str:
     return f"cd {shlex.quote(str(ROOT))} && {data} exec {said} {{port}}"
 
 
-@pytest.mark.skipif(not TESTS.is_dir(), reason="build/ComfyUI is no checkout of ComfyUI 0.3.64")
 @pytest.mark.parametrize("ray", [False, True], ids=["in_one_process", "on_ray"])
 def test_every_test_of_comfyuis_executor_passes(tmp_path: Path, ray: bool) -> None:
+    assert TESTS.is_dir(), "build/ComfyUI is no checkout of ComfyUI 0.3.64"
     shutil.copytree(TESTS / "testing_nodes" / PACK, tmp_path / "packs" / PACK)
     (tmp_path / "models").mkdir()
     modules = ROOT / "build" / "executor_tests"

@@ -17,6 +17,7 @@ from tests.one_process import ROOT, running
 from tests.packs.hosts import FOLDER
 
 pytestmark = pytest.mark.packs
+ENDS_WITHIN_S = 600
 Nodes = dict[str, dict[str, Any]]
 
 
@@ -48,7 +49,9 @@ def asked(url: str, body: Any = None) -> Any:
 def ran(base: str, nodes: Nodes) -> Mapping[str, Any]:
     """The entry in the history of a workflow."""
     prompt_id = asked(f"{base}/prompt", {"prompt": nodes})["prompt_id"]
+    deadline_s = time.monotonic() + ENDS_WITHIN_S
     while not (entry := asked(f"{base}/history/{prompt_id}")):
+        assert time.monotonic() < deadline_s, f"prompt {prompt_id} does not end"
         time.sleep(0.1)
     found: Mapping[str, Any] = entry[prompt_id]
     assert found["status"]["completed"], found["status"]
