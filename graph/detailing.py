@@ -11,11 +11,13 @@ from typing import Any
 
 from graph.extra_schedules import sampled
 from graph.folding import ITEMS
+from graph.made_values import MadeTooLargeError
 from graph.prompt import Node, Source
 from graph.segs import Region, Seg, Segs, overlap
 from graph.wildcards import CONCAT
 
 CUT, PUT, CROP_PROMPT = "comfyray.CutPart", "comfyray.PutPart", "comfyray.CropPrompt"
+MOST_NODES = 20_000  # that one detailer becomes
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def scaled_size(seg: Seg, how: Detailing) -> tuple[int, int] | None:
     box_wide, box_high = seg.bbox[2] - seg.bbox[0], seg.bbox[3] - seg.bbox[1]
     if not how.force_inpaint and min(box_wide, box_high) >= how.guide_size:
         return None
-    shorter = min(box_wide, box_high) if how.guide_size_for else min(wide, high)
+    shorter = max(min(box_wide, box_high) if how.guide_size_for else min(wide, high), 1)
     factor = how.guide_size / shorter
     if max(int(wide * factor), int(high * factor)) > how.max_size:
         factor *= how.max_size / max(int(wide * factor), int(high * factor))
@@ -214,6 +216,8 @@ def encoded(
 ) -> Source:
     """Add to `nodes` what encodes the pieces of a text, one behind the other."""
     pieces = [piece for one in text.split("BREAK") if (piece := one.strip())]
+    if len(nodes) + 2 * len(pieces) > MOST_NODES:
+        raise MadeTooLargeError(len(nodes) + 2 * len(pieces), "nodes", MOST_NODES)
     for k, piece in enumerate(pieces or [""]):
         nodes[f"{name} {k}"] = Node("CLIPTextEncode", {"clip": clip, "text": piece})
         prompt = Source(f"{name} {k}", 0)

@@ -16,9 +16,11 @@ from graph.arithmetic import Language, evaluate
 from graph.errors import ServiceError
 
 MOST_FRAMES = 4096
-MOST_TEXT = 1_000_000  # characters of all prompts
+MOST_TEXT = 1_000_000  # characters of all prompts, with what stands before and behind each
+MOST_COMPUTED = 10_000_000  # characters of prompts with expressions, over all frames
+EXPRESSION_COSTS = 100  # as many characters
 NEGATIVE = "--neg"
-NUMBER = re.compile(r"[+-]?\d+")
+NUMBER = re.compile(r"[+-]?\d{1,9}")
 EXPRESSION = re.compile(r"`(.*?)`")
 LANGUAGE = Language(
     MappingProxyType(
@@ -69,7 +71,8 @@ class Scheduled:
             problem = f"expected at most {MOST_FRAMES} frames, got {frames}"
             raise PromptScheduleError(problem)
         prompts = self._read(frames)
-        if sum(map(len, prompts.values())) > MOST_TEXT:
+        around = len(self.before) + len(self.behind)
+        if sum(len(prompt) + around for prompt in prompts.values()) > MOST_TEXT:
             problem = f"expected at most {MOST_TEXT} characters"
             raise PromptScheduleError(problem)
         sides = [self._sided(prompt) for prompt in prompts.values()]
@@ -96,7 +99,11 @@ class Scheduled:
         if NUMBER.fullmatch(key.strip()):
             return int(key)
         value = evaluate(key, {"max_f": frames}, LANGUAGE, "text")
-        return int(value)
+        try:
+            return int(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            problem = f"expected a frame's number, got {str(value)[:40]}"
+            raise PromptScheduleError(problem) from error
 
     def _sided(self, prompt: str) -> tuple[str, str]:
         """What is wanted and what is not."""
@@ -114,10 +121,17 @@ class Scheduled:
         if keyed[-1][0] != frames:
             keyed.append((frames, keyed[-1][1]))
         found: dict[int, Between] = {}
+        costs = {prompt: _cost(prompt) for _, prompt in keyed}
+        left = MOST_COMPUTED
         for (start, now), (end, following) in pairwise(keyed):
+            cost = costs[now] + costs[following]
             for frame in range(max(start, 0), min(end, frames)):
                 weight = 1 - (frame - start) / (end - start)
                 if frame in evaluated:
+                    left -= cost
+                    if left < 0:
+                        problem = "expected fewer expressions, or fewer frames"
+                        raise PromptScheduleError(problem)
                     own = (
                         self._computed(now, frame, frames),
                         self._computed(following, frame, frames),
@@ -128,10 +142,18 @@ class Scheduled:
         return [found[frame] for frame in range(frames)]
 
     def _computed(self, prompt: str, frame: int, frames: int) -> str:
+        if "`" not in prompt:
+            return prompt.strip()
         names = {"t": frame, "max_f": frames - 1, **self.numbers}
         return EXPRESSION.sub(
             lambda found: str(evaluate(found[1], names, LANGUAGE, "text")), prompt
         ).strip()
+
+
+def _cost(prompt: str) -> int:
+    """What computing it for a frame costs, in characters."""
+    marks = prompt.count("`")
+    return len(prompt) + EXPRESSION_COSTS * marks if marks else len(prompt) // EXPRESSION_COSTS
 
 
 def _halves(text: str) -> tuple[str, str]:

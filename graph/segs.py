@@ -6,10 +6,22 @@ Detectors are descriptions: which file, and of what kind. The image stage loads 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from graph.errors import ServiceError
 from graph.values import Image, Link, Mask, ModelFile
 
+MOST_PARTS = 1_000  # of one picture
 Region = tuple[int, int, int, int]  # x1, y1, x2, y2
 Box = tuple[float, float, float, float]
+
+
+@dataclass(eq=False)
+class TooManyPartsError(ServiceError):
+    """A picture or mask with more parts than anything is done with."""
+
+    status = 422
+    code = "too_many_parts"
+    template = "The picture has more than {limit} parts, which are allowed."
+    limit: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +49,11 @@ class Segs:
     link: ClassVar = Link("SEGS")
     size: tuple[int, int]
     items: tuple[Seg, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises: TooManyPartsError."""
+        if len(self.items) > MOST_PARTS:
+            raise TooManyPartsError(MOST_PARTS)
 
     def of(self, items: Any) -> "Segs":
         """Other parts of the same picture."""

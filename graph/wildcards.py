@@ -13,11 +13,12 @@ from graph.numpy_random import NumpyRandom
 from graph.segs import Seg
 
 OPTIONS = re.compile(r"{([^{}]*?)}")
-COUNT = re.compile(r"(\d+)(?:-(\d+))?")
-UP_TO = re.compile(r"-(\d+)")
-WEIGHT = re.compile(r"-?(\d*\.?\d+|\d+\.?\d*)")
+COUNT = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+UP_TO = re.compile(r"-(\d{1,9})")
+WEIGHT = re.compile(r"-?(\d{1,30}\.?\d{0,30}|\.\d{1,30})")
 WEIGHTED = re.compile(r"^\s*[0-9.]+::")
-OFTEN = re.compile(r"(\d+)#__([\w.\-+/*\\]+?)__", re.IGNORECASE)
+OFTEN = re.compile(r"(?<!\d)(\d{1,9})#__([\w.\-+/*\\]+?)__", re.IGNORECASE)
+NUMBER = re.compile(r"\d{1,20}")
 ORDER = re.compile(r"\[(ASC-SIZE|DSC-SIZE|ASC|DSC|RND)\]")
 SEPARATOR = re.compile(r"\[SEP(?::(\w+))?\]")
 LABELLED = re.compile(r"\[([A-Za-z0-9_. ]+)\]([^\[]+)(?=\[|$)")
@@ -26,15 +27,32 @@ LARGEST_SEED = 1125899906842624
 CONCAT = "[CONCAT]"
 
 
+class _Room:
+    """Counts the characters that are looked at and made, so that no text grows without bounds."""
+
+    def __init__(self) -> None:
+        self._made = 0
+
+    def take(self, length: int) -> None:
+        """Raises: MadeTooLargeError."""
+        self._made += length
+        check_text(self._made)
+
+
 def populated(text: str, seed: int) -> str:
-    """A text in which everything that is to be drawn is drawn."""
-    dice = NumpyRandom(seed)
-    text = _without_comments(text)
-    text = OFTEN.sub(_repeated, text)
-    drawn = OPTIONS.sub(lambda found: _chosen(found[1], dice), text)
+    """A text in which everything that is to be drawn is drawn.
+
+    Raises:
+        MadeTooLargeError: that is too much.
+    """
+    dice, room = NumpyRandom(seed), _Room()
+    room.take(len(text))
+    text = OFTEN.sub(lambda found: _repeated(found, room), _without_comments(text))
+    drawn = None
     while drawn != text:
-        check_text(len(drawn))
-        text, drawn = drawn, OPTIONS.sub(lambda found: _chosen(found[1], dice), drawn)
+        text = text if drawn is None else drawn
+        room.take(len(text))
+        drawn = OPTIONS.sub(lambda found: _chosen(found[1], dice, room), text)
     return drawn
 
 
@@ -53,8 +71,9 @@ def _without_comments(text: str) -> str:
     return "\n".join(lines)
 
 
-def _repeated(found: re.Match[str]) -> str:
+def _repeated(found: re.Match[str], room: _Room) -> str:
     count = min(int(found[1]), MOST_REPEATED)
+    room.take(count * len(found[0]))
     return f"__{'__|__'.join([found[2].lower()] * count)}__"
 
 
@@ -67,7 +86,7 @@ def _span(text: str) -> tuple[int, int] | None:
     return None
 
 
-def _chosen(inside: str, dice: NumpyRandom) -> str:
+def _chosen(inside: str, dice: NumpyRandom, room: _Room) -> str:
     """Of options one, or as many as they say, by their weights."""
     options = inside.split("|")
     first = options[0].split("$$")
@@ -88,6 +107,7 @@ def _chosen(inside: str, dice: NumpyRandom) -> str:
     else:
         shares = [weight / total for weight in weights]
         chosen = dice.choices(options, shares, min(count, possible))
+    room.take(len(between) * len(chosen) + sum(map(len, chosen)))
     return between.join(WEIGHTED.sub("", option, count=1) for option in chosen)
 
 
@@ -147,7 +167,7 @@ def _items(text: str, seed: int) -> list[tuple[int | None, str]]:
     seeds: list[int | None] = [None]
     for said in found[1::2]:
         drawn = dice.randint(0, LARGEST_SEED) if said == "R" else None
-        seeds.append(int(said) if said and said.isdecimal() else drawn)
+        seeds.append(int(said) if said and NUMBER.fullmatch(said) else drawn)
     return list(zip(seeds, found[::2], strict=True))
 
 

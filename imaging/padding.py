@@ -1,5 +1,6 @@
 """Pictures with borders around them (KJNodes image_nodes.py, ImagePadKJ)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,8 @@ def color_of(text: str) -> tuple[float, ...]:
     parts = said.split(",")
     try:
         numbers = [float(part) for part in parts]
+        if not all(map(math.isfinite, numbers)):
+            raise ColorTextError(text[:100])
     except ValueError:
         numbers = []
     if numbers and not said.startswith("#"):

@@ -12,27 +12,16 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
 from graph.errors import ServiceError
-from graph.segs import Box, Detection, Region, Seg, Segs
+from graph.segs import MOST_PARTS, Box, Detection, Region, Seg, Segs, TooManyPartsError
 from imaging.filters import blur_channels
 from imaging.masks import as_masks
 from imaging.morphology import dilate, erode
 from imaging.regions import region_around
 from imaging.resize import resize_image
+from imaging.sizes import check_size
 
-MOST_PARTS = 1_000  # of one picture
 MOST_PRODUCTS = 2 * 10**10  # of one blur
 EMPTY_PX = 64  # the side of what stands for a picture that is not there
-
-
-@dataclass(eq=False)
-class TooManyPartsError(ServiceError):
-    """A picture or mask with more parts than anything is done with."""
-
-    status = 422
-    code = "too_many_parts"
-    template = "The picture has {count} parts, {limit} are allowed."
-    count: int
-    limit: int
 
 
 @dataclass(eq=False)
@@ -63,14 +52,24 @@ def one_picture(image: Tensor) -> Tensor:
 
 
 def counted(parts: Iterable[Seg]) -> tuple[Seg, ...]:
-    """Raises: TooManyPartsError."""
-    found = tuple(parts)
-    if len(found) > MOST_PARTS:
-        raise TooManyPartsError(len(found), MOST_PARTS)
-    return found
+    """The parts, made one by one.
+
+    Raises:
+        TooManyPartsError: there are too many.
+        ImageTooLargeError: their masks take too much.
+    """
+    found: list[Seg] = []
+    held = 0
+    for part in parts:
+        found.append(part)
+        held += part.mask.numel()
+        check_size(held)
+        if len(found) > MOST_PARTS:
+            raise TooManyPartsError(MOST_PARTS)
+    return tuple(found)
 
 
-def segs_of(found: Sequence[Found], image: Tensor, how: Detection) -> Segs:
+def segs_of(found: Iterable[Found], image: Tensor, how: Detection) -> Segs:
     """What a detector found in one picture [1, H, W, C], cut out with what is around it."""
     height, width = image.shape[1:3]
     smallest = max(how.drop_size, 1)
@@ -83,7 +82,9 @@ def segs_of(found: Sequence[Found], image: Tensor, how: Detection) -> Segs:
             mask = dilate_mask(one.mask, how.dilation) if how.dilation > 0 else one.mask
             region = region_around(one.box, (width, height), how.crop_factor)
             cut = crop(image, region)
-            yield Seg(cut_mask(mask, region), one.confidence, region, one.box, one.label, cut)
+            yield Seg(
+                cut_mask(mask, region).clone(), one.confidence, region, one.box, one.label, cut
+            )
 
     return Segs((height, width), counted(parts()))
 
@@ -191,14 +192,14 @@ def _areas(
         x, y, wide, high = cv2.boundingRect(contour)
         if wide <= drop_size or high <= drop_size:
             continue
-        area = np.zeros_like(levels)
-        cv2.drawContours(area, [contour], 0, 255, -1)
-        shape = torch.from_numpy((area / 255.0).astype(np.float32))
         box = x, y, x + wide, y + high
         region = region_around(box, (mask.shape[1], mask.shape[0]), crop_factor)
-        cut = cut_mask(shape if contour_fill else mask * shape, region).clone()
+        left, top, right, bottom = region
+        area = np.zeros((bottom - top, right - left), np.uint8)
+        cv2.drawContours(area, [contour], 0, 255, -1, offset=(-left, -top))
+        shape = torch.from_numpy((area / 255.0).astype(np.float32))
+        cut = shape if contour_fill else cut_mask(mask, region) * shape
         if bbox_fill:
-            left, top = region[:2]
             cut[y - top : y - top + high, x - left : x - left + wide] = 1.0
         yield Seg(cut.clamp(0, 1), 1.0, region, box, "A")
 
@@ -224,6 +225,7 @@ def _or(levels: NDArray[np.uint8], plane: NDArray[np.uint8], region: Region) -> 
 
 def mask_list(segs: Segs) -> tuple[Tensor, ...]:
     """The mask [1, H, W] of each part; an empty one where there is none."""
+    check_size(sum(len(as_masks(seg.mask)) for seg in segs.items), *segs.size)
     masks = []
     for seg in segs.items:
         for plane in as_levels(as_masks(seg.mask)):
@@ -273,7 +275,7 @@ def scaled_to(segs: Segs, image: Tensor) -> Segs:
                 image=image,
             )
 
-    return Segs(size, tuple(parts()))
+    return Segs(size, counted(parts()))
 
 
 def with_masks(segs: Segs, change: Callable[[Tensor], Tensor]) -> Segs:

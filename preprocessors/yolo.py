@@ -196,7 +196,7 @@ def fitted(picture: Picture, size_px: int) -> tuple[Picture, float, tuple[int, i
     """A picture with its longer side at `size_px` and grey borders; the scale, and left and top."""
     height, width = picture.shape[:2]
     scale = min(size_px / height, size_px / width)
-    wide, high = round(width * scale), round(height * scale)
+    wide, high = (max(round(side * scale), 1) for side in (width, height))
     over_x, over_y = ((size_px - side) % STRIDES[-1] / 2 for side in (wide, high))
     if (wide, high) != (width, height):
         picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_LINEAR)

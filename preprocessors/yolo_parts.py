@@ -12,7 +12,7 @@ from graph.segs import BboxDetector, Detection, SegmDetector, Segs
 from imaging.segs import Found, one_picture, segs_of
 from preprocessors.detectors import AnnotatorFile, Detectors, filled
 from preprocessors.pictures import Picture
-from preprocessors.yolo import Yolo, find
+from preprocessors.yolo import STRIDES, Yolo, find
 
 SIZE_PX = 640  # of the longer side, where a file does not say it
 LARGEST_PX = 2048
@@ -23,7 +23,9 @@ def build_yolo(file: AnnotatorFile) -> Yolo:
     """The network of a file of Ultralytics. No code in it is run."""
     weights, told = file.tensors(), file.told()
     names = {int(index): name for index, name in (told.get("names") or {}).items()}
-    built = filled(Yolo(weights, names, min(told.get("imgsz") or SIZE_PX, LARGEST_PX)), weights)
+    stride = STRIDES[-1]
+    size = -(-(told.get("imgsz") or SIZE_PX) // stride) * stride
+    built = filled(Yolo(weights, names, min(max(size, stride), LARGEST_PX)), weights)
     assert isinstance(built, Yolo)
     return built
 
@@ -41,7 +43,7 @@ def find_boxes(detectors: Detectors, detector: BboxDetector, image: Tensor, how:
             mask[y1 : y2 + 1, x1 : x2 + 1] = 1.0  # with its last row and column, as OpenCV draws it
             yield Found(thing.name, thing.box, thing.confidence, mask)
 
-    return segs_of(list(found()), image, how)
+    return segs_of(found(), image, how)
 
 
 def find_shapes(
@@ -60,11 +62,11 @@ def find_shapes(
         if not len(network.model["22"].cv4):  # type: ignore[arg-type]
             raise NotAvailableError(SHAPES, needed)
         things = find(network, picture, how.threshold)
-    found = [
+    found = (
         Found(thing.name, thing.box, thing.confidence, _whole(thing.shape, picture))
         for thing in things
         if thing.shape is not None
-    ]
+    )
     return segs_of(found, image, how)
 
 

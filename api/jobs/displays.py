@@ -31,7 +31,7 @@ class Displays:
         joined: Display = {}
         for part in self._parts.get(node_id, {}).values():
             for name, values in part.items():
-                joined[name] = [*joined.get(name, ()), *values]
+                joined.setdefault(name, []).extend(values)
         return joined
 
     def as_json(self) -> dict[str, Display]:

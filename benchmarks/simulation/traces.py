@@ -21,7 +21,7 @@ def poisson(rate: float, jobs: int, draws: random.Random) -> list[float]:
 def varying(
     jobs: int, draws: random.Random, most: float, rate_at: Callable[[float], float]
 ) -> list[float]:
-    """Poisson with a rate that changes, of which `rate_at` says what it is, `most` at most (thinning)."""
+    """Poisson with a rate that changes and is `most` at most (thinning)."""
     at, times = 0.0, list[float]()
     while len(times) < jobs:
         at += draws.expovariate(most)

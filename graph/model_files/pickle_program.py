@@ -159,7 +159,7 @@ class PickleProgram:
         """
         self.stack, self.marks, self.memo = [], [], {}
         for opcode, argument, _ in pickletools.genops(stream):
-            self._spend(1)
+            self.spend(1)
             instruction = _INSTRUCTIONS.get(opcode.name)
             if instruction is None:
                 problem = f"torch does not write {opcode.name}"
@@ -167,7 +167,8 @@ class PickleProgram:
             instruction(self, argument)
         return self.stack.pop()
 
-    def _spend(self, steps: int) -> None:
+    def spend(self, steps: int) -> None:
+        """Count work. Raises BadHeaderError once there was more than a file of tensors makes."""
         self._steps_left -= steps
         if self._steps_left < 0:
             problem = "its pickle has more in it than tensors"
@@ -309,17 +310,15 @@ class PickleProgram:
 
     def _pairs(self, arguments: Any) -> Iterable[tuple[Any, Any]]:
         """What Python 2 wrote an OrderedDict from: a list of pairs, or nothing."""
-        listed = arguments[0] if arguments else []
-        if not isinstance(listed, list):
-            return []
-        self._spend(len(listed))
+        listed = arguments[0] if arguments and isinstance(arguments[0], list) else []
+        self.spend(len(listed))
         return [(pair[0], pair[1]) for pair in listed]
 
     def build(self, _: Any) -> None:
         state, built = self.stack.pop(), self.stack[-1]
         parameters = state.get("_parameters") if isinstance(state, dict) else None
         if isinstance(built, dict) and isinstance(parameters, dict):  # a ParameterDict
-            self._spend(len(parameters))
+            self.spend(len(parameters))
             built.update(parameters)
         self.told(built, state)
 

@@ -75,6 +75,7 @@ def read_values(
         except Exception as error:  # whatever a damaged or hostile file makes of its reader
             problem = "it is damaged, or torch did not write it"
             raise BadHeaderError(problem) from error
+    limits.check_count(len(found))
     total = sum(math.prod(tensor.shape) * tensor.itemsize for tensor in found.values())
     if total > MOST_SHARED * size:
         problem = f"its tensors would take {total} bytes, and the file has {size}"

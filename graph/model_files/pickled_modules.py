@@ -40,6 +40,7 @@ class ModulesProgram(PickleProgram):
 
     def told(self, built: Any, state: Any) -> None:
         if isinstance(built, Made) and isinstance(state, dict):
+            self.spend(len(state))
             built.state.update(state)
 
 
@@ -63,7 +64,7 @@ def read_network(path: Path, limits: HeaderLimits) -> PickledNetwork:
     def pick(value: Any) -> Iterator[tuple[str, StoredTensor]]:
         network = _network(value)
         found.update(network.state)
-        return _tensors(network, "", MOST_NESTED)
+        return _tensors(network, "", program, MOST_NESTED)
 
     tensors = read_values(path, limits, program, pick)
     return PickledNetwork(tensors, _plain(found))
@@ -79,19 +80,25 @@ def _network(value: Any) -> Made:
     raise BadHeaderError(problem)
 
 
-def _tensors(module: Made, prefix: str, depth: int) -> Iterator[tuple[str, StoredTensor]]:
+def _tensors(
+    module: Made, prefix: str, program: ModulesProgram, depth: int
+) -> Iterator[tuple[str, StoredTensor]]:
+    """All in a module. One that stands in several places is counted in each."""
     if depth == 0:
         problem = "its modules are nested too deep"
         raise BadHeaderError(problem)
-    for part in ("_parameters", "_buffers"):
-        own = module.state.get(part)
-        for name, tensor in own.items() if isinstance(own, dict) else ():
-            if isinstance(tensor, StoredTensor):
-                yield f"{prefix}{name}", tensor
-    below = module.state.get("_modules")
-    for name, child in below.items() if isinstance(below, dict) else ():
+    program.limits.check_name(prefix)
+    parameters, buffers, below = (
+        own if isinstance(own := module.state.get(part), dict) else {}
+        for part in ("_parameters", "_buffers", "_modules")
+    )
+    program.spend(1 + len(parameters) + len(buffers) + len(below))
+    for name, tensor in (*parameters.items(), *buffers.items()):
+        if isinstance(tensor, StoredTensor):
+            yield f"{prefix}{name}", tensor
+    for name, child in below.items():
         if isinstance(child, Made) and name not in NOT_ITS_OWN:
-            yield from _tensors(child, f"{prefix}{name}.", depth - 1)
+            yield from _tensors(child, f"{prefix}{name}.", program, depth - 1)
 
 
 def _plain(state: Mapping[Any, Any]) -> dict[str, Any]:

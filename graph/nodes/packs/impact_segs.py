@@ -239,7 +239,8 @@ def pick(
 @node("ImpactSEGSConcat", runs_on=Stage.IMAGE, display_name="SEGS Concat", category=UTIL)
 def concat(_parts: MaskParts, *, segs1: Segs, **others: Any) -> Segs:
     """Put the parts of `segs1`, `segs2` ... together, as far as they are of one size."""
-    named = sorted(name for name in others if name.startswith("segs"))
+    names = (name for name in others if name.startswith("segs"))
+    named = sorted(names, key=lambda name: (len(name), name))  # segs2 before segs10
     given = [one for one in (segs1, *(others[name] for name in named)) if one.items]
     if not given:
         return Segs((0, 0))
