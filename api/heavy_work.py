@@ -60,14 +60,16 @@ class HeavyWork:
             return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
 
     @asynccontextmanager
-    async def turn(self, owner: str) -> AsyncIterator[None]:
+    async def turn(self, owner: str, *, accepted: bool = False) -> AsyncIterator[None]:
         """The time of one piece of an owner's work, wherever it is done.
+
+        Work of a job that was `accepted` always may wait: places bound how many there are.
 
         Raises:
             HeavyRequestsError: too much work of this owner waits already.
         """
         turn = self._turns.setdefault(owner, _Turn())
-        if turn.wanted >= self._most_waiting:
+        if turn.wanted >= self._most_waiting and not accepted:
             raise HeavyRequestsError(self._most_waiting, 1)
         turn.wanted += 1
         try:

@@ -22,7 +22,12 @@ TOLD_EVERY_S = 1.0
 # Serve hands on what replicas tell of themselves some seconds later.
 REMEMBERED_S = 10.0
 
-JOBS, BASES, LOADS = "job_s", "bases", "load_s"  # what a replica tells of itself
+JOBS, ONGOING, BASES, LOADS = (
+    "job_s",
+    "ongoing",
+    "bases",
+    "load_s",
+)  # what a replica tells of itself
 
 
 class CostRouter(PowerOfTwoChoicesRequestRouter):
@@ -48,7 +53,8 @@ class CostRouter(PowerOfTwoChoicesRequestRouter):
 
         def standing(replica: RunningReplica) -> Standing:
             stats = replica.routing_stats or {}
-            ongoing = self.replica_queue_len_cache.get(replica.replica_id) or 0
+            known = self.replica_queue_len_cache.get(replica.replica_id)  # None: not of late
+            ongoing = stats.get(ONGOING, 0) if known is None else known
             holds = base in stats.get(BASES, ()) or self._was_sent(replica.replica_id, base)
             job_s = stats.get(JOBS) or JOB_S
             return Standing(ongoing, job_s, 0.0 if holds else load_s)
@@ -83,20 +89,20 @@ class JobTimes:
 
     def __init__(self) -> None:
         self.job_s = 0.0  # 0: none has ended yet
-        self._ongoing = 0
+        self.ongoing = 0
         self._since = 0.0
 
     def begun(self) -> None:
-        if not self._ongoing:
+        if not self.ongoing:
             self._since = time.monotonic()
-        self._ongoing += 1
+        self.ongoing += 1
 
     def ended(self) -> None:
         """One has ended: the time since the one before, or since there was work again, is its."""
         now = time.monotonic()
         took_s, self._since = now - self._since, now
         self.job_s += (took_s - self.job_s) / self.RECENT if self.job_s else took_s
-        self._ongoing -= 1
+        self.ongoing -= 1
 
 
 def routing_stats(
@@ -105,6 +111,7 @@ def routing_stats(
     """What a replica tells of itself: keys of weights are those of SampleStage."""
     return {
         JOBS: times.job_s,
+        ONGOING: times.ongoing,
         BASES: sorted({key[1].name for key in resident if key[0] == "model"}),
         LOADS: {key[1].name: took for key, took in loads.items() if key[0] == "model"},
     }

@@ -22,6 +22,7 @@ from typing import Any
 from packs.regions import (
     ALIGNMENT,
     SIZE_SEALS,
+    Region,
     RegionError,
     Regions,
     TheirRegions,
@@ -62,7 +63,24 @@ class Channel:
         """Send a message; waits while the other end does not read. Raises OSError."""
         sizes = [one.nbytes for one in buffers]
         region = self._regions.take(nbytes_of(buffers)) if buffers else None
-        about: dict[str, Any] = {"unused": self._theirs.said()}
+        unused = self._theirs.said()
+        try:
+            self._send(said, buffers, sizes, region, unused)
+        except (ValueError, TypeError, RecursionError, WireError):  # nothing of it was sent
+            if region is not None:
+                self._regions.give_back([region.number])
+            self._theirs.unused.extend(unused)
+            raise
+
+    def _send(
+        self,
+        said: Mapping[str, Any],
+        buffers: Sequence[memoryview],
+        sizes: Sequence[int],
+        region: Region | None,
+        unused: Sequence[int],
+    ) -> None:
+        about: dict[str, Any] = {"unused": unused}
         if region is not None:
             about |= {"region": region.number}
         text = json.dumps([said, sizes, about]).encode()
@@ -75,7 +93,7 @@ class Channel:
             return
         if region is not None:
             self._regions.give_back([region.number])
-            text = json.dumps([said, sizes, {"unused": about["unused"]}]).encode()
+            text = json.dumps([said, sizes, {"unused": unused}]).encode()
         if not buffers and len(text) < PACKET_BYTES:
             with self._sending:
                 self._socket.send(text)

@@ -47,11 +47,12 @@ class QueueStatus:
 
     async def tell(self, client_id: str | None, *, always: bool) -> None:
         """Tell how much is queued, where it changed, or `always`: this client at once."""
-        before = self._remaining
+        before = self._news
         await self._recount()
-        if not always and self._remaining == before:
+        if always and self._news == before:
+            self._news += 1
+        if self._news == before and not any(map(self._is_behind, self._sockets.values())):
             return
-        self._news += 1
         if socket := self._sockets.get(client_id or ""):
             self._tell_one(socket, self._message())
         if self._telling is None and any(map(self._is_behind, self._sockets.values())):
@@ -86,12 +87,14 @@ class QueueStatus:
             if self._counted == self._moves:
                 return
             moves = self._moves
+            before = self._remaining
             try:
                 self._remaining = await self._count(self._owner)
             except Exception:
                 LOG.exception("the queue cannot be counted; telling the last number")
             else:
                 self._counted = moves
+            self._news += self._remaining != before
 
     def _message(self) -> Message:
         remaining = {"exec_info": {"queue_remaining": max(0, self._remaining)}}

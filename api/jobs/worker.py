@@ -22,6 +22,7 @@ from storage.jobs.records import JobRecord, JobStatus
 
 LOG = logging.getLogger(__name__)
 LOOK_STOPS = 3  # one look around may take so often the time to stop; then it is tried anew
+UNAVAILABLE = 503
 RENEWALS = 4  # in the time of a lease
 MOST_KEPT, MOST_KEPT_BYTES = 200, 32 * 2**20  # jobs whose events are kept after their end
 
@@ -290,7 +291,11 @@ class Worker:
             body, prepared = await self._requests.prepared(record, request)
         except Exception as error:  # noqa: BLE001 - as of any request
             self.expect_no_more(record.id)
-            await self._end_alone(record, known(error))
+            told = known(error)
+            if told.status == UNAVAILABLE:  # not its own fault: it is queued again, and counted
+                LOG.warning("job %d was not read: %s", record.id, told)
+            else:
+                await self._end_alone(record, told)
         else:
             await self._start_anew(record, body, prepared)
 

@@ -103,7 +103,8 @@ class LargeProcesses:
             self._idle.pop().end()
 
     async def _done(self, name: str, asked: Asked) -> Any:
-        async with self._heavy.turn(asked.owner), self._free:
+        turn = self._heavy.turn(asked.owner, accepted=name == "opened")
+        async with turn, self._free:
             sources, limits = self._sources, self._limits
             task = Task(
                 name,

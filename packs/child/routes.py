@@ -28,7 +28,10 @@ class Gathering(asyncio.Transport):
         self.over = asyncio.Event()
 
     def write(self, data: Any) -> None:
+        if self.over.is_set():
+            return
         if len(self.written) + len(data) > MOST_BODY_BYTES:
+            self.written.clear()  # a part of an answer would look like a whole one
             self.over.set()
             return
         self.written += data

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -128,22 +128,24 @@ def bring(files: Files, folder: Path, patterns: Sequence[str], most_bytes: int) 
     with _alone(folder):
         state = _read_state(folder)
         _forget_what_changed(folder, state, index)
+        _remove_remains(folder, state, index)
         missing = {name: one for name, one in wanted.items() if name not in state.files}
         went = _make_room(folder, state, wanted, most_bytes - need)
         _write_state(folder, state)
         with ThreadPoolExecutor(AT_ONCE) as threads:
             coming = {
-                name: threads.submit(_fetch, files, folder, name, one)
+                threads.submit(_fetch, files, folder, name, one): name
                 for name, one in missing.items()
             }
-        try:
-            for name, one in coming.items():
-                state.files[name] = one.result()
-        finally:
-            now = time.time()
-            for name in wanted.keys() & state.files.keys():
-                state.files[name].wanted_s = now
-            _write_state(folder, state)
+            for done in as_completed(coming):
+                if done.exception() is None:  # kept at once: the next may take hours, or fail
+                    state.files[coming[done]] = done.result()
+                    _write_state(folder, state)
+        for name in wanted.keys() & state.files.keys():
+            state.files[name].wanted_s = time.time()
+        _write_state(folder, state)
+        for done in coming:
+            done.result()
     return Fetched(tuple(missing), went, sum(one.bytes for one in state.files.values()))
 
 
@@ -161,6 +163,15 @@ def _forget_what_changed(folder: Path, state: _State, index: Mapping[str, Indexe
         if not same or (now is not None and now.sha256 != kept.sha256):
             path.unlink()
             del state.files[name]
+
+
+def _remove_remains(folder: Path, state: _State, index: Mapping[str, IndexedFile]) -> None:
+    """Remove files of the bucket that were never finished or noted: they take room unseen."""
+    noted = {inside(folder, name) for name in state.files}
+    for path in {inside(folder, name) for name in index} - noted:
+        path.unlink(missing_ok=True)
+    for path in list(folder.rglob(".*.part")):
+        path.unlink()
 
 
 def _make_room(

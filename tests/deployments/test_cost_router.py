@@ -16,7 +16,16 @@ from ray.serve._private.common import (
 )
 from ray.serve._private.request_router.common import PendingRequest
 
-from deployments.cost_router import BASES, JOBS, LOADS, ROUTING, CostRouter, JobTimes, routing_stats
+from deployments.cost_router import (
+    BASES,
+    JOBS,
+    LOADS,
+    ONGOING,
+    ROUTING,
+    CostRouter,
+    JobTimes,
+    routing_stats,
+)
 from deployments.placement import Standing, ranked
 from graph.values import ModelFile
 
@@ -90,6 +99,14 @@ async def test_what_replicas_tell_and_their_queues_decide(router: Any) -> None:
     assert await order(router, [holds, idle], "b.safetensors") == ["idle", "holds"]
 
 
+async def test_a_queue_that_serve_has_forgotten_is_what_the_replica_told(router: Any) -> None:
+    busy, idle = Replica("busy", {ONGOING: 3}), Replica("idle", {ONGOING: 0})
+    assert await order(router, [busy, idle], "a.safetensors") == ["idle", "busy"]
+    router.replica_queue_len_cache.update(busy.replica_id, 0)
+    router.replica_queue_len_cache.update(idle.replica_id, 2)
+    assert await order(router, [idle, busy], "a.safetensors") == ["busy", "idle"]
+
+
 async def test_serve_itself_asks_it_where_requests_go(router: Any) -> None:
     told = {JOBS: 2.0, LOADS: {"a.safetensors": 7.0}}
     replicas = [Replica("holds", {**told, BASES: ["a.safetensors"]}), Replica("idle", told)]
@@ -117,7 +134,7 @@ def test_a_replica_tells_the_bases_it_holds_and_how_long_they_took() -> None:
     changed = ("model", base, "default", ("lora",))
     keys = (("model", base, "default"), changed, ("vae", vae))
     told = routing_stats(JobTimes(), keys, {keys[0]: 3.0, keys[2]: 1.0})
-    assert told == {JOBS: 0.0, BASES: ["a"], LOADS: {"a": 3.0}}
+    assert told == {JOBS: 0.0, ONGOING: 0, BASES: ["a"], LOADS: {"a": 3.0}}
 
 
 def test_jobs_that_share_steps_delay_others_less(monkeypatch: pytest.MonkeyPatch) -> None:

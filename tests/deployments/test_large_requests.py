@@ -145,3 +145,22 @@ async def test_an_owner_may_have_few_of_them_at_once(drawn: Drawn) -> None:
     assert other.status == 200
     assert sum(one.done() for one in reading) < len(reading)
     await asyncio.gather(*reading)
+
+
+async def test_a_job_whose_reader_is_lost_is_read_again(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, asked = drawn.service.large, []
+    assert reader is not None
+    opened = reader.opened
+
+    async def lost_once(one: Asked) -> Any:
+        asked.append(one.owner)
+        if len(asked) == 1:
+            raise ReadingLostError(1)
+        return await opened(one)
+
+    monkeypatch.setattr(reader, "opened", lost_once)
+    body = {"workflow": saving(), "wait": 30}
+    answer = (await drawn.client.post(f"{API}/execute", json=body)).json()
+    assert (answer["status"], len(asked)) == ("success", 2)

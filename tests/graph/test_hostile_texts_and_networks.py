@@ -112,10 +112,9 @@ def network(folder: Path, value: Mapping[str, Any]) -> Path:
 
 def legacy(content: bytes) -> bytes:
     """As torch wrote files before it wrote zip files."""
-    magic, version, system = (
-        pickle.dumps(one, protocol=2) for one in (0x1950A86A20F9469CFC6C, 1001, {})
-    )
-    return magic + version + system + content + pickle.dumps([], protocol=2)
+    before: tuple[object, ...] = (0x1950A86A20F9469CFC6C, 1001, {})  # magic, version, system
+    head = b"".join(pickle.dumps(one, protocol=2) for one in before)
+    return head + content + pickle.dumps([], protocol=2)
 
 
 def test_a_module_that_stands_in_many_places_is_counted_in_each(tmp_path: Path) -> None:

@@ -120,3 +120,23 @@ def test_the_command_fetches_from_a_bucket(
     assert on_disk(disk) == {NAMES[2]}
     assert main([*asked[:-1], "loras/*"]) == 1
     assert "no file matches 'loras/*'" in capsys.readouterr().err
+
+
+def test_what_came_whole_is_kept_where_another_failed(bucket: Path, disk: Path) -> None:
+    (bucket / NAMES[0]).write_bytes(b"something else")
+    with pytest.raises(NodeDiskError, match="not what the index says"):
+        bring(LocalFiles(bucket), disk, ["checkpoints/*"], 100)
+    assert on_disk(disk) == {NAMES[1]}
+    assert bring(LocalFiles(bucket), disk, [NAMES[1]], 100).came == ()
+
+
+def test_what_was_never_finished_or_noted_goes_and_files_of_others_stay(
+    bucket: Path, disk: Path
+) -> None:
+    unfinished, unnoted, foreign = disk / ".a.part", disk / NAMES[2], disk / "notes.txt"
+    for path in unfinished, unnoted, foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"some bytes")
+    bring(LocalFiles(bucket), disk, [NAMES[0]], 20)
+    assert not unfinished.exists()
+    assert on_disk(disk) == {NAMES[0], "notes.txt"}
