@@ -41,21 +41,16 @@ from packs.allowed import copy_allowed
 from packs.confinement.confine import Confinement
 from packs.encoding import BadValueError
 from packs.errors import PackRefusedError, PackResultError
-from packs.pages import (
-    PAGES,
-    PageAnswer,
-    PageRequest,
-    answer_in,
-    listed_routes,
-    listed_scripts,
-)
+from packs.pages import PageAnswer, PageRequest, answer_in, listed_routes, listed_scripts
 from packs.process import OURS, ROOT, Starting
-from packs.processes import PackProcesses
+from packs.processes import PackProcesses, Running
 from packs.travel import Traveller
 from storage.models.extra_paths import SAME_KIND
 from storage.models.library import ModelLibrary
 
 LOG = logging.getLogger(__name__)
+NOT_FOUND = 404
+ROUTE_IDLE_S = 60.0  # no other owner's process is ended for a route before
 STEP = "$step"  # an input that no workflow can name
 CALLS: ContextVar[PackCalls] = ContextVar("calls")
 
@@ -156,15 +151,24 @@ class PackHost:
                 yield await leaving(event, self._shelf)
 
     async def route(self, owner: str, request: PageRequest) -> PageAnswer:
-        """What a route of the pack answers to an owner; its pages are the same for all."""
+        """What a route of the pack answers to an owner; files of its pages are the same for all."""
         if not self._config.routes:
             raise PackRefusedError(self._name, "its routes are not allowed")
-        pages = request.path.startswith(PAGES)
-        running = await (self._processes.hooks() if pages else self._processes.of(owner))
+        if request.is_page(self._name):
+            page = await self._routed(await self._processes.hooks(), "page", "", request.page())
+            if page.status != NOT_FOUND:
+                return page
+        running = await self._processes.of(owner, least_idle_s=ROUTE_IDLE_S)
+        return await self._routed(running, "route", owner, request)
+
+    async def _routed(
+        self, running: Running, do: str, owner: str, request: PageRequest
+    ) -> PageAnswer:
+        said = {**request.said(), "owner": owner}
         body = [memoryview(request.body)] if request.body else []
         with self._metrics.call("route"):
             message = await running.process.call(
-                "route", {**request.said(), "owner": owner}, body, deadline_s=self._config.route_s
+                do, said, body, deadline_s=self._config.route_s, stops=True
             )
             try:
                 return answer_in(answered(self._name, message))

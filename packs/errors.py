@@ -28,6 +28,17 @@ class PackEndedError(ServiceError):
 
 
 @dataclass(eq=False)
+class PackSlowError(ServiceError):
+    """A route of a pack that took too long, and was stopped."""
+
+    status = 504
+    code = "pack_slow"
+    template = "The node pack {pack!r} did not answer within {seconds:g} s."
+    pack: str
+    seconds: float
+
+
+@dataclass(eq=False)
 class PackNodeError(ServiceError):
     """What a node of a pack raised."""
 

@@ -28,6 +28,14 @@ class PageRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
+    def is_page(self, pack: str) -> bool:
+        """Whether it may ask for a file of the pack's pages."""
+        return self.method in {"GET", "HEAD"} and self.path.startswith(f"{PAGES}{pack}/")
+
+    def page(self) -> "PageRequest":
+        """As it is asked of a process that is everybody's: nothing of who asks is in it."""
+        return PageRequest(self.method, self.path, self.target.partition("?")[0], self.headers)
+
     def said(self) -> dict[str, Any]:
         """As the pack's process is told; it learns nothing of who asks."""
         kept = {name: value for name, value in self.headers.items() if name.lower() in GIVEN}

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import psutil
 
 from packs.confinement.confine import Confinement
-from packs.errors import CallLostError, PackEndedError, PackRefusedError
+from packs.errors import CallLostError, PackEndedError, PackRefusedError, PackSlowError
 from packs.usage import file_bytes, memory_bytes
 from packs.wire import Channel, Message, WireError
 
@@ -91,6 +91,7 @@ class PackProcess:
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
         self._unheard = threading.Semaphore(MOST_UNHEARD)
+        self._stopping: set[asyncio.Task[None]] = set()
         self.ended: str | None = None
         self.facts: Mapping[str, Any] = {}
 
@@ -144,13 +145,15 @@ class PackProcess:
         buffers: Sequence[memoryview] = (),
         *,
         deadline_s: float,
+        stops: bool = False,
         tell: Tell = lambda _: None,
         ask: Ask | None = None,
     ) -> Message:
-        """What the process answers.
+        """What the process answers. A call that `stops` is only stopped where it takes too long.
 
         Raises:
             PackEndedError: it ended, or did not answer in time and was ended.
+            PackSlowError: it did not answer in time and was stopped.
             CallLostError: it had ended before.
         """
         if self.ended is not None:
@@ -165,10 +168,13 @@ class PackProcess:
                 await asyncio.to_thread(self._send, message, buffers)
                 return await asyncio.shield(calling.done)
         except TimeoutError as error:
+            if stops and self.ended is None:
+                self._stop(number, calling)
+                raise PackSlowError(self._how.pack, deadline_s) from error
             self.end(f"did not answer within {deadline_s:g} s")
             raise PackEndedError(self._how.pack, self.ended or "") from error
         except asyncio.CancelledError:
-            await self._stopped(number, calling)
+            self._stop(number, calling)
             raise
         finally:
             self._calls.pop(number, None)
@@ -192,8 +198,8 @@ class PackProcess:
             self._ready.set_result({"refused": f"it {why}"})
         threading.Thread(target=self._process.wait, daemon=True).start()
 
-    async def _stopped(self, number: int, calling: Calling) -> None:
-        """Let a call that was cancelled end by itself; the process is ended if it does not."""
+    def _stop(self, number: int, calling: Calling) -> None:
+        """Tell a call to end by itself; the process is ended if it does not."""
         if self.ended is not None or calling.done.done():
             return
 
@@ -203,13 +209,15 @@ class PackProcess:
                 async with asyncio.timeout(STOP_S):
                     await calling.done
             except TimeoutError:
-                self.end("did not stop when its job was cancelled")
+                self.end("did not stop when it was told to")
             except (PackEndedError, CallLostError):
                 pass
 
         self._calls[-number] = calling  # its answer is still awaited, under another number
-        self._stopping = asyncio.create_task(wait())
-        self._stopping.add_done_callback(lambda _: self._calls.pop(-number, None))
+        task = asyncio.create_task(wait())
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+        task.add_done_callback(lambda _: self._calls.pop(-number, None))
 
     def _send(self, said: Mapping[str, Any], buffers: Sequence[memoryview]) -> None:
         try:

@@ -46,15 +46,21 @@ class PackProcesses:
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _refused: tuple[float, PackRefusedError] | None = None
 
-    async def of(self, owner: str) -> Running:
-        """The process that runs for an owner, started if there is none. Raises PackRefusedError."""
+    async def of(self, owner: str, *, least_idle_s: float = 0) -> Running:
+        """The process that runs for an owner, started if there is none.
+
+        Another owner's is ended for it where there are too many, if it was idle for so long.
+
+        Raises:
+            PackRefusedError: it does not load, or all processes are in use.
+        """
         name = ALL if self.shared else owner
         if len(self._locks) > MOST_LOCKS:
             self._locks = {n: lock for n, lock in self._locks.items() if lock.locked()}
         async with self._locks.setdefault(name, asyncio.Lock()):
             running = self._running.get(name)
             if running is None or running.process.ended is not None:
-                running = await self._start(name)
+                running = await self._start(name, least_idle_s)
             running.used = time.monotonic()
             return running
 
@@ -62,12 +68,13 @@ class PackProcesses:
         """The process that describes the pack and checks constants: nobody's data is in it."""
         return await self.of(HOOKS)
 
-    async def _start(self, name: str) -> Running:
+    async def _start(self, name: str, least_idle_s: float) -> Running:
         if (before := self._running.pop(name, None)) is not None and before.process.ended:
             self.crashed += 1
         if self._refused is not None and time.monotonic() - self._refused[0] < REFUSED_S:
             raise self._refused[1]
-        self._make_room()
+        if name != HOOKS:
+            self._make_room(least_idle_s)
         scratch = self.starting.scratch / hashlib.sha256(name.encode()).hexdigest()[:16]
         await asyncio.to_thread(_emptied, scratch)
         starting = replace(self.starting, scratch=scratch)
@@ -84,14 +91,16 @@ class PackProcesses:
         self._running[name] = Running(process, self.traveller(secrets.token_hex(8)))
         return self._running[name]
 
-    def _make_room(self) -> None:
-        """End the process that was not used for longest, if there are as many as may be."""
+    def _make_room(self, least_idle_s: float) -> None:
+        """End the owner's process that was not used for longest, if there are as many as may be."""
+        owners = {name: one for name, one in self._running.items() if name != HOOKS}
+        latest = time.monotonic() - least_idle_s
         idle = [
             name
-            for name, one in sorted(self._running.items(), key=lambda named: named[1].used)
-            if not one.process.busy
+            for name, one in sorted(owners.items(), key=lambda named: named[1].used)
+            if not one.process.busy and one.used <= latest
         ]
-        if len(self._running) >= self.most:
+        if len(owners) >= self.most:
             if not idle:
                 problem = f"{self.most} owners use it now, and no more may at once"
                 raise PackRefusedError(self.starting.pack, problem)

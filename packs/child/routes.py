@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.web_runner import AppRunner
 
 from packs.encoding import BadValueError
 
 MOST_BODY_BYTES = 2**26
 MOST_ROUTES = 1000
 PAGES = "/extensions/"
+ROUTE, PAGE = "route", "page"  # what a pack answers itself, and files of its pages
 
 
 class Gathering(asyncio.Transport):
@@ -55,17 +57,18 @@ class Routes:
     def __post_init__(self) -> None:
         from packs.surface.server import PromptServer  # noqa: PLC0415 - the pack's own, once loaded
 
-        self._app = PromptServer.instance.app
-        self._app.add_routes(PromptServer.instance.routes)
+        app = PromptServer.instance.app
+        app.add_routes(PromptServer.instance.routes)
+        pages = web.Application()  # apart: what the pack adds to its own is never asked for pages
         if self.web is not None:
-            self._app.router.add_static(f"{PAGES}{self.name}", self.web)
-        self._runner: web.AppRunner | None = None
+            pages.router.add_static(f"{PAGES}{self.name}", self.web)
+        self._apps = {ROUTE: app, PAGE: pages}
+        self._runners: dict[str, AppRunner] = {}
 
     def listed(self) -> list[list[str]]:
         """Method and path of each; `*` stands for what follows where the first variable is."""
-        found = {
-            (route.method, path) for route in self._app.router.routes() if (path := _path(route))
-        }
+        routes = (route for app in self._apps.values() for route in app.router.routes())
+        found = {(route.method, path) for route in routes if (path := _path(route))}
         return [list(one) for one in sorted(found)[:MOST_ROUTES]]
 
     def scripts(self) -> list[str]:
@@ -73,11 +76,8 @@ class Routes:
         return sorted(self._scripts())[:MOST_ROUTES]
 
     async def answer(self, said: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        """Status and headers, and the body, of a request."""
-        if self._runner is None:
-            self._runner = web.AppRunner(self._app, access_log=None, handle_signals=False)
-            await self._runner.setup()
-        server = self._runner.server
+        """Status and headers, and the body, of a request; the pack's code ends when this does."""
+        server = (await self._running(said["do"])).server
         assert server is not None
         connection, transport = server(), Gathering()
         connection.connection_made(transport)
@@ -87,6 +87,14 @@ class Routes:
         finally:
             connection.connection_lost(None)
         return _parsed(bytes(transport.written))
+
+    async def _running(self, which: str) -> AppRunner:
+        if which not in self._runners:
+            how: dict[str, Any] = {"access_log": None, "handler_cancellation": True}
+            runner = AppRunner(self._apps[which], handle_signals=False, **how)
+            await runner.setup()
+            self._runners[which] = runner
+        return self._runners[which]
 
     def _scripts(self) -> Iterator[str]:
         for script in self.web.rglob("*.js") if self.web else ():

@@ -16,7 +16,7 @@ from typing import Any
 from packs.child.calls import CURRENT, Call, Folders, InterruptProcessingException, Service
 from packs.child.describing import Undescribed, describe
 from packs.child.loading import LoadedPack
-from packs.child.routes import Routes
+from packs.child.routes import PAGE, ROUTE, Routes
 from packs.child.running import Nodes
 from packs.child.values import HandleLostError
 from packs.encoding import BadValueError, Encoder
@@ -39,7 +39,7 @@ class Server:
     routes: Routes
     shared: bool = False
     _calls: dict[int, Call] = field(default_factory=dict)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
 
     async def serve(self) -> None:
         """Answer until the other end is gone."""
@@ -54,21 +54,24 @@ class Server:
                 if "answer" in message.said:
                     self.service.answered(message)
                 elif "stop" in message.said:
-                    self._stop(message.said["stop"])
+                    self._stop(message.said["stop"], loop)
                 else:
                     loop.call_soon_threadsafe(self._begin, message)
         loop.call_soon_threadsafe(over.set)
         time.sleep(1)
         os._exit(0)  # a node that never ends keeps no process
 
-    def _stop(self, number: int) -> None:
+    def _stop(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        """A node looks by itself whether it is to stop; what answers a request is cancelled."""
         if call := self._calls.get(number):
             call.stopped.set()
+        elif task := self._tasks.get(number):
+            loop.call_soon_threadsafe(task.cancel)
 
     def _begin(self, message: Message) -> None:
-        task = asyncio.create_task(self._answer(message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        number = message.said["call"]
+        task = self._tasks[number] = asyncio.create_task(self._answer(message))
+        task.add_done_callback(lambda _: self._tasks.pop(number, None))
 
     async def _answer(self, message: Message) -> None:
         number = message.said["call"]
@@ -76,11 +79,11 @@ class Server:
         try:
             if message.said["do"] == "describe":
                 answer = await asyncio.to_thread(self._described)
-            elif message.said["do"] == "route":
+            elif message.said["do"] in {ROUTE, PAGE}:
                 answer, encoder = await self._routed(message)
             else:
                 answer, encoder = await self._called(message)
-        except InterruptProcessingException:
+        except (InterruptProcessingException, asyncio.CancelledError):
             answer = {"interrupted": True}
         except HandleLostError:
             answer = {"lost": True}

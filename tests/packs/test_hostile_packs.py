@@ -124,3 +124,14 @@ async def test_too_many_owners_at_once_are_told(tmp_path: Path) -> None:
     with pytest.raises(PackRefusedError, match="no more may at once"):
         await processes.of("me")
     await asyncio.sleep(0)
+
+
+async def test_a_route_ends_no_process_that_another_owner_used_a_moment_ago(tmp_path: Path) -> None:
+    processes = PackProcesses(starting("toy_pack", tmp_path), lambda _: None, most=1)  # type: ignore[arg-type, return-value]
+    hooks, other = await processes.hooks(), await processes.of("other")
+    with pytest.raises(PackRefusedError, match="no more may at once"):
+        await processes.of("me", least_idle_s=60)
+    assert (other.process.ended, hooks.process.ended) == (None, None)
+    await processes.of("me")
+    assert (other.process.ended is None, hooks.process.ended) == (False, None)
+    processes.end()

@@ -13,8 +13,8 @@ from deployments.transport import Array
 from graph.prompt import Source
 from graph.results import ExecutionBlocker, Expansion
 from graph.values import Audio, Condition, InputFile, Items, Latent, Model, ModelFile, Video
-from packs.errors import CallLostError, PackResultError
-from packs.pages import PageRequest, answer_in, listed_routes
+from packs.errors import CallLostError, PackResultError, PackSlowError
+from packs.pages import PageAnswer, PageRequest, answer_in, listed_routes
 from packs.shown import display_in, files_in
 from packs.travel import PackValue, Traveller
 from packs.usage import memory_bytes
@@ -226,10 +226,10 @@ async def test_files_and_messages_of_a_node_are_told(toy: Toy) -> None:
 
 
 async def test_routes_of_a_pack_answer_without_a_socket(toy: Toy) -> None:
-    async def asked(request: PageRequest) -> Any:
+    async def asked(request: PageRequest, do: str = "route") -> Any:
         body = [memoryview(request.body)] if request.body else []
         said = {**request.said(), "owner": "me"}
-        return answer_in(await toy.process.call("route", said, body, deadline_s=60))
+        return answer_in(await toy.process.call(do, said, body, deadline_s=60))
 
     headers = {"cookie": "session=1", "Accept": "*/*"}
     path = "/toy/hello/you"
@@ -248,10 +248,32 @@ async def test_routes_of_a_pack_answer_without_a_socket(toy: Toy) -> None:
     answer = await asked(PageRequest("POST", "/toy/echo", "/toy/echo", headers, form))
     assert (answer.headers["content-type"], answer.body) == ("image/png", b"\x00png")
     script = "/extensions/toy_pack/toy.js"
-    assert (await asked(PageRequest("GET", script, script))).body.startswith(b"// A script")
+    page = await asked(PageRequest("GET", script, script), "page")
+    assert page.body.startswith(b"// A script")
     assert (await asked(PageRequest("GET", "/toy/no", "/toy/no"))).status == 404
     routes = listed_routes(toy.routes)
     assert {("GET", "/toy/hello/*"), ("POST", "/toy/echo")} <= set(routes)
+
+
+async def test_a_route_that_is_slow_is_stopped_and_ends_no_process(toy: Toy) -> None:
+    async def asked(seconds: str, do: str = "route", deadline_s: float = 60) -> PageAnswer:
+        target = f"/extensions/toy_pack/slow?s={seconds}"
+        request = PageRequest("GET", target.partition("?")[0], target)
+        said = {**request.said(), "owner": "me"}
+        call = toy.process.call(do, said, deadline_s=deadline_s, stops=True)
+        return answer_in(await call)
+
+    with pytest.raises(PackSlowError, match=r"within 0\.2 s"):
+        await asked("60", deadline_s=0.2)
+    left = asyncio.create_task(asked("60"))
+    await asyncio.sleep(0.2)
+    left.cancel()
+    assert (await asked("0")).status == 200
+    async with asyncio.timeout(20):
+        while toy.process.busy:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+    assert toy.process.ended is None
+    assert (await asked("0", "page")).status == 404  # a page is a file, whatever the pack adds
 
 
 async def test_a_wrong_shape_is_told_with_the_packs_name(toy: Toy) -> None:

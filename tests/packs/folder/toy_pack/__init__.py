@@ -343,6 +343,12 @@ async def hello(request):
     return web.json_response(said, headers={"Set-Cookie": "a=b", "ETag": "1"})
 
 
+@PromptServer.instance.routes.get("/extensions/toy_pack/slow")
+async def slow(request):
+    await asyncio.sleep(float(request.query.get("s", 0)))
+    return web.json_response({"query": dict(request.query)})
+
+
 @PromptServer.instance.routes.post("/toy/echo")
 async def echo(request):
     fields = await request.post()
