@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,17 +36,19 @@ def run_part(name: str, asked: argparse.Namespace, limit_s: float) -> Found:
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu_parts", name, str(file)]
     command += ["--device", asked.device, *(["--tiny"] if asked.tiny else [])]
-    own = {"TORCHINDUCTOR_CACHE_DIR": str(asked.out / "inductor"), **GRAPHS.get(name, {})}
     try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=os.environ | own,
-            timeout=limit_s,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        # Compiled anew in each part: what an earlier one left would be found instead of compiled.
+        with TemporaryDirectory(prefix="inductor-", dir=asked.out) as compiled:
+            own = {"TORCHINDUCTOR_CACHE_DIR": compiled, **GRAPHS.get(name, {})}
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=os.environ | own,
+                timeout=limit_s,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         return {"failed": f"not done within {limit_s:.0f} s"}
     if done.returncode or not file.exists():

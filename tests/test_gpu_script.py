@@ -10,6 +10,8 @@ import pytest
 from benchmarks.gpu import PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
+# Levels of 255 in the mean, from the same network's pictures in float32; as seen, 0.6 and 3.
+MOST_APART = {"float16": 1.0, "bfloat16": 5.0}
 pytestmark = pytest.mark.gpu_script
 
 
@@ -28,5 +30,7 @@ def test_every_part_runs_to_its_end_with_small_networks(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert list(found) == list(PARTS)
     apart = found["pictures"]["rows"]
-    assert all(row["float32_max"] < 0.01 for row in apart.values())
+    for name, most in MOST_APART.items():
+        means = [row[f"{name}_mean"] for row in apart.values()]
+        assert all(0 < mean < most for mean in means), (name, means)
     assert "| sdxl, 30 steps |" in (tmp_path / "gpu.md").read_text()
