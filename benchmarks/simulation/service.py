@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from benchmarks.simulation.clock import Clock, Device, Then
 from benchmarks.simulation.profiles import Base, Hardware, Workflow
 from deployments.placement import Standing, ranked
+from diffusion.memory.eviction import Worths
 
 MAX_ROWS = 16  # latents in a call; a picture with guidance has two
 ROWS = 2
@@ -37,6 +38,7 @@ class Sampler:
     memory_bytes: float
     most: int  # jobs that it takes at once
     bases: dict[str, Base] = field(default_factory=dict)  # in memory, the last used last
+    worths: Worths[str] = field(default_factory=Worths)
     loads: int = 0
     ongoing: int = 0
     job_s: float = 0.0  # how long a job keeps it busy, on average of late
@@ -69,7 +71,7 @@ class Sampler:
 
     def _with(self, base: Base, then: Then) -> None:
         if base.name in self.bases:
-            self.bases[base.name] = self.bases.pop(base.name)
+            self._used(base)
             then()
         elif base.name in self._loading:
             self._loading[base.name].append(then)
@@ -81,14 +83,21 @@ class Sampler:
 
     def _make_room(self, base: Base) -> None:
         busy = {job.workflow.base.name for job, _ in self._waiting}
-        for name in [name for name in self.bases if name not in busy]:
-            used = sum(one.weights_bytes for one in self.bases.values())
-            if used + base.weights_bytes <= self.memory_bytes:
+        room = self.memory_bytes - base.weights_bytes
+        while sum(one.weights_bytes for one in self.bases.values()) > room:
+            name = self.worths.least(name for name in self.bases if name not in busy)
+            if name is None:
                 return
+            self.worths.gone(name, for_room=True)
             del self.bases[name]
 
-    def _loaded(self, base: Base) -> None:
+    def _used(self, base: Base) -> None:
+        self.bases.pop(base.name, None)
         self.bases[base.name] = base
+        self.worths.used(base.name, base.load_s, base.weights_bytes)
+
+    def _loaded(self, base: Base) -> None:
+        self._used(base)
         for then in self._loading.pop(base.name):
             then()
 

@@ -1,1 +1,1 @@
-"""Memory of a replica for weights: a budget, an LRU cache, and load admission."""
+"""Memory of a replica for weights: a budget, a cache that evicts by cost, and load admission."""

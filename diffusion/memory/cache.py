@@ -1,4 +1,4 @@
-"""Thread-safe LRU cache of loaded models within a byte budget."""
+"""Thread-safe cache of loaded models within a byte budget."""
 
 import asyncio
 import time
@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from threading import Condition
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
+
+from diffusion.memory.eviction import Worths
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -22,14 +24,16 @@ class _Seat(Generic[V]):
     value: V | None = None
     loaded: bool = False
     leases: int = 0
-    upon: "_Seat[V] | None" = None  # leased for as long as this seat is there
+    upon: Hashable | None = None  # the key of what is leased for as long as this seat is there
+    waited_s: float = 0.0  # for that, in loading
 
 
 class ModelCache(Generic[K, V]):
     """Loaded values, shared by everybody who leases them. Every method is thread-safe.
 
     Nothing that is leased is ever thrown out, and nothing waits for room: who may load when is for
-    others to say (diffusion/memory/budget.py). `size` measures a loaded value, in bytes.
+    others to say (diffusion/memory/budget.py). Of what is idle, that goes first which is cheapest
+    to load again for its size (eviction.py). `size` measures a loaded value, in bytes.
     """
 
     def __init__(self, budget_bytes: int, size: Callable[[V], int]) -> None:
@@ -37,6 +41,7 @@ class ModelCache(Generic[K, V]):
         self._size = size
         self._seats: OrderedDict[K, _Seat[V]] = OrderedDict()  # least recently used first
         self._took: OrderedDict[K, float] = OrderedDict()  # how long loads took, the last of each
+        self._worths: Worths[K] = Worths()
         self._changed = Condition()
 
     @contextmanager
@@ -70,9 +75,11 @@ class ModelCache(Generic[K, V]):
         """
 
         def load() -> V:
+            began = time.monotonic()
             below = self._take(base, load_base, expected_bytes)
             with self._changed:
-                self._seats[key].upon = below
+                seat = self._seats[key]
+                seat.upon, seat.waited_s = base, time.monotonic() - began
             assert below.value is not None
             return lay(below.value)
 
@@ -105,7 +112,7 @@ class ModelCache(Generic[K, V]):
             while (seat := self._seats.get(key)) is not None:
                 if seat.loaded:
                     seat.leases += 1
-                    self._seats.move_to_end(key)
+                    self._used_now(key, seat)
                     return seat
                 self._changed.wait()
             self._evict(self._budget - expected_bytes)
@@ -124,11 +131,11 @@ class ModelCache(Generic[K, V]):
             raise
         with self._changed:
             seat.value, seat.bytes, seat.loaded, seat.leases = value, size, True, 1
-            self._took[key] = time.monotonic() - began
+            self._took[key] = time.monotonic() - began - seat.waited_s
             self._took.move_to_end(key)
             while len(self._took) > REMEMBERED:
                 self._took.popitem(last=False)
-            self._seats.move_to_end(key)
+            self._used_now(key, seat)
             self._evict()
             self._changed.notify_all()
         return seat
@@ -136,15 +143,31 @@ class ModelCache(Generic[K, V]):
     def _evict(self, down_to: int | None = None) -> None:
         limit = self._budget if down_to is None else down_to
         while self._used() > limit:
-            idle = next((key for key, seat in self._seats.items() if _idle(seat)), None)
+            idle = self._worths.least(key for key, seat in self._seats.items() if _idle(seat))
             if idle is None:
                 return
-            self._drop(idle)
+            self._drop(idle, for_room=True)
 
-    def _drop(self, key: K) -> None:
-        below = self._seats.pop(key).upon
+    def _used_now(self, key: K, seat: _Seat[V]) -> None:
+        """`key` was used, and with it what it was made of, which also goes where it goes."""
+        nbytes = seat.bytes
+        if (below := self._below(seat)) is not None:
+            self._used_now(*below)
+            nbytes += below[1].bytes
+        self._seats.move_to_end(key)
+        self._worths.used(key, self._took.get(key, 0.0), nbytes)
+
+    def _below(self, seat: _Seat[V]) -> tuple[K, _Seat[V]] | None:
+        if seat.upon is None:
+            return None
+        key = cast(K, seat.upon)
+        return key, self._seats[key]
+
+    def _drop(self, key: K, *, for_room: bool = False) -> None:
+        self._worths.gone(key, for_room=for_room)
+        below = self._below(self._seats.pop(key))
         if below is not None:
-            below.leases -= 1
+            below[1].leases -= 1
 
     def _used(self) -> int:
         return sum(seat.bytes for seat in self._seats.values())

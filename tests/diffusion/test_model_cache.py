@@ -40,7 +40,7 @@ def test_a_value_is_loaded_once() -> None:
     assert len(loads) == 1
 
 
-def test_the_least_recently_used_goes_first() -> None:
+def test_of_what_loads_as_fast_the_least_recently_used_goes_first() -> None:
     kept = cache(3)
     for key in "abcad":
         use(kept, key)
