@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LargeJobs:
-    """Jobs of requests that `reader` reads. Their workflows are never in this process's memory."""
+    """Jobs of requests that `reader` reads. Workflows are not in this process until they run."""
 
     service: "Service"
     reader: LargeRequests

@@ -4,18 +4,21 @@ Both ends are this service's own code. A caller's files stay in the router: the 
 their names and digests, and what it sends back refers to them. So do node types, which both have.
 """
 
+import gc
 import io
 import pickle
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from graph.node import NodeType
 
 LENGTH = struct.Struct(">Q")
 NODE_TYPES = "node types"
+PIECE = 5_000  # entries of dicts, lists, objects: a millisecond or two to read
 
 
 class HeldContent(bytes):
@@ -47,24 +50,80 @@ class Planned(pickle.Pickler):
 
 
 class Unplanned(pickle.Unpickler):
-    """Reads it where both are."""
+    """Reads it where both are, in pieces: other threads need not wait for all of it."""
 
     def __init__(
         self, raw: bytes, node_types: Mapping[str, NodeType], content: Callable[[int], bytes]
     ) -> None:
-        super().__init__(io.BytesIO(raw))
+        self._file = io.BytesIO(raw)
+        super().__init__(self._file)
+        self._nbytes = len(raw)
         self._node_types = node_types
         self._content = content
 
     def persistent_load(self, pid: Any) -> Any:
         return self._node_types if pid == NODE_TYPES else self._content(pid)
 
+    def load(self) -> Any:
+        """What was planned: the last piece, which holds the others."""
+        value = None
+        collects = gc.isenabled()
+        gc.disable()  # it would go through all of it again and again, and stop everybody
+        try:
+            while self._file.tell() < self._nbytes:
+                value = super().load()
+        finally:
+            if collects:
+                gc.enable()
+        return value
+
 
 def written(value: Any, node_types: Mapping[str, NodeType]) -> bytes:
     """What was planned, as bytes."""
     file = io.BytesIO()
-    Planned(file, node_types).dump(value)
+    pickler = Planned(file, node_types)
+    for piece in pieces(value, node_types):
+        pickler.dump(piece)  # what holds it refers to it: a pickler knows what it has written
+    pickler.dump(value)
     return file.getvalue()
+
+
+def pieces(value: Any, left_out: Any) -> Iterator[list[Any]]:
+    """All that `value` holds, what is inside before what it is inside of, so much at a time."""
+    piece: list[Any] = []
+    entries = 0
+    for one, count in _containers(value, left_out):
+        piece.append(one)
+        entries += count + 1
+        if entries >= PIECE:
+            yield piece
+            piece, entries = [], 0
+
+
+def _containers(value: Any, left_out: Any) -> Iterator[tuple[Any, int]]:
+    """Every dict, list, tuple and dataclass of a value once, and how many entries each has."""
+    seen = {id(left_out)}
+    stack: list[tuple[Any, list[Any] | None]] = [(value, None)]
+    while stack:
+        one, inside = stack.pop()
+        if inside is not None:
+            yield one, len(inside)
+            continue
+        held = _held(one)
+        if held and id(one) not in seen:
+            seen.add(id(one))
+            stack.append((one, held))
+            stack += [(each, None) for each in held]
+
+
+def _held(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, list | tuple):
+        return list(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return list(getattr(value, "__dict__", {}).values())
+    return []
 
 
 class Channel:
