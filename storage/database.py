@@ -6,8 +6,9 @@ storage/migrations/versions/ that makes them; `Database.open` runs what a databa
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from graph.errors import ServiceError
 from storage.sqlite_connection import SqliteConnection
 
 METADATA = sa.MetaData(
@@ -28,7 +30,18 @@ METADATA = sa.MetaData(
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x636F6D66  # PostgreSQL's advisory lock of those who migrate
 SQLITE_WAITS_S = 30.0  # for the lock that another process or connection has
+AGAIN_S = 5  # when to ask again for what a database that is away was needed for
 SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
+
+
+@dataclass(eq=False)
+class DatabaseAwayError(ServiceError):
+    """A database server that does not answer, or went away in the middle. It may come back."""
+
+    status = 503
+    code = "database_unavailable"
+    template = "The database does not answer now; try again in {retry_after_s} s."
+    retry_after_s: int
 
 
 class Database:
@@ -42,6 +55,7 @@ class Database:
         self.is_sqlite = parts.get_backend_name() == "sqlite"
         # SQLite has one writer at a time; those of one process take turns without polling.
         self._turn: asyncio.Lock | nullcontext[None] = nullcontext()
+        self._away: tuple[type[Exception], ...] = ()  # what tells that the server is
         if self.is_sqlite:
             self._turn = asyncio.Lock()
             connect = partial(_connect_sqlite, parts.database or "")
@@ -51,6 +65,7 @@ class Database:
             sa.event.listen(self._engine.sync_engine, "invalidate", _let_go_of_sqlite)
         else:
             self._engine = create_async_engine(parts, pool_pre_ping=True)
+            self._away = _postgres_is_away()
         self._engines = {
             (writes, quick): self._engine.execution_options(writes=writes, quick=quick)
             for writes in (False, True)
@@ -75,9 +90,14 @@ class Database:
 
     @asynccontextmanager
     async def reading(self, *, quick: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A connection that only reads. `quick`: a few rows, by their keys."""
-        async with self._engines[False, quick].connect() as connection:
-            yield connection
+        """A connection that only reads. `quick`: a few rows, by their keys.
+
+        Raises:
+            DatabaseAwayError: the server does not answer.
+        """
+        with self._told():
+            async with self._engines[False, quick].connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def writing(self, *, quick: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -85,9 +105,26 @@ class Database:
 
         `quick`: its statements touch a few rows, by their keys. SQLite runs them at once, on the
         event loop; it takes longer to go to a thread.
+
+        Raises:
+            DatabaseAwayError: the server does not answer; what was written may be there or not.
         """
-        async with self._turn, self._engines[True, quick].begin() as connection:
-            yield connection
+        with self._told():
+            async with self._turn, self._engines[True, quick].begin() as connection:
+                yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """A server that is away, as an error of ours."""
+        try:
+            yield
+        except self._away as error:
+            raise DatabaseAwayError(AGAIN_S) from error
+        except sa.exc.DBAPIError as error:
+            cause = None if error.orig is None else error.orig.__cause__
+            if self._away and (error.connection_invalidated or isinstance(cause, self._away)):
+                raise DatabaseAwayError(AGAIN_S) from error
+            raise
 
 
 def migrate(connection: sa.Connection) -> None:
@@ -99,6 +136,13 @@ def migrate(connection: sa.Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "heads")
+
+
+def _postgres_is_away() -> tuple[type[Exception], ...]:
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - who has SQLite does not need it
+
+    starting, ending = asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError
+    return ConnectionError, asyncpg.PostgresConnectionError, starting, ending
 
 
 async def _connect_sqlite(path: str) -> SqliteConnection:

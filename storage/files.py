@@ -33,6 +33,11 @@ class FileStoreError(ServiceError):
     problem: str
 
 
+@dataclass(eq=False)
+class FileStoreAwayError(FileStoreError):
+    """A server that does not answer. It may come back."""
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """A file that is there. `version` is another one after every change."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -20,6 +21,7 @@ from storage.encoded_files import animation_file, in_thread, other_file, picture
 from storage.output_names import NameCounter, Names, split_prefix, temporary_mark
 from storage.outputs import JobFolder, StoredOutput, folder_of
 from storage.paths import relative_name
+from storage.patience import patiently
 from storage.pictures import Encoding
 
 
@@ -32,8 +34,8 @@ class JobOutputs:
 
     Belongs to one event loop; encoding and writing happen in worker threads. `admit` is asked
     before each file, with how many there will be then, and raises where it may not be; `stored`
-    hears of each file once it can be read. `send` takes what is for the job's client alone; without
-    it that is kept for as short as previews are.
+    hears of each file once it can be read. A store that is away is waited for. `send` takes what is
+    for the job's client alone; without it that is kept for as short as previews are.
     """
 
     def __init__(
@@ -84,14 +86,15 @@ class JobOutputs:
                 self._send(node_id, file.content)
                 self.sent += 1
                 return None
-            name = await self._name(file, node_id)
-            output = await self._write(file, name, node_id)
+            name = await patiently(lambda: self._name(file, node_id))
+            output = await patiently(lambda: self._write(file, name, node_id))
         self._list(output)
         return output
 
     async def has(self, files: Sequence[StoredOutput]) -> bool:
         """Whether these are there still, of earlier jobs."""
-        return await asyncio.to_thread(lambda: all(map(self._folder.has, files)))
+        there = partial(asyncio.to_thread, lambda: all(map(self._folder.has, files)))
+        return await patiently(there)
 
     async def list_again(self, files: Sequence[StoredOutput], *, node_id: str) -> None:
         """List files that an earlier job saved, as this one would save the same."""
@@ -104,7 +107,7 @@ class JobOutputs:
         """Within, one more file is handed out; it counts no more where that fails."""
         self._begun += 1
         try:
-            await self._admit(self._begun)
+            await patiently(lambda: self._admit(self._begun))
             yield
         except BaseException:
             self._begun -= 1

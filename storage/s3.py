@@ -12,11 +12,19 @@ from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from storage.files import PIECE_BYTES, FileStoreError, ListedFile, MissingFileError, StoredFile
+from storage.files import (
+    PIECE_BYTES,
+    FileStoreAwayError,
+    FileStoreError,
+    ListedFile,
+    MissingFileError,
+    StoredFile,
+)
 from storage.media_types import disposition, media_type
 
 MOST_PER_DELETE = 1000  # S3's own limit
 MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
+SERVER_ERROR = 500  # and above: its own, which may pass
 PART_BYTES = 16 * 2**20
 CONNECTIONS = 32
 # Checksums that newer SDKs add by themselves are not understood by every S3-compatible server.
@@ -182,9 +190,10 @@ def _told(key: str = "") -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         if key and code in MISSING:
             raise MissingFileError(key[:200]) from error
-        raise FileStoreError(code) from error
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        raise (FileStoreAwayError if status >= SERVER_ERROR else FileStoreError)(code) from error
     except BotoCoreError as error:
-        raise FileStoreError(type(error).__name__) from error
+        raise FileStoreAwayError(type(error).__name__) from error
 
 
 def _raise_for(errors: Sequence[dict[str, Any]]) -> None:

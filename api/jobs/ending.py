@@ -9,7 +9,10 @@ from sqlalchemy.exc import DBAPIError
 
 from api.errors import known, message_body, unexpected
 from api.jobs.answers import bare_answer
+from storage.database import DatabaseAwayError
 from storage.jobs.records import JobRecord, JobRecords
+from storage.patience import PAUSES_S as AWAY_S
+from storage.patience import patiently
 
 LOG = logging.getLogger(__name__)
 PAUSES_S = (0.2, 1.0, 3.0, 5.0)  # between tries, while the database may be away
@@ -25,9 +28,9 @@ async def write_end(
 ) -> JobRecord | None:
     """Write how a job ended; returns the record as written, None where the job has been lost.
 
-    One try may take `within_s`; a database that is away for a moment is waited for. What cannot be
-    written, or charged, or put into the outbox, becomes a failed end with the same outputs. Where
-    that cannot be charged or put there either, the end is written alone, and
+    One try may take `within_s`; a database that is away is waited for, unless there are no pauses.
+    What cannot be written, or charged, or put into the outbox, becomes a failed end with the same
+    outputs. Where that cannot be charged or put there either, the end is written alone, and
     `JobRecords.catch_up` adds the rest later.
 
     Raises:
@@ -39,24 +42,31 @@ async def write_end(
             done = await jobs.end(record, keep_request=keep_request, alone=alone)
         return record if done else None
 
-    problem: Exception | None = None
-    for pause_s in (*pauses_s, 0.0):
+    async def tried() -> JobRecord | None:
+        problem: Exception | None = None
+        for pause_s in (*pauses_s, 0.0):
+            try:
+                return await written(ended)
+            except DatabaseAwayError:
+                raise
+            except (DBAPIError, OSError) as error:
+                LOG.exception("job %d: its end could not be written; retrying", ended.id)
+                problem = error
+                await asyncio.sleep(pause_s)
+            except Exception as error:  # noqa: BLE001 - it is told as the job's own error
+                problem = error
+                break
+        assert problem is not None
+        failed = failed_end(ended, problem)
         try:
-            return await written(ended)
-        except (DBAPIError, OSError) as error:
-            LOG.exception("job %d: its end could not be written; retrying", ended.id)
-            problem = error
-            await asyncio.sleep(pause_s)
-        except Exception as error:  # noqa: BLE001 - it is told as the job's own error
-            problem = error
-            break
-    assert problem is not None
-    failed = failed_end(ended, problem)
-    try:
-        return await written(failed)
-    except Exception:
-        LOG.exception("job %d: writing its end without its charge or webhook", ended.id)
-        return await written(failed, alone=True)
+            return await written(failed)
+        except DatabaseAwayError:
+            raise
+        except Exception:
+            LOG.exception("job %d: writing its end without its charge or webhook", ended.id)
+            return await written(failed, alone=True)
+
+    return await patiently(tried, AWAY_S if pauses_s else ())
 
 
 def failed_end(ended: JobRecord, error: BaseException) -> JobRecord:

@@ -28,6 +28,7 @@ from storage.jobs.job_charges import LENT, SENT
 from storage.jobs.records import JobRecord, JobRecords, JobStatus
 from storage.output_names import Names
 from storage.outputs import OutputStore, StoredOutput
+from storage.patience import patiently
 from storage.pictures import Encoding
 
 LOG = logging.getLogger(__name__)
@@ -176,8 +177,9 @@ class JobRun:
     async def _do(self, prepared: Prepared | None) -> tuple[NodeTiming, ...]:
         place, record = self._place, self.record
         if record.epoch > 1:  # what an earlier run of it left is not listed twice
-            await place.outputs.remove(record.owner, record.id)
-        prepared = prepared or await place.runner.prepare(record.owner, self._body)
+            await patiently(lambda: place.outputs.remove(record.owner, record.id))
+        if prepared is None:
+            prepared = await patiently(lambda: place.runner.prepare(record.owner, self._body))
         self._meta = dict(prepared.meta)
         self._prompt = prepared.prompt
         folder = place.outputs.job_folder(record.owner, record.id)
