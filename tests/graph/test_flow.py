@@ -1,91 +1,19 @@
 """Workflows that decide while they run what runs: ComfyUI's rules (tests/execution), held here."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from graph.cache import Handle, ResultCache
-from graph.checked import CheckedWorkflow
+from graph.cache import ResultCache
 from graph.errors import NodeFailed
-from graph.events import Blocked, StepEvent
-from graph.execution import Execution
+from graph.events import Blocked
 from graph.folding import fold
 from graph.hooks import ask
-from graph.plan import Segment, make_plan
+from graph.plan import make_plan
 from graph.problems import WorkflowInvalidError
-from graph.prompt import Source
-from graph.segment_run import Report
-from graph.stages import Stage
-from graph.validation import Uploads, validate
 from graph.values import Items
-from graph.workflow import read_workflow
-from tests.graph.flow_nodes import flow_types
-from tests.graph.nodes_for_tests import TwoFiles
-from tests.graph.run_here import run_here
-
-TYPES = flow_types()
-
-
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs}
-
-
-@dataclass
-class Stages:
-    """All stages, in this process."""
-
-    calls: list[tuple[Any, ...]] = field(default_factory=list)
-    segments: list[Segment] = field(default_factory=list)
-
-    async def record(self, name: str, *values: Any) -> None:
-        self.calls.append((name, *values))
-        await asyncio.sleep(0)
-
-    def for_node(self, stage: Stage, node_id: str, report: Report) -> object:
-        return self
-
-    async def call(self, function: Callable[[], Any]) -> Any:
-        return function()
-
-    def run(
-        self, segment: Segment, inputs: Mapping[Source, Handle]
-    ) -> AsyncGenerator[StepEvent, None]:
-        self.segments.append(segment)
-        return run_here(segment, inputs, TYPES, self)
-
-    def named(self, name: str) -> list[list[Any]]:
-        return [values for called, *values in self.calls if called == name]
-
-    @property
-    def saved(self) -> list[Any]:
-        return [value for (value,) in self.named("Save")]
-
-
-def checked(document: dict[str, Any]) -> CheckedWorkflow:
-    return validate(read_workflow(document, {}), TYPES, TwoFiles(), Uploads())
-
-
-async def run(
-    document: dict[str, Any],
-    stages: Stages | None = None,
-    cache: ResultCache | None = None,
-    **more: Any,
-) -> tuple[Stages, list[Any]]:
-    """The stages when it has run, and what was told."""
-    workflow = checked(document)
-    folded = fold(workflow, {}, TYPES, (await ask(workflow)).fingerprints)
-    for name, value in more.items():
-        setattr(folded.folding, name, value)
-    told: list[Any] = []
-    stages = stages or Stages()
-    cache = ResultCache(10_000) if cache is None else cache
-    async with asyncio.timeout(20):
-        await Execution("local", folded, stages, cache, told.append).run()
-    return stages, told
-
+from tests.graph.flow_runs import TYPES, Stages, checked, node, run
 
 # Lazy inputs
 
@@ -349,56 +277,6 @@ async def test_a_node_checks_its_inputs_by_itself() -> None:
     assert await said_of(value=3) == ["Node 2: 3 is odd"]
     assert await said_of(other=["1", 0]) == []
     assert await said_of(other=["0", 0]) == ["Node 2: other must be an INT, not *"]
-
-
-# Inputs of any name, and those that depend on what is given
-
-
-async def test_links_to_inputs_that_are_not_declared_are_handed_on() -> None:
-    document = {
-        "1": node("Make", value=1),
-        "2": node("Make", value=2),
-        "3": node("Any", first=["1", 0], second=["2", 0], third="a constant"),
-        "4": node("Save", value=["3", 0]),
-    }
-    stages, _ = await run(document)
-    assert stages.named("Any") == [[1, ("second", 2)]]
-
-
-async def test_shared_inputs_have_their_defaults() -> None:
-    assert list(TYPES["Sized"].inputs) == ["value", "width", "height", "depth"]
-    assert TYPES["Sized"].inputs["width"].widget.min == 1
-    document = {
-        "1": node("Make", value=1),
-        "2": node("Sized", value=["1", 0], height=9),
-        "3": node("Save", value=["2", 0]),
-    }
-    assert (await run(document))[0].named("Sized") == [[1, 7, 9, None]]
-
-
-async def test_inputs_grow_and_come_with_options() -> None:
-    document = {
-        "1": node("Make", value=1),
-        "2": node("Make", value=2),
-        "3": node(
-            "Grown",
-            **{"numbers.number0": ["1", 0], "numbers.number1": ["2", 0]},
-            **{"mode": "deep", "mode.inner": "x"},
-        ),
-        "4": node("Save", value=["3", 0]),
-    }
-    stages, _ = await run(document)
-    assert stages.saved == [3]
-    deep = {"mode": "deep", "depth": 3, "inner": "x"}
-    assert stages.named("Grown") == [[{"number0": 1, "number1": 2}, deep]]
-
-
-async def test_inputs_that_others_bring_are_checked() -> None:
-    document = {"3": node("Grown", **{"mode": "deep"}), "4": node("Save", value=["3", 0])}
-    with pytest.raises(WorkflowInvalidError) as raised:
-        await run(document)
-    missing = {problem.input for problem in raised.value.problems}
-    assert missing == {"numbers.number0", "mode.inner"}
 
 
 async def test_two_jobs_that_expand_at_once_both_end() -> None:

@@ -22,9 +22,9 @@ from graph.stages import Stage
 from graph.validation import Uploads, validate
 from graph.workflow import read_workflow
 from tests.graph.flow_nodes import chosen, flow_types
+from tests.graph.flow_runs import Stages, node
 from tests.graph.nodes_for_tests import TwoFiles
 from tests.graph.run_here import run_here
-from tests.graph.test_flow import Stages, node
 
 PACK = Stage("pack:flow")
 OWN = [one for one in (load_node_types() | flow_types()).values() if not one.internal]
