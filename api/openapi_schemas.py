@@ -1,4 +1,4 @@
-"""The schemas of what the service answers, of which the JavaScript client makes its types.
+"""Writes the response schemas from which the JavaScript client's types are generated.
 
 `make client-types` does both; `python -m api.openapi_schemas` prints them.
 """

@@ -1,4 +1,4 @@
-"""Batches of pictures, masks or latents: cut, joined, thinned and repeated."""
+"""Cuts, joins, thins and repeats batches of pictures, masks or latents."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What VideoHelperSuite's VHS_VideoCombine makes of pictures: a video or an animation.
+"""Encodes pictures as a video or an animation for VideoHelperSuite's VHS_VideoCombine.
 
 The first picture is a PNG beside it that has the workflow, as the pack writes it; here it is the
 file's poster.

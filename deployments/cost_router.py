@@ -1,4 +1,4 @@
-"""How Serve chooses a pooled sampler for a segment: by what it costs there (placement.py).
+"""Serve's choice of a pooled sampler for a segment, by expected cost (placement.py).
 
 Serve's own routing of multiplexed models sends all requests of a model to the replicas that have
 it, however long their queues, as long as they accept more; so one replica works, and others idle.

@@ -1,4 +1,4 @@
-"""Memory that nothing holds any more, given back to the machine.
+"""Returns freed memory to the operating system.
 
 glibc keeps what was freed between blocks that are in use, in an arena for every thread: after large
 requests, or hundreds of jobs, some megabytes that look as if something leaked.

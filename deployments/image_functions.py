@@ -1,4 +1,4 @@
-"""What nodes of the IMAGE stage are called with."""
+"""The functions that nodes of the IMAGE stage call."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What happens to the nodes of a workflow, as events of its job."""
+"""Translates events of a workflow's nodes to events of its job."""
 
 from collections.abc import Mapping
 from typing import Any

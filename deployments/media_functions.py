@@ -1,4 +1,4 @@
-"""Video and sound as nodes of the IMAGE stage see them: tensors outside, media/ inside."""
+"""Video and audio functions of the IMAGE stage: tensors outside, media/ inside."""
 
 from collections.abc import Iterator
 from dataclasses import replace

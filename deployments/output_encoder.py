@@ -1,4 +1,4 @@
-"""The OUTPUT stage: pixels and sound become files here, on a replica; the router stores them."""
+"""The OUTPUT stage: encodes pictures and audio on a replica; the router stores the files."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping

@@ -1,4 +1,4 @@
-"""What nodes of the OUTPUT stage are called with: they encode, and hand on what they made."""
+"""The functions that nodes of the OUTPUT stage call: they encode, and return the files."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""Request bodies that come no faster than they are read.
+"""Reads request bodies no faster than they are consumed.
 
 Serve's proxy takes a body in as it comes, whatever its length, and hands it on to the router's
 replica, which keeps it, whether or not anybody reads it (Ray 2.60, serve/_private/proxy.py,

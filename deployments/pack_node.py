@@ -1,4 +1,4 @@
-"""What nodes of a pack are called with: the pack's process, for one owner and one job."""
+"""Calls a pack's process for one owner and one job."""
 
 import base64
 import json

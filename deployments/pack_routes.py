@@ -1,4 +1,4 @@
-"""The routes of packs, as a router finds who answers a request."""
+"""Finds the pack that serves a route."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

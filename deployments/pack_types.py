@@ -1,4 +1,4 @@
-"""The node types of packs, as a router has them: asked for now and then, never in a request."""
+"""The node types of packs, refreshed in the background by the router."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""`make packs`: lists the custom node packs there are: which may run, which load, why not."""
+"""`make packs`: lists the custom node packs, and whether they are allowed and load."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Where a job goes among replicas that each hold some of the models: where it is done first.
+"""Chooses the replica that would finish a job first, by queues and model load times.
 
 A replica that holds the model has to end what it has begun; another one has to load it as well. So
 one that holds it is taken until its queue is longer than loading takes elsewhere; a model that is

@@ -1,4 +1,4 @@
-"""The IMAGE stage: what is done to pictures and masks before and after sampling."""
+"""The IMAGE stage: operations on pictures and masks before and after sampling."""
 
 from collections.abc import AsyncGenerator, Mapping
 

@@ -1,4 +1,4 @@
-"""Runs workflows: what was planned, the stages, and the results together."""
+"""Runs workflows: executes plans on the stages and collects results."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet

@@ -1,4 +1,4 @@
-"""Which output nodes of a job need not run, as an earlier job of the owner saved the same."""
+"""Finds output nodes that need not run: an earlier job of the owner saved the same."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""What the numbers of a latent are: its axes, its scale, and how much of a picture each stands for.
+"""Latent formats: axes, scale, and pixels for each latent element.
 
 Nothing else in diffusion/ knows how many pixels a latent stands for. Latents are [B, C, h, w], and
 those of video models [B, C, T, h, w].

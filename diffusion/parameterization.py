@@ -1,4 +1,4 @@
-"""What the output of a diffusion model means, as files say it."""
+"""Parameterizations: what the output of a diffusion model means (eps, v, flow ...)."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Whether a workflow can run: every input of every node that the outputs need.
+"""Validates workflows: every input of every node that the outputs need.
 
 Checks, coercions and error types are those of ComfyUI's execution.py, validate_inputs. Where
 ComfyUI refuses a prompt for a node nobody needs, or only notices while running, this does better.

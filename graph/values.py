@@ -1,4 +1,4 @@
-"""What travels on links.
+"""The values that travel on links.
 
 Models are descriptions: a file and the changes laid on it, small, frozen and hashable; the replica
 that computes resolves them to weights. Tensors are opaque here (`graph` imports no torch): on a

@@ -1,4 +1,4 @@
-"""What cannot be done with video and sound that were read well."""
+"""Errors of operations on valid video and audio."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Requests to routes of packs, and answers: of few headers, as nobody has looked at them."""
+"""Requests to packs' routes, and their untrusted answers, with few headers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

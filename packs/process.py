@@ -1,4 +1,4 @@
-"""A pack's process as the one that started it has it: calls with deadlines, and its end."""
+"""A pack's process, seen from its parent: calls with deadlines, and its end."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Shared memory that messages use again: to make new pages costs several times what a copy does.
+"""Reusable shared memory for messages: fresh pages cost several times what copying does.
 
 Whoever sends has regions, memory files that can neither grow nor shrink. The other end maps one for
 each message, and says when nothing of that message is in use any more.

@@ -1,4 +1,4 @@
-"""What a node of a pack gave, as results of the graph: looked at, as nobody else has."""
+"""Checks and converts the results of a pack's node, which are untrusted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

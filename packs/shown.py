@@ -1,4 +1,4 @@
-"""What a node of a pack shows and leaves: its files, and its `ui`, as nobody has looked at them."""
+"""Checks what a pack's node shows (`ui`) and the files it leaves, which are untrusted."""
 
 import json
 import re

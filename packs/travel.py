@@ -1,4 +1,4 @@
-"""What the service has on links, in the shapes that ComfyUI's nodes know, and back.
+"""Converts values between the service's types and those that ComfyUI's nodes know.
 
 Latents, sounds and prompts are plain data of tensors there. Models are `service` values: numbers
 by which their process is told of them. Objects of a pack are `handle`s: it has them, not we.

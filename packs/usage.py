@@ -1,4 +1,4 @@
-"""What a pack's process takes: memory, memory files, and files in its scratch folder."""
+"""Measures a pack's process: memory, memory files, and files in its scratch folder."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Assets of Comfy's API v2: uploads by id, and by the BLAKE3 hash of what is in them.
+"""Assets of Comfy's API v2: uploads by id, and by the BLAKE3 hash of their content.
 
 The bytes lie in the owner's input folder, once for each hash, and nodes read them as any upload.
 """

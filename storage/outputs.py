@@ -1,4 +1,4 @@
-"""What jobs leave behind: "outputs/<owner>/<job>/<output|temp>/...", served by signed URLs."""
+"""Output files of jobs: "outputs/<owner>/<job>/<output|temp>/...", served by signed URLs."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a process that works on callers' files or requests may take, task by task."""
+"""CPU and memory limits of processes that work on callers' files or requests."""
 
 import resource
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""One client's socket: what waits for it, and what it said of itself."""
+"""One client's WebSocket: its outgoing queue, and the features it declared."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""/history: what has ended, of one owner."""
+"""/history: an owner's jobs that have ended."""
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response

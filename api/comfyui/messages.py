@@ -1,4 +1,4 @@
-"""A job's events as ComfyUI's sockets tell them (ComfyUI execution.py, progress.py)."""
+"""Translates a job's events to ComfyUI's WebSocket messages (ComfyUI execution.py, progress.py)."""
 
 import json
 import struct

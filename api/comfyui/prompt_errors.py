@@ -1,4 +1,4 @@
-"""Why a prompt is refused, in ComfyUI's shapes and words (execution.py, validate_prompt)."""
+"""Validation errors of prompts in ComfyUI's format (execution.py, validate_prompt)."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""A body of POST /prompt, as far as it counts here."""
+"""Parses the body of POST /prompt; fields without effect here are dropped."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""/queue and /interrupt: what runs and what waits, of one owner."""
+"""/queue and /interrupt: an owner's running and queued jobs."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""How much an owner has queued, as its sockets are told.
+"""Sends an owner's queue length to its sockets when it changes.
 
 A change goes to the client of the job at once, in its order with the job's other messages. All
 others are told together, and the less often the more they are: each message to each of hundreds of

@@ -1,4 +1,4 @@
-"""/ws: what happens to an owner's jobs, as ComfyUI's clients listen to it (ComfyUI server.py)."""
+"""/ws: sends an owner's job events to ComfyUI's clients (ComfyUI server.py)."""
 
 import uuid
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The sockets of each owner's clients, and the events that they are told."""
+"""The WebSockets of each owner's clients, and the events sent to them."""
 
 import asyncio
 import contextvars

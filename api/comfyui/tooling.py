@@ -1,4 +1,4 @@
-"""/api/etn: pictures that Krita's plugin puts and fetches, as comfyui-tooling-nodes has it."""
+"""/api/etn: pictures that Krita's plugin uploads and fetches (comfyui-tooling-nodes)."""
 
 import re
 

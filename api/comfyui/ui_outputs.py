@@ -1,4 +1,4 @@
-"""What an output node shows, as ComfyUI's nodes say it: `images`, `animated`, `audio`, ..."""
+"""The `ui` results of output nodes in ComfyUI's format: `images`, `animated`, `audio`, ..."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

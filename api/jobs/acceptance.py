@@ -1,4 +1,4 @@
-"""Accepting a job: read, checked, recorded, and only then begun or put in line."""
+"""Accepts jobs: validates and records them, then starts or queues them."""
 
 import asyncio
 import time

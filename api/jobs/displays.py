@@ -1,4 +1,4 @@
-"""What nodes of a job show besides files: each node's `ui`, of all its calls."""
+"""The `ui` results of a job's nodes, merged over all their calls."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The events that this replica knows: of jobs that it runs, and of others' that it follows."""
+"""The events that this replica has: of the jobs it runs, and of others' jobs that it follows."""
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Where replicas bring what happens to their jobs, for replicas whose clients follow them."""
+"""Passes job events from the replicas that run jobs to those whose clients follow them."""
 
 import secrets
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""The events of one job, numbered, so that a reader who lost the connection can go on."""
+"""The numbered events of one job, so that a reader can resume after a lost connection."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Events on their way to one reader, who may be slow."""
+"""A bounded queue of events for one reader, who may be slow."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What happens to a job, as typed events: pictures are bytes until a face tells them."""
+"""Typed job events; pictures stay bytes until they are sent."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias

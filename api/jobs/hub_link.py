@@ -1,4 +1,4 @@
-"""A replica's way to the hub: what happens here goes there, what is followed here comes back."""
+"""Connects a replica to the event hub: publishes its events, receives those it follows."""
 
 import asyncio
 import logging

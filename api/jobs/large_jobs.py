@@ -1,4 +1,4 @@
-"""Execute requests and prompts that another process has read: recorded and answered here."""
+"""Records and answers execute requests and prompts that another process has read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

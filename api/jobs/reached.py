@@ -1,4 +1,4 @@
-"""How far a job came that ends without success: the node it was at, and those it had done."""
+"""How far an unsuccessful job came: the node it was at, and those that had finished."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One job as this replica runs it: begun once, and ended exactly once, here or elsewhere."""
+"""One run of a job on this replica: started once, and ended exactly once, here or elsewhere."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""Events as /api/v7 tells them: server-sent events with JSON, previews as data URIs."""
+"""Events of /api/v7: server-sent events with JSON, previews as data URIs."""
 
 import base64
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Model routes: what workflows may name, and the models that an owner uploads."""
+"""Model routes: the files that workflows may name, and the models that an owner uploads."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Reads large requests in processes of their own, in turns of their owners."""
+"""Reads large requests in processes of their own; owners take turns."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

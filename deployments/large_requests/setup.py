@@ -1,4 +1,4 @@
-"""What a process for large requests is told when it starts, and with each request."""
+"""Messages to a large-request process: at its start, and with each request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

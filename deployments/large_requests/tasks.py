@@ -1,4 +1,4 @@
-"""What is done with a large request, in the process that reads it."""
+"""The tasks that a large-request process can do."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping

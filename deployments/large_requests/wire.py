@@ -1,4 +1,4 @@
-"""What a router and its process for large requests send each other: pickles, length first.
+"""Messages between a router and its large-request process: pickles with a length prefix.
 
 Both ends are this service's own code. A caller's files stay in the router: the process is given
 their names and digests, and what it sends back refers to them. So do node types, which both have.

@@ -1,4 +1,4 @@
-"""Pictures and masks made ready for inpainting. Pictures are [B, H, W, C], masks [B, 1, H, W].
+"""Prepares pictures [B, H, W, C] and masks [B, 1, H, W] for inpainting.
 
 (ComfyUI nodes.py, VAEEncodeForInpaint and InpaintModelConditioning.)
 """

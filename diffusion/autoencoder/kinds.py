@@ -1,4 +1,4 @@
-"""The kinds of autoencoders that are known, and the one that a file holds.
+"""Recognises the kind of an autoencoder file.
 
 A new kind is one file here that ends in a `VaeKind`, and its entry in KINDS.
 """

@@ -1,4 +1,4 @@
-"""Autoencoders whose latents are packed, 2 by 2 pixels in the channels, and normalised (Flux.2)."""
+"""Autoencoders with normalised latents, 2 by 2 pixels packed into channels (Flux.2)."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""No autoencoder: for models whose latents are pixels. (ComfyUI comfy/pixel_space_convert.py)"""
+"""The identity autoencoder of pixel-space models. (ComfyUI comfy/pixel_space_convert.py)"""
 
 from collections.abc import Callable
 

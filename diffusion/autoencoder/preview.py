@@ -1,4 +1,4 @@
-"""Small pictures of a latent on its way, without its autoencoder.
+"""Previews of latents without an autoencoder.
 
 A latent pixel is nearly a linear function of the picture's colour there, so one matrix shows what
 comes.

@@ -1,4 +1,4 @@
-"""Stable Video Diffusion's autoencoder: it encodes pictures one by one, and decodes them together.
+"""Stable Video Diffusion's autoencoder: encodes frames one by one, decodes them together.
 
 (Blattmann et al. 2023; ComfyUI comfy/ldm/modules/temporal_ae.py)
 """

@@ -1,4 +1,4 @@
-"""The tiny autoencoder (TAESD, github.com/madebyollin/taesd): rough pictures at next to no cost.
+"""The tiny autoencoder (TAESD, github.com/madebyollin/taesd): rough but cheap previews.
 
 It comes as two files, an encoder and a decoder. Its own latents are those that models see; on links
 ComfyUI passes what a full autoencoder gives, so a scale stands between (comfy/taesd/taesd.py;

@@ -1,4 +1,4 @@
-"""Autoencoders run in tiles, so that memory does not grow with the picture.
+"""Runs autoencoders in tiles, so that memory does not grow with the picture.
 
 A picture is cut into tiles of three shapes (square, tall, wide), whose edges fade into each other
 and whose results are averaged. (ComfyUI comfy/utils.py, tiled_scale_multidim; comfy/sd.py,

@@ -1,4 +1,4 @@
-"""What the controls of one call of a network are asked."""
+"""The arguments that one batched network call gives to its controls."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Rows of many jobs in as few calls of a network as memory allows."""
+"""Packs the rows of many jobs into as few network calls as memory allows."""
 
 import gc
 import math

@@ -1,4 +1,4 @@
-"""Conditionings joined, mixed, and told where, when and how strongly they apply.
+"""Joins and mixes conditionings; sets their area, time range and strength.
 
 A conditioning is a tuple of Conditions; what they say is worked out against a latent in
 conditioning.py. (ComfyUI nodes.py, the Conditioning* classes.)

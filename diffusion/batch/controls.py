@@ -1,4 +1,4 @@
-"""ControlNets and their like, as conditions use them in one job.
+"""ControlNets and similar controls as one job's conditions use them.
 
 (ComfyUI comfy/controlnet.py, ControlBase; comfy/samplers.py)
 """

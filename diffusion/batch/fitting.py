@@ -1,4 +1,4 @@
-"""Tensors brought to the number of entries, or to the proportions, of a batch of latents."""
+"""Fits tensors to the batch size or the aspect ratio of a batch of latents."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What one job's conditions are measured against: its batch of latents."""
+"""The batch of latents that one job's conditions refer to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

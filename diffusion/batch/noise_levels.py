@@ -1,4 +1,4 @@
-"""What batches need of a model's noise levels; schedules/model_sampling.py has it."""
+"""The protocol of noise levels that batches need (schedules/model_sampling.py implements it)."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Latents of many rows side by side, as one call of a network takes them."""
+"""Concatenates the latents of many rows for one network call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

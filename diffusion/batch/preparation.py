@@ -1,4 +1,4 @@
-"""Prompts of one job, prepared from its conditions. (ComfyUI comfy/samplers.py, process_conds)"""
+"""Prepares a job's prompts from its conditions. (ComfyUI comfy/samplers.py, process_conds)"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Conditions made ready for one job: where, when and with what a prompt applies, once and for all.
+"""Prepared conditions of one job: where, when and with what each prompt applies.
 
 A graph `Condition` says its area in pixels or parts, its mask in picture size and its time in parts
 of the schedule. A `Prompt` is the same against one latent batch and one noise schedule.

@@ -1,4 +1,4 @@
-"""The questions a job asks of its model, and the generators that ask them."""
+"""The rows that a job asks of its model, and the generators that request them."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field

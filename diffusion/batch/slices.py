@@ -1,4 +1,4 @@
-"""Some rows of a batch, sampled as they would be within the whole of it, and put together again.
+"""Samples some rows of a batch with the results of the whole batch, and joins them again.
 
 What is prepared for a job is prepared for its whole batch first, then cut: masks, pictures and
 prompts that are fewer than the batch's pictures are repeated over all of them.

@@ -1,4 +1,4 @@
-"""The kinds of hints that union ControlNets know. (ComfyUI comfy/cldm/control_types.py)"""
+"""The control types of union ControlNets. (ComfyUI comfy/cldm/control_types.py)"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

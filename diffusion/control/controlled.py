@@ -1,4 +1,4 @@
-"""Conditions under ControlNets. (ComfyUI nodes.py, ControlNetApply, ControlNetApplyAdvanced)"""
+"""Applies ControlNets to conditions. (ComfyUI nodes.py, ControlNetApply and its Advanced form)"""
 
 from dataclasses import replace
 

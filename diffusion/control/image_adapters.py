@@ -1,4 +1,4 @@
-"""IP-Adapters' layers as a sampling replica keeps them: in the same budget as its other weights."""
+"""Loads and caches IP-Adapter layers within a sampler's memory budget."""
 
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -1,4 +1,4 @@
-"""ControlNets and T2I-Adapters as a replica keeps them: in the same budget as its other weights."""
+"""Loads and caches ControlNets and T2I-Adapters within a sampler's memory budget."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Model patches as a sampling replica keeps them: in the same budget as its other weights."""
+"""Loads and caches model patches within a sampler's memory budget."""
 
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager

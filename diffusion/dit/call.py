@@ -1,4 +1,4 @@
-"""One call of a diffusion transformer, whatever its family."""
+"""The arguments of one diffusion transformer call, for every family."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What conditions say to transformers: text, the pooled text, and what is beside them."""
+"""Conditioning of transformers: text, pooled text, and extras."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""ControlNets of diffusion transformers: what they add behind the blocks, for many jobs in a call.
+"""ControlNets of diffusion transformers: batched residuals behind the blocks.
 
 (ComfyUI comfy/controlnet.py)
 """

@@ -1,4 +1,4 @@
-"""The denoiser of diffusion transformers: many rows of many jobs, one call of the network.
+"""The denoiser of diffusion transformers: one network call for many rows of many jobs.
 
 Text and picture attend to each other in one sequence, so rows share a call when their prompts are
 of one length: padding or repeating a prompt would change what is seen.

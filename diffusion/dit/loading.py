@@ -1,4 +1,4 @@
-"""Diffusion transformers from files to modules; weights of at most 8 bits stay as they are."""
+"""Loads diffusion transformers; weights of at most 8 bits stay packed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 

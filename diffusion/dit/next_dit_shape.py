@@ -1,4 +1,4 @@
-"""What a NextDiT looks like, read from the names and shapes of its tensors, and its file's names.
+"""Detects a NextDiT's configuration from its tensors' names and shapes, and maps its names.
 
 In two layouts: that of the models' own files, and diffusers' for Z-Image.
 """

@@ -1,4 +1,4 @@
-"""Model patches: networks that add to a picture's tokens behind the blocks of a transformer.
+"""Model patches: networks that add to the picture tokens behind transformer blocks.
 
 They lie on the model, not on a prompt, so all prompts are under them.
 (ComfyUI comfy_extras/nodes_model_patch.py)

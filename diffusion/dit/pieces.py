@@ -1,4 +1,4 @@
-"""How files name the tensors of diffusion transformers, and what diffusers calls them.
+"""Maps tensor names of diffusion transformer files to diffusers' names.
 
 A file's layer may be several of diffusers': queries, keys and values in one matrix. And the last
 modulation comes in another order: shift before scale. So a file's tensor is told as pieces.

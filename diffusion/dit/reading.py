@@ -1,4 +1,4 @@
-"""Reading the shape of a transformer from the names and shapes of its tensors."""
+"""Reads a transformer's sizes from the names and shapes of its tensors."""
 
 from collections.abc import Callable
 from itertools import count, takewhile

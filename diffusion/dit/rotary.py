@@ -1,4 +1,4 @@
-"""Positions of tokens on several axes, as rotations of neighbouring channels of a head.
+"""Rotary position embeddings on several axes.
 
 (Su et al. 2021, on several axes as in Flux and Lumina)
 """

@@ -1,4 +1,4 @@
-"""Pictures as tokens of a transformer, each a square of latent pixels, and back."""
+"""Converts latents to transformer tokens, each a square of latent pixels, and back."""
 
 from torch import Tensor
 from torch.nn import functional

@@ -1,4 +1,4 @@
-"""What the keys of LoRA files mean for diffusion transformers.
+"""LoRA key names for diffusion transformers.
 
 Files name layers as the model's own file does (kohya, Black Forest Labs, XLabs) or as diffusers
 does (diffusers, PEFT, OneTrainer, SimpleTuner). A layer of the former may be several of the

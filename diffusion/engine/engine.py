@@ -1,4 +1,4 @@
-"""The step engine: all jobs of a replica as generators, whose questions share model calls.
+"""The step engine: runs all jobs of a replica as generators and batches their model calls.
 
 Each job is parked at the rows it needs predicted. A step takes the job that has waited longest and
 all others that the same call can answer, asks the model once on the compute thread and moves

@@ -1,4 +1,4 @@
-"""Noise added to a latent without sampling it (ComfyUI nodes_custom_sampler.py, AddNoise)."""
+"""Adds noise to a latent without sampling it (ComfyUI nodes_custom_sampler.py, AddNoise)."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""From a request, as nodes say it, to a run: noise, masks and prompts against one model."""
+"""Turns a sampling request into a run: noise, masks and prompts for one model."""
 
 from collections.abc import Mapping
 from dataclasses import replace

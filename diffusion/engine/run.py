@@ -1,4 +1,4 @@
-"""One request's way through its sampler: the generator that the step engine drives."""
+"""One sampling run: the generator that the step engine drives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The sample stage: what nodes that sample, decode and encode talk to.
+"""The sample stage: the functions that nodes call to sample, decode and encode.
 
 Nothing here knows Ray. The stage holds weights within a memory budget, turns requests into jobs
 of the step engine, and runs autoencoders on a thread of their own beside the steps.

@@ -1,4 +1,4 @@
-"""What a replica asks of a model before anybody else does."""
+"""Warms up models before the first request."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How families of a NextDiT (diffusion/dit/next_dit.py) are asked: Lumina 2 and Z-Image."""
+"""What the families with a NextDiT (diffusion/dit/next_dit.py) share: Lumina 2 and Z-Image."""
 
 from functools import partial
 

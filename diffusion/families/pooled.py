@@ -1,4 +1,4 @@
-"""The pooled text that many families read beside the tokens."""
+"""Pooled text conditioning, which many families take beside the tokens."""
 
 from dataclasses import dataclass
 

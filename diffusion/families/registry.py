@@ -1,4 +1,4 @@
-"""The families that are served, and what is asked of all of them."""
+"""The registry of served families."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Transformers from files to models: what the families' own loaders have in common."""
+"""Loads transformers: what the loaders of all families share."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

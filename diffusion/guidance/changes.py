@@ -1,4 +1,4 @@
-"""Changes to guidance that are laid on a model: one function each, and tables that name them.
+"""Guidance changes that are applied to a model: one function each, and tables that name them.
 
 A change acts before guidance (on the predictions), instead of it (the combination) or after it.
 Those after it may ask the model again, so they are generators. Each job starts its own: what a

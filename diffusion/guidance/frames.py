@@ -1,4 +1,4 @@
-"""What guidance asks of jobs whose latents are the frames of a video."""
+"""Guidance for latents that are the frames of a video."""
 
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias

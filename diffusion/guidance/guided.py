@@ -1,4 +1,4 @@
-"""One job's prompts, what is predicted of them, and what changes how they are weighed."""
+"""One job's guided prediction: prompts, their predictions, and how these are combined."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Changes laid on a model, by kind: what each is for, and the model's noise levels under them.
+"""Changes applied to a model, by kind, and the model's noise levels under them.
 
 Changes of weights belong to whoever loads them, those of guidance to guidance_changes.py, those of
 how the network is run to attention.py. All kinds are listed here, so an unknown one is refused

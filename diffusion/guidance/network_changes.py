@@ -1,4 +1,4 @@
-"""Changes to how the network is run: which of a model's changes its rows carry, and when."""
+"""Changes to how the network runs: which of a model's changes its rows carry, and when."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Changes of how strong guidance is: by frequency, by length, by a picture's place in its batch."""
+"""Scales guidance by frequency, by length, or by a picture's place in its batch."""
 
 from collections.abc import Callable
 from dataclasses import replace

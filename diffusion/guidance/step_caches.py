@@ -1,4 +1,4 @@
-"""Steps that are not computed: while little changes, a model adds what it added last time.
+"""Step caches: skip a step and reuse the last change while little changes.
 
 What changed is estimated from how far the input moved; once the estimates add up to a threshold
 the model is asked again. Each job starts caches of its own. (EasyCache: Zhou et al. 2025;

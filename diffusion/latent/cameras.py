@@ -1,4 +1,4 @@
-"""Paths of a camera, told to a model as a ray for every pixel of every frame.
+"""Camera paths as a ray for every pixel of every frame.
 
 A ray is its moment about the first camera and its direction (Pluecker coordinates; Sitzmann et al.
 2021, "Light Field Networks"). (ComfyUI comfy_extras/nodes_camera_trajectory.py)

@@ -1,4 +1,4 @@
-"""Frames that a video is made to begin with, or to go by. (ComfyUI comfy_extras/nodes_lt.py)
+"""Guide frames of LTX-Video's latents. (ComfyUI comfy_extras/nodes_lt.py)
 
 Frames to go by, the guides, lie behind the video's own in the latent; a conditioning says where in
 the video they belong, and they are cut off once it is sampled.

@@ -1,4 +1,4 @@
-"""The noise of one request: what ComfyUI would draw for its seed, whoever else is being served.
+"""The noise of a request: what ComfyUI would draw for its seed, however requests are batched.
 
 Every stream has a generator of its own; torch's global generator is neither read nor moved. Noise
 is always drawn for the request's full batch, then cut to `rows`, so a batch that is spread over

@@ -1,4 +1,4 @@
-"""Points that move through a video, and a latent that shows what of its first frame goes with them.
+"""Motion tracks: moves first-frame latents along points through a video.
 
 (ComfyUI comfy_extras/nodes_wan.py, WanTrackToVideo; Geng et al. 2024, "Motion Prompting";
 bytedance/ATI)

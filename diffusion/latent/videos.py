@@ -1,4 +1,4 @@
-"""What models of videos are told of pictures, controls and subjects, made ready for their latents.
+"""Conditioning of video models from pictures, controls and subjects.
 
 Frames are [T, H, W, C] in 0..1, latents [B, C, T, h, w] in the scale of links. A latent frame
 stands for four frames, the first for one. (ComfyUI comfy_extras/nodes_wan.py)

@@ -1,4 +1,4 @@
-"""LoRAs laid on models: copies that share with their base whatever they do not change.
+"""Applies LoRAs to models: copies that share unchanged weights with their base.
 
 A base is never written to. A model under LoRAs has tensors of its own for the weights they change
 and the base's for all others, so models under several sets of LoRAs run side by side, and taking

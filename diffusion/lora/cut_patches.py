@@ -1,4 +1,4 @@
-"""Changes to a layer that a module has in parts: what of them is for each part."""
+"""Divides patches of a fused layer between the modules that hold its parts."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One LoRA file, read for one kind of model: its patches by parameter, and what it is not."""
+"""Reads one LoRA file for one kind of model: patches by parameter, and unmatched keys."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the keys of LoRA files mean: which weight, and what of its change.
+"""Parses the keys of LoRA files.
 
 A key is a stem, which names the weight, and an ending, which names the part: kohya's scripts,
 diffusers, PEFT, LyCORIS and OneTrainer each have their own. What the stems of diffusion models

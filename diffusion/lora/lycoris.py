@@ -1,4 +1,4 @@
-"""How a LoRA changes one weight: the low-rank product and its LyCORIS relatives.
+"""Weight deltas of LoRAs: the low-rank product and its LyCORIS relatives.
 
 Every `Delta` makes the difference [out, in, ...] in float32. What is done with it, scaled and
 added or decomposed, follows ComfyUI's comfy/weight_adapter; the products are those of Hu et al.

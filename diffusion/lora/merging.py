@@ -1,4 +1,4 @@
-"""Models merged weight by weight, and all changes of weights in the order in which they were laid.
+"""Merges models weight by weight, with all weight changes in the order they were applied.
 
 A merge is a change of kind "merge" with the options `other`, a model or text encoder with changes
 of its own, and `shares`: (start of a weight's name, share of its own, share of the other's), of

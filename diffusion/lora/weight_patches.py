@@ -1,4 +1,4 @@
-"""What a file says of one weight, and the weight that comes of it at a strength.
+"""The patches of one weight, and the weight that they give at a strength.
 
 Weights come in and go out in float32; the one that came in is never written to. After ComfyUI
 comfy/lora.py, `calculate_weight`, and comfy/weight_adapter/base.py, `weight_decompose`.

@@ -1,4 +1,4 @@
-"""The memory of one replica for weights: the cache of loaded models, and who may load next."""
+"""The weight memory of one replica: a cache of loaded models, and who may load next."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence

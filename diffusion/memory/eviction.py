@@ -1,4 +1,4 @@
-"""What goes first where memory is short: what is had again most cheaply for the room it takes.
+"""Eviction by cost: first goes what is cheapest to load again for its size.
 
 GreedyDual-Size (Cao and Irani 1997, "Cost-Aware WWW Proxy Caching Algorithms"). Where everything
 loads at the same speed it is the least recently used; a model that takes long to get, by a slow

@@ -1,4 +1,4 @@
-"""Files of motion modules: what layouts there are, told by names and shapes alone.
+"""Recognises the layouts of motion module files by tensor names and shapes.
 
 (ComfyUI-AnimateDiff-Evolved motion_module_ad.py, normalize_ad_state_dict)
 """

@@ -1,4 +1,4 @@
-"""What motion modules do in one call of a U-Net: which run, how strongly, and on which frames."""
+"""Motion modules in one U-Net call: which run, how strongly, and on which frames."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The noise that frames begin with, where a model's settings say how it is drawn.
+"""Initial noise for frames, by a model's noise settings.
 
 (ComfyUI-AnimateDiff-Evolved sample_settings.py)
 """

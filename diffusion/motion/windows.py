@@ -1,4 +1,4 @@
-"""Windows over the frames of a video: where they lie at a step, and how what they say is weighed.
+"""Context windows over frames: their places at a step, and the fusing of their predictions.
 
 (ComfyUI-AnimateDiff-Evolved context.py)
 """

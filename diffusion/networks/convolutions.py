@@ -1,4 +1,4 @@
-"""Convolutions, made ready for the device they run on."""
+"""Prepares convolutions for the device they run on."""
 
 import math
 

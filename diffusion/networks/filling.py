@@ -1,4 +1,4 @@
-"""Modules that are built without memory and then given the tensors of a file."""
+"""Builds modules without memory and fills them with a file's tensors."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Layers of which U-Nets and autoencoders are made. Parameters have diffusers' names."""
+"""Layers of U-Nets and autoencoders. Parameters have diffusers' names."""
 
 import math
 

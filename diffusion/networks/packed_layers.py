@@ -1,4 +1,4 @@
-"""Layers whose weights stay as narrow as they are stored, and are unpacked each time they are used.
+"""Layers whose weights stay packed and are unpacked on each use.
 
 A change to a weight of at most 8 bits is not written into it, where it would be rounded: the layer
 keeps it, and makes it of the unpacked weight.

@@ -1,4 +1,4 @@
-"""What files of adapters may call the weights of a network.
+"""Names that adapter files may give to a network's weights.
 
 A key of such a file is a stem, which names the weight, and an ending, which names the part. Dots
 and underscores are one letter here, so that kohya's `lora_unet_down_blocks_0` and PEFT's

@@ -1,1 +1,1 @@
-"""Packed matrices: kept as files pack them, and unpacked when they are used."""
+"""Packed (quantized) matrices: kept as files pack them, and unpacked on use."""

@@ -1,4 +1,4 @@
-"""Packed matrices, made of what a file has of them."""
+"""Builds packed matrices from a file's tensors."""
 
 import math
 from collections.abc import Callable, Mapping

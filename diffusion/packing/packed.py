@@ -1,4 +1,4 @@
-"""A matrix in fewer bits than its numbers would take, and the numbers that it stands for."""
+"""A packed matrix, and its unpacked numbers."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Numbers of 8 bits with a scale, and blocks of few bits whose scales are numbers of 8 bits.
+"""Scaled 8-bit numbers, and blocks of few bits with 8-bit scales.
 
 (comfy-kitchen comfy_kitchen/tensor and backends/eager; OCP Microscaling Formats 1.0)
 """

@@ -1,4 +1,4 @@
-"""What a sampler is: a generator that asks for predictions.
+"""The sampler protocol: a generator that requests predictions.
 
 It yields `(x, sigma)` when it needs the model, receives the denoised prediction and returns the
 final latent. x is one request's whole latent batch [B, C, ...], sigma a 0-dim float32 tensor on the

@@ -1,4 +1,4 @@
-"""Schedules: the falling sigmas [steps + 1], float32, that a sampler walks down.
+"""Schedulers: falling sigmas [steps + 1], float32.
 
 The nine of KSampler by name in SCHEDULERS, and the formulas of the *Scheduler nodes. ComfyUI
 comfy/samplers.py, comfy/k_diffusion/sampling.py and comfy_extras/nodes_custom_sampler.py hold the

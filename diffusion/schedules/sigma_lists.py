@@ -1,4 +1,4 @@
-"""Sigmas cut, joined and edited by hand: the sigma nodes of nodes_custom_sampler.py.
+"""Cuts, joins and edits sigmas: the sigma nodes of nodes_custom_sampler.py.
 
 All take and give back sigmas [n], float32; nothing is changed in place.
 """

@@ -1,4 +1,4 @@
-"""Schedules that were searched for, not derived: tables of sigmas, interpolated for other steps.
+"""Schedules from tables of optimised sigmas, interpolated to other step counts.
 
 Align Your Steps (Sabour et al. 2024): research.nvidia.com/labs/toronto-ai/AlignYourSteps.
 OptimalSteps (Pei et al. 2025): github.com/bebebe666/OptimalSteps.

@@ -1,4 +1,4 @@
-"""How a model's own time relates to sigma, and the table of sigmas its schedules are read from.
+"""Maps a model's time to sigma, with the sigma table that its schedules use.
 
 Sigmas are float32; the maps take tensors of any shape. Same numbers as ComfyUI
 comfy/model_sampling.py.

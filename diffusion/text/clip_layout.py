@@ -1,4 +1,4 @@
-"""Where files keep CLIP text encoders, and how their tensors are named there."""
+"""Locates CLIP text encoders in files, and maps their tensor names."""
 
 from collections.abc import Mapping
 from typing import TypeAlias

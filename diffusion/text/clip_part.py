@@ -1,4 +1,4 @@
-"""One CLIP text encoder: which of its states condition a model, and how it is run.
+"""One CLIP text encoder: how it runs, and which hidden states it gives.
 
 What each family reads off its encoders, and how weights move a token away from the empty
 prompt, follows ComfyUI: sd1_clip.py (`SDClipModel`, `ClipTokenWeightEncoder`), sdxl_clip.py.

@@ -1,4 +1,4 @@
-"""Learned words: files of vectors that `embedding:name` stands for in a prompt."""
+"""Textual inversion embeddings: files of vectors that `embedding:name` inserts into a prompt."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType

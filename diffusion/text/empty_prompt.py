@@ -1,4 +1,4 @@
-"""What Stable Diffusion 2's text encoder says of no words, for models that are told nothing else.
+"""The encoding of an empty prompt by Stable Diffusion 2's text encoder (unCLIP, Zero123 ...).
 
 `empty_prompt.npy` holds the states of OpenCLIP ViT-H/14 for the tokens of beginning and end alone,
 float16 [1, 2, 1024]: numbers, measured once, so that a model whose prompt never changes needs no

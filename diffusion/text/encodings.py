@@ -1,4 +1,4 @@
-"""How a family reads prompts: by which networks, and what it makes of what they say.
+"""Text encodings of families: which networks read a prompt, and how outputs are combined.
 
 Families describe it; encoder.py does it. A network is found in files the same way for all families;
 how its states are read may differ.

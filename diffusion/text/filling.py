@@ -1,4 +1,4 @@
-"""Text networks filled from files: matrices stay as narrow as they are stored, all else is wide."""
+"""Fills text networks from files: matrices stay packed, all else is widened."""
 
 import math
 from collections.abc import Callable, Collection, Mapping

@@ -1,4 +1,4 @@
-"""Decoder-only language models (Qwen and its like) as text encoders: their states, layer by layer.
+"""Decoder-only language models (Qwen and its like) as text encoders, hidden state by layer.
 
 Modules have the names that files give them. (ComfyUI comfy/text_encoders/llama.py)
 """

@@ -1,4 +1,4 @@
-"""One language model of a text encoder: what it reads of a prompt, and which states are taken.
+"""One language model of a text encoder: its prompt format, and which hidden states it gives.
 
 Weights in parentheses are syntax for some, in others they stay in the text. Whatever the precision
 of its weights, it computes in float32, as ComfyUI's do. (ComfyUI comfy/sd1_clip.py, SDClipModel)

@@ -1,4 +1,4 @@
-"""The text encoders that families share, as they are found in files."""
+"""Finds in files the text encoders that families share."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Pictures that stand in prompts."""
+"""Pictures inside prompts."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""Prompts that change from frame to frame: one batch of what two prompts say, mixed for each.
+"""Prompt schedules: one batch that interpolates between encoded prompts, frame by frame.
 
 (FizzleDorf/ComfyUI_FizzNodes ScheduleFuncs.py, addWeighted)
 """

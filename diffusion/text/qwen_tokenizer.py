@@ -1,4 +1,4 @@
-"""Qwen's tokenizer: Qwen3's, which is Qwen2.5's with a few more tokens."""
+"""Qwen's tokenizer: Qwen3's extends Qwen2.5's by a few tokens."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The encode stage: prompts of many requests, gathered into batches, remembered once encoded."""
+"""The encode stage: batches the prompts of many requests, and caches their encodings."""
 
 import asyncio
 import time

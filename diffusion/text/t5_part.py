@@ -1,4 +1,4 @@
-"""T5, and UMT5, whose layers each have a table of positions.
+"""T5 and UMT5 (which has a position table in each layer).
 
 (ComfyUI comfy/text_encoders/t5.py, sd3_clip.py, flux.py and wan.py)
 """

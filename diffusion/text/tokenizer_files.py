@@ -1,4 +1,4 @@
-"""Tokenizers' files: in the models folder, or in an installed package that carries them."""
+"""Finds tokenizer files: in the models folder, or in an installed package."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Upscaling models from their files, by way of spandrel, which tells them by their tensors' names.
+"""Loads upscaling models with spandrel, which recognises them by tensor names.
 
 spandrel imports torchvision for two of its forty architectures, LaMa (which is for inpainting) and
 RestoreFormer. Where torchvision is not installed these two are left out, and all others work.

@@ -1,4 +1,4 @@
-"""The upscale stage: what nodes that upscale with a model talk to. Nothing here knows Ray."""
+"""The upscale stage: the functions that nodes call to upscale with a model. No Ray."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Prompts of a whole picture as they are for one tile of it: hints, areas and masks cut out.
+"""Crops the hints, areas and masks of a picture's prompts to one tile.
 
 (ComfyUI_UltimateSDUpscale usdu_utils.py, crop_cond)
 """

@@ -1,4 +1,4 @@
-"""Pictures drawn again tile by tile: encode, sample and decode each, and lay it back.
+"""Tiled redrawing: encodes, samples and decodes each tile, and pastes it back.
 
 A tile sees what the tiles before it have drawn, so it waits for those in its way; all others are
 drawn at once, and tiles of one size share the steps of their sampling.

@@ -1,4 +1,4 @@
-"""Pictures as image encoders take them."""
+"""Prepares pictures for image encoders."""
 
 from dataclasses import replace
 from typing import TypeAlias

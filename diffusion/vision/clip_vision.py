@@ -1,4 +1,4 @@
-"""CLIP image encoders, from their files to what they see in pictures.
+"""CLIP image encoders: loading, and embeddings of pictures.
 
 Files are in transformers' layout or OpenCLIP's; sizes follow from shapes, what shapes do not tell
 from the depth, as in ComfyUI (comfy/clip_vision.py, load_clipvision_from_sd).

@@ -1,4 +1,4 @@
-"""IP-Adapter files (Ye et al. 2023): what makes tokens of pictures, and what attends to them.
+"""IP-Adapter files (Ye et al. 2023): image projection and attention layers.
 
 The layers come in the order of diffusers' attention processors: down, up, middle. Each stage keeps
 the half that it needs.

@@ -1,4 +1,4 @@
-"""SigLIP image encoders, which Flux.1 Redux sees pictures with. (Zhai et al. 2023)
+"""SigLIP image encoders, as Flux.1 Redux uses them. (Zhai et al. 2023)
 
 (ComfyUI comfy/clip_vision.py and clip_vision_siglip_384.json)
 """

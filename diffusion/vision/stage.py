@@ -1,4 +1,4 @@
-"""The encode stage's other half: what is in pictures, and image prompts made of it."""
+"""The image half of the encode stage: image embeddings, and image prompts made from them."""
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence

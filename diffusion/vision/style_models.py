@@ -1,4 +1,4 @@
-"""Style models: what was seen in a picture, as tokens of a prompt. (Flux.1 Redux)
+"""Style models: image embeddings as prompt tokens. (Flux.1 Redux)
 
 (ComfyUI comfy/ldm/flux/redux.py; nodes.py, StyleModelApply)
 """

@@ -1,4 +1,4 @@
-"""unCLIP: prompts that speak of pictures, to Stable Diffusion 2.1 models trained for it.
+"""unCLIP: image embeddings in prompts, for Stable Diffusion 2.1 models trained for it.
 
 The vector beside the text is what an image encoder saw, made noisy so that it is taken less
 literally, and how noisy. (ComfyUI comfy/model_base.py, unclip_adm; nodes.py, unCLIPConditioning)

@@ -1,4 +1,4 @@
-"""Prompts that are a picture: as an image encoder sees it, and as latents beside the noise.
+"""Prompts made of a picture: its image embedding, and its latent beside the noise.
 
 (ComfyUI comfy_extras/nodes_video_model.py, SVD_img2vid_Conditioning)
 """

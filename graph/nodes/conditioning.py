@@ -1,4 +1,4 @@
-"""Conditionings: joined, mixed, and told where, when and how strongly they apply."""
+"""Conditionings: joining, mixing, areas, time ranges and strengths."""
 
 from typing import Annotated, Literal
 

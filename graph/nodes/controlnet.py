@@ -1,4 +1,4 @@
-"""ControlNets and T2I-Adapters: named, and put beside prompts."""
+"""ControlNets and T2I-Adapters: loading by name, and applying to prompts."""
 
 from dataclasses import replace
 from typing import Annotated, Literal

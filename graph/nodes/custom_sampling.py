@@ -1,4 +1,4 @@
-"""Sampling taken apart: noise, guiders, samplers, and what puts them together."""
+"""Sampling in parts: noise, guiders, samplers, sigmas."""
 
 from typing import Annotated, Literal
 

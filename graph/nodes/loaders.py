@@ -1,4 +1,4 @@
-"""Loaders describe: which file, and what is laid on it. Replicas load."""
+"""Loaders: they describe a file and its changes; replicas load it."""
 
 from dataclasses import replace
 from typing import Annotated

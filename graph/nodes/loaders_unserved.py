@@ -1,4 +1,4 @@
-"""Loaders that ComfyUI's editor wants before it makes a node of any model: declared, and refused.
+"""Loaders that ComfyUI's editor needs but that are not served: declared, and refused.
 
 Its list of models names ten loaders (editor 1.27.10, modelToNodeStore); one that is missing keeps
 every other from being made.

@@ -1,4 +1,4 @@
-"""LoRAs: which file is laid on a model and its text encoder, and how strongly."""
+"""LoRA loaders: which file is applied to a model and its text encoder, and how strongly."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Changes to a model: how its output is read, at which noise levels, and how it is guided.
+"""Changes to a model: parameterization, noise levels and guidance.
 
 Nodes only describe; diffusion/guidance/model_changes.py lists who makes which kind of change.
 """

@@ -1,4 +1,4 @@
-"""Output nodes: what a job is run for."""
+"""Output nodes for pictures."""
 
 import math
 from collections.abc import Mapping

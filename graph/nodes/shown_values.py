@@ -1,4 +1,4 @@
-"""Values and comparisons shown: kept for as short as previews are."""
+"""Nodes that show values and comparisons, as temporary outputs."""
 
 import json
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What only transformers take: texts for T5, guidance as an input, pictures to go by."""
+"""Nodes for diffusion transformers: T5 prompts, guidance inputs, reference latents."""
 
 import asyncio
 import re

@@ -1,1 +1,1 @@
-"""What a pack's process may not do, taken away from it by the kernel before the pack is loaded."""
+"""Kernel confinement of a pack's process, set before the pack is loaded."""

@@ -1,4 +1,4 @@
-"""Job records: what was accepted, how far it is, what came of it."""
+"""Job records: the accepted request, progress and outcome."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""What happens to a job, as API v2 streams it: no ids, no replay."""
+"""Streams a job's events in API v2's format: no ids, no replay."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""How far a job is, in API v2's words."""
+"""Progress of a job in API v2's terms."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What conditions say to Chroma: text alone."""
+"""Conditioning of Chroma: text alone."""
 
 from dataclasses import replace
 

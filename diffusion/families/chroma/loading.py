@@ -1,4 +1,4 @@
-"""Chroma, from files to modules."""
+"""Loads Chroma from its files."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How the transformer of Chroma is called."""
+"""Calls Chroma's transformer."""
 
 from typing import Any
 

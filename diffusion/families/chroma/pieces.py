@@ -1,4 +1,4 @@
-"""How Chroma's files name the tensors of its transformer, and what diffusers calls them."""
+"""Maps the tensor names of Chroma's files of its transformer to diffusers' names."""
 
 from collections.abc import Iterator
 

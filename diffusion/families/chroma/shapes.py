@@ -1,4 +1,4 @@
-"""What a transformer of Chroma looks like, read from the names and shapes of its tensors.
+"""Detects the configuration of Chroma's transformer from its tensors' names and shapes.
 
 In two layouts: its own, which is that of Flux without modulations, and diffusers'.
 """

@@ -1,4 +1,4 @@
-"""What Chroma reads of T5, whose prompts are not padded. (ComfyUI text_encoders/pixart_t5.py)"""
+"""Text conditioning of Chroma: T5 without padding. (ComfyUI text_encoders/pixart_t5.py)"""
 
 from diffusion.text.encodings import TextEncoding, only
 from diffusion.text.networks import T5, t5

@@ -1,4 +1,4 @@
-"""Chroma Radiance, from files to modules."""
+"""Loads Chroma Radiance from its files."""
 
 from collections.abc import Iterator
 from typing import Any

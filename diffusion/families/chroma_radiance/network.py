@@ -1,4 +1,4 @@
-"""How the transformer of Chroma Radiance is called."""
+"""Calls Chroma Radiance's transformer."""
 
 from typing import Any
 

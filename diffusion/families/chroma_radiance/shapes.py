@@ -1,4 +1,4 @@
-"""What a transformer of Chroma Radiance looks like, read from the names and shapes of its tensors.
+"""Detects the configuration of Chroma Radiance's transformer from its tensors' names and shapes.
 
 (ComfyUI comfy/model_detection.py)
 """

@@ -1,4 +1,4 @@
-"""Channels that ride beside Flux's latent: what is filled in, and the picture it goes by.
+"""Channels concatenated to Flux's latent: inpainting masks and control pictures.
 
 (ComfyUI comfy/model_base.py, Flux.concat_cond)
 """

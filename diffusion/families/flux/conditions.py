@@ -1,4 +1,4 @@
-"""What conditions say to Flux."""
+"""The conditioning that Flux takes."""
 
 import torch
 

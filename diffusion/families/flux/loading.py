@@ -1,4 +1,4 @@
-"""Flux.1, from files to modules."""
+"""Loads Flux.1 from its files."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How the transformer of Flux.1 is called."""
+"""Calls Flux.1's transformer."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

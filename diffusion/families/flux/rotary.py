@@ -1,4 +1,4 @@
-"""Where tokens lie: the rotations that tell attention so. (Su et al. 2021; Flux.1)"""
+"""Rotary positions of Flux's tokens. (Su et al. 2021; Flux.1)"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple

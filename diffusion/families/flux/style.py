@@ -1,4 +1,4 @@
-"""USO's style projector: a model patch that tells Flux what SigLIP sees in pictures.
+"""USO's style projector: a model patch that gives Flux SigLIP's features of pictures.
 
 (ComfyUI comfy_extras/nodes_model_patch.py, SigLIPMultiFeatProjModel, UsoStyleProjectorPatch)
 """

@@ -1,4 +1,4 @@
-"""What Flux reads of CLIP-L and T5. (ComfyUI text_encoders/flux.py)"""
+"""Text conditioning of Flux: CLIP-L and T5. (ComfyUI text_encoders/flux.py)"""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""What LoRA files call the weights of Flux: as all transformers', as XLabs, and as Flux's tools."""
+"""LoRA key names for Flux: common transformer names, XLabs', and Flux's own tools'."""
 
 from collections.abc import Collection, Mapping
 

@@ -1,4 +1,4 @@
-"""What conditions say to Flux.2."""
+"""The conditioning that Flux.2 takes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Flux.2, from files to modules."""
+"""Loads Flux.2 from its files."""
 
 from typing import Any
 

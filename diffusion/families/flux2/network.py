@@ -1,4 +1,4 @@
-"""How the transformer of Flux.2 is called."""
+"""Calls Flux.2's transformer."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""How Black Forest Labs' files name the tensors of Flux.2, and what diffusers calls them."""
+"""Maps the tensor names of Black Forest Labs' Flux.2 files to diffusers' names."""
 
 from collections.abc import Iterator
 

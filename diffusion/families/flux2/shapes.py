@@ -1,4 +1,4 @@
-"""What a transformer of Flux.2 looks like, read from the names and shapes of its tensors.
+"""Detects the configuration of Flux.2's transformer from its tensors' names and shapes.
 
 In two layouts: Black Forest Labs' (`double_blocks` and `single_blocks`), and diffusers'
 (`transformer_blocks`). Depths and widths are the file's own.

@@ -1,4 +1,4 @@
-"""What Flux.2 Klein reads of Qwen3: states of three of its layers, side by side.
+"""Text conditioning of Flux.2 Klein: hidden states of three Qwen3 layers, concatenated.
 
 (ComfyUI text_encoders/flux.py, KleinTokenizer and Flux2TEModel)
 """

@@ -1,4 +1,4 @@
-"""What conditions say to LTX-Video: text, frames a second, and which frames are there already."""
+"""Conditioning of LTX-Video: text, frames a second, and which frames are there already."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""LTX-Video, from files to modules."""
+"""Loads LTX-Video from its files."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How the transformer of LTX-Video is called."""
+"""Calls LTX-Video's transformer."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""How Lightricks' files name the tensors of LTX-Video, and what diffusers calls them."""
+"""Maps the tensor names of Lightricks' LTX-Video files to diffusers' names."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a transformer of LTX-Video looks like: by its tensors, and what its file says besides.
+"""Detects the configuration of LTX-Video's transformer from its tensors and metadata.
 
 In two layouts: Lightricks' (`patchify_proj`), and diffusers' (`proj_in`).
 """

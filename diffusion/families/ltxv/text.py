@@ -1,4 +1,4 @@
-"""What LTX-Video reads of T5: prompts without their padding, which nothing sees.
+"""Text conditioning of LTX-Video: T5 without padding.
 
 (ComfyUI text_encoders/lt.py and genmo.py)
 """

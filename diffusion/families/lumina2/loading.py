@@ -1,4 +1,4 @@
-"""Lumina 2, from files to modules."""
+"""Loads Lumina 2 from its files."""
 
 from diffusion.dit.next_dit import NextDit
 from diffusion.dit.next_dit_shape import pieces

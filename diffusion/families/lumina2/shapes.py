@@ -1,4 +1,4 @@
-"""What a transformer of Lumina 2 looks like. (ComfyUI comfy/model_detection.py)"""
+"""Detects the configuration of Lumina 2's transformer. (ComfyUI comfy/model_detection.py)"""
 
 from diffusion.dit.next_dit_shape import NextDitShape, NextDitTraits, read_next_dit
 from diffusion.weights import Weights

@@ -1,4 +1,4 @@
-"""What Lumina 2 reads of Gemma 2: what its last layer but one says, weighted.
+"""Text conditioning of Lumina 2: Gemma 2's last hidden state but one, weighted.
 
 (ComfyUI text_encoders/lumina2.py)
 """

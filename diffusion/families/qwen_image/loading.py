@@ -1,4 +1,4 @@
-"""Qwen-Image, from files to modules."""
+"""Loads Qwen-Image from its files."""
 
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.qwen_image.network import QwenImage

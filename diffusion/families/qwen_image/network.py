@@ -1,4 +1,4 @@
-"""The transformer of Qwen-Image, and how it is called."""
+"""Qwen-Image's transformer, and its call."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a transformer of Qwen-Image looks like, read from the names and shapes of its tensors."""
+"""Detects the configuration of Qwen-Image's transformer from its tensors' names and shapes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

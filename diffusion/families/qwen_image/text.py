@@ -1,4 +1,4 @@
-"""What Qwen-Image reads of Qwen2.5-VL. (ComfyUI text_encoders/qwen_image.py)"""
+"""Text conditioning of Qwen-Image: Qwen2.5-VL. (ComfyUI text_encoders/qwen_image.py)"""
 
 from collections.abc import Sequence
 

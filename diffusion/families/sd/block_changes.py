@@ -1,4 +1,4 @@
-"""Changes between the blocks of a U-Net: its skip connections weighed (FreeU), its middle shrunk.
+"""Changes between U-Net blocks: FreeU on skip connections, downscaled middle blocks.
 
 They are laid on as hooks for one call of the network and taken off after it. Blocks are numbered
 as in the original U-Net: what enters or leaves one is a layer's input or output here.

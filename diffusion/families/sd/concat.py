@@ -1,4 +1,4 @@
-"""Channels that ride beside the latent: the inpaint checkpoints' nine, InstructPix2Pix's eight.
+"""Channels concatenated to the latent: nine for inpainting, eight for InstructPix2Pix.
 
 (ComfyUI comfy/model_base.py, BaseModel.concat_cond, set_inpaint and IP2P.concat_cond)
 """

@@ -1,4 +1,4 @@
-"""What conditions say to U-Nets: text, a vector beside it, channels beside the latent."""
+"""Conditioning of U-Nets: text, a vector beside it, channels beside the latent."""
 
 import torch
 from torch import Tensor

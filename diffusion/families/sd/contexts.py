@@ -1,4 +1,4 @@
-"""Keys and values of prompts, projected once for as long as their jobs last."""
+"""Keys and values of prompts, projected once and kept while their jobs last."""
 
 import math
 from collections.abc import Mapping, Sequence

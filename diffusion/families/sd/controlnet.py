@@ -1,4 +1,4 @@
-"""ControlNets in memory, asked for the pictures of many jobs at once.
+"""ControlNets in memory, evaluated for many jobs in one call.
 
 (Zhang et al. 2023; ComfyUI comfy/controlnet.py, ControlNet; comfy/cldm/cldm.py)
 """

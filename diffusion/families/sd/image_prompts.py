@@ -1,4 +1,4 @@
-"""Image prompts inside of a U-Net: what cross attention adds of pictures, row by row.
+"""Image prompts in a U-Net: extra cross attention for each row.
 
 Rows of one call may go by different pictures, or by none. (ComfyUI_IPAdapter_plus:
 CrossAttentionPatch.py, ipadapter_attention)

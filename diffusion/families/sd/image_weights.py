@@ -1,4 +1,4 @@
-"""How much of an image prompt each transformer of a U-Net takes: the tables behind weight types.
+"""IP-Adapter weights for each transformer block of a U-Net: the tables behind weight types.
 
 Transformers are numbered in the order in which they are run: down, middle, up.
 (ComfyUI_IPAdapter_plus: ipadapter_execute and ipadapter_attention)

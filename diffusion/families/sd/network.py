@@ -1,4 +1,4 @@
-"""The U-Nets of Stable Diffusion: what attends to prompts, and what controls add to.
+"""The U-Nets of Stable Diffusion.
 
 Parameters have the names that diffusers gives them; the numbers are diffusers' and ComfyUI's. It is
 here because importing diffusers' own costs ten seconds, of which a first picture would wait.

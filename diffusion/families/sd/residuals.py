@@ -1,4 +1,4 @@
-"""What ControlNets and T2I-Adapters add inside of the U-Net, for many jobs in one call.
+"""Residuals that ControlNets and T2I-Adapters add to the U-Net, batched over jobs.
 
 Every row says by its prompt which controls it is under. Rows of one call that share a network are
 asked of it together, whatever their hints, strengths and places in a chain; a row without control

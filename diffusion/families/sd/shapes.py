@@ -1,4 +1,4 @@
-"""What a U-Net looks like, read from the names and shapes of its tensors.
+"""Detects a U-Net's configuration from its tensors' names and shapes.
 
 Two layouts are read: LDM's (`input_blocks`, `middle_block`, `output_blocks`), which checkpoints
 have, and diffusers' (`down_blocks`, `mid_block`, `up_blocks`). Neither file names nor tables of

@@ -1,4 +1,4 @@
-"""What Stable Diffusion 1.x and 2.x, SDXL and its refiner read of their CLIPs.
+"""Text conditioning of Stable Diffusion 1.x and 2.x, SDXL and its refiner: CLIPs.
 
 (ComfyUI sd1_clip.py, text_encoders/sd2_clip.py and sdxl_clip.py)
 """

@@ -1,4 +1,4 @@
-"""What union ControlNets have beside a ControlNet: they are told what a hint shows.
+"""Union ControlNets: one ControlNet for several control types.
 
 A hint's embedding is marked with its type by a small transformer, and the type is embedded beside
 the time. Both are the same at every step. diffusers' ControlNetUnionModel has its transformer

@@ -1,4 +1,4 @@
-"""The vector beside the text of U-Nets: pooled text and sizes, or what was seen in pictures.
+"""The vector conditioning of U-Nets: pooled text and sizes, or image embeddings.
 
 (ComfyUI comfy/model_base.py, SDXL.encode_adm, SDXLRefiner.encode_adm, SD21UNCLIP.encode_adm, Lotus)
 """

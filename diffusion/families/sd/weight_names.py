@@ -1,4 +1,4 @@
-"""What LoRA files call the weights of a U-Net. (ComfyUI comfy/lora.py, `model_lora_keys_unet`)"""
+"""LoRA key names for U-Nets. (ComfyUI comfy/lora.py, `model_lora_keys_unet`)"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

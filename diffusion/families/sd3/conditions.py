@@ -1,4 +1,4 @@
-"""What conditions say to Stable Diffusion 3."""
+"""The conditioning that Stable Diffusion 3 takes."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 and 3.5, from files to modules."""
+"""Loads Stable Diffusion 3 and 3.5 from its files."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""How the transformer of Stable Diffusion 3 is called."""
+"""Calls Stable Diffusion 3's transformer."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""How Stability's files name the tensors of Stable Diffusion 3, and what diffusers calls them."""
+"""Maps the tensor names of Stability's Stable Diffusion 3 files to diffusers' names."""
 
 from collections.abc import Iterator
 

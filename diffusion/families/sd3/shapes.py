@@ -1,4 +1,4 @@
-"""What a transformer of Stable Diffusion 3 looks like, read from the names of its tensors.
+"""Detects the configuration of Stable Diffusion 3's transformer from its tensors' names and shapes.
 
 In two layouts: Stability's (`joint_blocks`), and diffusers' (`transformer_blocks`). Depths and
 widths are the file's own, so pruned relatives load as well.

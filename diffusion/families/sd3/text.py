@@ -1,4 +1,4 @@
-"""What Stable Diffusion 3 reads of two CLIPs and T5, any of which may be missing.
+"""Text conditioning of Stable Diffusion 3: two CLIPs and T5, any of which may be missing.
 
 (ComfyUI text_encoders/sd3_clip.py)
 """

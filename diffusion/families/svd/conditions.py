@@ -1,4 +1,4 @@
-"""What conditions say to Stable Video Diffusion: a picture as it is seen, as latents, and sizes.
+"""Conditioning of Stable Video Diffusion: a picture as it is seen, as latents, and sizes.
 
 (ComfyUI comfy/model_base.py, SVD_img2vid)
 """

@@ -1,4 +1,4 @@
-"""What LoRA files call the weights of Stable Video Diffusion's U-Net."""
+"""LoRA key names for Stable Video Diffusion's U-Net."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What conditions say to Wan: text, pictures, controls, and which frames are known already.
+"""Conditioning of Wan: text, pictures, controls, and which frames are known already.
 
 (ComfyUI comfy/model_base.py, WAN21, WAN21_Vace, WAN21_Camera and WAN22)
 """

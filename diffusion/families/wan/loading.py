@@ -1,4 +1,4 @@
-"""Wan's transformers, from files to modules."""
+"""Loads Wan's transformers from its files."""
 
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.transformers import load_transformer

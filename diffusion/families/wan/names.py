@@ -1,4 +1,4 @@
-"""How files name the tensors of Wan's transformers: as published, and as diffusers does.
+"""Maps tensor names of Wan's transformers: published names and diffusers'.
 
 Our module has the published names.
 """

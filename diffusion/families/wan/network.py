@@ -1,4 +1,4 @@
-"""Wan's transformer, and how it is called."""
+"""Wan's transformer, and its call."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a transformer of Wan looks like, read from the names and shapes of its tensors.
+"""Detects the configuration of Wan's transformer from its tensors' names and shapes.
 
 In two layouts: the published one, and diffusers'. Depths and widths are the file's own.
 """

@@ -1,4 +1,4 @@
-"""What Wan reads of UMT5. (ComfyUI comfy/text_encoders/wan.py)"""
+"""Text conditioning of Wan: UMT5. (ComfyUI comfy/text_encoders/wan.py)"""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Z-Image, from files to modules."""
+"""Loads Z-Image from its files."""
 
 from diffusion.dit.next_dit import NextDit
 from diffusion.dit.next_dit_shape import DIFFUSERS

@@ -1,4 +1,4 @@
-"""What Z-Image reads of Qwen3. (ComfyUI text_encoders/z_image.py)"""
+"""Text conditioning of Z-Image: Qwen3. (ComfyUI text_encoders/z_image.py)"""
 
 from torch import Tensor
 

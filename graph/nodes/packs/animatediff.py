@@ -1,4 +1,4 @@
-"""AnimateDiff: motion modules loaded and laid on models. Nodes of ComfyUI-AnimateDiff-Evolved."""
+"""AnimateDiff: loading motion modules and applying them. Nodes of ComfyUI-AnimateDiff-Evolved."""
 
 from typing import Annotated, TypedDict, Unpack
 

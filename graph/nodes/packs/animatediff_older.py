@@ -1,4 +1,4 @@
-"""AnimateDiff: nodes that older workflows have. ComfyUI-AnimateDiff-Evolved's."""
+"""AnimateDiff: node names of older workflows. Nodes of ComfyUI-AnimateDiff-Evolved."""
 
 from typing import Annotated, Any, Literal, TypeAlias
 

@@ -1,4 +1,4 @@
-"""comfy-deploy: values that a caller gives from outside. Their nodes' inputs are set by overrides.
+"""comfy-deploy: external inputs. Callers set them by overrides.
 
 A number may also stand in `input_id`, as comfy-deploy itself puts it there.
 """

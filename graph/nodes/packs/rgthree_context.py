@@ -1,4 +1,4 @@
-"""rgthree-comfy: contexts, which carry all that a workflow hands on.
+"""rgthree-comfy: contexts, which carry many values on one link.
 
 A context is taken apart before anything runs, so what is linked through it is linked directly.
 """
