@@ -196,6 +196,33 @@ class ControlUse:
     steering: Steering | None = None
 
 
+@dataclass(frozen=True)
+class Gligen:
+    """A network that draws what is said in boxes: the file it is in."""
+
+    link: ClassVar = Link("GLIGEN")
+    file: ModelFile
+
+
+@dataclass(frozen=True, eq=False)
+class TextBox:
+    """What is to be in a box of a picture, in latent pixels."""
+
+    said: Tensor  # [1, P], a prompt's pooled text
+    height: int
+    width: int
+    y: int
+    x: int
+
+
+@dataclass(frozen=True, eq=False)
+class Grounding:
+    """What is to be where, and the network that is told."""
+
+    net: Gligen
+    boxes: tuple[TextBox, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Condition:
     """One prompt and where and when it applies. A CONDITIONING is a tuple of these."""
@@ -214,6 +241,7 @@ class Condition:
     end_percent: float = 1.0
     controls: tuple[ControlUse, ...] = ()  # their residuals are summed in this order
     control_apply_to_uncond: bool = False  # the other prompts of a guider take `controls` too
+    grounding: Grounding | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)  # ComfyUI's own key names: width, ...
 
 

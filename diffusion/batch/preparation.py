@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,10 +11,12 @@ from torch.nn import functional
 
 from diffusion.batch.fitting import repeat_to
 from diffusion.batch.frame import Frame
+from diffusion.batch.grounding import prompt_grounding
 from diffusion.batch.prompts import Box, Embedding, Prompt, Region
 from graph.errors import ServiceError
 from graph.values import Condition, Conditioning
 
+Lent = TypeVar("Lent")
 SMALLEST_BOUNDS = 8  # latent pixels, of an area drawn around a mask
 # What a condition, of a conditioning of this name, says to a model.
 Embed: TypeAlias = Callable[[Condition, str, Frame], Embedding]
@@ -59,6 +61,7 @@ def prepare(
                 frame.shape,
                 tuple(frame.controls[use] for use in condition.controls),
                 condition.control_apply_to_uncond,
+                prompt_grounding(condition.grounding, frame.groundings),
             )
             for condition in conditions
         ]
@@ -88,7 +91,8 @@ def _complete(prompts: list[Prompt], other: Prompt) -> None:
     in_areas = [prompt for prompt in covering if prompt.region.box is not None]
     smallest = min(in_areas or covering[:1], key=_box_size)
     if smallest.region.box != region.box:
-        prompts.append(replace(smallest, region=region, controls=other.controls))
+        found = replace(smallest, region=region, controls=other.controls)
+        prompts.append(replace(found, grounding=other.grounding))
 
 
 def _box_size(prompt: Prompt) -> float:
@@ -146,20 +150,30 @@ def _bounds(mask: Tensor) -> Box:
 def lend_controls(prompts: Mapping[str, list[Prompt]]) -> None:
     """Put the prompts beside the positive that have no control under that of its lenders.
 
-    Only what applies to the whole picture lends or borrows. Writes to the lists.
+    Boxes of text are lent in the same way, by all that have some. Only what applies to the whole
+    picture lends or borrows. Writes to the lists.
     """
-    lenders = [
-        prompt
-        for prompt in prompts.get("positive", ())
-        if prompt.lends_controls and prompt.controls and prompt.region.box is None
-    ]
+    whole = [p for p in prompts.get("positive", ()) if p.region.box is None]
+    controls = [p.controls for p in whole if p.lends_controls and p.controls]
+    boxes = [p.grounding for p in whole if p.grounding is not None]
     for name, own in prompts.items():
-        whole = [place for place, prompt in enumerate(own) if prompt.region.box is None]
-        if name == "positive" or not whole or any(own[place].controls for place in whole):
-            continue
-        for turn, lender in enumerate(lenders):
-            place = whole[turn % len(whole)]
-            own[place] = replace(own[place], controls=lender.controls)
+        if name != "positive":
+            _lend(own, controls, lambda p: p.controls, lambda p, lent: replace(p, controls=lent))
+            _lend(own, boxes, lambda p: p.grounding, lambda p, lent: replace(p, grounding=lent))
+
+
+def _lend(
+    own: list[Prompt],
+    lent: Sequence[Lent],
+    has: Callable[[Prompt], Any],
+    under: Callable[[Prompt, Lent], Prompt],
+) -> None:
+    whole = [place for place, prompt in enumerate(own) if prompt.region.box is None]
+    if not whole or any(has(own[place]) for place in whole):
+        return
+    for turn, one in enumerate(lent):
+        place = whole[turn % len(whole)]
+        own[place] = under(own[place], one)
 
 
 def batched(tensor: Tensor, frame: Frame) -> Tensor:

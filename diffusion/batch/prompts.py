@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from diffusion.batch.controls import Control
+from diffusion.batch.grounding import PromptGrounding
 from graph.errors import ServiceError
 
 FEATHER = 8  # latent pixels over which the edge of an area fades
@@ -111,6 +112,7 @@ class Prompt:
     shape: torch.Size  # [B, C, h, w] or [B, C, T, h, w], the job's latents
     controls: tuple[Control, ...] = ()
     lends_controls: bool = False
+    grounding: PromptGrounding | None = None
 
     @cached_property
     def box(self) -> Box | None:

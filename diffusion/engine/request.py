@@ -12,6 +12,7 @@ from torch.nn import functional
 from diffusion.batch.controls import Encode, LoadedControl, prepare_controls
 from diffusion.batch.fitting import repeat_to
 from diffusion.batch.frame import Frame
+from diffusion.batch.grounding import LoadedGrounding
 from diffusion.batch.preparation import check_widths, prepare
 from diffusion.batch.rows import JobImage
 from diffusion.batch.slices import frame_rows, prompt_rows, slice_of
@@ -35,7 +36,7 @@ from diffusion.samplers.protocol import SamplingContext
 from diffusion.schedules.model_sampling import ModelSampling
 from diffusion.vision.ip_adapter import ImageLayers
 from graph.sampling import Noise, SampleRequest
-from graph.values import ControlNet, Latent, ModelFile, Vae
+from graph.values import ControlNet, Gligen, Latent, ModelFile, Vae
 
 
 def latent_for(latent: Latent, model: LoadedModel) -> Latent:
@@ -64,6 +65,7 @@ def prepare_run(
     encoders: Mapping[Vae, Encode] = MappingProxyType({}),
     motions: Mapping[Key, LoadedMotion] = MappingProxyType({}),
     patches: Mapping[ModelFile, LoadedPatch] = MappingProxyType({}),
+    groundings: Mapping[Gligen, LoadedGrounding] = MappingProxyType({}),
 ) -> Run:
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
@@ -95,7 +97,7 @@ def prepare_run(
     )
     prompts = prepare(
         dict(guider.conditionings),
-        replace(frame, controls=used),
+        replace(frame, controls=used, groundings=groundings),
         partial(model.family.embed, model),
     )
     if request.rows is not None:

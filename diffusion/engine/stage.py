@@ -21,6 +21,7 @@ from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
 from diffusion.autoencoder.vae import LoadedVae, check_of_videos, decode, encode
 from diffusion.batch.calls import Called, Denoiser, Limits, unheard
 from diffusion.batch.slices import latent_rows
+from diffusion.control.grounding import Groundings
 from diffusion.control.image_adapters import IMAGE_CHANGES, ImageAdapters
 from diffusion.control.loading import Controls, vaes_of
 from diffusion.control.model_patches import PATCH_CHANGES, ModelPatches, patches_on
@@ -107,6 +108,7 @@ class SampleStage:
             open_weights, self.weights, dtype, device, families.controls, self._vae_dtype
         )
         self._images = ImageAdapters(open_weights, self.weights, dtype, device)
+        self._groundings = Groundings(open_weights, self.weights, dtype, device)
         self._motions = MotionModules(open_weights, self.weights, dtype, device)
         self._patches = ModelPatches(open_weights, self.weights, dtype, device, families.patches)
         self._weight_changes = frozenset(weight_changes)
@@ -148,6 +150,7 @@ class SampleStage:
             async with (
                 self._controls.leased(request.guider, *of) as controls,
                 self._controls.encoders(self._vaes(request.guider)) as encoders,
+                self._groundings.leased(request.guider, loaded) as groundings,
                 self._images.leased(model) as images,
                 self._motions.leased(model) as motions,
                 self._patches.leased(model, loaded.shape) as patches,
@@ -159,6 +162,7 @@ class SampleStage:
                         encoders=encoders,
                         motions=motions,
                         patches=patches,
+                        groundings=groundings,
                     ),
                     replace(request, guider=replace(request.guider, model=model)),
                     latent,

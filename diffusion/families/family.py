@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from diffusion.batch.calls import Denoiser, Limits
 from diffusion.batch.controls import LoadedControl
 from diffusion.batch.frame import Frame
+from diffusion.batch.grounding import LoadedGrounding
 from diffusion.batch.noise_levels import PercentSchedule
 from diffusion.batch.prompts import Embedding
 from diffusion.batch.rows import JobImage
@@ -162,6 +163,14 @@ def no_image_prompts(
     raise BadModelFile(prompt.file.folder, prompt.file.name, FOR_UNETS)
 
 
+GroundingLoader: TypeAlias = Callable[[Weights, torch.dtype, torch.device], LoadedGrounding]
+
+
+def no_grounding(weights: Weights, _dtype: torch.dtype, _device: torch.device) -> LoadedGrounding:
+    """Raises BadModelFile."""
+    raise weights.bad(problem=FOR_UNETS)
+
+
 @dataclass(frozen=True, eq=False)
 class Family:
     """One family of models. See the package's own docstring for how to add one.
@@ -200,4 +209,5 @@ class Family:
     joining_changes: frozenset[str] = frozenset()
     image_prompt: ImagePrompts = no_image_prompts
     motion_places: Callable[[Any], MotionPlaces | None] = no_motion
+    grounding: GroundingLoader = no_grounding  # of files that draw what is said in boxes
     image_adapters: str = ""  # as which presets of IP-Adapters know it

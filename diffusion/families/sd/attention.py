@@ -30,6 +30,13 @@ class AddsImages(Protocol):
         """`attended` [N, T, C] of the layer at `place`, with what its queries see in pictures."""
 
 
+class AddsObjects(Protocol):
+    """Boxes of text, of which transformers hear behind their self-attention."""
+
+    def added(self, place: str, x: Tensor) -> Tensor:
+        """`x` [N, T, C] behind the self-attention at `place`, with what is to be in boxes."""
+
+
 @dataclass(frozen=True, eq=False)
 class AttentionCall:
     """What one call of the network tells its attention layers."""
@@ -40,6 +47,7 @@ class AttentionCall:
     draws: Draws | None = None
     recorded: list[Tensor] = field(default_factory=list)  # [B, heads, T, T]
     images: AddsImages | None = None
+    objects: AddsObjects | None = None
     motion: RowMotion | None = None
     frames: int = 1  # of every video in the call, where there is motion
 
@@ -55,7 +63,7 @@ class AttentionCall:
     @property
     def is_changed(self) -> bool:
         """Whether attention is anything but plain."""
-        return bool(self.patches) or self.images is not None
+        return bool(self.patches) or self.images is not None or self.objects is not None
 
     def has(self, kind: str) -> bool:
         return any(patch.kind == kind for patch in self.patches)

@@ -24,6 +24,7 @@ from diffusion.families.sd.attention import (
 )
 from diffusion.families.sd.block_changes import changed_blocks
 from diffusion.families.sd.contexts import Contexts
+from diffusion.families.sd.grounding import call_grounding, widths_of
 from diffusion.families.sd.image_prompts import call_images
 from diffusion.families.sd.network import Unet
 from diffusion.families.sd.residuals import added_by_controls
@@ -55,6 +56,7 @@ class UnetDenoiser:
         self._device = limits.device
         self._layout = place_convolutions(module, limits.device)
         self._contexts = Contexts(cross_attention_layers(module), limits.dtype)
+        self._transformers = {name: number for number, name in enumerate(widths_of(module))}
         self._prompts: list[Prompts] = []
         self._calls = Calls(
             bytes_per_pixel=FEATURE_MAPS * widest * limits.dtype.itemsize,
@@ -99,6 +101,7 @@ class UnetDenoiser:
             size,
             first.draws,
             images=call_images(parts, size),
+            objects=call_grounding(parts, size, self._transformers),
             motion=first.motion,
             frames=parts[0].count,
         )

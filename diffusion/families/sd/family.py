@@ -11,6 +11,7 @@ from diffusion.families.sd.block_changes import BLOCK_CHANGES
 from diffusion.families.sd.conditions import blank, embed
 from diffusion.families.sd.controls import CONTROLS
 from diffusion.families.sd.denoiser import UnetDenoiser
+from diffusion.families.sd.grounding import load_gligen
 from diffusion.families.sd.image_prompts import prepare_image
 from diffusion.families.sd.image_weights import SD15_ROLES, SDXL_ROLES, Roles
 from diffusion.families.sd.loading import always_eps, by_keys, eps_or_v, load
@@ -119,6 +120,7 @@ def _family(
         image_prompt=partial(prepare_image, roles=roles),
         image_adapters=image_adapters,
         motion_places=motion_places if moves else no_motion,
+        grounding=load_gligen,
     )
 
 

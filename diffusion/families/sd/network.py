@@ -53,6 +53,7 @@ class TransformerBlock(nn.Module):
     def changed(self, x: Tensor, call: AttentionCall) -> Tensor:
         """As `forward`, where `call` changes what attention does."""
         x = x + self.attn1.to_itself(self.norm1(x), call)
+        x = x if call.objects is None else call.objects.added(self.attn1.place, x)
         x = x + self.attn2.to_prompts(self.norm2(x), call)
         answer: Tensor = x + self.ff(self.norm3(x))
         return answer
