@@ -25,6 +25,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "ChromaRadianceOptions": "how many squares are worked on at once is the service's own",
         "ComfyMathExpression": "no attributes (`a.real`), no numbers of over 65,536 bits",
         "ComfyUIDeployExternalImage": "`input_id` is no URL: its loader takes pictures",
+        "ContextWindowsManual": "0.3.64's inputs; hints and what lies beside latents are cut too",
         "DetailerForEach": "no hooks; `{a|b}` is drawn by the seed; `<lora:...>` is refused",
         "Efficient Loader": "weighs prompts by `none` and `comfy` alone; others are refused",
         "ETN_LoadImageBase64": "without alpha the mask is the first channel",
@@ -72,6 +73,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "TorchCompileVAE": "passes the autoencoder on",
         "UltralyticsDetectorProvider": "YOLOv8 for boxes and shapes; other versions are refused",
         "VAELoaderKJ": "device and dtype are the service's own",
+        "WanContextWindowsManual": "as `ContextWindowsManual`",
         "WanChunkFeedForward": "passes the model on",
     }
 )

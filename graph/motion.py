@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from graph.values import Link, Mask, ModelFile
 
 EVOLVED = "evolved_sampling"  # the kind of a model's change; its option is an `Evolved`
+CONTEXT_WINDOWS = "context_windows"  # ComfyUI's own; options: windows, and the axis they are along
 BETA_SCHEDULE = "beta_schedule"  # options: name, and the motion module that chooses if it is ""
 
 # The pack's names, which differ from ComfyUI's in that "linear" here is linear in sqrt(beta).

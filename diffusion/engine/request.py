@@ -29,6 +29,7 @@ from diffusion.guidance.model_changes import mask_function, model_sampling
 from diffusion.guidance.network_changes import start_run_changes
 from diffusion.latent.noise import NoiseSource
 from diffusion.latent_format import process_in
+from diffusion.motion.context_windows import prepare_windows
 from diffusion.motion.job import initial_noise, prepare_video
 from diffusion.motion.loading import Key, LoadedMotion
 from diffusion.samplers import SAMPLERS
@@ -109,7 +110,7 @@ def prepare_run(
         start_changes(changes),
         replace(
             start_run_changes(changes, sampling, model.family, source.after_initial, images),
-            frames=video,
+            frames=video or prepare_windows(changes, latent.samples.shape, sigmas),
         ),
         wants_uncond=sampler.wants_uncond,
     )

@@ -44,7 +44,7 @@ from diffusion.schedules.model_sampling import ModelSampling
 from diffusion.weights import Weights
 from graph.events import Warned
 from graph.latent_sizes import LatentSize
-from graph.motion import BETA_SCHEDULE, EVOLVED
+from graph.motion import BETA_SCHEDULE, CONTEXT_WINDOWS, EVOLVED
 from graph.sampling import Guider, Noise, SampleRequest
 from graph.values import Change, Latent, Model, ModelFile, Vae
 
@@ -315,7 +315,7 @@ class SampleStage:
         return replace(model, changes=changes)
 
     def _check(self, model: Model) -> None:
-        own = IMAGE_CHANGES | PATCH_CHANGES | {EVOLVED}
+        own = IMAGE_CHANGES | PATCH_CHANGES | {EVOLVED, CONTEXT_WINDOWS}
         kinds = self._weight_changes | self._families.changes | own
         check_changes(model.changes, kinds)
 

@@ -21,6 +21,9 @@ class StepFrames(Protocol):
     def motion(self, window: Window | None) -> RowMotion | None:
         """What lets the frames of a window see each other."""
 
+    def cut(self, x: Tensor, window: Window) -> Tensor:
+        """What of a job's latents is in a window."""
+
     def prompt(self, prompt: Prompt, window: Window) -> Prompt:
         """A job's prompt for the frames of a window."""
 

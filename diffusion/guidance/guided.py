@@ -128,7 +128,7 @@ class Guided:
             answers = (yield from self._ask(rows)) if rows else []
             self._keep_records(names, owners, rows)
             return joined_by_name(names, x, owners, rows, answers)
-        parts = [Question(x[list(w)], w, video, self.running.draws()) for w in windows]
+        parts = [Question(video.cut(x, w), w, video, self.running.draws()) for w in windows]
         asked = [self._rows(part, sigma, names) for part in parts]
         every = [row for rows, _ in asked for row in rows]
         left = iter((yield from self._ask(every)) if every else [])

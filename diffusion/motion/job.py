@@ -183,6 +183,10 @@ class VideoStep:
             known[key] = strength, strength.of(window, self.job.frames)
         return known[key][1]
 
+    def cut(self, x: Tensor, window: Frames) -> Tensor:
+        """The frames of a window."""
+        return x[list(window)]
+
     def prompt(self, prompt: Prompt, window: Frames) -> Prompt:
         """A job's prompt for the frames of a window."""
         known, key = self.job.prompts, (id(prompt), window)

@@ -188,7 +188,7 @@ def weights_of(windows: Windows, own: Frames, frames: int, sigma: float) -> Tens
     if method != "overlap-linear":
         return WEIGHTS[method](len(own), sigma)
     weights = torch.ones(len(own))
-    overlap = windows.overlap
+    overlap = min(windows.overlap, len(own))
     if overlap and min(own) > 0:
         weights[:overlap] = torch.linspace(NEARLY_ZERO, 1, overlap)
     if overlap and max(own) < frames - 1:

@@ -66,6 +66,8 @@ def without_files(described: dict[str, Any], class_type: str) -> dict[str, Any]:
 ANY_TYPE = "what comes out is said to be of any type, not of the type that went in"
 DIFFERENT = {
     "CLIPLoader": "it has the types of encoders that newer versions read, too",
+    "ContextWindowsManual": "it has the inputs of 0.3.64, within bounds",
+    "WanContextWindowsManual": "it has the inputs of 0.3.64, within bounds",
     "CheckpointLoader": "the configs that ComfyUI ships are its choices, whatever files there are",
     "LTXVAddGuide": "it has no attention mask and IC-LoRA parameters, which came with LTX-2",
     "ComfyNumberConvert": "no other name is shown for an input",
