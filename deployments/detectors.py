@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from diffusion.memory.cache import ModelCache
+from diffusion.upscaling.models import load_upscaler
 from diffusion.weights import Weights, open_weights
-from graph.annotators import FOLDER, Annotator
+from graph.annotators import FOLDER, Annotator, FixedFile, MissingFixedFileError
 from graph.errors import BadModelFile, MissingModelFile, ServiceError
 from graph.plain_reasons import UNFIT_FILE, plain_reason
 from graph.values import ModelFile
@@ -41,9 +42,12 @@ class LoadedDetectors:
         device: torch.device,
         budget_bytes: int,
         models: Callable[[ModelFile], Path] | None = None,
+        find: Callable[[str, str], ModelFile] = ModelFile,
     ) -> None:
+        """`models` says where a file of the models folder is, `find` describes one by its name."""
         self._folder = folder
         self._models = models
+        self._find = find
         self._device = device
         self.weights: ModelCache[tuple[ModelFile, Build[Any]], Any] = ModelCache(
             budget_bytes, _size
@@ -56,10 +60,22 @@ class LoadedDetectors:
             yield network
 
     @contextmanager
-    def opened(self, file: ModelFile, build: Build[T]) -> Iterator[T]:
+    def opened(self, file: ModelFile | FixedFile, build: Build[T]) -> Iterator[T]:
         """See preprocessors.detectors.Detectors."""
-        with self._leased(file, build) as network:
+        described = self._described(file) if isinstance(file, FixedFile) else file
+        with self._leased(described, build) as network:
             yield network
+
+    @contextmanager
+    def restorer(self, file: ModelFile) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+        """See preprocessors.detectors.Detectors."""
+        with self._leased(file, restoring_network) as network:
+
+            def draw(x: torch.Tensor) -> torch.Tensor:
+                drawn = network(x.to(self._device))
+                return (drawn if isinstance(drawn, torch.Tensor) else drawn[0]).float().cpu()
+
+            yield draw
 
     @contextmanager
     def _leased(self, file: ModelFile, build: Build[T]) -> Iterator[T]:
@@ -72,6 +88,12 @@ class LoadedDetectors:
     def resident(self) -> tuple[ModelFile, ...]:
         """The files whose networks are in memory."""
         return tuple(file for file, _ in self.weights.resident())
+
+    def _described(self, file: FixedFile) -> ModelFile:
+        try:
+            return self._find(file.folder, file.name)
+        except MissingModelFile as error:
+            raise MissingFixedFileError.of(file) from error
 
     def _path(self, file: ModelFile) -> Path:
         if file.folder == FOLDER:
@@ -93,6 +115,13 @@ class LoadedDetectors:
         except Exception as error:  # whatever a library raises, the file gave the reason
             raise BadModelFile(file.folder, file.name, plain_reason(error, UNFIT_FILE)) from error
         return cast(T, network.to(self._device)) if isinstance(network, nn.Module) else network
+
+
+def restoring_network(file: AnnotatorFile) -> nn.Module:
+    """The network of a file that spandrel knows."""
+    weights = cast(Weights, file.read())
+    network: nn.Module = load_upscaler(weights, device=file.device).descriptor.model
+    return network
 
 
 def _size(network: Any) -> int:

@@ -29,6 +29,9 @@ import preprocessors.canny_edges
 import preprocessors.color
 import preprocessors.depth_anything
 import preprocessors.dwpose
+import preprocessors.face_restore
+import preprocessors.face_swap
+import preprocessors.faces
 import preprocessors.hed
 import preprocessors.inpaint
 import preprocessors.leres
@@ -187,6 +190,10 @@ class NodeImaging(NodeMedia, NodeBatches):
     find_boxes = staticmethod(preprocessors.yolo_parts.find_boxes)
     find_shapes = staticmethod(preprocessors.yolo_parts.find_shapes)
     sam_mask = staticmethod(preprocessors.sam.sam_mask)
+    faces_of = staticmethod(preprocessors.faces.faces_of)
+    swap_faces = staticmethod(preprocessors.face_swap.swap_faces)
+    face_similarity = staticmethod(preprocessors.face_swap.face_similarity)
+    restored_pictures = staticmethod(preprocessors.face_restore.restored_pictures)
     segments_ade20k = staticmethod(preprocessors.oneformer.segments_ade20k)
     segments_coco = staticmethod(preprocessors.oneformer.segments_coco)
     segments_uniformer = staticmethod(preprocessors.uniformer.segments_uniformer)

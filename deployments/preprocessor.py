@@ -22,11 +22,13 @@ class Preprocessor:
         from deployments.detectors import LoadedDetectors  # noqa: PLC0415 - see deployments/site.py
         from deployments.image_functions import NodeImaging  # noqa: PLC0415
 
+        library = site.library()
         detectors = LoadedDetectors(
             site.annotators(),
             device=site.placement().device,
             budget_bytes=config.memory_bytes,
-            models=site.library().path,
+            models=library.path,
+            find=library.find,
         )
         functions: ImageFunctions = NodeImaging(detectors, config.media_limits)
         metrics = StageMetrics(Stage.IMAGE)

@@ -69,11 +69,45 @@ class MissingAnnotatorError(ServiceError):
         )
 
 
+@dataclass(frozen=True)
+class FixedFile:
+    """A file of the models folder that a node needs under this very name, which no input says."""
+
+    folder: str
+    name: str
+    licence: str
+    url: str
+
+
+@dataclass(eq=False)
+class MissingFixedFileError(ServiceError):
+    """A node whose file is not there."""
+
+    status = 422
+    code = "missing_model"
+    template = "The file {name} is not there. It belongs into models/{folder}. {licence}"
+    folder: str
+    name: str
+    licence: str
+    url: str
+
+    @classmethod
+    def of(cls, file: FixedFile) -> "MissingFixedFileError":
+        return cls(file.folder, file.name, file.licence, file.url)
+
+    def problem(self, node_id: str, class_type: str) -> Problem:
+        """What a workflow is told whose node needs the file."""
+        expected = f"models/{self.folder}/{self.name}"
+        model = asdict(self)
+        return Problem(self.code, str(self), node_id, class_type, expected=expected, model=model)
+
+
+Needed: TypeAlias = Annotator | FixedFile
 # What a node needs, by its constants; those that are linked are not among them.
-Needs: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Annotator]]
+Needs: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Needed]]
 
 
-def always(*annotators: Annotator) -> Needs:
+def always(*annotators: Needed) -> Needs:
     """Needs that do not depend on the node's inputs."""
     return lambda _: annotators
 

@@ -65,12 +65,14 @@ class Choices:
 class Files:
     """A combo of a folder of the models folder; the node gets a ModelFile. `also` ends the list.
 
-    Files of some lists lie in a folder of another name, `lies_in`.
+    Files of some lists lie in a folder of another name, `lies_in`. `note` is told where one is
+    missing.
     """
 
     folder: str
     also: tuple[str, ...] = ()
     lies_in: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,16 @@ class Wanted:
     """One file of a preset: what it is for, where it lies, how it may be named.
 
     `patterns` are tried in order, each against every name of the folder. `usual` is the name under
-    which it is published.
+    which it is published. What is `needed` must be there, whatever else its folder has; `note` is
+    said where it is not.
     """
 
     use: str
     folder: str
     patterns: tuple[str, ...]
     usual: str
+    needed: bool = False
+    note: str = ""
 
     def among(self, names: list[str]) -> str | None:
         """The name that fits, if one does."""
@@ -33,7 +36,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Presets:
-    """A combo of presets; the node gets PresetFiles. Each needs one file of every folder."""
+    """A combo of presets; the node gets PresetFiles.
+
+    Each needs one file of every folder, and all that it says are needed.
+    """
 
     of: tuple[tuple[str, tuple[Wanted, ...]], ...]
 

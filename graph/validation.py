@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from graph import file_prefix
-from graph.annotators import Annotator, MissingAnnotatorError
+from graph.annotators import Annotator, FixedFile, MissingAnnotatorError, MissingFixedFileError
 from graph.checked import CheckedNode, CheckedWorkflow, with_defaults
 from graph.coercion import Refused, coerced, in_range, takes
 from graph.dependencies import (
@@ -23,7 +23,7 @@ from graph.dependencies import (
     sources,
 )
 from graph.embeddings import MOST_NAMED, embedding_file, named_in
-from graph.errors import NotAvailableError, ServiceError
+from graph.errors import MissingModelFile, NotAvailableError, ServiceError
 from graph.input_hints import FileInside
 from graph.missing import AskedModels
 from graph.node import Files, Input, NodeType
@@ -211,11 +211,24 @@ class _Check:
             return checked, problems
         try:
             needed = node_type.weights(with_defaults(checked))
-            return replace(checked, weights=tuple(map(self.library.annotator, needed))), []
-        except MissingAnnotatorError as missing:
+            return replace(checked, weights=tuple(map(self.needed, needed))), []
+        except (MissingAnnotatorError, MissingFixedFileError) as missing:
             return checked, [missing.problem(node_id, node_type.name)]
         except NotAvailableError as error:
             return checked, [Problem(error.code, str(error), node_id, node_type.name)]
+
+    def needed(self, file: Annotator | FixedFile) -> ModelFile:
+        """What a node needs without naming it.
+
+        Raises:
+            MissingAnnotatorError, MissingFixedFileError: it is not there.
+        """
+        if not isinstance(file, FixedFile):
+            return self.library.annotator(file)
+        try:
+            return self.library.find(file.folder, file.name)
+        except MissingModelFile as error:
+            raise MissingFixedFileError.of(file) from error
 
     def unknown_type(self, node_id: str, node: Node) -> Problem:
         pack = pack_of(node.class_type, node.pack, self.elsewhere)
@@ -343,6 +356,11 @@ class _Check:
         missing: dict[str, list[str]] = {}
         for wanted in presets.wanted(name):
             found = wanted.among(self.library.models(wanted.folder))
+            if found is None and wanted.needed:
+                said = f"{name!r} needs {wanted.usual!r} in models/{wanted.folder}. {wanted.note}"
+                model = {"folder": wanted.folder, "name": wanted.usual, "licence": wanted.note}
+                usual = [wanted.usual]
+                raise Refused("missing_model", said, expected=usual, received=name, model=model)
             if found is None:
                 missing.setdefault(wanted.folder, []).append(wanted.usual)
             else:
@@ -365,7 +383,8 @@ class _Check:
         }
         if declared.files:
             folder = declared.files.lies_in or declared.files.folder
-            facts["message"] = f"There is no file {quoted(value)} in models/{folder}."
+            note = declared.files.note and f" {declared.files.note}"
+            facts["message"] = f"There is no file {quoted(value)} in models/{folder}.{note}"
             facts["model"] = self.asked.facts(folder, shown_text(str(value)))
         return facts
 

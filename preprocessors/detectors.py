@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from graph.annotators import Annotator
+from graph.annotators import Annotator, FixedFile
 from graph.values import ModelFile
 
 T = TypeVar("T")
@@ -55,12 +55,20 @@ class Detectors(Protocol):
             BadModelFile: it is not what `build` needs.
         """
 
-    def opened(self, file: ModelFile, build: Build[T]) -> AbstractContextManager[T]:
+    def opened(self, file: ModelFile | FixedFile, build: Build[T]) -> AbstractContextManager[T]:
         """What `build` makes of a file of the models folder, kept until the block ends.
 
         Raises:
-            MissingModelFile: it is gone.
+            MissingModelFile, MissingFixedFileError: it is gone.
             BadModelFile: it is not what `build` needs.
+        """
+
+    def restorer(self, file: ModelFile) -> AbstractContextManager[Callable[[Tensor], Tensor]]:
+        """What draws faces [1, 3, H, W] in -1..1 anew, by a file of the models folder.
+
+        Raises:
+            MissingModelFile: it is gone.
+            BadModelFile: it is none of a network that is known.
         """
 
 

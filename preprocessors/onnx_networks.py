@@ -1,30 +1,140 @@
-"""Networks in ONNX files, run by OpenCV: the file is a graph of operators, and no program."""
+"""Networks in ONNX files, run by onnxruntime on the CPU: a graph of operators, and no program.
 
+Files are looked through before they are opened (graph/model_files/onnx_graph.py). What they make
+lies in one bounded arena, and a run that takes too long is ended.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Lock
+from functools import cache
+from threading import Lock, Timer
 from typing import Any
 
-import cv2
 import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped]
+import torch
 
+from graph.errors import ServiceError
+from graph.model_files.limits import BadHeaderError
+from graph.model_files.onnx_graph import read_onnx
 from preprocessors.detectors import AnnotatorFile
 from preprocessors.pictures import Picture
+
+MOST_MEMORY_BYTES = 6 * 2**30  # of all networks of a process, with what they make
+SLOWEST_RUN_S = 120.0
+DTYPES = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
+QUIET = 4  # onnxruntime's level for what ends the process alone
+SIZE_AS_ASKED = 1  # how the arena grows
+SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+
+@dataclass(eq=False)
+class NetworkRunError(ServiceError):
+    """A network in an ONNX file that cannot take what it was given, or gives something else."""
+
+    status = 422
+    code = "bad_model_file"
+    template = "The network in {name} failed: {problem}."
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Socket:
+    """An input or output. Sides that the file leaves open are None."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: Any = np.float32
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxNetwork:
     """A network on the CPU. Safe to call from several threads, which take turns."""
 
-    net: Any
+    name: str
+    session: Any
     nbytes: int
+    inputs: tuple[Socket, ...]
+    outputs: tuple[Socket, ...]
+    slowest_s: float = SLOWEST_RUN_S
     turn: Lock = field(default_factory=Lock)
 
-    def __call__(self, x: Picture) -> list[Picture]:
-        """What the network gives for an input [B, C, H, W], by output."""
-        with self.turn:
-            self.net.setInput(np.ascontiguousarray(x, dtype=np.float32))
-            return list(self.net.forward(self.net.getUnconnectedOutLayersNames()))
+    def __call__(self, *given: Picture) -> list[Picture]:
+        """The outputs for inputs, which are taken in the file's order.
+
+        Raises:
+            NetworkRunError: the network cannot take them, or does not end in time.
+        """
+        named = {
+            socket.name: np.ascontiguousarray(x, dtype=socket.dtype)
+            for socket, x in zip(self.inputs, given, strict=True)
+        }
+        with self.turn, _ended_after(self.slowest_s) as options:
+            try:
+                outputs: list[Picture] = self.session.run(None, named, options)
+            except Exception as error:  # onnxruntime's own kinds; the file gave the reason
+                problem = f"it did not end within {self.slowest_s:g} s"
+                if not options.terminate:
+                    problem = "its operators do not fit each other, or need too much memory"
+                raise NetworkRunError(self.name, problem) from error
+        return outputs
+
+
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[Any]:
+    options = ort.RunOptions()
+    options.log_severity_level = QUIET
+    options.add_run_config_entry(*SHRINK)
+    timer = Timer(seconds, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
+
+
+@cache
+def _bounded_memory() -> None:
+    """One arena for all sessions of the process, which is onnxruntime's only way to bound them."""
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    arena = ort.OrtArenaCfg({"max_mem": MOST_MEMORY_BYTES, "arena_extend_strategy": SIZE_AS_ASKED})
+    with suppress(RuntimeError):  # another part of the process has registered one
+        ort.create_and_register_allocator(memory, arena)
 
 
 def build_onnx(file: AnnotatorFile) -> OnnxNetwork:
-    return OnnxNetwork(cv2.dnn.readNetFromONNX(str(file.path)), file.path.stat().st_size)
+    """The network of a file.
+
+    Raises:
+        ValueError: the file is damaged, or not one that is run here.
+    """
+    read_onnx(file.path)
+    _bounded_memory()
+    options = ort.SessionOptions()
+    options.log_severity_level = QUIET
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = ort.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own kinds
+        problem = "onnxruntime refuses it: it is damaged, or has operators that it does not know"
+        raise BadHeaderError(problem) from error
+    return OnnxNetwork(
+        file.path.name,
+        session,
+        file.path.stat().st_size,
+        tuple(map(_socket, session.get_inputs())),
+        tuple(map(_socket, session.get_outputs())),
+    )
+
+
+def _socket(said: Any) -> Socket:
+    shape = tuple(side if type(side) is int else None for side in said.shape)
+    return Socket(said.name, shape, DTYPES.get(said.type, np.float32))

@@ -21,6 +21,7 @@ from graph.choices import (
     StitchDirection,
 )
 from graph.stages.batches import Batches
+from graph.stages.faces import FaceNetworks
 from graph.stages.fitting import Fitting
 from graph.stages.hints import DepthDetectors, Hints, LineDetectors, PoseDetectors, Segmentation
 from graph.stages.media import Media
@@ -195,6 +196,7 @@ class ImageFunctions(
     MaskParts,
     Detecting,
     Details,
+    FaceNetworks,
     Patterns,
     Fitting,
     Media,

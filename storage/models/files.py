@@ -18,8 +18,16 @@ from storage.paths import UnsafePathError, relative_name
 EXTENSIONS = frozenset({".safetensors", ".ckpt", ".pt", ".pt2", ".bin", ".pth", ".pkl", ".sft"})
 # Files in the same folders that nodes of ComfyUI-GGUF list, and no others.
 GGUF = frozenset({".gguf"})
-READ = EXTENSIONS | GGUF
-LISTED: Mapping[str, frozenset[str]] = {"unet_gguf": GGUF, "clip_gguf": READ}
+ONNX = frozenset({".onnx"})
+READ = EXTENSIONS | GGUF | ONNX
+LISTED: Mapping[str, frozenset[str]] = {
+    "unet_gguf": GGUF,
+    "clip_gguf": EXTENSIONS | GGUF,
+    "face_swap": ONNX,
+    "facerestore_models": EXTENSIONS | ONNX,
+    "insightface": ONNX,
+    "onnx": ONNX,
+}
 OTHER_NAMES: Mapping[str, str] = {
     "clip": "text_encoders",
     "unet": "diffusion_models",
@@ -30,7 +38,9 @@ SEVERAL: Mapping[str, tuple[str, ...]] = {
     "text_encoders": ("text_encoders", "clip"),
     "diffusion_models": ("unet", "diffusion_models"),
     "controlnet": ("controlnet", "t2i_adapter"),
+    "face_swap": ("insightface", "reswapper", "hyperswap"),
 }
+FLAT = frozenset({"face_swap"})  # lists without what lies in folders of their folders
 # The folders that ComfyUI tells of, in its order (folder_paths.py).
 FOLDERS = (
     "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision",
@@ -85,7 +95,11 @@ class ModelFolders:
         """The model files of `folder`, sorted, then pairs. It is walked only when it changed."""
         endings = LISTED.get(folder, EXTENSIONS)
         folder = OTHER_NAMES.get(folder, folder)
-        files = (name for name in self._files(folder) if Path(name).suffix.lower() in endings)
+        files = (
+            name
+            for name in self._files(folder)
+            if Path(name).suffix.lower() in endings and not (folder in FLAT and "/" in name)
+        )
         pairs = (name for name in PAIRS.get(folder, ()) if len(self._halves(name)) == len(HALVES))
         return (*files, *pairs)
 

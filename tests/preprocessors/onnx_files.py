@@ -36,14 +36,41 @@ def tensor(name: str, values: NDArray[np.generic]) -> bytes:
     return dims + number(2, kind) + block(8, name) + block(9, values.tobytes())
 
 
-def operator(kind: str, inputs: Sequence[str], output: str) -> bytes:
+def attribute(name: str, value: int | Sequence[int]) -> bytes:
+    one = isinstance(value, int)
+    said = number(3, value) if isinstance(value, int) else b"".join(number(8, v) for v in value)
+    return block(1, name) + said + number(20, 2 if one else 7)
+
+
+def operator(
+    kind: str, inputs: Sequence[str], output: str, **attributes: int | Sequence[int]
+) -> bytes:
     names = b"".join(block(1, name) for name in inputs)
-    return names + block(2, output) + block(3, output) + block(4, kind)
+    said = b"".join(block(5, attribute(name, value)) for name, value in attributes.items())
+    return names + block(2, output) + block(3, output) + block(4, kind) + said
 
 
-def value_info(name: str, shape: Sequence[int]) -> bytes:
-    dims = b"".join(block(1, number(1, side)) for side in shape)
+def value_info(name: str, shape: Sequence[int | None]) -> bytes:
+    """A side that is None may be of any length."""
+    sides = (number(1, side) if side is not None else block(2, "any") for side in shape)
+    dims = b"".join(block(1, side) for side in sides)
     return block(1, name) + block(2, block(1, number(1, FLOAT) + block(2, dims)))
+
+
+def write_graph(
+    path: Path,
+    nodes: Sequence[bytes],
+    weights: Mapping[str, NDArray[np.generic]],
+    inputs: Mapping[str, Sequence[int | None]],
+    outputs: Mapping[str, Sequence[int | None]],
+) -> None:
+    """A network of these operators. The weights are written in this order."""
+    graph = b"".join(block(1, node) for node in nodes) + block(2, "graph")
+    graph += b"".join(block(5, tensor(name, values)) for name, values in weights.items())
+    graph += b"".join(block(11, value_info(name, shape)) for name, shape in inputs.items())
+    graph += b"".join(block(12, value_info(name, shape)) for name, shape in outputs.items())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(number(1, 8) + block(7, graph) + block(8, number(2, 13)))
 
 
 def write_answers(path: Path, size: tuple[int, int], answers: Mapping[str, Array]) -> None:
@@ -51,19 +78,14 @@ def write_answers(path: Path, size: tuple[int, int], answers: Mapping[str, Array
 
     Each answer is the bias of a convolution over the picture's mean, reshaped.
     """
-    nodes = [block(1, operator("GlobalAveragePool", ["x"], "mean"))]
-    weights, outputs = [], []
+    nodes = [operator("GlobalAveragePool", ["x"], "mean")]
+    weights: dict[str, NDArray[np.generic]] = {}
     for name, answer in answers.items():
         flat = answer.reshape(-1).astype(np.float32)
-        kernel = np.zeros((len(flat), 3, 1, 1), dtype=np.float32)
-        shape = np.array(answer.shape, dtype=np.int64)
-        for part, values in (("w", kernel), ("b", flat), ("shape", shape)):
-            weights.append(block(5, tensor(f"{name}.{part}", values)))
-        convolution = operator("Conv", ["mean", f"{name}.w", f"{name}.b"], f"{name}.flat")
-        reshape = operator("Reshape", [f"{name}.flat", f"{name}.shape"], name)
-        nodes += [block(1, convolution), block(1, reshape)]
-        outputs.append(block(12, value_info(name, answer.shape)))
-    inputs = block(11, value_info("x", (1, 3, *size)))
-    graph = b"".join(nodes) + block(2, "answers") + b"".join(weights) + inputs + b"".join(outputs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(number(1, 8) + block(7, graph) + block(8, number(2, 13)))
+        weights[f"{name}.w"] = np.zeros((len(flat), 3, 1, 1), dtype=np.float32)
+        weights[f"{name}.b"] = flat
+        weights[f"{name}.shape"] = np.array(answer.shape, dtype=np.int64)
+        nodes.append(operator("Conv", ["mean", f"{name}.w", f"{name}.b"], f"{name}.flat"))
+        nodes.append(operator("Reshape", [f"{name}.flat", f"{name}.shape"], name))
+    shapes = {name: answer.shape for name, answer in answers.items()}
+    write_graph(path, nodes, weights, {"x": (1, 3, *size)}, shapes)
