@@ -67,6 +67,46 @@ class Model(Changeable):
 
 
 @dataclass(frozen=True)
+class HookKeyframe:
+    """A factor on a hook's strength that holds from a part of the schedule on."""
+
+    strength: float
+    start_percent: float = 0.0
+    guarantee_steps: int = 1
+
+
+Keyframes: TypeAlias = Annotated[tuple[HookKeyframe, ...], Link("HOOK_KEYFRAMES")]
+
+
+@dataclass(frozen=True)
+class WeightHook:
+    """A change to weights that comes and goes with a prompt.
+
+    `kind` is "lora", or "model_as_lora" for what a checkpoint differs by. Hooks of one `origin` are
+    one: those that are alike and were made behind other hooks count both.
+    """
+
+    kind: str
+    file: ModelFile
+    strength_model: float
+    strength_clip: float = 0.0
+    origin: str = ""
+    keyframes: Keyframes = ()
+
+
+Hooks: TypeAlias = Annotated[tuple[WeightHook, ...], Link("HOOKS")]
+
+
+@dataclass(frozen=True)
+class ClipHooks:
+    """Hooks on text encoders, and those that go on with what they say."""
+
+    hooks: tuple[WeightHook, ...]
+    on_conditions: tuple[WeightHook, ...] = ()
+    scheduled: bool = False  # whether prompts are encoded for each span of the keyframes
+
+
+@dataclass(frozen=True)
 class Clip(Changeable):
     """Text encoders: their files, the layer read from the end, and what is laid on them.
 
@@ -80,6 +120,7 @@ class Clip(Changeable):
     changes: tuple[Change, ...] = ()
     private_embeddings: tuple[tuple[str, ModelFile], ...] = ()
     t5_padding: tuple[int, int] | None = None  # T5's prompts: shortest length, padding behind
+    hooks: ClipHooks | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +283,9 @@ class Condition:
     controls: tuple[ControlUse, ...] = ()  # their residuals are summed in this order
     control_apply_to_uncond: bool = False  # the other prompts of a guider take `controls` too
     grounding: Grounding | None = None
+    hooks: tuple[WeightHook, ...] = ()
+    encoded_for: tuple[float, float] = (0.0, 1.0)  # the part of the schedule that the text is for
+    default: bool = False  # whether it is where no other prompt beside it is
     extras: Mapping[str, Any] = field(default_factory=dict)  # ComfyUI's own key names: width, ...
 
 

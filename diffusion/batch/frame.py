@@ -10,9 +10,10 @@ from torch.nn import functional
 from diffusion.batch.controls import Control
 from diffusion.batch.fitting import middle, spread_to
 from diffusion.batch.grounding import LoadedGrounding
+from diffusion.batch.hooks import PromptHooks
 from diffusion.batch.noise_levels import PercentSchedule
 from diffusion.latent_format import LatentFormat
-from graph.values import ControlUse, Gligen
+from graph.values import ControlUse, Gligen, WeightHook
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Frame:
     seed: int = 0  # of the noise that is laid on what was seen in pictures
     controls: Mapping[ControlUse, Control] = field(default_factory=dict)
     groundings: Mapping[Gligen, LoadedGrounding] = field(default_factory=dict)
+    hooks: Mapping[tuple[WeightHook, ...], PromptHooks] = field(default_factory=dict)
 
     @property
     def shape(self) -> torch.Size:

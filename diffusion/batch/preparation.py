@@ -62,6 +62,8 @@ def prepare(
                 tuple(frame.controls[use] for use in condition.controls),
                 condition.control_apply_to_uncond,
                 prompt_grounding(condition.grounding, frame.groundings),
+                frame.hooks.get(condition.hooks),
+                condition.default,
             )
             for condition in conditions
         ]
@@ -92,7 +94,7 @@ def _complete(prompts: list[Prompt], other: Prompt) -> None:
     smallest = min(in_areas or covering[:1], key=_box_size)
     if smallest.region.box != region.box:
         found = replace(smallest, region=region, controls=other.controls)
-        prompts.append(replace(found, grounding=other.grounding))
+        prompts.append(replace(found, grounding=other.grounding, hooks=other.hooks))
 
 
 def _box_size(prompt: Prompt) -> float:
@@ -104,13 +106,14 @@ def _region(condition: Condition, frame: Frame) -> Region:
     box = _box(condition, frame)
     if mask is not None and condition.mask_bounds:
         box = _bounds(mask)
+    start, end = condition.encoded_for
     return Region(
         box,
         mask,
         condition.strength,
         condition.mask_strength,
-        frame.sampling.percent_to_sigma(condition.start_percent),
-        frame.sampling.percent_to_sigma(condition.end_percent),
+        frame.sampling.percent_to_sigma(max(condition.start_percent, start)),
+        frame.sampling.percent_to_sigma(min(condition.end_percent, end)),
     )
 
 

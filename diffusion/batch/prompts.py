@@ -15,6 +15,7 @@ from torch import Tensor
 
 from diffusion.batch.controls import Control
 from diffusion.batch.grounding import PromptGrounding
+from diffusion.batch.hooks import PromptHooks
 from graph.errors import ServiceError
 
 FEATHER = 8  # latent pixels over which the edge of an area fades
@@ -113,6 +114,8 @@ class Prompt:
     controls: tuple[Control, ...] = ()
     lends_controls: bool = False
     grounding: PromptGrounding | None = None
+    hooks: PromptHooks | None = None
+    default: bool = False  # whether it counts where no other prompt beside it does
 
     @cached_property
     def box(self) -> Box | None:

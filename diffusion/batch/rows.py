@@ -77,6 +77,7 @@ class Row:
     images: tuple[RowImage, ...] = ()  # image prompts that it goes by
     outputs: list[Tensor] | None = None  # where wanted, what the network itself said
     motion: RowMotion | None = None
+    weights: tuple[Change, ...] = ()  # what its prompt lays on the model's
     divisible: bool = True  # whether calls may hold some of its latents without the others
 
 

@@ -19,6 +19,7 @@ from diffusion.batch.slices import frame_rows, prompt_rows, slice_of
 from diffusion.control.image_adapters import prepare_images
 from diffusion.control.model_patches import prepare_patches
 from diffusion.dit.patches import LoadedPatch
+from diffusion.engine.hooked import hooks_of, prepare_hooks
 from diffusion.engine.run import Inpainting, Run
 from diffusion.families.family import LoadedModel
 from diffusion.guidance.changes import start_changes
@@ -98,7 +99,12 @@ def prepare_run(
     )
     prompts = prepare(
         dict(guider.conditionings),
-        replace(frame, controls=used, groundings=groundings),
+        replace(
+            frame,
+            controls=used,
+            groundings=groundings,
+            hooks=prepare_hooks(hooks_of(guider), sampling, float(torch.max(sigmas))),
+        ),
         partial(model.family.embed, model),
     )
     if request.rows is not None:

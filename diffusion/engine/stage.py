@@ -7,10 +7,10 @@ of the step engine, and runs autoencoders on a thread of their own beside the st
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from diffusion.control.image_adapters import IMAGE_CHANGES, ImageAdapters
 from diffusion.control.loading import Controls, vaes_of
 from diffusion.control.model_patches import PATCH_CHANGES, ModelPatches, patches_on
 from diffusion.engine.engine import Job, Report, StepEngine, Track
+from diffusion.engine.hooked import hooked_denoiser, warned
 from diffusion.engine.noising import noised
 from diffusion.engine.request import latent_for, prepare_run
 from diffusion.engine.run import sample
@@ -42,7 +43,6 @@ from diffusion.parameterization import Parameterization
 from diffusion.samplers.ksampler import ksampler_sigmas
 from diffusion.schedules.model_sampling import ModelSampling
 from diffusion.weights import Weights
-from graph.events import Warned
 from graph.latent_sizes import LatentSize
 from graph.motion import BETA_SCHEDULE, CONTEXT_WINDOWS, EVOLVED
 from graph.sampling import Guider, Noise, SampleRequest
@@ -138,9 +138,8 @@ class SampleStage:
         model = await self._scheduled(request.guider.model)
         self._check(model)
         async with self._model(model) as resident:
-            if report is not None:
-                for warning in resident.model.warnings:
-                    report(Warned(request.node_id, warning))
+            warn = partial(warned, report, request.node_id)
+            warn(resident.model.warnings)
             loaded = in_latent_format(resident.model, model.changes)
             latent = latent_for(request.latent, loaded)
             own = latent if request.rows is None else latent_rows(latent, request.rows)
@@ -172,7 +171,9 @@ class SampleStage:
                 )
                 track = Track(of=len(request.sigmas) - 1)
                 size = tuple(run.latent.shape[2:])
-                job = Job(request.node_id, resident.denoiser, size, sample(run, track), track)
+                lease = partial(self._lease, model)
+                denoiser = await hooked_denoiser(resident, request.guider, lease, warn)
+                job = Job(request.node_id, denoiser, size, sample(run, track), track)
                 job.report, job.deadline = report, deadline
                 if preview is not None:
                     job.preview = partial(preview, loaded.latent_format)
@@ -325,19 +326,25 @@ class SampleStage:
 
         Jobs whose models differ in other ways share them.
         """
-        laid = self._laid(model)
+        base = ("model", model.file, model.weight_dtype)
+        measure = partial(self._model_bytes, model)
+        async with (
+            self._memory.turn(base, measure, [model.file]) as size,
+            leased(self._lease(model, size=size)) as resident,
+        ):
+            yield resident
+
+    def _lease(
+        self, model: Model, hooked: tuple[Change, ...] = (), size: int = 0
+    ) -> AbstractContextManager[Any]:
+        """The weights of `model`, under more changes."""
+        laid = (*self._laid(model), *hooked)
         base = ("model", model.file, model.weight_dtype)
         load = partial(self._load_model, model.file, model.weight_dtype)
-        measure = partial(self._model_bytes, model)
-        async with self._memory.turn(base, measure, [model.file]) as size:
-            lease = self.weights.lease(base, load, expected_bytes=size)
-            if laid:
-                change = partial(self._changed, changes=laid)
-                lease = self.weights.lease_upon(
-                    base, load, (*base, laid), change, expected_bytes=size
-                )
-            async with leased(lease) as resident:
-                yield resident
+        if not laid:
+            return self.weights.lease(base, load, expected_bytes=size)
+        change = partial(self._changed, changes=laid)
+        return self.weights.lease_upon(base, load, (*base, laid), change, expected_bytes=size)
 
     def _model_bytes(self, model: Model) -> int:
         """What a base model will take, told by its file's header."""

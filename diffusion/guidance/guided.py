@@ -9,6 +9,7 @@ from torch import Tensor
 
 from diffusion.batch.prompts import Prompt
 from diffusion.batch.rows import Asking, Draws, Row, RowImage, RowMotion
+from diffusion.guidance.defaults import Filled, holding
 from diffusion.guidance.frames import StepFrames, Window
 from diffusion.guidance.network_changes import RunChanges
 from diffusion.samplers.protocol import Prediction
@@ -108,6 +109,7 @@ class Guided:
     patches: tuple[Change, ...] = ()  # of this question
     step: int = 0  # steps of the sampler that are done
     wants_uncond: bool = False  # the sampler reads the prediction without the prompt
+    filled: Filled = field(default_factory=dict)  # what defaults come to
     recorded: dict[str | None, Tensor] = field(
         default_factory=dict
     )  # by name, of the last question
@@ -155,14 +157,14 @@ class Guided:
         for place, name in enumerate(names):
             own = self.running.of_negative_at(level) if plain and name == "negative" else ()
             images = question.images(self.running.images_at(level, negative=place == 1))
-            for whole in self.prompts.get(name, ()) if name else ():
-                if whole.applies(level):
-                    prompt = question.prompt(whole)
-                    crop = x if prompt.box is None else prompt.box.crop(x)
-                    row = Row(crop, sigma, prompt, self.sampling, (*patches, *own))
-                    row = replace(row, images=images, motion=motion, divisible=divisible)
-                    rows.append(replace(row, draws=question.draws))
-                    owners.append(place)
+            for whole in holding(self.prompts.get(name, ()) if name else (), level, self.filled):
+                prompt = question.prompt(whole)
+                crop = x if prompt.box is None else prompt.box.crop(x)
+                row = Row(crop, sigma, prompt, self.sampling, (*patches, *own))
+                row = replace(row, images=images, motion=motion, divisible=divisible)
+                weights = () if whole.hooks is None else whole.hooks.at(level)
+                rows.append(replace(row, draws=question.draws, weights=weights))
+                owners.append(place)
         return rows, owners
 
     def _keep_records(

@@ -9,7 +9,7 @@ which the longest start that fits a weight counts; names of U-Nets are LDM's.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +19,12 @@ from diffusion.families.registry import FAMILIES, Families
 from diffusion.lora.applying import LORA, Loras, OpenWeights, sharing_copy
 from diffusion.networks.packed_layers import PackedWeight, TrueWeights, tensors_in
 from diffusion.text.encoder import TextEncoder, load_text_encoder
-from graph.values import Change
-
-if TYPE_CHECKING:
-    from graph.values import Clip, Model
+from graph.values import Change, Clip, Model
 
 MERGE = "merge"
 SCALE = "scale"
-WEIGHT_CHANGES = (LORA, MERGE, SCALE)
+MODEL_AS_LORA = "model_as_lora"  # options: file, strength
+WEIGHT_CHANGES = (LORA, MERGE, SCALE, MODEL_AS_LORA)
 Shares: TypeAlias = Sequence[tuple[str, float, float]]
 Factors: TypeAlias = Sequence[tuple[str, float]]
 NOT_MERGED = (".position_ids", ".logit_scale")  # of text encoders
@@ -54,6 +52,9 @@ class WeightChanges:
                 unet = self._loras.on_model(unet, list(laid))
             elif kind == SCALE:
                 unet = self._scaled_model(unet, list(laid))
+            elif kind == MODEL_AS_LORA:
+                for change in laid:
+                    unet = self._moved_model(unet, base, change)
             else:
                 for change in laid:
                     unet = self._merged_model(unet, change)
@@ -69,12 +70,16 @@ class WeightChanges:
         return replace(changed, parts=parts, size=size)
 
     def _changed_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
+        base = encoder
         for kind, laid in groupby(changes, key=lambda change: change.kind):
             if kind == LORA:
                 encoder = self._loras.on_text_encoder(encoder, list(laid))
             elif kind == SCALE:
                 for change in laid:
                     encoder = scaled_encoder(encoder, change["factors"])
+            elif kind == MODEL_AS_LORA:
+                for change in laid:
+                    encoder = self._moved_encoder(encoder, base, change)
             else:
                 for change in laid:
                     encoder = self._merged_encoder(encoder, change)
@@ -90,7 +95,7 @@ class WeightChanges:
         module: Any = sharing_copy(unet.module, patched)
         return replace(unet, module=module, warnings=warnings)
 
-    def _other_model(self, model: "Model", like: LoadedModel) -> LoadedModel:
+    def _other_model(self, model: Model, like: LoadedModel) -> LoadedModel:
         weights = self._open(model.file)
         own = computing(like.module)
         other = self._families.load(weights, dtype=own.dtype, device=own.device)
@@ -110,6 +115,27 @@ class WeightChanges:
             module = scaled(module, change["factors"])
         return replace(unet, module=module)
 
+    def _moved_model(self, unet: LoadedModel, base: LoadedModel, change: Change) -> LoadedModel:
+        """`unet` moved by what a checkpoint differs by from `base`."""
+        other = self._other_model(Model(change["file"]), base)
+        patched = moved_towards(unet.module, base.module, other.module, change["strength"])
+        module: Any = sharing_copy(unet.module, patched)
+        return replace(unet, module=module, warnings=(*unet.warnings, *other.warnings))
+
+    def _moved_encoder(
+        self, encoder: TextEncoder, base: TextEncoder, change: Change
+    ) -> TextEncoder:
+        other = self._other_encoder(Clip((change["file"],)), base)
+        theirs = {part.name: part.module for part in other.parts}
+        parts = []
+        for part, own in zip(encoder.parts, base.parts, strict=True):
+            module = part.module
+            if part.name in theirs:
+                patched = moved_towards(module, own.module, theirs[part.name], change["strength"])
+                module = sharing_copy(module, patched)
+            parts.append(replace(part, module=module))
+        return replace(encoder, parts=tuple(parts), warnings=(*encoder.warnings, *other.warnings))
+
     def _merged_encoder(self, encoder: TextEncoder, change: Change) -> TextEncoder:
         other = self._other_encoder(change["other"], encoder)
         theirs = {part.name: part.module for part in other.parts}
@@ -122,7 +148,7 @@ class WeightChanges:
             parts.append(replace(part, module=module))
         return replace(encoder, parts=tuple(parts), warnings=(*encoder.warnings, *other.warnings))
 
-    def _other_encoder(self, clip: "Clip", like: TextEncoder) -> TextEncoder:
+    def _other_encoder(self, clip: Clip, like: TextEncoder) -> TextEncoder:
         own = computing(like.parts[0].module)
         other = load_text_encoder(
             [self._open(file) for file in clip.files],
@@ -155,6 +181,25 @@ def merged(
         total = weight.float() * own
         if theirs[name].shape == weight.shape:
             total = total + theirs[name].float() * others
+        patched[name] = total.to(wide if name in ours.narrow else weight.dtype)
+    return patched
+
+
+@torch.no_grad()
+def moved_towards(
+    module: nn.Module, base: nn.Module, other: nn.Module, strength: float
+) -> dict[str, Tensor]:
+    """The parameters of `module` with so much of what `other` differs by from `base`.
+
+    A weight of which the other has none, or one of another shape, stays as it is.
+    """
+    ours, own, theirs = TrueWeights(module), TrueWeights(base), TrueWeights(other)
+    wide = computing(module).dtype
+    patched = {}
+    for name, weight in ours.items():
+        if name not in theirs or theirs[name].shape != own[name].shape:
+            continue
+        total = weight.float() + strength * (theirs[name].float() - own[name].float())
         patched[name] = total.to(wide if name in ours.narrow else weight.dtype)
     return patched
 

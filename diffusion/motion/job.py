@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +25,18 @@ from graph.errors import ServiceError
 from graph.motion import Context, Evolved, Motion, MotionKeyframe
 from graph.values import Change
 
-T = TypeVar("T", Context, MotionKeyframe)
+
+class Keyframed(Protocol):
+    """What holds from a part of the schedule on, for at least so many steps."""
+
+    @property
+    def start_percent(self) -> float: ...
+
+    @property
+    def guarantee_steps(self) -> int: ...
+
+
+T = TypeVar("T", bound=Keyframed)
 START = MotionKeyframe(0.0)
 
 
@@ -237,7 +248,7 @@ def prepare_video(
     joins = newest is not None and (
         newest.joins_norms or (newest.version == "v2" and evolved.joins_v2_norms)
     )
-    return VideoJob(frames, modules, joins, _course(contexts, sampling, highest, 0))
+    return VideoJob(frames, modules, joins, course_of(contexts, sampling, highest, 0))
 
 
 def initial_noise(
@@ -289,16 +300,17 @@ def _job_module(
 ) -> JobModule:
     by_start = sorted(motion.keyframes, key=lambda keyframe: keyframe.start_percent)
     keyframes = by_start if by_start and by_start[0].start_percent == 0.0 else [START, *by_start]
-    course = _course(tuple(keyframes), sampling, highest, -1)
+    course = course_of(tuple(keyframes), sampling, highest, -1)
     assert course is not None
     ends = (motion.start_percent, motion.end_percent)
     start, end = map(sampling.percent_to_sigma, ends)
     return JobModule(motion, loaded, loaded.by_place(model), course, start, end)
 
 
-def _course(
+def course_of(
     keyframes: Sequence[T], sampling: PercentSchedule, highest: float, place: int
 ) -> Course[T] | None:
+    """Keyframes by start in a run from `highest` down; the one at `place` holds at first."""
     if not keyframes:
         return None
     starts = [sampling.percent_to_sigma(keyframe.start_percent) for keyframe in keyframes]

@@ -38,6 +38,7 @@ from diffusion.weights import Weights
 from graph.choices import TextEncoderName
 from graph.errors import ServiceError
 from graph.values import Change, Clip, Condition, Conditioning, Image, ModelFile
+from graph.weight_hooks import encoded_spans
 
 OpenWeights = Callable[[ModelFile], Weights]
 Warn = Callable[[str], None]
@@ -213,10 +214,25 @@ class EncodeStage:
     async def _condition(
         self, clip: Clip, prompt: Prompt, extras: Mapping[str, Any], warn: Warn, owner: str
     ) -> Conditioning:
+        hooks = () if clip.hooks is None else clip.hooks.on_conditions
+        conditions = []
+        for span, own in encoded_spans(clip):
+            told = await self._condition_for(own, prompt, extras, warn, owner)
+            conditions.append(replace(told, hooks=hooks, encoded_for=span))
+        return tuple(conditions)
+
+    async def _condition_for(
+        self,
+        clip: Clip,
+        prompt: Prompt,
+        extras: Mapping[str, Any],
+        warn: Warn,
+        owner: str,
+    ) -> Condition:
         encoded = await self._encode(clip, prompt, owner)
         for warning in encoded.warnings:
             warn(warning)
-        return (Condition(encoded.tokens, encoded.pooled, extras=dict(extras)),)
+        return Condition(encoded.tokens, encoded.pooled, extras=dict(extras))
 
     async def _encode(self, clip: Clip, prompt: Prompt, owner: str) -> Encoded:
         for change in clip.changes:

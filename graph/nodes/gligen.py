@@ -54,7 +54,7 @@ async def apply_text_box(
     y: Place = 0,
 ) -> Conditioning:
     """Say what is to be in a box of the picture."""
-    (encoded,) = await encoders.encode_text(clip, text)
+    encoded, *_ = await encoders.encode_text(clip, text)
     sides = (side // NODE_PX for side in (height, width, y, x))
     box = TextBox(encoded.pooled, *sides)
     return tuple(_with_box(own, gligen_textbox_model, box) for own in conditioning_to)

@@ -19,7 +19,8 @@ from diffusion.text.tokenizer import END, ClipTokenizer
 from diffusion.weights import Entry, Weights, open_weights
 from graph.errors import BadModelFile, MissingModelFile
 from graph.nodes.attention_multiply import multiply_text_attention
-from graph.values import Change, Clip, ModelFile
+from graph.nodes.hooks import set_clip_hooks
+from graph.values import Change, Clip, ModelFile, WeightHook
 from tests.diffusion.lora_files import TEXT, factors, write_lora
 from tests.diffusion.model_files import CPU, seeded
 
@@ -149,6 +150,16 @@ async def test_a_prompt_is_encoded_under_its_lora_and_the_next_without(stage: En
     (after,) = await stage.encode_text(CLIP, "a fox ")
     assert not torch.allclose(under.tokens, plain.tokens, atol=1e-3)
     assert torch.equal(after.tokens, plain.tokens)
+
+
+async def test_a_prompt_encoded_under_hooks_brings_them_along(stage: EncodeStage) -> None:
+    hooks = (WeightHook(LORA, ModelFile("loras", "a"), 0.5, 1.0),)
+    hooked = set_clip_hooks(clip=CLIP, hooks=hooks)
+    (under,) = await stage.encode_text(hooked, "a fox")
+    changed = CLIP.changed(LORA, file=ModelFile("loras", "a"), strength=1.0)
+    (same,) = await stage.encode_text(changed, "a fox")
+    assert torch.equal(under.tokens, same.tokens)
+    assert (under.hooks, same.hooks) == (hooks, ())
 
 
 async def test_what_is_left_out_is_told_each_time(stage: EncodeStage) -> None:

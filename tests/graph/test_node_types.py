@@ -75,6 +75,7 @@ DIFFERENT = {
     "CreateList": ANY_TYPE,
     "ResizeImageMaskNode": ANY_TYPE,
     "FluxKontextMultiReferenceLatentMethod": "it has the method of Qwen-Image-Edit-2511, too",
+    "CreateHookKeyframesFromFloats": "its numbers come over a link, of which no more is told",
     "CustomCombo": "the place of the choice is an input, which the editor keeps to itself",
     "ImageCompare": "the view of the editor is no input",
     "SeedNode": "what the editor does with the seed afterwards begins as in other nodes",

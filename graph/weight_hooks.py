@@ -1,0 +1,131 @@
+"""Hooks on weights: joined, scheduled, and what they lay on text encoders.
+
+(ComfyUI comfy/hooks.py)
+"""
+
+import hashlib
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from types import MappingProxyType
+from typing import TypeAlias
+
+from graph.values import Change, Clip, HookKeyframe, WeightHook
+
+Hooks: TypeAlias = tuple[WeightHook, ...]
+Span: TypeAlias = tuple[float, float]
+
+
+def made_behind(hook: WeightHook, before: Hooks) -> WeightHook:
+    """A hook that is told from all that were made behind others."""
+    said = repr((hook, [own.origin for own in before]))
+    return replace(hook, origin=hashlib.sha256(said.encode()).hexdigest())
+
+
+def joined(*groups: Hooks | None) -> Hooks:
+    """All hooks in order, each once."""
+    found: dict[str, WeightHook] = {}
+    for hook in (hook for group in groups for hook in group or ()):
+        found.setdefault(hook.origin, hook)
+    return tuple(found.values())
+
+
+def scheduled(hooks: Hooks, keyframes: tuple[HookKeyframe, ...]) -> Hooks:
+    """Hooks whose strengths go by `keyframes`."""
+    return tuple(replace(hook, keyframes=keyframes) for hook in hooks)
+
+
+def with_keyframes(
+    before: tuple[HookKeyframe, ...], more: Iterable[HookKeyframe]
+) -> tuple[HookKeyframe, ...]:
+    """By their starts, and those that start at once in the order in which they came."""
+    return tuple(sorted((*before, *more), key=lambda keyframe: keyframe.start_percent))
+
+
+CURVES: Mapping[str, Callable[[float], float]] = MappingProxyType(
+    {
+        "linear": lambda share: share,
+        "ease_in": lambda share: share**2,
+        "ease_out": lambda share: 1 - (1 - share) ** 2,
+        "ease_in_out": lambda share: (1 - math.cos(share * math.pi)) / 2,
+    }
+)
+
+
+def between(start: float, end: float, count: int, curve: str = "linear") -> list[float]:
+    """So many numbers along a curve, as float32 has them."""
+    shares = [place / (count - 1) if count > 1 else 0.0 for place in range(count)]
+    return [_float32(start + (end - start) * CURVES[curve](share)) for share in shares]
+
+
+def _float32(value: float) -> float:
+    (rounded,) = struct.unpack("f", struct.pack("f", value))
+    return float(rounded)
+
+
+def along(start: float, end: float, strengths: list[float]) -> list[HookKeyframe]:
+    """Strengths one after the other between two parts of the schedule."""
+    percents = between(start, end, len(strengths))
+    return [
+        HookKeyframe(strength, percent, guarantee_steps=1 if place == 0 else 0)
+        for place, (strength, percent) in enumerate(zip(strengths, percents, strict=True))
+    ]
+
+
+def encoded_spans(clip: Clip) -> list[tuple[Span, Clip]]:
+    """The spans of the schedule, each with the text encoder that prompts are encoded by for it."""
+    if clip.hooks is None:
+        return [((0.0, 1.0), clip)]
+    hooks = clip.hooks.hooks
+    if not clip.hooks.scheduled:
+        return [((0.0, 1.0), _under(clip, [(hook, 1.0) for hook in hooks]))]
+    own = {hook: _spans(hook.keyframes) for hook in hooks}
+    ends = {end for spans in own.values() for span, _ in spans for end in span}
+    return [
+        (span, _under(clip, [(hook, _strength_in(span, own[hook])) for hook in hooks]))
+        for span in pairwise(sorted({0.0, *ends}))
+    ]
+
+
+def _spans(keyframes: tuple[HookKeyframe, ...]) -> list[tuple[Span, float]]:
+    """Where strengths stay the same, and what they are there."""
+    if not keyframes:
+        return [((0.0, 1.0), 1.0)]
+    found = []
+    own = keyframes[0]
+    for keyframe in keyframes:
+        later = keyframe.start_percent > own.start_percent
+        if later and not math.isclose(keyframe.strength, own.strength):
+            found.append(((own.start_percent, keyframe.start_percent), own.strength))
+            own = keyframe
+        elif not later:
+            own = keyframe
+    if not math.isclose(own.start_percent, 1.0):
+        found.append(((own.start_percent, 1.0), own.strength))
+    return found
+
+
+def _strength_in(span: Span, spans: list[tuple[Span, float]]) -> float:
+    """The strength of the first of `spans` that meets `span`; 1 where none does."""
+    met = (own for (start, end), own in spans if start < span[1] and end > span[0])
+    return next(met, 1.0)
+
+
+def _under(clip: Clip, hooks: list[tuple[WeightHook, float]]) -> Clip:
+    laid = [_change(hook, hook.strength_clip * factor) for hook, factor in hooks]
+    changes = (*clip.changes, *(change for change in laid if change is not None))
+    return replace(clip, hooks=None, changes=changes)
+
+
+def model_changes(hooks: Iterable[tuple[WeightHook, float]]) -> tuple[Change, ...]:
+    """What hooks at factors of their strengths lay on a model."""
+    laid = (_change(hook, hook.strength_model * factor) for hook, factor in hooks)
+    return tuple(change for change in laid if change is not None)
+
+
+def _change(hook: WeightHook, strength: float) -> Change | None:
+    if strength == 0:
+        return None
+    return Change(hook.kind, (("file", hook.file), ("strength", strength)))
