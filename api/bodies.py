@@ -15,10 +15,11 @@ from starlette.types import Message
 from api.body_room import VALUE_BYTES, place_of
 from api.errors import BodyError, BodyTooLargeError, FormError, MediaTypeError
 from api.heavy_work import HeavyWork
-from api.json_reading import QUICK_BYTES, BodyLimits, most_values, read_json_text, text_in_head
+from api.json_reading import QUICK_BYTES, BodyLimits, key_in_head, most_values, read_json_text
 from graph.shown import json_kind
 
 HEAD_BYTES = 64 * 1024  # read of a request while nobody knows whose it is
+SMALL_BYTES = 4 * 1024  # of a body that is parsed for anybody
 JSON_TYPE = "application/json"
 FORM_TYPE = "multipart/form-data"
 UTF8_FORM = f"{FORM_TYPE} in UTF-8"
@@ -42,7 +43,7 @@ class JsonBody:
         self._any_type = any_type
 
     async def head(self) -> Mapping[str, Any]:
-        """The object, if the body is short; else the key, if that is at its beginning.
+        """The object, if the body is small; else the key, if that is at its beginning.
 
         Raises:
             MediaTypeError, BodyError: 415, 400.
@@ -50,9 +51,9 @@ class JsonBody:
         self._check_type()
         body = _body_of(self._request)
         beginning = await body.head(HEAD_BYTES)
-        if body.complete and len(beginning) <= HEAD_BYTES:
+        if body.complete and len(beginning) <= SMALL_BYTES:
             return await self._value(beginning)
-        key = text_in_head(beginning[:HEAD_BYTES], "key")
+        key = key_in_head(beginning[:HEAD_BYTES])
         return {} if key is None else {"key": key}
 
     async def __call__(self, owner: str = "") -> dict[str, Any]:

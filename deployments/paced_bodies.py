@@ -14,6 +14,8 @@ from ray.serve._private import http_util, proxy, replica
 from ray.serve._private.common import RequestMetadata
 from starlette.middleware import Middleware
 
+from deployments.unread_bodies import UnreadBodies
+
 AHEAD_BYTES = 256 * 1024  # held by the proxy, and by the replica, for one request
 
 Message = MutableMapping[str, Any]
@@ -77,10 +79,11 @@ class PacedReceive(http_util.ASGIReceiveProxy):
 def pace_proxy() -> list[Middleware]:
     """What Serve's proxy calls when it starts: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH.
 
-    It asks for middlewares, of which there are none: they do not learn what the replica has read.
+    It asks for middlewares. They do not learn what the replica has read, so that the queue between
+    the two is replaced.
     """
     setattr(proxy, "MessageQueue", PacedQueue)  # noqa: B010 - a class, to mypy
-    return []
+    return [Middleware(UnreadBodies)]
 
 
 def pace_replica() -> None:

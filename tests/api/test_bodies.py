@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 
 from api.body_room import BodiesFullError, BodyRoom, OwnersBodiesError, Place
 from api.json_reading import (
+    MOST_KEYS,
     QUICK_BYTES,
     BodyLimits,
     TooDeepError,
     TooManyValuesError,
+    key_in_head,
     read_json_text,
-    text_in_head,
 )
 from api.keys.key_access import KeyAccess
 from api.keys.rates import Rates
 from storage.keys import Keys
 from tests.api.conftest import API, OpenSite, Site
 from tests.api.keyed import KeyedSite, keyed_routes, keyed_site
+from tests.counted_lines import lines
 
 HEAD = 64 * 1024
 CHUNK = 16 * 1024
@@ -142,8 +144,8 @@ def test_a_key_is_found_in_any_beginning_that_holds_it(
 ) -> None:
     others.pop("key", None)
     text = json.dumps({**others, "key": key}).encode()
-    assert text_in_head(text, "key") == key
-    assert text_in_head(text[: max(0, len(text) - 2 - cut)], "key") is None
+    assert key_in_head(text) == key
+    assert key_in_head(text[: max(0, len(text) - 2 - cut)]) is None
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,16 @@ def test_a_key_is_found_in_any_beginning_that_holds_it(
     ],
 )
 def test_what_only_looks_like_a_key_is_none(text: bytes) -> None:
-    assert text_in_head(text, "key") is None
+    assert key_in_head(text) is None
+
+
+@pytest.mark.parametrize(
+    "part", [b"[],", b'"",', b'"', b'{"key":', b'"key" ', b'"key":"a",', b'\\"', b'"a', b"1,", b" "]
+)
+def test_any_beginning_is_looked_through_in_no_time(part: bytes) -> None:
+    head = (b'{"a":[' + part * HEAD)[:HEAD]
+    assert lines(lambda: key_in_head(head)) < 20 * MOST_KEYS
+    assert key_in_head(head) is None
 
 
 class Held:

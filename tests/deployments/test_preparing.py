@@ -4,13 +4,11 @@ Work is counted, not timed: the lines of our code that run, those in loops each 
 """
 
 import asyncio
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -19,6 +17,7 @@ from benchmarks.preparing import runner
 from benchmarks.shapes import SHAPES
 from deployments.runner import WorkflowRunner
 from graph.errors import ServiceError
+from tests.counted_lines import lines
 
 SMALLER, LARGER = 300, 1200
 MOST = 1.15 * LARGER / SMALLER  # what is done once for any size makes it less
@@ -34,24 +33,6 @@ class Here(HeavyWork):
     ) -> T:
         del owner
         return function(*args, **kwargs)
-
-
-def lines(work: Callable[[], Any]) -> int:
-    """How many lines run."""
-    count = 0
-
-    def trace(_frame: FrameType, event: str, _argument: object) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 @pytest.fixture(scope="module")
