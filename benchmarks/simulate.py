@@ -61,10 +61,7 @@ class Load:
         draws = random.Random(self.seed)
         times = TRACES[self.trace](self.rate, self.jobs, draws)
         flows = draws.choices(self.mix, [flow.share for flow in self.mix], k=self.jobs)
-        return [
-            Job(flow, at, draws.randrange(flow.loras) if flow.loras else -1)
-            for flow, at in zip(flows, times, strict=True)
-        ]
+        return [Job(flow, at) for flow, at in zip(flows, times, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -249,6 +249,11 @@ class SamplerConfig(Size):
     lora_bytes: PositiveInt = GIB
     max_rows: PositiveInt = Field(default=16, description="Latents in one model call, at most.")
     batching: bool = Field(default=True, description="Whether requests share model calls.")
+    mix_loras: bool = Field(
+        default=True,
+        description="Whether those under other LoRAs do, each through its own changed layers. Not "
+        "where `compile` is set.",
+    )
     warm_bases: tuple[str, ...] = Field(
         default=(), description="Files to load at start, where the sampler is not pinned to one."
     )

@@ -55,6 +55,7 @@ class Sampler:
             memory=memory or MemoryBudget(config.memory_bytes),
             max_rows=config.max_rows,
             batching=config.batching,
+            mix_loras=config.mix_loras,
             weight_changes=WEIGHT_CHANGES,
             apply_changes=WeightChanges(open_weights, loras, families).on_model,
             called=metrics.calls(),

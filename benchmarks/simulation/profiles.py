@@ -39,7 +39,6 @@ class Workflow:
     hint_s: float = 0.0
     upscale_s: float = 0.0
     output_s: float = 0.05  # of a core, for each picture
-    loras: int = 0  # sets of them that take turns; each is apart from others in a batch
 
     @property
     def unloaded_s(self) -> float:
@@ -101,7 +100,7 @@ MIXES: Mapping[str, list[Workflow]] = {
     "mixed": [
         Workflow("sdxl", _XL[0], 0.25),
         Workflow("sdxl + ControlNet", _XL[0], 0.15, control=True, hint_s=0.02),
-        Workflow("sdxl + LoRA", _XL[1], 0.2, loras=8),
+        Workflow("sdxl + LoRA", _XL[1], 0.2),
         Workflow("sdxl + upscale", _XL[1], 0.1, upscale_s=0.12),
         Workflow("sd15", SD15, 0.2, steps=20),
         Workflow("flux", FLUX, 0.1, steps=28),

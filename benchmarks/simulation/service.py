@@ -16,11 +16,10 @@ RECENT = 8  # jobs that an average is over
 
 @dataclass(eq=False)
 class Job:
-    """A workflow on its way. `lora` keeps it apart in batches from others of its base."""
+    """A workflow on its way."""
 
     workflow: Workflow
     arrived_s: float
-    lora: int
     ended_s: float = 0.0
     steps_left: int = 0
 
@@ -118,7 +117,7 @@ class Sampler:
         batch: list[tuple[Job, Then]] = []
         for entry in self._waiting:
             job = entry[0]
-            if (job.workflow.base, job.lora) != (first.workflow.base, first.lora):
+            if job.workflow.base != first.workflow.base:
                 continue
             if batch and rows + ROWS * job.workflow.pictures > MAX_ROWS:
                 break

@@ -3,6 +3,7 @@
 import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -13,6 +14,7 @@ from diffusion.batch.parts import Part
 from diffusion.batch.rows import Row
 
 Predict: TypeAlias = Callable[[list[Part]], list[Tensor]]
+Scope: TypeAlias = Callable[[Sequence[Part]], AbstractContextManager[None]]
 Called: TypeAlias = Callable[[int, float], None]  # how much one call answered, and its seconds
 
 
@@ -20,14 +22,20 @@ def unheard(_size: int, _seconds: float) -> None:
     """Nobody counts."""
 
 
+def no_scope(_parts: Sequence[Part]) -> AbstractContextManager[None]:
+    """Nobody is told whose rows a call has."""
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What calls of a network may take, and where it computes."""
+    """What calls of a network may take, where it computes, and who is told of each call's parts."""
 
     max_rows: int
     activation_bytes: int
     dtype: torch.dtype
     device: torch.device
+    scope: Scope = no_scope
 
 
 class Denoiser(Protocol):
@@ -66,6 +74,7 @@ class Calls:
         self._max_rows = limits.max_rows
         self._activation_bytes = limits.activation_bytes
         self._device = limits.device
+        self._scope = limits.scope
         self._drop = drop
 
     def limit(self, *size: int) -> int:
@@ -94,7 +103,8 @@ class Calls:
             limit = self.limit(*size)
             chunk, rest = fitting(parts, limit)
             try:
-                predictions = predict(chunk)
+                with self._scope(chunk):
+                    predictions = predict(chunk)
             except RuntimeError as error:
                 if not is_out_of_memory(error) or limit == 1 or _cannot_shrink(chunk):
                     raise

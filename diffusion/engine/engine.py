@@ -19,6 +19,7 @@ from torch import Tensor
 
 from diffusion.batch.calls import Called, Denoiser, unheard
 from diffusion.batch.rows import Asking, Row
+from diffusion.engine.mixing import Mixable
 from graph.errors import ServiceError
 from graph.events import Progress, Warned
 
@@ -74,6 +75,7 @@ class Job:
     size: tuple[int, ...]  # [h, w] or [T, h, w]; jobs of one model and size share calls
     asking: Asking[Tensor]
     track: Track
+    mixable: Mixable | None = None  # the same model as its base, and layers of its own
     report: Report | None = None
     preview: Preview | None = None
     deadline: float | None = None  # in the event loop's time
@@ -87,6 +89,15 @@ class Job:
     def rows(self) -> int:
         """How many pictures the model has to predict for the question."""
         return sum(len(row.x) for row in self.question)
+
+    def shares_with(self, other: "Job") -> bool:
+        """Whether one call can answer both."""
+        if self.size != other.size:
+            return False
+        if self.model is other.model:
+            return True
+        mine, theirs = self.mixable, other.mixable
+        return mine is not None and theirs is not None and mine.base is theirs.base
 
     @property
     def ended(self) -> bool:
@@ -227,7 +238,7 @@ class StepEngine:
         limit = oldest.model.limit(*oldest.size)
         batch, rows = [oldest], oldest.rows
         for job in self._waiting[1:] if self._batching else ():
-            if job.model is oldest.model and job.size == oldest.size:
+            if job.shares_with(oldest):
                 rows += job.rows
                 if rows > limit:
                     break
@@ -248,6 +259,8 @@ class StepEngine:
     def _end(self, job: Job) -> None:
         job.asking.close()
         job.model.forget()
+        if job.mixable is not None:
+            job.mixable.base.forget()
         job.question = ()
         job.done.set()
 
@@ -273,7 +286,7 @@ def step(batch: Sequence[Job]) -> None:
     What goes wrong for one job, or in a call that it makes alone, ends that job only.
     """
     try:
-        answers = batch[0].model([row for job in batch for row in job.question])
+        answers = _answers(batch)
     except Exception as error:  # noqa: BLE001 - shared blame is settled one by one
         if len(batch) == 1:
             batch[0].fail(SamplingError, _told(error))
@@ -282,6 +295,16 @@ def step(batch: Sequence[Job]) -> None:
                 step([job])
         return
     _hand_out(batch, answers)
+
+
+def _answers(batch: Sequence[Job]) -> list[Tensor]:
+    """Of every job's rows, in order; jobs of one model are answered by it, others by their base."""
+    first = batch[0]
+    mixed = [job.mixable for job in batch if job.mixable is not None]
+    if len(mixed) < len(batch) or all(job.model is first.model for job in batch):
+        return first.model([row for job in batch for row in job.question])
+    asked = [(job.question, one.own) for job, one in zip(batch, mixed, strict=True)]
+    return mixed[0].base.answers(asked)
 
 
 def _hand_out(jobs: Sequence[Job], answers: Sequence[Tensor]) -> None:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ from diffusion.autoencoder.kinds import expected_vae_bytes, load_vae
 from diffusion.autoencoder.pixel_space import or_pixel_space
 from diffusion.autoencoder.tiles import decode_tiled, encode_tiled
 from diffusion.autoencoder.vae import LoadedVae, check_of_videos, decode, encode
-from diffusion.batch.calls import Called, Denoiser, Limits, unheard
+from diffusion.batch.calls import Called, Limits, unheard
 from diffusion.batch.slices import latent_rows
 from diffusion.control.grounding import Groundings
 from diffusion.control.image_adapters import IMAGE_CHANGES, ImageAdapters
@@ -27,6 +27,7 @@ from diffusion.control.loading import Controls, vaes_of
 from diffusion.control.model_patches import PATCH_CHANGES, ModelPatches, patches_on
 from diffusion.engine.engine import Job, Report, StepEngine, Track
 from diffusion.engine.hooked import hooked_denoiser, warned
+from diffusion.engine.mixing import ResidentModel, mixable, mixable_with
 from diffusion.engine.noising import noised
 from diffusion.engine.request import latent_for, prepare_run
 from diffusion.engine.run import sample
@@ -53,18 +54,6 @@ Preview: TypeAlias = Callable[[LatentFormat, Tensor], bytes | None]
 ApplyChanges: TypeAlias = Callable[[LoadedModel, Sequence[Change]], LoadedModel]
 
 
-@dataclass(frozen=True, eq=False)
-class ResidentModel:
-    """A diffusion model in memory, with what asks it."""
-
-    model: LoadedModel
-    denoiser: Denoiser
-
-    @property
-    def size(self) -> int:
-        return self.model.size
-
-
 class SampleStage:
     """All of one replica's diffusion models and autoencoders. For one event loop."""
 
@@ -79,6 +68,7 @@ class SampleStage:
         activation_bytes: int = 4 * 2**30,
         max_rows: int = 32,
         batching: bool = True,
+        mix_loras: bool = True,
         weight_changes: Collection[str] = (),
         apply_changes: ApplyChanges | None = None,
         called: Called = unheard,
@@ -88,7 +78,8 @@ class SampleStage:
         """A stage that keeps its weights in `memory`, which it may share with others.
 
         A model call holds at most `max_rows` pictures and what `activation_bytes` suffice for.
-        `batching` off lets every job step alone. `apply_changes` makes a model with changes of the
+        `batching` off lets every job step alone, `mix_loras` those under other LoRAs (mixing.py).
+        `apply_changes` makes a model with changes of the
         kinds `weight_changes` of one without, which it leaves alone and may share memory with.
         `called` hears of every step: how many pictures it took on, and how long it was. `regions`
         has what is compiled for models when they are warmed; without it nothing is. `families` are
@@ -100,6 +91,7 @@ class SampleStage:
         self._vae_dtype = vae_dtype or dtype
         self._families = families
         self._max_rows = max_rows
+        self._mix_loras = mix_loras
         self._activation_bytes = activation_bytes
         self._memory = memory
         self.weights = memory.weights
@@ -175,6 +167,8 @@ class SampleStage:
                 denoiser = await hooked_denoiser(resident, request.guider, lease, warn)
                 job = Job(request.node_id, denoiser, size, sample(run, track), track)
                 job.report, job.deadline = report, deadline
+                if denoiser is resident.denoiser:
+                    job.mixable = resident.mixable
                 if preview is not None:
                     job.preview = partial(preview, loaded.latent_format)
                 samples = await self._engine.run(job)
@@ -373,21 +367,26 @@ class SampleStage:
 
     def _load_model(self, file: ModelFile, weight_dtype: str) -> ResidentModel:
         weights = self._opened.pop(file, None) or self._open(file)
-        return self._asked(
+        resident = self._asked(
             self._families.load(
                 weights, dtype=self._dtype, device=self._device, weight_dtype=weight_dtype
             )
         )
+        if not self._mix_loras or self._regions is not None:  # that is compiled for one at a time
+            return resident
+        return mixable(resident, self._limits(resident.model))
 
     def _changed(self, base: ResidentModel, *, changes: tuple[Change, ...]) -> ResidentModel:
         assert self._apply is not None
-        return self._asked(self._apply(base.model, changes))
+        return mixable_with(self._asked(self._apply(base.model, changes)), base)
 
     def _asked(self, model: LoadedModel) -> ResidentModel:
         if self._regions is not None:
             self._regions.place(model.module, model.family.blocks(model.module))
-        limits = Limits(self._max_rows, self._activation_bytes, model.dtype, self._device)
-        return ResidentModel(model, model.family.denoiser(model, limits))
+        return ResidentModel(model, model.family.denoiser(model, self._limits(model)))
+
+    def _limits(self, model: LoadedModel) -> Limits:
+        return Limits(self._max_rows, self._activation_bytes, model.dtype, self._device)
 
     def _load_vae(self, file: ModelFile) -> LoadedVae:
         return load_vae(self._open(file), dtype=self._vae_dtype, device=self._device)

@@ -195,6 +195,9 @@ class Family:
     unknown: Callable[[Any], str] = lambda _shape: "it is of no known family"  # if none fits
     text: TextEncoding | None = None
     keeps_float8: bool = False  # whether weights of 8 bits stay as they are
+    # Whether its network's layers are given all rows of a call, each row by itself; then models
+    # that differ in some layers can share one (diffusion/batch/row_layers.py).
+    rows_stay_apart: bool = False
     blocks: Callable[[nn.Module], Blocks] = nothing_repeats  # those that are compiled
     # diffusers' name of a module -> that of the model's own file, which merges go by.
     file_names: Callable[[Any], Mapping[str, str]] = no_file_names

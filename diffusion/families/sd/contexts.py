@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from diffusion.batch.calls import Scope, no_scope
 from diffusion.batch.parts import Part
 from diffusion.batch.prompts import Embedding
 from diffusion.families.sd.attention import Attention, KeysAndValues, project_context
@@ -15,9 +16,12 @@ from diffusion.families.sd.attention import Attention, KeysAndValues, project_co
 class Contexts:
     """What one network's layers read of prompts, projected once for as long as a job lasts."""
 
-    def __init__(self, layers: Mapping[str, Attention], dtype: torch.dtype) -> None:
+    def __init__(
+        self, layers: Mapping[str, Attention], dtype: torch.dtype, scope: Scope = no_scope
+    ) -> None:
         self._layers = layers
         self._dtype = dtype
+        self._scope = scope
         self._projected: WeakKeyDictionary[Embedding, KeysAndValues] = WeakKeyDictionary()
 
     def __len__(self) -> int:
@@ -29,7 +33,7 @@ class Contexts:
         tokens = [embedding.context.shape[1] for embedding in embeddings]
         length = math.lcm(*tokens)
         repeats = [length // count for count in tokens]
-        known = [self._of(embedding) for embedding in embeddings]
+        known = [self._of(part) for part in parts]
 
         def joined(tensors: Sequence[Tensor]) -> Tensor:
             pairs = zip(parts, tensors, repeats, strict=True)
@@ -43,9 +47,11 @@ class Contexts:
             for place in self._layers
         }
 
-    def _of(self, embedding: Embedding) -> KeysAndValues:
+    def _of(self, part: Part) -> KeysAndValues:
+        embedding = part.row.prompt.embedding
         known = self._projected.get(embedding)
         if known is None:
-            known = project_context(self._layers, embedding.context.to(self._dtype))
+            with self._scope([part]):
+                known = project_context(self._layers, embedding.context.to(self._dtype))
             self._projected[embedding] = known
         return known

@@ -55,7 +55,7 @@ class UnetDenoiser:
         self._dtype = limits.dtype
         self._device = limits.device
         self._layout = place_convolutions(module, limits.device)
-        self._contexts = Contexts(cross_attention_layers(module), limits.dtype)
+        self._contexts = Contexts(cross_attention_layers(module), limits.dtype, limits.scope)
         self._transformers = {name: number for number, name in enumerate(widths_of(module))}
         self._prompts: list[Prompts] = []
         self._calls = Calls(

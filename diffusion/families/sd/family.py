@@ -114,6 +114,7 @@ def _family(
         blocks=lambda _module: UNET_BLOCKS,
         file_names=_file_names,
         scales_attention=True,
+        rows_stay_apart=True,
         controls=CONTROLS,
         changes=frozenset({*BLOCK_CHANGES, *TOKEN_CHANGES}),
         drawing_changes=frozenset(TOKEN_CHANGES),
