@@ -121,7 +121,11 @@ def widths_of(unet: nn.Module) -> dict[str, int]:
     for name, module in unet.named_modules():
         if isinstance(module, Attention) and module.crosses:
             found.setdefault(transformer_of(name), module.to_q.out_features)
-    return dict(sorted(found.items(), key=lambda one: order.index(one[0].partition(".")[0])))
+
+    def place(name: str) -> int:
+        return next(k for k, part in enumerate(order) if part in name.split("."))
+
+    return {name: found[name] for name in sorted(found, key=place)}
 
 
 def transformer_of(place: str) -> str:
