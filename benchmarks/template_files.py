@@ -9,7 +9,6 @@ from fnmatch import fnmatch
 # The first that fits a file's name, in small letters and without its folders.
 UNSERVED_FAMILIES: tuple[tuple[str, str], ...] = (
     ("anima*", "Anima"),
-    ("mistral_3*", "Flux.2 dev (Mistral 3)"),
     ("hidream*", "HiDream"),
     ("hunyuan*3d*", "Hunyuan3D"),
     ("hunyuanvideo1.5*", "HunyuanVideo 1.5"),

@@ -32,6 +32,7 @@ SERVED = (
             LoraMark(r"double_blocks_\d+_(img|txt)_mlp_0", ratio=6),
         ),
         vaes=(has("bn.running_mean", "decoder.conv_in"),),
+        encoders=(has("tekken_model", LLM, of="Flux.2 dev (Mistral 3)"),),
         layers=r"(double|single)(_stream_modulation|_blocks_\d+_)|(single_)?transformer_blocks_\d+_"
         r"|(img|txt|time|guidance)_in|(x|context)_embedder|time_guidance_embed|final_layer"
         r"|(norm|proj)_out",

@@ -15,15 +15,6 @@ IMAGE = (
         "flux2_dev",
         "Flux.2 dev",
         controls=(has("control_img_in", "control_transformer_blocks.0"),),
-        encoders=(
-            sized(
-                "layers.0.post_attention_layernorm.weight",
-                0,
-                5120,
-                LLM,
-                of="Flux.2 dev (Mistral 3)",
-            ),
-        ),
     ),
     Family("ovis_image", "Ovis-Image", networks=(has("double_blocks.0.img_mlp.gate_proj"),)),
     Family(
@@ -63,6 +54,7 @@ IMAGE = (
                     f"{LLM}.q_norm",
                     f"{LLM}.k_proj.bias",
                     "layers.0.post_feedforward_layernorm",
+                    "tekken_model",
                 ),
                 of="HiDream and HunyuanVideo (Llama 3)",
             ),

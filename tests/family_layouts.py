@@ -251,9 +251,10 @@ OTHERS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("seedvr2", "vae"): (
         "decoder.up_blocks.2.upsamplers.0.upscale_conv.weight decoder.conv_in.weight",
     ),
-    ("flux2_dev", "text_encoder"): (
+    ("flux2", "text_encoder"): (
         "model.layers.0.self_attn.k_proj.weight model.layers.0.mlp.up_proj.weight "
-        "model.layers.0.post_attention_layernorm.weight:5120 model.embed_tokens.weight",
+        "model.layers.0.post_attention_layernorm.weight:5120 model.embed_tokens.weight "
+        "tekken_model",
     ),
     ("hidream", "text_encoder"): (
         "model.layers.0.self_attn.k_proj.weight model.layers.0.mlp.up_proj.weight "

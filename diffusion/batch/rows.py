@@ -79,6 +79,8 @@ class Row:
     motion: RowMotion | None = None
     weights: tuple[Change, ...] = ()  # what its prompt lays on the model's
     divisible: bool = True  # whether calls may hold some of its latents without the others
+    # What the network keeps of its prompt from step to step, where a change asks for it.
+    kept: dict[str, Tensor] | None = None
 
 
 # A generator that yields rows, receives their denoised predictions (in order, each like its x) and

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 from torch.nn import functional
 
+from diffusion.dit.kept import Kept
 from graph.values import Change
 
 
@@ -35,6 +36,7 @@ class DitCall:
     behind: tuple[Any, ...] = ()  # model patches, see patches.py
     beside: Mapping[str, Tensor] = field(default_factory=dict)  # [N, ...], under the family's names
     changes: tuple[Change, ...] = ()  # to how the network is run
+    kept: Kept | None = None  # from step to step, where a change asks for it
 
 
 Network: TypeAlias = Callable[[DitCall], Tensor]  # gives [N, c, h, w]

@@ -17,6 +17,7 @@ from diffusion.batch.rows import Row
 from diffusion.dit.call import DitCall, Network
 from diffusion.dit.conditions import DitEmbedding
 from diffusion.dit.control import added_by_controls
+from diffusion.dit.kept import kept_of
 from diffusion.dit.patches import Behind
 from diffusion.dit.tokens import PATCH
 from graph.values import Change
@@ -86,6 +87,7 @@ class DitDenoiser:
             skipped=_skipped(parts[0].row.patches),
             added=added,
             changes=tuple(parts[0].row.patches),
+            kept=kept_of(parts),
             behind=_behind(parts, sample),
             beside={
                 name: _beside(parts, [prompt.beside[name] for prompt in prompts])
@@ -116,6 +118,7 @@ def _kind(row: Row) -> Hashable:
         tuple((name, tensor.shape[1:]) for name, tensor in sorted(prompt.beside.items())),
         None if prompt.bias is None else id(prompt.bias),
         row.patches,
+        None if row.kept is None else bool(row.kept),
         tuple(id(image.image) for image in row.images),
     )
 

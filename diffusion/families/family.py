@@ -210,6 +210,8 @@ class Family:
     drawing_changes: frozenset[str] = frozenset()  # those of them that draw random numbers
     # Those under which the latents of a batch see each other, so that no call may divide them.
     joining_changes: frozenset[str] = frozenset()
+    # Those under which the network keeps tensors of a prompt from step to step (`Row.kept`).
+    keeping_changes: frozenset[str] = frozenset()
     image_prompt: ImagePrompts = no_image_prompts
     motion_places: Callable[[Any], MotionPlaces | None] = no_motion
     grounding: GroundingLoader = no_grounding  # of files that draw what is said in boxes

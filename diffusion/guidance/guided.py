@@ -163,7 +163,8 @@ class Guided:
                 row = Row(crop, sigma, prompt, self.sampling, (*patches, *own))
                 row = replace(row, images=images, motion=motion, divisible=divisible)
                 weights = () if whole.hooks is None else whole.hooks.at(level)
-                rows.append(replace(row, draws=question.draws, weights=weights))
+                kept = self.running.kept_of(whole) if question.window is None else None
+                rows.append(replace(row, draws=question.draws, weights=weights, kept=kept))
                 owners.append(place)
         return rows, owners
 

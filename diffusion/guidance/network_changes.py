@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
+from torch import Tensor
 
 from diffusion.batch.patches import SKIP_BLOCKS
+from diffusion.batch.prompts import Prompt
 from diffusion.batch.rows import Draws, JobImage, RowImage
 from diffusion.families.family import Family
 from diffusion.guidance.frames import JobFrames
@@ -33,6 +35,8 @@ class RunChanges:
     images: tuple[JobImage, ...] = ()
     frames: JobFrames | None = None  # where its latents are those of a video
     divisible: bool = True  # whether calls may hold some of its latents without the others
+    # What the network keeps of each prompt from step to step, where a change asks for it.
+    kept: dict[Prompt, dict[str, Tensor]] | None = None
 
     def at(self, sigma: float) -> tuple[Change, ...]:
         """Those that hold at a noise level."""
@@ -49,6 +53,10 @@ class RunChanges:
     def images_at(self, sigma: float, *, negative: bool) -> tuple[RowImage, ...]:
         """The image prompts at a noise level, as prompts of one side go by them."""
         return tuple(RowImage(image, negative) for image in self.images if image.applies(sigma))
+
+    def kept_of(self, prompt: Prompt) -> dict[str, Tensor] | None:
+        """What is kept of a prompt; None where nothing is."""
+        return None if self.kept is None else self.kept.setdefault(prompt, {})
 
     def draws(self) -> Draws | None:
         """What one question's rows draw from."""
@@ -76,15 +84,16 @@ def start_run_changes(
     laid = tuple(changes)
     run = (*(c for c in laid if c.kind in family.changes | {SKIP_OF_NEGATIVE}), *row_patches(laid))
     draws = any(change.kind in family.drawing_changes for change in run)
+    keeps = any(change.kind in family.keeping_changes for change in laid)
+    joins = any(change.kind in family.joining_changes for change in laid)
     return RunChanges(
         run,
         tuple(_span(change, sampling) for change in run),
         draw() if draws else None,
         start_easycache(laid, sampling),
         images,
-        divisible=not (
-            family.sees_batches or any(change.kind in family.joining_changes for change in laid)
-        ),
+        divisible=not (family.sees_batches or joins or keeps),
+        kept={} if keeps else None,
     )
 
 

@@ -4,7 +4,7 @@ Modules have the names that files give them. (ComfyUI comfy/text_encoders/llama.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 
 import torch
@@ -16,6 +16,7 @@ from diffusion.weights import Weights
 FIRST = "layers.0.self_attn.q_proj.weight"
 HEAD = 128  # channels of a head, where no norm tells them
 GEMMA_HEAD, GEMMA_THETA = 256, 10_000.0
+MISTRAL_THETA, MISTRAL_EPS = 1_000_000_000.0, 1e-5
 GEMMA = "layers.0.pre_feedforward_layernorm.weight"
 
 
@@ -35,6 +36,12 @@ class LlmShape:
     gemma: bool = False  # layers are built as Gemma 2's
     theta: float = 1_000_000.0  # longest wave of positions
     eps: float = 1e-6
+    ends_normed: bool = True  # there is a norm behind the last layer
+
+
+def as_mistral(shape: LlmShape) -> LlmShape:
+    """As files of Mistral 3, which look like Llama's, are to be read."""
+    return replace(shape, theta=MISTRAL_THETA, eps=MISTRAL_EPS)
 
 
 def read_llm_shape(part: Weights) -> LlmShape:
@@ -61,6 +68,7 @@ def read_llm_shape(part: Weights) -> LlmShape:
             normed=norm in part,
             gemma=gemma,
             theta=GEMMA_THETA if gemma else LlmShape.theta,
+            ends_normed="norm.weight" in part,
         )
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise part.bad(problem=f"its text encoder is incomplete: {error}") from error
@@ -159,7 +167,8 @@ class Llm(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
         layer = GemmaLayer if shape.gemma else Layer
         self.layers = nn.ModuleList(layer(shape) for _ in range(shape.layers))
-        self.norm = nn.RMSNorm(shape.width, eps=shape.eps)
+        ends = nn.RMSNorm(shape.width, eps=shape.eps) if shape.ends_normed else nn.Identity()
+        self.norm = ends
         self.visual: nn.Module | None = None  # makes vectors of pictures, of models that see
 
     def states(

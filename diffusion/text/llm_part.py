@@ -15,7 +15,7 @@ from torch import Tensor
 from diffusion.text.clip_layout import PartName
 from diffusion.text.clip_part import PartStates
 from diffusion.text.filling import fill_narrow, narrow_bytes
-from diffusion.text.llm_network import Llm, causal_mask, read_llm_shape, rotary
+from diffusion.text.llm_network import Llm, LlmShape, causal_mask, read_llm_shape, rotary
 from diffusion.text.prompt import (
     Chunk,
     Embeddings,
@@ -252,13 +252,20 @@ def expected_llm_bytes(part: Weights, dtype: torch.dtype) -> int:
     return narrow_bytes(part, dtype, without=HEAD)
 
 
-def load_llm(part: Weights, dtype: torch.dtype, device: torch.device) -> Llm:
+def load_llm(
+    part: Weights,
+    dtype: torch.dtype,
+    device: torch.device,
+    kind: Callable[[LlmShape], LlmShape] = lambda shape: shape,
+) -> Llm:
     """The language model in `part`, named without prefix. Matrices take at most `dtype`'s bytes.
+
+    `kind` says what the file does not.
 
     Raises:
         BadModelFile: it is incomplete.
     """
-    shape = read_llm_shape(part)
+    shape = kind(read_llm_shape(part))
     with torch.device("meta"):
         module = Llm(shape)
     fill_narrow(module, part, dtype, device, tables=(TABLE,))

@@ -9,7 +9,7 @@ import torch
 from diffusion.text.clip_layout import PartName, find_parts
 from diffusion.text.clip_part import ClipPart, Reading, load_clip
 from diffusion.text.encodings import MakePart, TextNetwork, TextPart, TextTools
-from diffusion.text.llm_network import GEMMA, read_llm_shape
+from diffusion.text.llm_network import GEMMA, as_mistral, read_llm_shape
 from diffusion.text.llm_part import LlmPart, LlmReading, expected_llm_bytes, load_llm
 from diffusion.text.prompt import Tokenizer
 from diffusion.text.qwen_vision import load_tower
@@ -23,6 +23,8 @@ from diffusion.text.t5_part import (
     load_t5,
     read_t5_config,
 )
+from diffusion.text.tekken import KEY as TEKKEN
+from diffusion.text.tekken import tekken
 from diffusion.weights import Weights
 
 # Where files keep a language model: published files, what ComfyUI saves, and one without a head.
@@ -34,6 +36,8 @@ LLM_PREFIXES = (
     "qwen3_8b.transformer.model.",
     "",
 )
+MISTRAL = "mistral3_24b."  # before what ComfyUI saves of it
+MISTRAL_WIDTH = 5120
 
 
 def find_qwen3(weights: Weights) -> Weights | None:
@@ -68,6 +72,26 @@ def _gemma2(part: Weights) -> Weights | None:
     return None
 
 
+def find_mistral3(weights: Weights) -> Weights | None:
+    """The Mistral 3 in a file, with the tokenizer that lies beside it."""
+    for part in map(weights.under, ("", "text_encoders.")):
+        own = _mistral3(part)
+        if own is not None and (
+            TEKKEN in part or own.shape("embed_tokens.weight")[1:] == (MISTRAL_WIDTH,)
+        ):
+            return part
+    return None
+
+
+def _mistral3(part: Weights) -> Weights | None:
+    """Its network, named without prefix: built as Llama's, no norms or biases in attention."""
+    for own in map(part.under, ("model.", f"{MISTRAL}transformer.model.")):
+        if "layers.0.self_attn.q_proj.weight" in own and "embed_tokens.weight" in own:
+            more = (GEMMA, "layers.0.self_attn.q_norm.weight", "layers.0.self_attn.k_proj.bias")
+            return None if any(key in own for key in more) else own
+    return None
+
+
 def _no_tokenizer(part: Weights) -> Callable[[], Tokenizer]:
     def missing() -> Tokenizer:
         raise part.bad(problem=f"it carries no tokenizer '{KEY}', as files of Gemma 2 do")
@@ -92,6 +116,7 @@ T5 = TextNetwork("t5xxl", "T5", find_t5, expected_t5_bytes)
 UMT5 = TextNetwork("umt5xxl", "UMT5", find_umt5, expected_t5_bytes)
 QWEN3 = TextNetwork("qwen3", "Qwen3", find_qwen3, expected_llm_bytes)
 QWEN25 = TextNetwork("qwen25_7b", "Qwen2.5-VL", find_qwen25, expected_llm_bytes)
+MISTRAL3 = TextNetwork("mistral3_24b", "Mistral 3", find_mistral3, expected_llm_bytes)
 GEMMA2 = TextNetwork("gemma2_2b", "Gemma 2", find_gemma2, expected_llm_bytes)
 
 
@@ -171,5 +196,18 @@ def gemma2(reading: LlmReading) -> MakePart:
         tokenizer = sentence_pieces(part, _no_tokenizer(part), rows=rows)
         module = load_llm(own, tools.dtype, tools.device)
         return LlmPart(GEMMA2.name, GEMMA2.title, module, tokenizer, reading)
+
+    return make
+
+
+def mistral3(reading: LlmReading) -> MakePart:
+    """A Mistral 3 that is read so, by the tokenizer in its file."""
+
+    def make(part: Weights, tools: TextTools) -> TextPart:
+        own = _mistral3(part)
+        assert own is not None
+        tokenizer = tekken(part, rows=read_llm_shape(own).vocabulary)
+        module = load_llm(own, tools.dtype, tools.device, as_mistral)
+        return LlmPart(MISTRAL3.name, MISTRAL3.title, module, tokenizer, reading)
 
     return make

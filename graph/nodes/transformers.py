@@ -110,6 +110,18 @@ def choose_reference_places(
     return stage.with_extras(conditioning, reference_latents_method=method)
 
 
+@node(
+    "FluxKVCache",
+    runs_on=Stage.INLINE,
+    display_name="Flux KV Cache",
+    category="experimental",
+    experimental=True,
+)
+def cache_references(*, model: Model) -> Model:
+    """Compute what a prompt's references say in the first step alone."""
+    return model.changed("flux_kv_cache")
+
+
 @node("FluxKontextImageScale", runs_on=Stage.IMAGE, category=FLUX)
 async def scale_for_kontext(pictures: Pictures, *, image: Image) -> Image:
     """Scale a picture to the size nearest in shape of those that Flux Kontext was trained on."""

@@ -13,14 +13,15 @@ from diffusion.families.flux2.shapes import Flux2Shape
 from graph.values import Condition
 
 TOKENS = 512  # of a prompt at least
+THE_NETWORKS = ""  # where the network puts references that nothing is said of
 
 
 def embed(_model: LoadedModel, condition: Condition, _name: str, frame: Frame) -> DitEmbedding:
-    """References are put by number, where nothing else is said. (comfy/model_base.py, Flux2)"""
+    """A short prompt is filled up in front. (comfy/model_base.py, Flux2)"""
     context = batched(condition.tokens, frame)
     missing = max(0, TOKENS - context.shape[1])
     whole = embedding(condition, frame, context=functional.pad(context, (0, 0, missing, 0)))
-    places = condition.extras.get("reference_latents_method", "index")
+    places = condition.extras.get("reference_latents_method", THE_NETWORKS)
     return replace(whole, reference_places=places, bias=None)
 
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 from diffusion.batch.calls import Limits
+from diffusion.batch.patches import KV_CACHE
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.pieces import file_names_by
 from diffusion.dit.weight_names import names_by
@@ -31,5 +32,7 @@ FLUX2 = Family(
     text=TEXT,
     keeps_float8=True,
     blocks=blocks,
+    changes=frozenset({KV_CACHE}),
+    keeping_changes=frozenset({KV_CACHE}),
     file_names=file_names_by(pieces),
 )

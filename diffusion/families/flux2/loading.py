@@ -4,6 +4,7 @@ from typing import Any
 
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.flux.loading import DIFFUSERS
+from diffusion.families.flux2.kept_attention import attend_to_kept
 from diffusion.families.flux2.pieces import pieces as own_pieces
 from diffusion.families.flux2.shapes import Flux2Shape
 from diffusion.families.transformers import load_transformer
@@ -32,4 +33,6 @@ def _empty(shape: Flux2Shape) -> Any:
     from diffusers.models.transformers import transformer_flux2  # noqa: PLC0415
 
     kind: Any = transformer_flux2.Flux2Transformer2DModel
-    return kind(**shape.config())
+    module: Any = kind(**shape.config())
+    attend_to_kept(module)
+    return module

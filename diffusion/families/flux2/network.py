@@ -1,19 +1,24 @@
 """Calls Flux.2's transformer."""
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from diffusion.batch.patches import KV_CACHE
 from diffusion.dit.call import Added, DitCall, plus
+from diffusion.dit.kept import Kept
 from diffusion.families.flux.network import placed
+from diffusion.families.flux2.kept_attention import KeptLayer
 from diffusion.networks.compiling import Blocks
 
 if TYPE_CHECKING:
     from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 
 PATCH = 1  # latent pixels along a side of a token
+BY_NUMBER, STILL = "index", "index_timestep_zero"  # of the latter, told they have no noise
 APART = 10  # places between a picture and its references, where these are put by number
 
 
@@ -30,31 +35,41 @@ def flux2(module: "Flux2Transformer2DModel", call: DitCall) -> Tensor:
     (ComfyUI comfy/ldm/flux/model.py)
     """
     first: Any = module.transformer_blocks[0]
+    kept, references = call.kept, call.references
+    keeps = any(change.kind == KV_CACHE for change in call.changes)
+    method = call.places or (STILL if keeps else BY_NUMBER)
     dtype = first.attn.norm_q.weight.dtype  # no layer has a bias, and weights may be packed
-    pictures = [call.sample, *call.references]
-    tokens = torch.cat(
-        [picture.flatten(2).transpose(1, 2).to(dtype) for picture in pictures], dim=1
-    )
+    pictures = [call.sample, *references]
+    reading = kept is not None and kept.is_filled
+    seen = pictures[:1] if reading else pictures
+    tokens = torch.cat([picture.flatten(2).transpose(1, 2).to(dtype) for picture in seen], dim=1)
     picture, text = module.x_embedder(tokens), module.context_embedder(call.context.to(dtype))
     vector = vector_told(module, call.times, call.guidance, dtype)
+    added, length, own = call.added or Added(), text.shape[1], call.sample[0, 0].numel()
     of_picture = module.double_stream_modulation_img(vector)
     of_text = module.double_stream_modulation_txt(vector)
-    places = module.pos_embed(_positions(call, text.shape[1]).to(text.device))
-    added, length = call.added or Added(), text.shape[1]
+    of_both = module.single_stream_modulation(vector)
+    if method == STILL and (still := picture.shape[1] - own):
+        told = vector_told(module, torch.zeros_like(call.times), call.guidance, dtype)
+        of_picture = _in_turn(of_picture, module.double_stream_modulation_img(told), own, still)
+        of_both = _in_turn(of_both, module.single_stream_modulation(told), length + own, still)
+    tables = module.pos_embed(_positions(pictures, method, length).to(text.device))
+    places = tuple(table[: length + picture.shape[1]] for table in tables)
+    of_layer = _keeping(kept if references else None, length + own, reading=reading)
     for index, block in enumerate(module.transformer_blocks):
         if index not in call.skipped.get("double", ()):
-            text, picture = block(picture, text, of_picture, of_text, places)
+            keeping = of_layer(f"double {index}")
+            text, picture = block(picture, text, of_picture, of_text, places, *keeping)
         picture = plus(picture, added.double, index)
-    both, of_both = torch.cat([text, picture], dim=1), module.single_stream_modulation(vector)
+    both = torch.cat([text, picture], dim=1)
     for index, block in enumerate(module.single_transformer_blocks):
         if index not in call.skipped.get("single", ()):
-            both = block(both, None, of_both, places)
+            both = block(both, None, of_both, places, *of_layer(f"single {index}"))
         if index < len(added.single):
             both = torch.cat([both[:, :length], plus(both[:, length:], added.single, index)], dim=1)
-    height, width = call.sample.shape[-2:]
-    own = both[:, length : length + height * width]
-    velocity: Tensor = module.proj_out(module.norm_out(own, vector))
-    return velocity.transpose(1, 2).reshape(len(own), -1, height, width)
+    mine = both[:, length : length + own]
+    velocity: Tensor = module.proj_out(module.norm_out(mine, vector))
+    return velocity.transpose(1, 2).reshape(len(mine), -1, *call.sample.shape[-2:])
 
 
 def vector_told(module: Any, times: Tensor, guidance: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -66,9 +81,25 @@ def vector_told(module: Any, times: Tensor, guidance: Tensor | None, dtype: torc
     return told
 
 
-def _positions(call: DitCall, length: int) -> Tensor:
+def _in_turn(first: Tensor, second: Tensor, of_first: int, of_second: int) -> Tensor:
+    """[N, T, D] of two vectors [N, D], for so many tokens each."""
+    return torch.cat(
+        [first[:, None].expand(-1, of_first, -1), second[:, None].expand(-1, of_second, -1)], dim=1
+    )
+
+
+def _keeping(
+    kept: Kept | None, before: int, *, reading: bool
+) -> Callable[[str], tuple[dict[str, KeptLayer], ...]]:
+    """The argument that tells a block's attention what is kept of it, if anything is."""
+    if kept is None:
+        return lambda _layer: ()
+    return lambda layer: ({"kept": KeptLayer(kept, layer, before, reading)},)
+
+
+def _positions(pictures: Sequence[Tensor], method: str, length: int) -> Tensor:
     """[T, 4]: picture, row and column of the pictures' tokens, and the place of the text's."""
-    pictures = [call.sample, *call.references]
-    grids = placed(pictures, call.places, patch=PATCH, apart=APART)
+    method = BY_NUMBER if method == STILL else method
+    grids = placed(pictures, method, patch=PATCH, apart=APART)
     of_text = functional.pad(torch.arange(float(length))[:, None], (3, 0))
     return torch.cat([of_text, *(functional.pad(grid.positions(), (0, 1)) for grid in grids)])
