@@ -2,8 +2,9 @@
 
 Usage: python -m benchmarks.stand_ins TEMPLATES MODELS SMALL [SMALL ...]
 
-SMALL are folders that tests/parity/make_models.py filled. Those of their files that the templates
-of a release need are linked into MODELS; names that no file stands in for are printed.
+SMALL are folders that tests/parity/make_models.py or `benchmarks.small_models` filled. Those of
+their files that the templates of a release need are linked into MODELS; names that no file stands
+in for are printed.
 """
 
 import argparse
@@ -31,7 +32,8 @@ STAND_INS: tuple[tuple[str, str], ...] = (
     ("clip_vision/*", "clip_vision/parity_clip_vision_h"),
     ("model_patches/qwen*", "model_patches/parity_qwen_diffsynth_control"),
     ("text_encoders/clip_l*", "text_encoders/parity_clip_l"),
-    ("text_encoders/mistral_3*", "text_encoders/parity_mistral_3"),
+    ("text_encoders/mistral_3*", "text_encoders/small_mistral_3"),
+    ("text_encoders/qwen_2.5_vl_fp16*", "text_encoders/small_qwen_2.5_vl_3b"),
     ("text_encoders/qwen_2.5_vl*", "text_encoders/parity_qwen_2.5_vl_7b_fp8_scaled"),
     ("text_encoders/qwen_3_*", "text_encoders/parity_qwen_3_4b"),
     ("text_encoders/t5xxl*", "text_encoders/parity_t5xxl_cut_fp8_e4m3fn"),
@@ -45,7 +47,8 @@ STAND_INS: tuple[tuple[str, str], ...] = (
     ("vae/wan*", "vae/parity_wan_2.1_vae"),
     ("vae/*", "vae/parity_vae"),
     ("diffusion_models/chroma1*", "diffusion_models/parity_chroma_fp8_e4m3fn"),
-    ("diffusion_models/flux2_dev*", "diffusion_models/parity_flux2_dev"),
+    ("diffusion_models/flux2_dev*", "diffusion_models/small_flux2_dev"),
+    ("diffusion_models/omnigen2*", "diffusion_models/small_omnigen2"),
     ("diffusion_models/flux-2-klein-base*", "diffusion_models/parity_flux2_klein"),
     ("diffusion_models/flux-2*", "diffusion_models/parity_flux2_klein"),
     ("diffusion_models/flux*", "diffusion_models/parity_flux_dev"),

@@ -13,7 +13,6 @@ UNSERVED_FAMILIES: tuple[tuple[str, str], ...] = (
     ("hunyuan*3d*", "Hunyuan3D"),
     ("hunyuanvideo1.5*", "HunyuanVideo 1.5"),
     ("hunyuan_video*", "HunyuanVideo"),
-    ("omnigen2*", "OmniGen2"),
     ("ltx-2*", "LTX-2"),
     ("ltx2*", "LTX-2"),
     ("mochi*", "Mochi"),

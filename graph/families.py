@@ -140,6 +140,17 @@ SERVED = (
         native_px=1024,
     ),
     Family(
+        "omnigen2",
+        "OmniGen2",
+        networks=(has("time_caption_embed", "ref_image_refiner.0"),),
+        loras=(LoraMark(r"ref_image_refiner_\d+_"), LoraMark(r"layers_\d+_attn_to_", width=2520)),
+        layers=r"(layers|(noise|context|ref_image)_refiner)_\d+_|x_embedder|time_caption_embed"
+        r"|ref_image_patch_embedder|norm_out",
+        served=True,
+        text_type="omnigen2",
+        native_px=1024,
+    ),
+    Family(
         "flux",
         "Flux",
         networks=(has(FLUX_BLOCK), has(ADDED, "single_transformer_blocks.0.attn.to_q")),

@@ -29,17 +29,18 @@ IMAGE = (
         ),
     ),
     Family("boogu", "Boogu-Image", networks=(has("double_stream_layers.0.img_instruct_attn"),)),
-    Family(
-        "omnigen2",
-        "OmniGen2",
-        networks=(has("time_caption_embed", "ref_image_refiner.0"),),
-        loras=(LoraMark(r"ref_image_refiner_\d+_"), LoraMark(r"layers_\d+_attn_to_", width=2520)),
-    ),
     Family("newbie", "NewBie", networks=(has("clip_text_pooled_proj", *REFINED),)),
     Family(
         "lumina2_diffusers",
         "Lumina 2 in diffusers' layout",
-        networks=(has("time_caption_embed", "context_refiner.0.attn", "layers.0"),),
+        networks=(
+            has(
+                "time_caption_embed",
+                "context_refiner.0.attn",
+                "layers.0",
+                lacks=("ref_image_refiner.0",),
+            ),
+        ),
     ),
     Family(
         "hidream",

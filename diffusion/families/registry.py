@@ -14,6 +14,7 @@ from diffusion.families.flux.family import FLUX
 from diffusion.families.flux2.family import FLUX2
 from diffusion.families.ltxv.family import LTXV
 from diffusion.families.lumina2.family import LUMINA2
+from diffusion.families.omnigen2.family import OMNIGEN2
 from diffusion.families.qwen_image.family import QWEN_IMAGE
 from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
 from diffusion.families.sd3.family import SD3
@@ -170,6 +171,7 @@ FAMILIES = Families(
         LTXV,
         Z_IMAGE,
         LUMINA2,
+        OMNIGEN2,
         QWEN_IMAGE,
         SD15,
         SD20,

@@ -206,11 +206,12 @@ def turned(x: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
 def causal_mask(seen: Tensor) -> Tensor | None:
     """[B, 1, T, T], what is added to scores so that tokens see those before them that are `seen`.
 
-    `seen` [B, T] is false for padding; None where nothing is padded.
+    `seen` [B, T] is false for padding; None where nothing is padded. A token before which all is
+    padding sees all of it alike, as the scores are lost in what is added.
     """
     if bool(seen.all()):
         return None
     length = seen.shape[1]
-    allowed = torch.ones(length, length, dtype=torch.bool, device=seen.device).tril()
-    allowed = allowed & seen[:, None, None, :]
-    return torch.zeros(allowed.shape, device=seen.device).masked_fill(~allowed, float("-inf"))
+    far = torch.finfo(torch.float32).min / 4
+    later = torch.full((length, length), far, device=seen.device).triu(1)
+    return later + torch.where(seen, 0.0, far)[:, None, None, :]

@@ -172,14 +172,14 @@ def qwen3(reading: LlmReading) -> MakePart:
     return make
 
 
-def qwen25(reading: LlmReading) -> MakePart:
-    """A Qwen2.5-VL that is read so, with its vision tower if the file has one."""
+def qwen25(reading: LlmReading, *, sees: bool = True) -> MakePart:
+    """A Qwen2.5-VL that is read so, with its vision tower if it `sees` and the file has one."""
 
     def make(part: Weights, tools: TextTools) -> TextPart:
         tokenizer = tools.tokenizers.qwen()  # before the weights, which are large
         module = load_llm(part.under("model."), tools.dtype, tools.device)
         visual = part.under("visual.")
-        if visual:
+        if visual and sees:
             module.visual = load_tower(visual, tools.dtype, tools.device)
         return LlmPart(QWEN25.name, QWEN25.title, module, tokenizer, reading)
 
