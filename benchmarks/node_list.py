@@ -43,6 +43,8 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType(
         "INPAINT_ShrinkMask": "declared for Krita's handshake alone: refused",
         "INPAINT_StabilizeMask": "declared for Krita's handshake alone: refused",
         "IPAdapterApply": "as `IPAdapterAdvanced` with `linear`; `noise` is not added",
+        "IPAdapterFaceID": "`plusv2` in a file's name tells its version; no Kolors",
+        "IPAdapterMS": "refuses FaceID's files",
         "KSampler (Efficient)": "takes no `script`: there are no XY plots and no HighRes-Fix",
         "KSampler Adv. (Efficient)": "takes no `script`",
         "LatentSwitch": "`selected_label` is the name of the input",

@@ -8,7 +8,7 @@ from diffusion.text.stage import EncodeStage
 from diffusion.vision.stage import VisionStage
 from graph.choices import TextEncoderName
 from graph.events import Warned
-from graph.image_prompts import Embeds, ImagePrompt, ImageUse, Pictures
+from graph.image_prompts import Embeds, FacePictures, ImagePrompt, ImageUse, Pictures
 from graph.segment_run import Report
 from graph.values import (
     Clip,
@@ -19,6 +19,7 @@ from graph.values import (
     IpAdapter,
     Mask,
     Model,
+    ModelFile,
     StyleModel,
 )
 
@@ -112,6 +113,24 @@ class NodeEncoding:
         use: ImageUse,
     ) -> ImagePrompt:
         return await self.vision.image_prompt(model, adapter, clip_vision, pictures, use)
+
+    async def face_prompt(
+        self,
+        model: Model,
+        adapter: IpAdapter,
+        clip_vision: ClipVision | None,
+        faces: FacePictures,
+        use: ImageUse,
+    ) -> tuple[ImagePrompt, Image]:
+        return await self.vision.face_prompt(model, adapter, clip_vision, faces, use)
+
+    async def instant_prompt(
+        self, file: ModelFile, faces: FacePictures, use: ImageUse
+    ) -> ImagePrompt:
+        return await self.vision.instant_prompt(file, faces, use)
+
+    async def adapter_family(self, model: Model) -> str:
+        return await self.vision.adapter_family(model)
 
     async def image_embeds(
         self,

@@ -29,6 +29,7 @@ import preprocessors.canny_edges
 import preprocessors.color
 import preprocessors.depth_anything
 import preprocessors.dwpose
+import preprocessors.face_keypoints
 import preprocessors.face_restore
 import preprocessors.face_swap
 import preprocessors.faces
@@ -190,6 +191,7 @@ class NodeImaging(NodeMedia, NodeBatches):
     find_boxes = staticmethod(preprocessors.yolo_parts.find_boxes)
     find_shapes = staticmethod(preprocessors.yolo_parts.find_shapes)
     sam_mask = staticmethod(preprocessors.sam.sam_mask)
+    face_keypoints = staticmethod(preprocessors.face_keypoints.face_keypoints)
     faces_of = staticmethod(preprocessors.faces.faces_of)
     swap_faces = staticmethod(preprocessors.face_swap.swap_faces)
     face_similarity = staticmethod(preprocessors.face_swap.face_similarity)

@@ -189,6 +189,7 @@ class NodeSampling:
     zero_out = staticmethod(diffusion.batch.conditions.zero_out)
     apply_control = staticmethod(diffusion.control.controlled.apply_control)
     apply_control_to_both = staticmethod(diffusion.control.controlled.apply_control_to_both)
+    apply_face_control = staticmethod(diffusion.control.controlled.apply_face_control)
     with_extras = staticmethod(diffusion.batch.conditions.with_extras)
     with_more = staticmethod(diffusion.batch.conditions.with_more)
     with_reference = staticmethod(diffusion.batch.conditions.with_reference)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
+from graph.faces import FaceAnalysis, Faces
 from graph.values import Image, Link, Mask, ModelFile, Tensor
 
 Embeds: TypeAlias = Annotated[Any, Link("EMBEDS")]  # of an image encoder, [B, P] or [B, T, D]
-InsightFace: TypeAlias = Annotated[Any, Link("INSIGHTFACE")]  # declared by nodes, and never made
+InsightFace: TypeAlias = Annotated[FaceAnalysis, Link("INSIGHTFACE")]
 
 WEIGHT_TYPES = (
     "linear",
@@ -43,6 +44,22 @@ class ImageUse:
     scaling: Scaling = "V only"
     mask: Mask | None = None
     per_picture: bool = False  # every picture of a batch goes by one of its own
+
+
+@dataclass(frozen=True, eq=False)
+class FacePictures:
+    """What a prompt of faces is made of: pictures, and the face of each.
+
+    `weight` is of what was seen of faces, beside who they are; `noise` is what InstantID holds
+    against them.
+    """
+
+    image: Image | None = None
+    faces: Faces | None = None
+    negative: Image | None = None
+    combining: Combining = "concat"
+    weight: float = 1.0
+    noise: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,11 +163,15 @@ class StyleModel:
 
 @dataclass(frozen=True)
 class IpAdapter:
-    """IP-Adapter files by the family of models they are for ("" is any), and what sees for them."""
+    """IP-Adapter files by the family of models they are for ("" is any), and what sees for them.
+
+    `faces` is a FaceAnalysis, of those that go by faces.
+    """
 
     link: ClassVar = Link("IPADAPTER")
     files: tuple[tuple[str, ModelFile], ...]
     clip_vision: ClipVision | None = None
+    faces: Any = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,7 @@ class ControlUse:
     vae: Vae | None = None  # for those that go by latents
     mask: Mask | None = None  # [B, H, W], 1 where the picture has a hole
     steering: Steering | None = None
+    tokens: Tensor | None = None  # [B, T, D], what it reads instead of the prompt
 
 
 @dataclass(frozen=True)

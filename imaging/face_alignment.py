@@ -1,8 +1,12 @@
 """Faces turned upright: where their five points belong in a crop, and the way there."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Points = NDArray[np.float32]  # [5, 2]: eyes, nose, corners of the mouth; x before y
 Warp = NDArray[np.float64]  # [2, 3]
@@ -54,6 +58,16 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Wa
 def warped(picture: Picture, warp: Warp, side: int) -> Picture:
     """The square of `side` pixels that a warp cuts out; black beyond the picture."""
     return np.asarray(cv2.warpAffine(picture, warp, (side, side), borderValue=0.0), dtype=np.uint8)
+
+
+def face_crops(image: Tensor, points: Sequence[Tensor], side: int) -> Tensor:
+    """The upright faces of pictures [B, H, W, C], one of each, as [B, side, side, 3]."""
+    levels = (image[..., :3].cpu().float() * 255).clamp(0, 255).byte().numpy()
+    crops = [
+        upright(one, torch.as_tensor(at).numpy(), side)
+        for one, at in zip(levels, points, strict=True)
+    ]
+    return torch.from_numpy(np.stack(crops)).float() / 255
 
 
 def upright(picture: Picture, points: Points, side: int) -> Picture:

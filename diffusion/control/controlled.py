@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from diffusion.batch.conditions import set_mask
+from graph.image_prompts import ImagePrompt
 from graph.values import Conditioning, ControlNet, ControlUse, Steering, Tensor, Vae
 
 
@@ -46,3 +48,32 @@ def apply_control_to_both(
         )
 
     return under(positive, use), under(negative, less)
+
+
+def apply_face_control(
+    positive: Conditioning,
+    negative: Conditioning,
+    net: ControlNet,
+    hint: Tensor,
+    prompt: ImagePrompt,
+    *,
+    strength: float,
+    start_percent: float,
+    end_percent: float,
+    mask: Tensor | None = None,
+) -> tuple[Conditioning, Conditioning]:
+    """Both under a `net` that reads the tokens of faces, and the positive where `mask` is.
+
+    (cubiq/ComfyUI_InstantID InstantID.py, ApplyInstantID)
+    """
+
+    def under(conditioning: Conditioning, tokens: Tensor) -> Conditioning:
+        use = ControlUse(net, hint, strength, start_percent, end_percent, tokens=tokens)
+        return tuple(
+            replace(c, controls=(*c.controls, use), control_apply_to_uncond=False)
+            for c in conditioning
+        )
+
+    if mask is not None:
+        positive = set_mask(positive, mask, 1.0, bounds=False)
+    return under(positive, prompt.positive), under(negative, prompt.negative)

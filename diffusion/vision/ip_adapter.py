@@ -21,7 +21,6 @@ SDXL_TEXT = 2048  # width of the text that SDXL reads
 HEAD = 64  # channels of one head of a resampler
 PROJECTIONS = ("image_proj.",)
 LAYERS = ("ip_adapter.", "adapter_modules.")
-FACE_ID = "to_q_lora.down.weight"
 
 Tensors = Mapping[str, Tensor]
 Reads = Literal["image_embeds", "penultimate_hidden_states"]
@@ -92,8 +91,7 @@ def load_projection(
     Raises:
         BadModelFile: there is none in it, or one of a kind that is not supported.
     """
-    _refuse_face_id(weights)
-    part = _part(weights, PROJECTIONS)
+    part = part_of(weights, PROJECTIONS)
     tensors = {key: copied(part[key], dtype, device) for key in part}
     reads: Reads = "penultimate_hidden_states"
     try:
@@ -124,14 +122,8 @@ def _check_resampler(part: Weights) -> None:
         raise ValueError(problem)
 
 
-def _refuse_face_id(weights: Weights) -> None:
-    portrait = "image_proj.proj.2.weight" in weights and "image_proj.proj.3.weight" not in weights
-    if portrait or any(key.endswith(FACE_ID) for key in weights):
-        problem = "it is a FaceID adapter, which needs insightface: not available here"
-        raise weights.bad(problem=problem)
-
-
-def _part(weights: Weights, prefixes: tuple[str, ...]) -> Weights:
+def part_of(weights: Weights, prefixes: tuple[str, ...]) -> Weights:
+    """The tensors under the first of `prefixes` that there is. Raises BadModelFile: none is."""
     for prefix in prefixes:
         if part := weights.under(prefix):
             return part
@@ -142,7 +134,7 @@ def projected(tensors: Tensors, seen: Tensor) -> Tensor:
     """The base adapters': one linear layer makes all tokens of one vector [B, P]."""
     norm = tensors["norm.weight"]
     tokens = functional.linear(seen, tensors["proj.weight"], tensors["proj.bias"])
-    return _normed(tensors, "norm", tokens.reshape(len(seen), -1, len(norm)))
+    return normed(tensors, "norm", tokens.reshape(len(seen), -1, len(norm)))
 
 
 def perceived(tensors: Tensors, seen: Tensor) -> Tensor:
@@ -150,26 +142,35 @@ def perceived(tensors: Tensors, seen: Tensor) -> Tensor:
     hidden = functional.linear(seen, tensors["proj.0.weight"], tensors["proj.0.bias"])
     hidden = functional.gelu(hidden)
     tokens = functional.linear(hidden, tensors["proj.2.weight"], tensors["proj.2.bias"])
-    return _normed(tensors, "proj.3", tokens)
+    return normed(tensors, "proj.3", tokens)
 
 
 def resampled(tensors: Tensors, seen: Tensor) -> Tensor:
     """The plus adapters': learned latents look at all tokens [B, T, P] (Flamingo's resampler)."""
-    latents = tensors["latents"].expand(len(seen), -1, -1)
-    x = functional.linear(seen, tensors["proj_in.weight"], tensors["proj_in.bias"])
-    names = (f"layers.{index}." for index in count())
+    return looked_at(tensors, "", tensors["latents"].expand(len(seen), -1, -1), seen)
+
+
+def looked_at(tensors: Tensors, prefix: str, latents: Tensor, seen: Tensor) -> Tensor:
+    """What latents [B, T, D] become that look at all tokens [B, T, P], layer by layer."""
+
+    def linear(x: Tensor, name: str) -> Tensor:
+        return functional.linear(
+            x, tensors[f"{prefix}{name}.weight"], tensors[f"{prefix}{name}.bias"]
+        )
+
+    x = linear(seen, "proj_in")
+    names = (f"{prefix}layers.{index}." for index in count())
     for layer in takewhile(lambda name: name + "0.to_q.weight" in tensors, names):
         latents = latents + _looked(tensors, layer + "0.", x, latents)
-        hidden = _normed(tensors, layer + "1.0", latents)
+        hidden = normed(tensors, layer + "1.0", latents)
         hidden = functional.gelu(functional.linear(hidden, tensors[layer + "1.1.weight"]))
         latents = latents + functional.linear(hidden, tensors[layer + "1.3.weight"])
-    latents = functional.linear(latents, tensors["proj_out.weight"], tensors["proj_out.bias"])
-    return _normed(tensors, "norm_out", latents)
+    return normed(tensors, prefix + "norm_out", linear(latents, "proj_out"))
 
 
 def _looked(tensors: Tensors, layer: str, x: Tensor, latents: Tensor) -> Tensor:
     """What the latents see in `x` and in themselves."""
-    x, own = _normed(tensors, layer + "norm1", x), _normed(tensors, layer + "norm2", latents)
+    x, own = normed(tensors, layer + "norm1", x), normed(tensors, layer + "norm2", latents)
     queries = functional.linear(own, tensors[layer + "to_q.weight"])
     both = functional.linear(torch.cat([x, own], dim=1), tensors[layer + "to_kv.weight"])
     keys, values = both.chunk(2, dim=-1)
@@ -181,7 +182,7 @@ def _looked(tensors: Tensors, layer: str, x: Tensor, latents: Tensor) -> Tensor:
     return functional.linear(seen, tensors[layer + "to_out.weight"])
 
 
-def _normed(tensors: Tensors, name: str, x: Tensor) -> Tensor:
+def normed(tensors: Tensors, name: str, x: Tensor) -> Tensor:
     weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
     return functional.layer_norm(x, weight.shape, weight, bias)
 
@@ -192,7 +193,7 @@ def load_image_layers(weights: Weights, *, dtype: torch.dtype, device: torch.dev
     Raises:
         BadModelFile: there is none in it, or it is incomplete.
     """
-    part = _part(weights, LAYERS)
+    part = part_of(weights, LAYERS)
     names = (f"{number}.to_{{}}_ip.weight" for number in count(1, 2))
     found = list(takewhile(lambda name: name.format("k") in part, names))
     try:

@@ -13,11 +13,13 @@ from torch.nn import functional
 
 from diffusion.memory.cache import ModelCache, leased
 from diffusion.vision.clip_vision import ImageEncoder, load_clip_vision
+from diffusion.vision.face_id import FaceReader
+from diffusion.vision.face_projections import FaceProjection, load_face_projection, projects_faces
 from diffusion.vision.ip_adapter import ImageProjection, fitted, load_projection
 from diffusion.vision.style_models import LoadedStyleModel, load_style_model, with_style
 from diffusion.weights import Weights
 from graph.errors import ServiceError
-from graph.image_prompts import Embeds, ImagePrompt, ImageUse, Pictures
+from graph.image_prompts import Embeds, FacePictures, ImagePrompt, ImageUse, Pictures
 from graph.values import (
     ClipVision,
     ClipVisionOutput,
@@ -56,6 +58,19 @@ class NoAdapterForModelError(ServiceError):
     template = "There is no IP-Adapter file for {family} models: there are {names}."
     family: str
     names: str
+
+
+@dataclass(eq=False)
+class FacesNeededError(ServiceError):
+    """An adapter that goes by faces, where there are pictures alone."""
+
+    status = 422
+    code = "faces_needed"
+    template = (
+        "{name} goes by faces: apply it with IPAdapterFaceID, with an IPAdapterInsightFaceLoader "
+        "or the unified loader for FaceID."
+    )
+    name: str
 
 
 class VisionStage:
@@ -119,6 +134,8 @@ class VisionStage:
             NoImageEncoderError, NoAdapterForModelError, ImageEncoderMismatchError, BadModelFile.
         """
         file = await self._file(model, adapter)
+        if await self._goes_by_faces(file):
+            raise FacesNeededError(file.name)
         async with self._projection(file) as projection:
             eye = self._eye(file, projection, clip_vision or adapter.clip_vision)
             positive = pictures.seen_positive
@@ -137,6 +154,63 @@ class VisionStage:
                 for seen in (positive, negative, composition)
             ]
         return ImagePrompt(file, tokens[0], tokens[1], tokens[2], use)
+
+    async def face_prompt(
+        self,
+        model: Model,
+        adapter: IpAdapter,
+        clip_vision: ClipVision | None,
+        faces: FacePictures,
+        use: ImageUse,
+    ) -> tuple[ImagePrompt, Image]:
+        """What a FaceID adapter makes of faces for `model`, and the pictures of these faces.
+
+        An adapter that goes by pictures takes them whole.
+
+        Raises:
+            FacesNeededError, NoFaceError, NoImageEncoderError, BadModelFile.
+        """
+        file = await self._file(model, adapter)
+        if not await self._goes_by_faces(file):
+            pictures = Pictures(faces.image, faces.negative, combining=faces.combining)
+            prompt = await self.image_prompt(model, adapter, clip_vision, pictures, use)
+            return prompt, faces.image
+        if faces.faces is None or not faces.faces.each:
+            raise FacesNeededError(file.name)
+        encoder = clip_vision or adapter.clip_vision
+        async with self._face_projection(file) as projection:
+            reader = FaceReader(file, projection, self._sees(file, encoder), combined)
+            return await reader.prompt(faces, use)
+
+    async def instant_prompt(
+        self, file: ModelFile, faces: FacePictures, use: ImageUse
+    ) -> ImagePrompt:
+        """What InstantID makes of faces. Raises NoFaceError, BadModelFile."""
+        async with self._face_projection(file) as projection:
+            reader = FaceReader(file, projection, self._sees(file, None), combined)
+            return await reader.instant(faces, use)
+
+    async def adapter_family(self, model: Model) -> str:
+        """As what presets of IP-Adapters know a model."""
+        return await asyncio.to_thread(self._family, model.file)
+
+    def _sees(self, file: ModelFile, clip_vision: ClipVision | None) -> Any:
+        async def see(image: Image) -> Any:
+            if clip_vision is None:
+                raise NoImageEncoderError(file.name)
+            async with self._encoder(clip_vision) as encoder:
+                return (await asyncio.to_thread(encoder.see, image)).penultimate_hidden_states
+
+        return see
+
+    async def _goes_by_faces(self, file: ModelFile) -> bool:
+        return await asyncio.to_thread(lambda: projects_faces(self._open(file)))
+
+    def _face_projection(self, file: ModelFile) -> AbstractAsyncContextManager[FaceProjection]:
+        def load() -> FaceProjection:
+            return load_face_projection(self._open(file), **self._place)  # type: ignore[arg-type]
+
+        return leased(self.weights.lease(("faces", file), load))
 
     async def image_embeds(
         self,

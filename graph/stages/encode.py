@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from graph.choices import TextEncoderName
-from graph.image_prompts import Embeds, ImagePrompt, ImageUse
+from graph.image_prompts import Embeds, FacePictures, ImagePrompt, ImageUse
 from graph.image_prompts import Pictures as PromptPictures
 from graph.values import (
     Clip,
@@ -15,6 +15,7 @@ from graph.values import (
     IpAdapter,
     Mask,
     Model,
+    ModelFile,
     StyleModel,
 )
 
@@ -104,5 +105,26 @@ class ImagePrompting(Protocol):
     def joined(self, tensors: Sequence[Image]) -> Image: ...
 
 
-class EncodeFunctions(TextEncoding, PromptScheduling, VisionEncoding, ImagePrompting, Protocol):
+class FacePrompting(Protocol):
+    """Image prompts of faces."""
+
+    async def face_prompt(
+        self,
+        model: Model,
+        adapter: IpAdapter,
+        clip_vision: ClipVision | None,
+        faces: FacePictures,
+        use: ImageUse,
+    ) -> tuple[ImagePrompt, Image]: ...
+
+    async def instant_prompt(
+        self, file: ModelFile, faces: FacePictures, use: ImageUse
+    ) -> ImagePrompt: ...
+
+    async def adapter_family(self, model: Model) -> str: ...
+
+
+class EncodeFunctions(
+    TextEncoding, PromptScheduling, VisionEncoding, ImagePrompting, FacePrompting, Protocol
+):
     """What nodes of the encode stage may call."""

@@ -1,9 +1,10 @@
-"""Faces, found, known, swapped and restored by the image stage."""
+"""Faces, found, known, swapped and restored by the image stage, and controls that read them."""
 
 from typing import Any, Protocol
 
 from graph.faces import Face, FaceAnalysis, Faces, Restoring, Swap
-from graph.values import Image
+from graph.image_prompts import ImagePrompt
+from graph.values import Conditioning, ControlNet, Image, Mask
 
 
 class FaceNetworks(Protocol):
@@ -22,6 +23,10 @@ class FaceNetworks(Protocol):
         largest_first: bool,
     ) -> Faces: ...
 
+    def face_keypoints(self, image: Image, faces: Faces, otherwise: Image | None) -> Image: ...
+
+    def images_from_batch(self, image: Image, first: int, length: int) -> Image: ...
+
     def swap_faces(
         self, detectors: Any, image: Image, source: Image | None, face: Face | None, how: Swap
     ) -> tuple[Image, Face | None]: ...
@@ -29,3 +34,21 @@ class FaceNetworks(Protocol):
     def face_similarity(self, detectors: Any, first: Image, second: Image) -> float | None: ...
 
     def restored_pictures(self, detectors: Any, image: Image, how: Restoring) -> Image: ...
+
+
+class FaceControls(Protocol):
+    """Prompts under a ControlNet that reads faces."""
+
+    def apply_face_control(
+        self,
+        positive: Conditioning,
+        negative: Conditioning,
+        net: ControlNet,
+        hint: Image,
+        prompt: ImagePrompt,
+        *,
+        strength: float,
+        start_percent: float,
+        end_percent: float,
+        mask: Mask | None = None,
+    ) -> tuple[Conditioning, Conditioning]: ...

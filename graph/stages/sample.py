@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from graph.choices import LatentAxis, ScaleCrop, ScaleMethod, SeedBehavior, SigmaSpacing
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
+from graph.stages.faces import FaceControls
 from graph.stages.videos import Videos
 from graph.values import (
     Change,
@@ -386,6 +387,7 @@ class SampleFunctions(
     Latents,
     Guides,
     Conditionings,
+    FaceControls,
     PictureConditioning,
     Schedules,
     SigmaLists,

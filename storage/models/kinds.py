@@ -96,6 +96,7 @@ PLACES: Mapping[str, Place] = MappingProxyType(
         ),
         "clip_vision": Place("image encoder", frozenset({"clip_vision", "checkpoint"})),
         "ipadapter": Place("IP-Adapter", frozenset({"ip_adapter"})),
+        "instantid": Place("InstantID adapter", frozenset({"ip_adapter"})),
         "animatediff_models": Place("motion module", frozenset({"motion_module"})),
         "animatediff_motion_lora": Place("motion LoRA", frozenset({"motion_lora"})),
         "style_models": Place("style model", frozenset({"style_model"}), strict=False),
@@ -114,8 +115,6 @@ READS_TEXT: Mapping[str, re.Pattern[str]] = MappingProxyType(
 )
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 LISTED = 3
-FACE_ID = "to_q_lora.down.weight"
-PORTRAIT = "image_proj.proj.2.weight"
 VISION = tuple(
     f"vision_model.embeddings.{name}"
     for name in ("class_embedding", "patch_embedding.weight", "position_embedding.weight")
@@ -214,9 +213,6 @@ def _controlnet(tensors: Mapping[str, Entry]) -> str | None:
 
 
 def _ip_adapter(tensors: Mapping[str, Entry]) -> str | None:
-    portrait = PORTRAIT in tensors and PORTRAIT.replace("2", "3") not in tensors
-    if portrait or any(name.endswith(FACE_ID) for name in tensors):
-        return "it is a FaceID adapter, which needs insightface: not available here"
     for half in ("image_proj.", "to_k_ip."):
         if not any(half in name for name in tensors):
             return f"nothing in it is named {half}..., so it is only a part of an IP-Adapter"

@@ -125,7 +125,7 @@ def checked(
     library = Files(ALL_FILES if files is None else files)
     uploads = Uploads({("3", "image"): InputFile("scene.png", b"", "")})
     found = validate(read_workflow(workflow, {}), TYPES, library, uploads)
-    return found, fold(found)
+    return found, fold(found, node_types=TYPES)
 
 
 def problems(workflow: dict[str, Any], files: dict[str, list[str]]) -> tuple[Problem, ...]:
@@ -176,31 +176,39 @@ def test_a_sampler_knows_the_base_of_a_model_that_goes_by_pictures() -> None:
     assert base_of(folded.steps["7"]) == "sd15.safetensors"
 
 
-@pytest.mark.parametrize(
-    ("class_type", "inputs"),
-    [
-        ("IPAdapterUnifiedLoaderFaceID", {"model": ["1", 0], "preset": "FACEID"}),
-        ("IPAdapterInsightFaceLoader", {}),
-        ("IPAdapterFaceID", {"model": ["1", 0], "ipadapter": ["2", 1], "image": ["3", 0]}),
-        ("IPAAdapterFaceIDBatch", {"model": ["1", 0], "ipadapter": ["2", 1], "image": ["3", 0]}),
-    ],
-)
-def test_face_id_is_refused_by_name_before_anything_runs(
-    class_type: str, inputs: dict[str, Any]
-) -> None:
+FACES = {
+    "insightface": ["models/buffalo_l/det_10g.onnx", "models/buffalo_l/w600k_r50.onnx"],
+    "loras": ["ip-adapter-faceid_sd15_lora.safetensors"],
+    "ipadapter": ["ip-adapter-faceid_sd15.bin", *ALL_FILES["ipadapter"]],
+}
+
+
+def of_face() -> dict[str, Any]:
     workflow = document("PLUS (high strength)")
-    choices = {
-        i.name: i.choices[0]
-        for i in TYPES[class_type].inputs.values()
-        if i.choices and i.name not in inputs
-    }
-    workflow["20"] = node(class_type, **inputs, **choices)
-    if class_type == "IPAdapterInsightFaceLoader":
-        adapting = {name: workflow["4"]["inputs"][name] for name in ("model", "ipadapter", "image")}
-        by_name = {"combine_embeds": "concat", "embeds_scaling": "V only", "weight_type": "linear"}
-        workflow["4"] = node("IPAdapterMS", **adapting, **by_name, insightface=["20", 0])
-    else:
-        workflow["7"]["inputs"]["model"] = ["20", 0]
-    (problem,) = problems(workflow, ALL_FILES)
-    assert (problem.code, problem.node_id) == ("not_available", "20")
-    assert f"{class_type} is not available here: it needs insightface" in problem.message
+    workflow["2"] = node(
+        "IPAdapterUnifiedLoaderFaceID", model=["1", 0], preset="FACEID", provider="CPU"
+    )
+    workflow["4"] = node(
+        "IPAdapterFaceID",
+        model=["2", 0],
+        ipadapter=["2", 1],
+        image=["3", 0],
+        weight_type="linear",
+        combine_embeds="concat",
+        embeds_scaling="V only",
+    )
+    return workflow
+
+
+def test_faces_are_found_and_made_into_a_prompt_by_two_stages() -> None:
+    _, folded = checked(of_face(), ALL_FILES | FACES)
+    made = [step for node_id, step in folded.steps.items() if node_id.startswith("4.")]
+    assert sorted(TYPES[step.class_type].stage for step in made) == ["encode", "image"]
+    assert base_of(folded.steps["7"]) == "sd15.safetensors"
+
+
+def test_networks_that_know_faces_are_asked_for_with_their_licence() -> None:
+    (problem,) = problems(of_face(), ALL_FILES | FACES | {"insightface": []})
+    assert (problem.code, problem.node_id) == ("missing_model", "2")
+    assert "models/buffalo_l/det_10g.onnx" in problem.message
+    assert "non-commercial" in problem.message

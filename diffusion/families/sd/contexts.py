@@ -27,9 +27,14 @@ class Contexts:
     def __len__(self) -> int:
         return len(self._projected)
 
-    def beside(self, parts: Sequence[Part]) -> KeysAndValues:
-        """Keys and values [N, T, D] by layer, all at one length, one entry for every picture."""
-        embeddings = [part.row.prompt.embedding for part in parts]
+    def beside(
+        self, parts: Sequence[Part], said: Sequence[Embedding] | None = None
+    ) -> KeysAndValues:
+        """Keys and values [N, T, D] by layer, all at one length, one entry for every picture.
+
+        They are of the parts' prompts, or of what is `said` to each instead.
+        """
+        embeddings = said or [part.row.prompt.embedding for part in parts]
         tokens = [embedding.context.shape[1] for embedding in embeddings]
         length = math.lcm(*tokens)
         repeats = [length // count for count in tokens]

@@ -6,13 +6,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from diffusion.batch.asked import Asked
-from diffusion.batch.controls import unchanged
+from diffusion.batch.controls import Control, unchanged
 from diffusion.batch.parts import vectors
+from diffusion.batch.prompts import Embedding
 from diffusion.batch.union_types import union_type_index
 from diffusion.families.family import FOR_UNETS
 from diffusion.families.sd.attention import AttentionCall, cross_attention_layers
@@ -71,6 +73,7 @@ class LoadedControlNet:
         self._module = module
         self._dtype = module.conv_in.weight.dtype
         self._contexts = Contexts(cross_attention_layers(module), self._dtype)
+        self._own_texts: WeakKeyDictionary[Control, Embedding] = WeakKeyDictionary()
 
     @property
     def size(self) -> int:
@@ -112,7 +115,7 @@ class LoadedControlNet:
         skips, middle = self._module(
             sample.to(self._dtype, memory_format=self._layout),
             torch.cat([question.timestep for question in asked]),
-            AttentionCall(self._contexts.beside(parts)),
+            AttentionCall(self._contexts.beside(parts, [self._text(one) for one in asked])),
             self._labels(asked, guides),
             torch.cat(embeddings),
         )
@@ -122,6 +125,16 @@ class LoadedControlNet:
             Residuals(tuple(level[place] for level in levels), own)
             for place, own in enumerate(torch.split(middle, counts))
         ]
+
+    def _text(self, asked: Asked) -> Embedding:
+        """What the network reads: the prompt, or the tokens that this use of it has."""
+        control, tokens = asked.control, asked.control.use.tokens
+        if tokens is None:
+            return asked.part.row.prompt.embedding
+        if control not in self._own_texts:
+            context = torch.as_tensor(tokens).to(asked.sample.device)
+            self._own_texts[control] = Embedding(context)
+        return self._own_texts[control]
 
     def _labels(self, asked: Sequence[Asked], guides: Sequence[Guide]) -> Tensor | None:
         """What the module's class embedding reads: vectors of sizes, and of the hints' types."""
