@@ -194,6 +194,7 @@ class NodeImaging(NodeMedia, NodeBatches):
     face_keypoints = staticmethod(preprocessors.face_keypoints.face_keypoints)
     faces_of = staticmethod(preprocessors.faces.faces_of)
     swap_faces = staticmethod(preprocessors.face_swap.swap_faces)
+    swap_like = staticmethod(preprocessors.face_swap.swap_like)
     face_similarity = staticmethod(preprocessors.face_swap.face_similarity)
     restored_pictures = staticmethod(preprocessors.face_restore.restored_pictures)
     segments_ade20k = staticmethod(preprocessors.oneformer.segments_ade20k)

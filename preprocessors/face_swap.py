@@ -13,7 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graph.faces import ATTRIBUTES, BUFFALO, DETECTION, Boost, Chosen, Face, Swap, in_order
+from graph.faces import (
+    ATTRIBUTES,
+    BUFFALO,
+    DETECTION,
+    MOST_CHOSEN,
+    Boost,
+    Chosen,
+    Face,
+    NoFaceError,
+    Swap,
+    in_order,
+)
 from graph.model_files.onnx_graph import last_weights
 from imaging.face_alignment import Picture, Points, Warp, arcface_points, warped
 from preprocessors.detectors import AnnotatorFile, Detectors
@@ -199,6 +210,43 @@ def swap_faces(
     return torch.from_numpy(np.stack(pictures)).float() / 255, first
 
 
+def swap_like(
+    detectors: Detectors, image: Tensor, source: Tensor, reference: Tensor, how: Swap
+) -> Tensor:
+    """As `swap_faces`: in each picture the face that is most like the largest of a reference.
+
+    Raises:
+        NoFaceError: there is none in the reference, or in `source`.
+    """
+    wanted = _largest_unit(detectors, reference, "reference_image")
+    _largest_unit(detectors, source, "source_image")
+    done = []
+    for one in image.split(1):
+        picture = levels(one)[0]
+        faces = in_order(_found(detectors, picture), how.choosing.input_faces_order)
+        alike = [float(_unit(detectors, picture, face) @ wanted) for face in faces[:MOST_CHOSEN]]
+        if not alike:
+            done.append(one)
+            continue
+        place = str(alike.index(max(alike)))
+        chosen = replace(how, choosing=replace(how.choosing, input_faces_index=place))
+        done.append(swap_faces(detectors, one, source, None, chosen)[0])
+    return torch.cat(done)
+
+
+def _largest_unit(detectors: Detectors, image: Tensor, name: str) -> Floats:
+    picture = levels(image)[0]
+    faces = in_order(_found(detectors, picture), "large-small")
+    if not faces:
+        raise NoFaceError(name, 1)
+    return _unit(detectors, picture, faces[0])
+
+
+def _unit(detectors: Detectors, picture: Picture, face: Spotted) -> Floats:
+    who = known(detectors, BUFFALO, picture, face, aligned).embedding.numpy()
+    return np.asarray(who / (np.linalg.norm(who) or 1.0))
+
+
 def _found(detectors: Detectors, picture: Picture) -> list[Spotted]:
     with detectors.opened(BUFFALO.file(DETECTION), build_detector) as network:
         for side in LOOKED_AT:
@@ -239,8 +287,7 @@ def face_similarity(detectors: Detectors, first: Tensor, second: Tensor) -> floa
         found = _found(detectors, picture)
         if not found:
             return None
-        who = known(detectors, BUFFALO, picture, found[0], aligned).embedding.numpy()
-        units.append(who / (np.linalg.norm(who) or 1.0))
+        units.append(_unit(detectors, picture, found[0]))
     return max(0.0, min(1.0, float(units[0] @ units[1])))
 
 

@@ -18,6 +18,7 @@ LISTED_BY: Mapping[str, tuple[str, str]] = {
     "upscale_models": ("UpscaleModelLoader", "model_name"),
     "ipadapter": ("IPAdapterModelLoader", "ipadapter_file"),
     "clip_vision": ("CLIPVisionLoader", "clip_name"),
+    "face_swap": ("FaceSwapByReference", "swap_model"),
 }
 LOADED_FROM: Mapping[str, str] = {name: folder for folder, (_, name) in LISTED_BY.items()}
 FamilyOf = Callable[[str, str], Awaitable[str]]  # of folder and file, "" where it does not say

@@ -17,6 +17,8 @@ FETCHES = ("/api/v6/images/fetch", "/api/v7/images/fetch")
 OTHER_FETCHES = (
     "/api/v6/realtime/fetch",
     "/api/v6/image_editing/fetch",
+    "/api/v6/faceswap/fetch",
+    "/api/v6/deepfake/fetch",
     "/api/v5/images/fetch",
     "/api/v5/controlnet/fetch",
     "/api/v4/dreambooth/fetch",

@@ -9,6 +9,7 @@ from api.documentation import errors, json_body
 from api.hosted import (
     base64_to_url,
     controlnet,
+    face_swap,
     image_to_image,
     inpaint,
     outpaint,
@@ -31,6 +32,8 @@ FAMILIES = (
     controlnet.FAMILY,
     outpaint.FAMILY,
     super_resolution.FAMILY,
+    face_swap.SINGLE,
+    face_swap.MULTIPLE,
     base64_to_url.FAMILY,
 )
 

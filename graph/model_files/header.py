@@ -12,6 +12,7 @@ from pathlib import Path
 from graph.errors import BadModelFile
 from graph.model_files.gguf_header import GgufTensor, read_gguf
 from graph.model_files.limits import BadHeaderError, HeaderLimits
+from graph.model_files.onnx_graph import read_onnx
 from graph.model_files.packing import (
     SETTINGS,
     SETTINGS_BYTES,
@@ -28,6 +29,7 @@ from graph.values import ModelFile
 __all__ = ["DEFAULT", "Entry", "Header", "is_gguf", "is_pickled", "read_header"]
 
 PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pt2"})
+ONNX = ".onnx"
 GGUF = ".gguf"
 OF_MODULES = frozenset({"ultralytics"})  # folders of files that are whole networks, pickled
 DEFAULT = HeaderLimits()
@@ -58,6 +60,12 @@ def is_gguf(path: Path) -> bool:
     return path.suffix.lower() == GGUF
 
 
+def _onnx(path: Path, limits: HeaderLimits) -> Header:  # noqa: ARG001 - it has its own
+    """Nothing of a graph that was looked through."""
+    read_onnx(path)
+    return Header({}, {})
+
+
 def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> Header:
     """The header of `path`, which messages call `file`. This blocks.
 
@@ -69,6 +77,8 @@ def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> 
         kind = "not a readable checkpoint"
     elif is_gguf(path):
         read, kind = _gguf, "not a readable GGUF file"
+    elif path.suffix.lower() == ONNX:
+        read, kind = _onnx, "not an ONNX file that is run here"
     else:
         read, kind = _safetensors, "not a safetensors file"
     try:
@@ -77,7 +87,7 @@ def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> 
         raise BadModelFile(file.folder, file.name, f"{kind}: {error}") from error
     except OSError as error:
         raise BadModelFile(file.folder, file.name, "it cannot be read") from error
-    if not header.tensors:
+    if not header.tensors and path.suffix.lower() != ONNX:
         raise BadModelFile(file.folder, file.name, "no tensors in it")
     return header
 

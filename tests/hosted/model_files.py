@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from tests.preprocessors.face_files import write_faces
+
 TO_TEXT = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 Shapes = Mapping[str, tuple[int, ...]]
 SD15, SDXL = 768, 2048  # width of the text that cross attention reads
@@ -63,4 +65,5 @@ def write_models(folder: Path) -> Path:
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file({key: np.zeros(shape, np.float16) for key, shape in shapes.items()}, file)
+    write_faces(folder)
     return folder

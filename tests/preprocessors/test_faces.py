@@ -15,10 +15,10 @@ import torch
 from deployments.detectors import LoadedDetectors
 from graph.annotators import MissingFixedFileError
 from graph.errors import BadModelFile
-from graph.faces import BUFFALO, Choosing, Restoring, Swap
+from graph.faces import BUFFALO, Choosing, NoFaceError, Restoring, Swap, in_order
 from graph.values import ModelFile
 from preprocessors.face_restore import restored
-from preprocessors.face_swap import aligned, face_similarity, swap_faces
+from preprocessors.face_swap import aligned, face_similarity, swap_faces, swap_like
 from preprocessors.faces import (
     build_attributes,
     build_detector,
@@ -167,6 +167,22 @@ def test_faces_are_drawn_anew_where_they_were_swapped_alone(
         x, y = (int((face.box[k] + face.box[k + 2]) / 2) for k in (0, 1))
         assert image[y, x].tolist() == target[y, x].tolist()
     assert others
+
+
+def test_the_face_that_is_like_a_reference_is_swapped(detectors: LoadedDetectors) -> None:
+    target, source = drawn(12, 3), as_image(drawn(7, 1))
+    with detectors.opened(BUFFALO.file("detection"), build_detector) as network:
+        faces = in_order(spotted(network, target, 640), "large-small")
+    x1, y1, x2, y2 = (int(side) for side in faces[1].box)
+    reference = np.zeros_like(target)
+    reference[y1:y2, x1:x2] = target[y1:y2, x1:x2]
+    how = Swap(INSWAPPER, Choosing())
+    image = swap_like(detectors, as_image(target), source, as_image(reference), how)
+    second = Swap(INSWAPPER, Choosing(input_faces_index="1"))
+    expected, _ = swap_faces(detectors, as_image(target), source, None, second)
+    assert torch.equal(image, expected)
+    with pytest.raises(NoFaceError, match="reference_image"):
+        swap_like(detectors, as_image(target), source, as_image(drawn(4, 0)), how)
 
 
 def test_a_face_is_like_itself(detectors: LoadedDetectors) -> None:

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+from graph.digits import whole_number
 from graph.node import Choices, Widget, node
 from graph.segs import Seg, Segs
 from graph.stages import Stage
@@ -232,7 +233,7 @@ def pick(
     fallback_image_opt: Image | None = None,  # noqa: ARG001 - for the editor's pictures
 ) -> Segs:
     """Choose parts by their numbers, from 1."""
-    numbers = {int(text) for text in picks.split(",") if text.strip().isdecimal()}
+    numbers = {whole_number(text.strip()) for text in picks.split(",")}
     return segs.of(seg for k, seg in enumerate(segs.items, 1) if k in numbers)
 
 
