@@ -14,10 +14,11 @@ from graph.values import Audio, Image, InputFile, Tensor, Video, VideoInfo
 from imaging.resize import scale_image
 from media.errors import AudioTooLongError, NoStretchError, WrongChannelsError
 from media.frame_choice import FrameChoice
-from media.limits import MediaLimits, MediaUnreadableError
+from media.limits import MediaLimits, MediaNotWritableError, MediaUnreadableError
 from media.probe import bounded, probe
 from media.reading import Part, Pixels, Sound, read_frames, read_sound
 from media.sounds import Wave, at_one_rate, mixed, stereo
+from media.traces import compressed
 
 VIDEO, SOUND = "video", "sound"
 NO_LIMIT = 2**62
@@ -92,6 +93,18 @@ class NodeMedia:
                 (choice.loaded_fps, count, length_s, width, height),
             ),
         )
+
+    def compressed(self, images: Image, crf: int) -> Image:
+        """Of odd sides the last row and column are left out, unless nothing is compressed."""
+        if crf == 0:
+            return images
+        pixels = as_array(images)[..., :3]
+        height, width = (side // 2 * 2 for side in pixels.shape[1:3])
+        if not (height and width):
+            raise MediaNotWritableError("mp4", "a picture has at least two pixels along a side")
+        octets = (pixels[:, :height, :width] * 255.0).clip(0, 255).astype(np.uint8)
+        pictures = np.stack([compressed(picture, crf) for picture in octets])
+        return torch.from_numpy(pictures).float() / 255.0
 
     def decode_audio(self: HasLimits, file: InputFile, start_s: float, duration_s: float) -> Audio:
         part = Part(start_s, duration_s or None)

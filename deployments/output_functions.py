@@ -12,7 +12,7 @@ import numpy.typing as npt
 from deployments.combining import combined_file
 from graph.new_files import NewFile
 from graph.stages.output import Combining, PictureForm
-from graph.values import Audio, FileNames, Image, Video
+from graph.values import Audio, FileNames, Image, Latent, Video
 from media.audio_files import audio_files
 from media.limits import MediaLimits, MediaNotWritableError
 from media.probe import DEFAULT_LIMITS, probe
@@ -25,6 +25,7 @@ from storage.encoded_files import (
     animation_file,
     deep_picture_files,
     in_thread,
+    latent_file,
     other_file,
     picture_files,
 )
@@ -78,6 +79,10 @@ class NodeFiles:
     async def save_animation(self, images: Image, filename_prefix: str, **how: Any) -> None:
         encode = partial(animation_file, as_array(images), filename_prefix, Animation(**how))
         await self.made(await asyncio.to_thread(encode, self.encoding.text))
+
+    async def save_latent(self, latent: Latent, filename_prefix: str) -> None:
+        samples, text = as_array(latent.samples), self.encoding.text
+        await self.made(await asyncio.to_thread(latent_file, samples, filename_prefix, text))
 
     async def send_images(self, images: Image) -> None:
         """As ComfyUI sends them: PNG without metadata."""

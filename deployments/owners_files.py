@@ -37,6 +37,8 @@ class OwnersFiles(Library):
         return self.listed[folder]
 
     def uploads(self, kind: str) -> list[str]:
+        if kind == "latent":
+            return [name for name in self.names if name.endswith(".latent")]
         kinds = ("audio/", "video/") if kind == "audio" else (f"{kind}/",)  # a video has sound
         return [name for name in self.names if media_type(name).startswith(kinds)]
 

@@ -9,6 +9,7 @@ import diffusion.batch.slices
 import diffusion.control.controlled
 import diffusion.latent.batches
 import diffusion.latent.cameras
+import diffusion.latent.files
 import diffusion.latent.guides
 import diffusion.latent.latents
 import diffusion.latent.operations
@@ -166,6 +167,7 @@ class NodeSampling:
     cut_latent = staticmethod(diffusion.latent.latents.cut_latent)
     set_seed_behavior = staticmethod(diffusion.latent.batches.set_seed_behavior)
     apply_latent_operation = staticmethod(diffusion.latent.operations.apply_latent_operation)
+    read_latent = staticmethod(diffusion.latent.files.read_latent)
     empty_latent = staticmethod(diffusion.latent.latents.empty_latent)
     trim_latent = staticmethod(diffusion.latent.latents.trim_latent)
 

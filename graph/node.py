@@ -77,7 +77,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Upload:
-    """A combo of the caller's uploads of one `kind`: image, video, audio. Gives an InputFile.
+    """A combo of the caller's uploads: image, video, audio, latent. Gives an InputFile.
 
     With `text` it is a text instead, which is put into that template to name the file. With
     `saved` the editor offers what jobs have saved, too.
@@ -86,6 +86,7 @@ class Upload:
     kind: str = "image"
     text: str = ""
     saved: bool = False
+    type: str = ""  # what the editor makes the file with, where it offers no list
 
     def file_name(self, value: object) -> str:
         """What an input of that value names."""
@@ -349,7 +350,8 @@ def _type_name(hint: Any, *, combo: bool = False) -> str:
     if mark(hint, Options):
         return DYNAMIC_COMBO
     if combo or any(mark(hint, kind) for kind in (Files, Upload, Presets)):
-        return "STRING" if (mark(hint, Upload) or Upload()).text else "COMBO"
+        upload = mark(hint, Upload) or Upload()
+        return "STRING" if upload.text else upload.type or "COMBO"
     if link := mark(hint, Link):
         return str(link.name)
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint

@@ -29,7 +29,7 @@ def choices_of(declared: Input, files: FileLists) -> list[Any] | None:
     """What a combo offers now; None for an input that is no combo."""
     if declared.files:
         return [*files.models(declared.files.folder), *declared.files.also]
-    if declared.upload and not declared.upload.text:
+    if declared.upload and declared.type == "COMBO":
         return list(files.uploads(declared.upload.kind))
     if declared.presets:
         return list(declared.presets.names)
@@ -89,7 +89,7 @@ def _describe_input(declared: Input, files: FileLists) -> list[Any]:
     options = declared.widget.options()
     if declared.default is not REQUIRED:
         options["default"] = declared.default
-    if declared.upload and not declared.upload.text:
+    if declared.upload and declared.type == "COMBO" and declared.upload.kind != "latent":
         options[f"{declared.upload.kind}_upload"] = True
     if declared.upload and declared.upload.saved:
         options |= SAVED

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import save
 
 from graph.new_files import Medium, NewFile
 from storage.animations import Animation, encode_animation
@@ -77,6 +79,15 @@ def other_file(content: bytes, prefix: str, extension: str) -> NewFile:
     families: dict[str, Medium] = {"image": "image", "video": "video", "audio": "audio"}
     family = families.get(mime_type.partition("/")[0], "file")
     return NewFile(content, prefix, extension, family, mime_type)
+
+
+def latent_file(samples: npt.NDArray[Any], prefix: str, text: Mapping[str, str]) -> NewFile:
+    """Latents as ComfyUI's SaveLatent writes them, in safetensors with `text` beside them."""
+    tensors = {
+        "latent_tensor": np.ascontiguousarray(samples),
+        "latent_format_version_0": np.zeros(0, np.float32),  # which tells how they are scaled
+    }
+    return other_file(save(tensors, dict(text) or None), prefix, ".latent")
 
 
 async def in_thread(files: Iterator[NewFile]) -> AsyncIterator[NewFile]:

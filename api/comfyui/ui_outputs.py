@@ -11,7 +11,8 @@ from storage.outputs import StoredOutput
 MEDIA: Mapping[str, str] = {"image": "images", "video": "images", "audio": "audio"}
 ANIMATED = frozenset({"SaveAnimatedWEBP", "SaveAnimatedPNG"})
 CACHED = "ETN_SaveImageCache"  # comfyui-tooling-nodes: fetched from /api/etn/image/{id}
-GIFS = "VHS_VideoCombine"  # VideoHelperSuite tells its own under `gifs`
+# VideoHelperSuite tells its own under `gifs`.
+KEYS: Mapping[str, str] = {"VHS_VideoCombine": "gifs", "SaveLatent": "latents"}
 
 
 def ui_output(
@@ -27,7 +28,7 @@ def ui_output(
     for index, output in enumerate(outputs):
         if index in named:
             continue
-        key = "gifs" if class_type == GIFS else MEDIA.get(output.type, "files")
+        key = KEYS.get(class_type) or MEDIA.get(output.type, "files")
         told = _cached(output) if class_type == CACHED else file_of(output)
         shown.setdefault(key, []).append(told)
     if class_type in ANIMATED or any(

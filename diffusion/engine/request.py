@@ -22,7 +22,7 @@ from diffusion.dit.patches import LoadedPatch
 from diffusion.engine.hooked import hooks_of, prepare_hooks
 from diffusion.engine.run import Inpainting, Run
 from diffusion.families.family import LoadedModel
-from diffusion.guidance.changes import start_changes
+from diffusion.guidance.changes import prompts_of, start_changes
 from diffusion.guidance.guided import Guided
 from diffusion.guidance.guiders import GUIDERS
 from diffusion.guidance.lazy_cache import with_lazycache
@@ -72,7 +72,8 @@ def prepare_run(
     """All that is done once, before the first step."""
     guider, sampler = request.guider, SAMPLERS[request.sampler.name]
     changes = guider.model.changes
-    check_widths(guider.conditionings, model.shape.context_dim)
+    brought = prompts_of(changes)
+    check_widths((*guider.conditionings, *brought.items()), model.shape.context_dim)
     sampling = model_sampling(model.parameterization, changes)
     sigmas = request.sigmas.to("cpu", torch.float32)
     video = prepare_video(
@@ -107,6 +108,7 @@ def prepare_run(
         ),
         partial(model.family.embed, model),
     )
+    prompts |= prepare(brought, frame, partial(model.family.embed, model))
     if request.rows is not None:
         frame, prompts = frame_rows(frame, request.rows), prompt_rows(prompts, request.rows)
     guided = Guided(

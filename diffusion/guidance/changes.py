@@ -15,7 +15,14 @@ from torch.nn import functional
 
 from diffusion.batch.rows import Asking
 from diffusion.guidance.attention_blur import blurred_where_attended
-from diffusion.guidance.guided import After, Before, Combine, GuidanceChanges, Predicted
+from diffusion.guidance.guided import (
+    After,
+    AskingCombine,
+    Before,
+    Combine,
+    GuidanceChanges,
+    Predicted,
+)
 from diffusion.guidance.scaling import (
     epsilon_scaling,
     frequencies,
@@ -26,8 +33,10 @@ from diffusion.guidance.scaling import (
     triangle,
 )
 from diffusion.guidance.skip_layers import skip_layer_guidance
-from graph.values import Change
+from graph.values import Change, Conditioning
 
+PERP_NEG = "perp_neg"  # options: neg_scale, and the conditioning of no prompt
+NO_PROMPT = "perp_neg_nothing"  # the name of that among a job's prompts
 PICTURE = (1, 2, 3)  # all axes of [B, C, h, w] but the batch
 
 
@@ -42,6 +51,17 @@ def perpendicular(
     length: Tensor = torch.linalg.vector_norm(positive)
     along = (negative * positive).sum() / length**2
     return nothing + scale * (positive - (negative - along * positive) * neg_scale)
+
+
+def perp_neg(change: Change) -> AskingCombine:
+    """As the guider of that name, laid on a model: asks what is predicted of no prompt."""
+    neg_scale = float(change["neg_scale"])
+
+    def combine(predicted: Predicted) -> Asking[Tensor]:
+        (nothing,) = yield from predicted.guided.predict(predicted.x, predicted.sigma, NO_PROMPT)
+        return perpendicular(predicted.cond, predicted.uncond, nothing, neg_scale, predicted.scale)
+
+    return combine
 
 
 def rescale_cfg(change: Change) -> Combine:
@@ -206,6 +226,7 @@ COMBINE: Mapping[str, Callable[[Change], Combine]] = MappingProxyType(
         "triangle_cfg": over_batch(triangle),
     }
 )
+ASKING: Mapping[str, Callable[[Change], AskingCombine]] = MappingProxyType({PERP_NEG: perp_neg})
 AFTER: Mapping[str, Callable[[Change], After]] = MappingProxyType(
     {
         "mahiro": mahiro,
@@ -217,7 +238,7 @@ AFTER: Mapping[str, Callable[[Change], After]] = MappingProxyType(
         "skip_layer_guidance": skip_layer_guidance,
     }
 )
-GUIDANCE_CHANGES = frozenset({*BEFORE, *COMBINE, *AFTER})
+GUIDANCE_CHANGES = frozenset({*BEFORE, *COMBINE, *ASKING, *AFTER})
 # Changes for which a scale of 1 asks for the negative too.
 NEED_UNCOND = frozenset({"self_attention_guidance"})
 
@@ -225,10 +246,18 @@ NEED_UNCOND = frozenset({"self_attention_guidance"})
 def start_changes(changes: Iterable[Change]) -> GuidanceChanges:
     """Fresh guidance changes for one job. Of those that combine, the last one counts."""
     laid = list(changes)
-    combining = [change for change in laid if change.kind in COMBINE]
+    combining = [change for change in laid if change.kind in COMBINE or change.kind in ASKING]
+    last = combining[-1] if combining else None
     return GuidanceChanges(
         tuple(BEFORE[change.kind](change) for change in laid if change.kind in BEFORE),
-        COMBINE[combining[-1].kind](combining[-1]) if combining else None,
+        COMBINE[last.kind](last) if last and last.kind in COMBINE else None,
+        ASKING[last.kind](last) if last and last.kind in ASKING else None,
         tuple(AFTER[change.kind](change) for change in laid if change.kind in AFTER),
         any(change.kind in NEED_UNCOND for change in laid),
     )
+
+
+def prompts_of(changes: Iterable[Change]) -> dict[str, Conditioning]:
+    """Conditionings that changes bring along, by name."""
+    brought = [change["nothing"] for change in changes if change.kind == PERP_NEG]
+    return {NO_PROMPT: brought[-1]} if brought else {}

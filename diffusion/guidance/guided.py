@@ -35,6 +35,7 @@ class Predicted:
 
 Before: TypeAlias = Callable[[Predicted], Predicted]
 Combine: TypeAlias = Callable[[Predicted], Tensor]
+AskingCombine: TypeAlias = Callable[[Predicted], Asking[Tensor]]
 After: TypeAlias = Callable[[Predicted, Tensor], Asking[Tensor]]
 
 
@@ -44,6 +45,7 @@ class GuidanceChanges:
 
     befores: tuple[Before, ...] = ()
     combination: Combine | None = None
+    asking: AskingCombine | None = None  # instead of it
     afters: tuple[After, ...] = ()
     need_uncond: bool = False
 
@@ -53,8 +55,11 @@ class GuidanceChanges:
         return predicted
 
     def combine(self, predicted: Predicted) -> Asking[Tensor]:
-        combination = self.combination or extrapolated
-        return (yield from self.after(predicted, combination(predicted)))
+        if self.asking is None:
+            denoised = (self.combination or extrapolated)(predicted)
+        else:
+            denoised = yield from self.asking(predicted)
+        return (yield from self.after(predicted, denoised))
 
     def after(self, predicted: Predicted, denoised: Tensor) -> Asking[Tensor]:
         for change in self.afters:

@@ -26,6 +26,7 @@ from diffusion.schedules.model_sampling import (
     discrete,
     exponential_flow,
     flow,
+    stable_cascade,
 )
 from graph.errors import ServiceError
 from graph.motion import BETA_SCHEDULE
@@ -89,6 +90,7 @@ SAMPLING_CHANGES: Mapping[str, Callable[[Change], ModelSampling]] = MappingProxy
         "model_sampling_continuous_v": _continuous_v,
         "model_sampling_sd3": lambda change: flow(shift=change["shift"]),
         "model_sampling_aura_flow": lambda change: flow(shift=change["shift"], multiplier=1.0),
+        "model_sampling_stable_cascade": lambda change: stable_cascade(shift=change["shift"]),
         "model_sampling_flux": lambda change: exponential_flow(shift=change["shift"]),
     }
 )

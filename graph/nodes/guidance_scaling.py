@@ -7,7 +7,8 @@ from typing import Annotated
 
 from graph.node import Widget, node
 from graph.stages import Stage
-from graph.values import Model
+from graph.stages.sample import Conditionings
+from graph.values import Conditioning, Model
 
 Scale = Annotated[float, Widget(min=0, max=10, step=0.01)]
 Length = Annotated[float, Widget(min=0.0, max=100.0, step=0.01)]
@@ -56,3 +57,22 @@ def epsilon_scaling(
 ) -> Model:
     """Take a little less noise away at each step than the model predicts."""
     return model.changed("epsilon_scaling", scaling_factor=scaling_factor)
+
+
+@node(
+    "PerpNeg",
+    runs_on=Stage.SAMPLE,
+    display_name="Perp-Neg (DEPRECATED by Perp-Neg Guider)",
+    category="experimental",
+    experimental=True,
+    deprecated=True,
+)
+def perp_neg(
+    _stage: Conditionings,
+    *,
+    model: Model,
+    empty_conditioning: Conditioning,
+    neg_scale: Annotated[float, Widget(min=0.0, max=100.0, step=0.01)] = 1.0,
+) -> Model:
+    """Guide by what of the negative is perpendicular to the positive."""
+    return model.changed("perp_neg", nothing=empty_conditioning, neg_scale=neg_scale)

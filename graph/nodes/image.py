@@ -40,6 +40,19 @@ def load_output(
     return images.decode_image(image.content)
 
 
+@node("WebcamCapture", runs_on=Stage.IMAGE, display_name="Webcam Capture", category="image")
+def load_capture(
+    images: Pictures,
+    *,
+    image: Annotated[InputFile, Upload("image", type="WEBCAM")],
+    width: Annotated[int, Widget(min=0, max=16384, step=1)] = 0,  # noqa: ARG001
+    height: Annotated[int, Widget(min=0, max=16384, step=1)] = 0,  # noqa: ARG001
+    capture_on_queue: bool = True,  # noqa: ARG001 - the editor has heard it
+) -> Image:
+    """Read a picture that the editor took and uploaded."""
+    return images.decode_image(image.content)[0]
+
+
 @node("EmptyImage", runs_on=Stage.IMAGE, category="image")
 def empty_image(
     images: Pictures,

@@ -1,16 +1,20 @@
 """LTX-Video: its frame rate, and pictures that a video begins with or goes by."""
 
 import asyncio
+import math
 from typing import Annotated
 
 from graph.latent_sizes import LTX_VIDEO
 from graph.node import Widget, node
 from graph.nodes.latents_empty import Batch, Side32
 from graph.stages import Stage
+from graph.stages.media import Media
 from graph.stages.sample import SampleFunctions
-from graph.values import Conditioning, Image, Latent, Vae
+from graph.values import Conditioning, Image, Latent, Model, Vae
 
 CATEGORY = "model/conditioning/ltxv"
+LEAST_TOKENS, USUAL_TOKENS, MOST_TOKENS = 1024, 4096, 4096  # that shifts are for
+Shift = Annotated[float, Widget(min=0.0, max=100.0, step=0.01)]
 PAIR = ("positive", "negative")
 PAIR_AND_LATENT = (*PAIR, "latent")
 
@@ -84,3 +88,37 @@ def crop_guides(
 ) -> tuple[Conditioning, Conditioning, Latent]:
     """Cut the pictures that a video went by off its end."""
     return stage.without_guides(positive, negative, latent)
+
+
+@node("ModelSamplingLTXV", runs_on=Stage.SAMPLE, category="model/patch/ltxv")
+def shift_by_size(
+    _stage: SampleFunctions,
+    *,
+    model: Model,
+    max_shift: Shift = 2.05,
+    base_shift: Shift = 0.95,
+    latent: Latent | None = None,
+) -> Model:
+    """Shift the noise levels of a flow model by the size of a video."""
+    tokens = USUAL_TOKENS if latent is None else math.prod(latent.samples.shape[2:])
+    slope = (max_shift - base_shift) / (MOST_TOKENS - LEAST_TOKENS)
+    return model.changed(
+        "model_sampling_flux", shift=tokens * slope + base_shift - slope * LEAST_TOKENS
+    )
+
+
+@node(
+    "LTXVPreprocess",
+    runs_on=Stage.IMAGE,
+    display_name="LTXV Preprocess",
+    category="video/preprocessors",
+    outputs=("output_image",),
+)
+def look_like_video(
+    media: Media,
+    *,
+    image: Image,
+    img_compression: Annotated[int, Widget(min=0, max=100)] = 35,
+) -> Image:
+    """Give pictures the traces that H.264 leaves, as the videos had that models learned from."""
+    return media.compressed(image, img_compression)

@@ -165,6 +165,34 @@ async def save_audio_opus(
     return audio
 
 
+MP3 = Input("quality", "COMBO", default="V0", choices=("V0", "128k", "320k"))
+OPUS = Input("quality", "COMBO", default="128k", choices=("64k", "96k", "128k", "192k", "320k"))
+SOUNDS = Options(
+    (Option("flac", {}), Option("mp3", {"quality": MP3}), Option("opus", {"quality": OPUS}))
+)
+
+
+@node(
+    "SaveAudioAdvanced",
+    runs_on=Stage.OUTPUT,
+    display_name="Save Audio (Advanced)",
+    category="audio",
+    output_node=True,
+    outputs=("audio",),
+)
+async def save_audio_as(
+    outputs: OutputFunctions,
+    *,
+    audio: Audio,
+    filename_prefix: FileName = "audio/ComfyUI",
+    format: Annotated[Any, SOUNDS],
+) -> Audio:
+    """Keep sound as FLAC, MP3 or Opus."""
+    quality = str(format.get("quality", ""))
+    await outputs.save_audio(audio, filename_prefix, kind=format["format"], quality=quality)
+    return audio
+
+
 @node(
     "PreviewAudio",
     runs_on=Stage.OUTPUT,

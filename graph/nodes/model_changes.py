@@ -84,6 +84,33 @@ def sample_flux(
     return model.changed("model_sampling_flux", shift=base_shift + slope * (tokens - 256))
 
 
+@node(
+    "ModelSamplingStableCascade",
+    runs_on=Stage.INLINE,
+    display_name="ModelSamplingStableCascade",
+    category="model/patch/stable cascade",
+)
+def sample_cascade(*, model: Model, shift: Shift = 2.0) -> Model:
+    """Sample over the noise levels of Stable Cascade."""
+    return model.changed("model_sampling_stable_cascade", shift=shift)
+
+
+@node("ModelComputeDtype", runs_on=Stage.INLINE, category="advanced/debug")
+def compute_in(
+    *,
+    model: Model,
+    dtype: Literal["default", "fp32", "fp16", "bf16"],  # noqa: ARG001
+) -> Model:
+    """Pass the model on: in which precision it computes is the service's own."""
+    return model
+
+
+@node("TorchCompileModel", runs_on=Stage.INLINE, category="experimental", experimental=True)
+def compile_model(*, model: Model, backend: Literal["inductor", "cudagraphs"]) -> Model:  # noqa: ARG001
+    """Pass the model on: what is compiled is the service's own."""
+    return model
+
+
 @node("RescaleCFG", runs_on=Stage.INLINE, category="advanced/model")
 def rescale_cfg(*, model: Model, multiplier: Share = 0.7) -> Model:
     """Keep strong guidance from raising the contrast."""

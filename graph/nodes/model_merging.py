@@ -12,6 +12,7 @@ from graph.stages import Stage
 from graph.values import Clip, Model
 
 CATEGORY = "advanced/model_merging"
+NEWER = "model/merging/model specific"
 Ratio = Annotated[float, Widget(min=0.0, max=1.0, step=0.01)]
 Multiplier = Annotated[float, Widget(min=-10.0, max=10.0, step=0.01)]
 
@@ -54,7 +55,9 @@ def merge_three_blocks(
     return merge_by_blocks(model1=model1, model2=model2, input=input, middle=middle, out=out)
 
 
-def declare_by_blocks(name: str, *starts: str) -> None:
+def declare_by_blocks(
+    name: str, *starts: str, category: str = f"{CATEGORY}/model_specific"
+) -> None:
     """Declare `merge_by_blocks` with a ratio for each start of a weight's name.
 
     Such names are no Python names, so they cannot be read off a signature.
@@ -68,7 +71,7 @@ def declare_by_blocks(name: str, *starts: str) -> None:
         name=name,
         function=merge_by_blocks,
         inputs=MappingProxyType(inputs),
-        category=f"{CATEGORY}/model_specific",
+        category=category,
         description="Mix two models, with so much of the first in each block.",
     )
     setattr(merge_by_blocks, NODE, (*getattr(merge_by_blocks, NODE, ()), declared))
@@ -100,6 +103,32 @@ FLUX_BLOCKS = (
     *(f"single_blocks.{i}." for i in range(38)),
     "final_layer.",
 )
+LTX_BLOCKS = (
+    "patchify_proj.",
+    "adaln_single.",
+    "caption_projection.",
+    *(f"transformer_blocks.{i}." for i in range(28)),
+    "scale_shift_table",
+    "proj_out.",
+)
+WAN_BLOCKS = (
+    "patch_embedding.",
+    "time_embedding.",
+    "time_projection.",
+    "text_embedding.",
+    "img_emb.",
+    *(f"blocks.{i}." for i in range(40)),
+    "head.",
+)
+QWEN_BLOCKS = (
+    "pos_embeds.",
+    "img_in.",
+    "txt_norm.",
+    "txt_in.",
+    "time_text_embed.",
+    *(f"transformer_blocks.{i}." for i in range(60)),
+    "proj_out.",
+)
 
 
 def sd3_blocks(depth: int) -> tuple[str, ...]:
@@ -114,6 +143,9 @@ declare_by_blocks("ModelMergeSDXL", *SDXL_BLOCKS)
 declare_by_blocks("ModelMergeSD3_2B", *sd3_blocks(24))
 declare_by_blocks("ModelMergeSD35_Large", *sd3_blocks(38))
 declare_by_blocks("ModelMergeFlux1", *FLUX_BLOCKS)
+declare_by_blocks("ModelMergeLTXV", *LTX_BLOCKS, category=NEWER)
+declare_by_blocks("ModelMergeWAN2_1", *WAN_BLOCKS, category=NEWER)
+declare_by_blocks("ModelMergeQwenImage", *QWEN_BLOCKS, category=NEWER)
 
 
 @node("CLIPMergeSimple", runs_on=Stage.INLINE, category=CATEGORY)

@@ -28,6 +28,9 @@ class Media(Protocol):
         start_s: float = 0.0,
     ) -> tuple[Image, Audio | None, VideoInfo]: ...
 
+    def compressed(self, images: Image, crf: int) -> Image:
+        """Pictures as H.264 gives each of them back."""
+
     def decode_audio(self, file: InputFile, start_s: float, duration_s: float) -> Audio: ...
 
     def silence(self, duration_s: float, sample_rate: int, channels: int) -> Audio: ...

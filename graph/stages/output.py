@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from graph.values import Audio, FileNames, Image, Video
+from graph.values import Audio, FileNames, Image, Latent, Video
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class OutputFunctions(Protocol):
     async def save_images_as(
         self, images: Image, filename_prefix: str, *, format: str, bit_depth: str, colors: str
     ) -> None: ...
+
+    async def save_latent(self, latent: Latent, filename_prefix: str) -> None: ...
 
     async def send_images(self, images: Image) -> None: ...
 

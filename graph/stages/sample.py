@@ -14,6 +14,7 @@ from graph.values import (
     Conditioning,
     ControlNet,
     Image,
+    InputFile,
     Latent,
     Mask,
     Model,
@@ -103,6 +104,9 @@ class Inpainting(Protocol):
 
 class Latents(Protocol):
     """Latents made, scaled, cut, combined and batched."""
+
+    def read_latent(self, file: InputFile) -> Latent:
+        """Raises BadModelFile."""
 
     def set_noise_mask(self, latent: Latent, mask: Mask) -> Latent: ...
 
