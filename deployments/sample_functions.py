@@ -128,6 +128,18 @@ class NodeSampling:
             augmentation_level=augmentation_level,
         )
 
+    async def condition_on_orbit(
+        self,
+        seen: ClipVisionOutput,
+        image: Image,
+        vae: Vae,
+        *,
+        elevations: Sequence[float],
+        azimuths: Sequence[float],
+    ) -> tuple[Conditioning, Conditioning]:
+        latents = await self.stage.encode(vae, image[..., :3])
+        return picture_prompts(seen, latents, elevation=elevations, azimuth=azimuths)
+
     async def condition_on_views(
         self,
         seen: ClipVisionOutput,

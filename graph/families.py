@@ -41,6 +41,15 @@ SERVED = (
         native_px=1024,
     ),
     Family(
+        "sv3d",
+        "Stable Video 3D",
+        networks=(
+            sized("label_emb.0.0.weight", 1, 256, "input_blocks.1.0.time_stack"),
+            sized("label_emb.0.0.weight", 1, 1280, "input_blocks.1.0.time_stack"),
+        ),
+        served=True,
+    ),
+    Family(
         "svd",
         "Stable Video Diffusion",
         networks=(

@@ -226,14 +226,6 @@ VIDEO = (
         ),
         vaes=(has("decoder.up_blocks.2.upsamplers.0.upscale_conv"),),
     ),
-    Family(
-        "sv3d",
-        "SV3D",
-        networks=(
-            sized("label_emb.0.0.weight", 1, 256, "input_blocks.1.0.time_stack"),
-            sized("label_emb.0.0.weight", 1, 1280, "input_blocks.1.0.time_stack"),
-        ),
-    ),
 )
 OTHER = (
     Family(

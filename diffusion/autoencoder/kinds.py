@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from diffusion.autoencoder.kl import KL
+from diffusion.autoencoder.kl import EMBEDDED, KL
 from diffusion.autoencoder.ltx import LTX
 from diffusion.autoencoder.packed import PACKED
 from diffusion.autoencoder.pixel_space import PIXEL
@@ -17,7 +17,7 @@ from diffusion.autoencoder.vae import LoadedVae, VaeKind
 from diffusion.autoencoder.wan import WAN
 from diffusion.weights import Weights
 
-KINDS = (PIXEL, TINY, WAN, LTX, PACKED, SVD, KL)  # in the order in which a file is tried
+KINDS = (PIXEL, TINY, EMBEDDED, WAN, LTX, PACKED, SVD, KL)  # in the order in which a file is tried
 
 
 def load_vae(weights: Weights, *, dtype: torch.dtype, device: torch.device) -> LoadedVae:

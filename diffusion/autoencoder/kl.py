@@ -13,6 +13,7 @@ from diffusion.weights import Weights
 
 # Where a checkpoint keeps its autoencoder, and "" for a file that holds nothing else.
 PREFIXES = ("first_stage_model.", "vae.", "")
+EMBEDDED_PREFIX = "conditioner.embedders.1.encoder."
 QUANT = ("quant_conv.weight", "post_quant_conv.weight")
 MID: Mapping[str, str] = {
     "mid.block_1": "mid_block.resnets.0",
@@ -24,6 +25,12 @@ MID: Mapping[str, str] = {
     "mid.attn_1.proj_out": "mid_block.attentions.0.to_out.0",
     "norm_out": "conv_norm_out",
 }
+
+
+def find_embedded(weights: Weights) -> Weights | None:
+    """That of Stable Video 3D, beside which a checkpoint has another."""
+    part = weights.under(EMBEDDED_PREFIX)
+    return part if "decoder.conv_in.weight" in part and "encoder.conv_in.weight" in part else None
 
 
 def find(weights: Weights) -> Weights | None:
@@ -146,3 +153,4 @@ def module_names(levels: int) -> Iterator[tuple[str, str]]:
 
 
 KL = VaeKind(find, load)
+EMBEDDED = VaeKind(find_embedded, load)

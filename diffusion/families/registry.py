@@ -18,7 +18,7 @@ from diffusion.families.omnigen2.family import OMNIGEN2
 from diffusion.families.qwen_image.family import QWEN_IMAGE
 from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
 from diffusion.families.sd3.family import SD3
-from diffusion.families.svd.family import SVD
+from diffusion.families.svd.family import SV3D, SVD
 from diffusion.families.wan.family import WAN
 from diffusion.families.z_image.family import Z_IMAGE
 from diffusion.networks.packed_layers import FLOAT8
@@ -162,6 +162,7 @@ class Families:
 FAMILIES = Families(
     (
         SVD,
+        SV3D,
         SD3,
         FLUX2,
         CHROMA_RADIANCE,

@@ -24,7 +24,7 @@ def augmented(image: Tensor, level: float) -> Tensor:
 
 
 def picture_prompts(
-    seen: ClipVisionOutput, latents: Tensor, **sizes: float
+    seen: ClipVisionOutput, latents: Tensor, **sizes: float | Sequence[float]
 ) -> tuple[Conditioning, Conditioning]:
     """A prompt of the picture, and one of none."""
     tokens = torch.as_tensor(seen.image_embeds)[None]

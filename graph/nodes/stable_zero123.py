@@ -7,7 +7,7 @@ from graph.node import Widget, node
 from graph.prompt import Node, Source
 from graph.results import Expansion
 from graph.stages import Stage
-from graph.stages.sample import PictureConditioning
+from graph.stages.seen_pictures import PictureConditioning
 from graph.values import ClipVision, ClipVisionOutput, Conditioning, Image, Latent, Link, Vae
 
 CATEGORY = "model/conditioning/stable zero123"

@@ -7,6 +7,7 @@ from graph.choices import LatentAxis, ScaleCrop, ScaleMethod, SeedBehavior, Sigm
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
 from graph.stages.faces import FaceControls
+from graph.stages.seen_pictures import PictureConditioning
 from graph.stages.videos import Videos
 from graph.values import (
     Change,
@@ -282,31 +283,6 @@ class Conditionings(Protocol):
     def with_extras(self, conditioning: Conditioning, **extras: Any) -> Conditioning: ...
 
     def with_reference(self, conditioning: Conditioning, latent: Latent) -> Conditioning: ...
-
-
-class PictureConditioning(Protocol):
-    """Prompts that are a picture."""
-
-    async def condition_on_picture(
-        self,
-        seen: ClipVisionOutput,
-        image: Image,
-        vae: Vae,
-        *,
-        motion_bucket_id: int,
-        fps: int,
-        augmentation_level: float,
-    ) -> tuple[Conditioning, Conditioning]: ...
-
-    async def condition_on_views(
-        self,
-        seen: ClipVisionOutput,
-        image: Image,
-        vae: Vae,
-        views: Sequence[tuple[float, float]],
-    ) -> tuple[Conditioning, Conditioning]: ...
-
-    def empty_latent(self, shape: tuple[int, ...]) -> Latent: ...
 
 
 class Schedules(Protocol):

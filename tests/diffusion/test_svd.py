@@ -23,10 +23,12 @@ from diffusion.families.registry import FAMILIES
 from diffusion.families.sd.shapes import Level, UnetShape
 from diffusion.families.svd.loading import names_of
 from diffusion.families.svd.network import VideoUnet
+from diffusion.samplers.ksampler import ksampler_sigmas
 from diffusion.vision.video_pictures import augmented, picture_prompts
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.values import ClipVisionOutput, Latent, Model, ModelFile
+from tests.diffusion.core_sampling import close
 from tests.diffusion.model_files import CPU, seeded
 from tests.diffusion.narrow_stage import drawn, narrow_stage, request
 
@@ -117,16 +119,39 @@ def test_the_autoencoder_decodes_frames_together_as_diffusers_does(tmp_path: Pat
     torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-3)
 
 
-def ldm_file(path: Path) -> Weights:
+def orbit_file(path: Path, heard: int) -> ModelFile:
+    """A checkpoint of a narrow U-Net of Stable Video 3D."""
+    file = ModelFile("checkpoints", f"sv3d_{heard}.safetensors")
+    ldm_file(path, replace(SHAPE, y_dim=heard), file)
+    return file
+
+
+async def test_an_orbit_is_as_in_comfyui(tmp_path: Path) -> None:
+    """Of SV3D_p, which hears of angles, and of SV3D_u."""
+    stage = narrow_stage(tmp_path)
+    seen = ClipVisionOutput(drawn(5, 1, 32), drawn(6, 1, 2, 8), drawn(7, 1, 2, 8))
+    angles = {"elevation": [10.0] * 3, "azimuth": [0.0, 180.0, 360.0]}
+    positive, negative = picture_prompts(seen, drawn(8, 1, 4, 8, 8), **angles)
+    asked = request(positive=positive, negative=negative, latent=_frames(3))
+    for heard in (1280, 256):
+        model = Model(orbit_file(tmp_path, heard))
+        sampling = await stage.model_sampling(model)
+        sigmas = ksampler_sigmas(sampling, "euler", "normal", 3, 1.0)
+        one = replace(asked, sigmas=sigmas, guider=replace(asked.guider, model=model))
+        assert close(await _samples(stage, one), f"sv3d/{heard}")
+    await stage.close()
+
+
+def ldm_file(path: Path, shape: UnetShape = SHAPE, file: ModelFile = FILE) -> Weights:
     """A checkpoint of a narrow U-Net, in LDM's names."""
-    tensors = filled(VideoUnet(SHAPE))
-    own = sorted(((name, theirs) for theirs, name in names_of(SHAPE).items()), reverse=True)
+    tensors = filled(VideoUnet(shape))
+    own = sorted(((name, theirs) for theirs, name in names_of(shape).items()), reverse=True)
     found = {}
     for name, tensor in tensors.items():
         start, theirs = next((a, b) for a, b in own if name.startswith(f"{a}."))
         found["model.diffusion_model." + theirs + name.removeprefix(start)] = tensor
-    save_file(found, path / FILE.name)
-    return open_weights(path / FILE.name, FILE)
+    save_file(found, path / file.name)
+    return open_weights(path / file.name, file)
 
 
 async def test_a_video_is_made_of_a_picture(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ FROM_DIFFUSERS: Mapping[str, str] = MappingProxyType(
     }
 )
 SIZES_WIDTH = 768  # of frame rate, motion and augmentation, as sinusoids
+ORBIT_WIDTHS = frozenset({256, 1280})  # of augmentation alone, and with two angles
 RESNET = ".resnets."
 
 
@@ -58,6 +59,11 @@ def _renamed(key: str) -> str:
 def is_video(shape: UnetShape) -> bool:
     """Whether it is of Stable Video Diffusion, which hears of three sizes."""
     return shape.y_dim == SIZES_WIDTH and shape.mid is not None
+
+
+def is_orbit(shape: UnetShape) -> bool:
+    """Whether it is of Stable Video 3D."""
+    return shape.y_dim in ORBIT_WIDTHS and shape.mid is not None
 
 
 def names_of(shape: UnetShape) -> dict[str, str]:

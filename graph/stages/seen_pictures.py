@@ -1,0 +1,41 @@
+"""The sample stage: what pictures say to models that go by them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from graph.values import ClipVisionOutput, Conditioning, Image, Latent, Vae
+
+
+class PictureConditioning(Protocol):
+    """Prompts that are a picture."""
+
+    async def condition_on_picture(
+        self,
+        seen: ClipVisionOutput,
+        image: Image,
+        vae: Vae,
+        *,
+        motion_bucket_id: int,
+        fps: int,
+        augmentation_level: float,
+    ) -> tuple[Conditioning, Conditioning]: ...
+
+    async def condition_on_orbit(
+        self,
+        seen: ClipVisionOutput,
+        image: Image,
+        vae: Vae,
+        *,
+        elevations: Sequence[float],
+        azimuths: Sequence[float],
+    ) -> tuple[Conditioning, Conditioning]: ...
+
+    async def condition_on_views(
+        self,
+        seen: ClipVisionOutput,
+        image: Image,
+        vae: Vae,
+        views: Sequence[tuple[float, float]],
+    ) -> tuple[Conditioning, Conditioning]: ...
+
+    def empty_latent(self, shape: tuple[int, ...]) -> Latent: ...
