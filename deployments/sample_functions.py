@@ -24,7 +24,12 @@ import diffusion.vision.unclip
 from diffusion.autoencoder.preview import Previews
 from diffusion.engine.stage import SampleStage
 from diffusion.upscaling.tiled_redraw import redraw
-from diffusion.vision.video_pictures import augmented, picture_prompts, view_prompts
+from diffusion.vision.video_pictures import (
+    augmented,
+    low_resolution,
+    picture_prompts,
+    view_prompts,
+)
 from graph.latent_sizes import LatentSize
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
@@ -149,6 +154,7 @@ class NodeSampling:
     ) -> tuple[Conditioning, Conditioning]:
         return view_prompts(seen, await self.stage.encode(vae, image), views)
 
+    low_resolution = staticmethod(low_resolution)
     join_rows = staticmethod(diffusion.batch.slices.join_rows)
     steps_between = staticmethod(diffusion.schedules.schedulers.steps_between)
 

@@ -12,7 +12,7 @@ class Parameterization:
     from `sigma_min` to `sigma_max`), "flow" or "exponential_flow" (rectified flows, moved
     by `shift` or by its exponential; the network is told the time times `multiplier`), "img_to_img"
     (it is given a picture and gives another, over the discrete schedule). `zsnr`: the schedule ends
-    in pure noise.
+    in pure noise. `betas` are the ends of the discrete schedule where they are not the usual ones.
     """
 
     kind: Literal["eps", "v", "edm", "v_edm", "flow", "exponential_flow", "img_to_img"]
@@ -22,3 +22,4 @@ class Parameterization:
     sigma_data: float = 1.0
     shift: float = 1.0
     multiplier: float = 1000.0
+    betas: tuple[float, float] | None = None

@@ -62,6 +62,15 @@ SERVED = (
         ),
         served=True,
     ),
+    Family(
+        "sd_x4_upscaler",
+        "the Stable Diffusion x4 upscaler",
+        networks=(
+            sized("input_blocks.0.0.weight", 1, 7),
+            sized("conv_in.weight", 1, 7),
+        ),
+        served=True,
+    ),
     Family("sd15", "Stable Diffusion 1.x", text_width=768, served=True, text_type=SD),
     Family("sd20", "Stable Diffusion 2.x", text_width=1024, served=True, text_type=SD),
     Family(

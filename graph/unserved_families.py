@@ -115,14 +115,6 @@ IMAGE = (
             has("blocks.11.num_batches_tracked"),
         ),
     ),
-    Family(
-        "sd_x4_upscaler",
-        "the Stable Diffusion x4 upscaler",
-        networks=(
-            sized("input_blocks.0.0.weight", 1, 7),
-            sized("conv_in.weight", 1, 7),
-        ),
-    ),
 )
 VIDEO = (
     Family(

@@ -16,7 +16,7 @@ from diffusion.families.ltxv.family import LTXV
 from diffusion.families.lumina2.family import LUMINA2
 from diffusion.families.omnigen2.family import OMNIGEN2
 from diffusion.families.qwen_image.family import QWEN_IMAGE
-from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL
+from diffusion.families.sd.family import REFINER, SD15, SD20, SDXL, UPSCALER
 from diffusion.families.sd3.family import SD3
 from diffusion.families.svd.family import SV3D, SVD
 from diffusion.families.wan.family import WAN
@@ -176,6 +176,7 @@ FAMILIES = Families(
         QWEN_IMAGE,
         SD15,
         SD20,
+        UPSCALER,
         SDXL,
         REFINER,
     )

@@ -48,6 +48,7 @@ class UnknownModelChangeError(ServiceError):
     kind: str
 
 
+USUAL_BETAS = (0.00085, 0.012)
 DISCRETE: Mapping[str, Prediction] = MappingProxyType(
     {"eps": "eps", "v": "v", "img_to_img": "img_to_img"}
 )
@@ -169,7 +170,9 @@ def in_latent_format(model: LoadedModel, changes: Iterable[Change]) -> LoadedMod
 def own_sampling(own: Parameterization) -> ModelSampling:
     """What the checkpoint was trained with."""
     if own.kind in DISCRETE:
-        return discrete(DISCRETE[own.kind], zsnr=own.zsnr)
+        start, end = own.betas or USUAL_BETAS
+        kind = DISCRETE[own.kind]
+        return discrete(kind, zsnr=own.zsnr, linear_start=start, linear_end=end)
     if own.kind == "flow":
         return flow(shift=own.shift, multiplier=own.multiplier)
     if own.kind == "exponential_flow":

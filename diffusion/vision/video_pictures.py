@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graph.values import ClipVisionOutput, Condition, Conditioning
+from imaging.resize import resize
 
 SEED = 0  # ComfyUI draws this noise from whatever state its generator is in
 
@@ -51,3 +52,9 @@ def view_prompts(
     positive = Condition(both, extras={"concat_latent_image": latents})
     none = {"concat_latent_image": torch.zeros_like(latents)}
     return (positive,), (Condition(torch.zeros_like(tokens), extras=none),)
+
+
+def low_resolution(images: Tensor, height: int, width: int) -> Tensor:
+    """Pictures [B, H, W, C] of a size, [B, 3, h, w] in -1..1. (ComfyUI nodes_sdupscale.py)"""
+    pixels = images[..., :3].movedim(-1, 1) * 2.0 - 1.0
+    return resize(pixels, width, height, "bilinear", "center")

@@ -8,6 +8,7 @@ from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
 from graph.stages.faces import FaceControls
 from graph.stages.seen_pictures import PictureConditioning
+from graph.stages.seen_pictures import LowResolution, PictureConditioning
 from graph.stages.videos import Videos
 from graph.values import (
     Change,
@@ -369,6 +370,7 @@ class SampleFunctions(
     Conditionings,
     FaceControls,
     PictureConditioning,
+    LowResolution,
     Schedules,
     SigmaLists,
     Protocol,

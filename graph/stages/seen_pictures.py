@@ -1,9 +1,9 @@
 """The sample stage: what pictures say to models that go by them."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from graph.values import ClipVisionOutput, Conditioning, Image, Latent, Vae
+from graph.values import ClipVisionOutput, Conditioning, Image, Latent, Tensor, Vae
 
 
 class PictureConditioning(Protocol):
@@ -37,5 +37,15 @@ class PictureConditioning(Protocol):
         vae: Vae,
         views: Sequence[tuple[float, float]],
     ) -> tuple[Conditioning, Conditioning]: ...
+
+    def empty_latent(self, shape: tuple[int, ...]) -> Latent: ...
+
+
+class LowResolution(Protocol):
+    """Pictures beside the noise, small and as they are."""
+
+    def low_resolution(self, images: Image, height: int, width: int) -> Tensor: ...
+
+    def with_extras(self, conditioning: Conditioning, **extras: Any) -> Conditioning: ...
 
     def empty_latent(self, shape: tuple[int, ...]) -> Latent: ...

@@ -3,10 +3,11 @@
 Lotus, which estimates depths and normals, is a relative of Stable Diffusion 2."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from diffusion.families.family import Family, Found, LoadedModel, Loading, no_motion
-from diffusion.families.sd import vectors
+from diffusion.families.sd import upscaler, vectors
 from diffusion.families.sd.block_changes import BLOCK_CHANGES
 from diffusion.families.sd.conditions import blank, embed
 from diffusion.families.sd.controls import CONTROLS
@@ -152,4 +153,16 @@ REFINER = _family(
     always_eps,
     text=REFINER_TEXT,
     vector=vectors.REFINER,
+)
+UPSCALER = replace(
+    SD20,
+    name="sd_x4_upscaler",
+    fits=upscaler.is_upscaler,
+    load=partial(load, latent=upscaler.LATENT),
+    parameterization=upscaler.parameterization,
+    embed=upscaler.embed,
+    blank=upscaler.blank,
+    controls=(),
+    motion_places=no_motion,
+    image_adapters="",
 )

@@ -34,10 +34,11 @@ RESNET_EPS, TRANSFORMER_EPS = 1e-5, 1e-6
 class TransformerBlock(nn.Module):
     """Attention of the picture to itself and to the prompt."""
 
-    def __init__(self, width: int, context_dim: int, heads: int) -> None:
+    def __init__(self, width: int, context_dim: int, heads: int, *, crosses: bool = False) -> None:
+        """Where it `crosses`, the picture sees the prompt in place of itself."""
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attn1 = Attention(width, None, heads)
+        self.attn1 = Attention(width, context_dim if crosses else None, heads)
         self.norm2 = nn.LayerNorm(width)
         self.attn2 = Attention(width, context_dim, heads)
         self.norm3 = nn.LayerNorm(width)
@@ -52,7 +53,10 @@ class TransformerBlock(nn.Module):
 
     def changed(self, x: Tensor, call: AttentionCall) -> Tensor:
         """As `forward`, where `call` changes what attention does."""
-        x = x + self.attn1.to_itself(self.norm1(x), call)
+        if self.attn1.crosses:
+            x = x + self.attn1.to_prompts(self.norm1(x), call)
+        else:
+            x = x + self.attn1.to_itself(self.norm1(x), call)
         x = x if call.objects is None else call.objects.added(self.attn1.place, x)
         x = x + self.attn2.to_prompts(self.norm2(x), call)
         answer: Tensor = x + self.ff(self.norm3(x))
@@ -68,13 +72,18 @@ UNET_BLOCKS: Blocks = MappingProxyType(
 class Transformer(nn.Module):
     """Transformer blocks over the pixels of a feature map, beside an identity."""
 
-    def __init__(self, channels: int, depth: int, heads: int, shape: UnetShape) -> None:
+    def __init__(
+        self, channels: int, depth: int, heads: int, shape: UnetShape, *, crosses: bool = False
+    ) -> None:
         super().__init__()
         self._linear = shape.linear
         self.norm = nn.GroupNorm(GROUPS, channels, eps=TRANSFORMER_EPS)
         self.proj_in = self._projection(channels)
         self.transformer_blocks = nn.ModuleList(
-            [TransformerBlock(channels, shape.context_dim, heads) for _ in range(depth)]
+            [
+                TransformerBlock(channels, shape.context_dim, heads, crosses=crosses)
+                for _ in range(depth)
+            ]
         )
         self.proj_out = self._projection(channels)
 
@@ -89,7 +98,7 @@ class Transformer(nn.Module):
         h = self.proj_in(_tokens(h)) if self._linear else _tokens(self.proj_in(h))
         blocks: Iterable[Any] = self.transformer_blocks
         for block in blocks:
-            if call.is_changed:
+            if call.is_changed or block.attn1.crosses:
                 h = block.changed(h, call)
             else:
                 h = block(h, *call.context[block.attn2.place])
@@ -135,7 +144,10 @@ class Layers(nn.Module):
         out, heads = shape.levels[level].channels, shape.heads()[level]
         if any(depths):
             self.attentions = nn.ModuleList(
-                [Transformer(out, depth, heads, shape) for depth in depths]
+                [
+                    Transformer(out, depth, heads, shape, crosses=shape.levels[level].crosses)
+                    for depth in depths
+                ]
             )
         self.resnets = nn.ModuleList(
             [ResnetBlock(c, out, eps=RESNET_EPS, time_width=time_width(shape)) for c in into]
@@ -215,6 +227,17 @@ class UpBlock(Layers):
         return x
 
 
+class Labels(nn.Module):
+    """A vector for each label, of which one is chosen by ones and zeros [B, labels]."""
+
+    def __init__(self, labels: int, out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(labels, out))
+
+    def forward(self, chosen: Tensor) -> Tensor:
+        return chosen @ self.weight
+
+
 class Encoder(nn.Module):
     """The way down and the middle: what a U-Net and its ControlNets have in common."""
 
@@ -224,7 +247,9 @@ class Encoder(nn.Module):
         self.conv_in = nn.Conv2d(shape.in_channels, shape.levels[0].channels, 3, padding=1)
         self.time_embedding = Embedding(shape.levels[0].channels, time_width(shape))
         self.class_embedding: nn.Module | None = None
-        if shape.y_dim is not None:
+        if shape.labelled:
+            self.class_embedding = Labels(shape.y_dim or 0, time_width(shape))
+        elif shape.y_dim is not None:
             self.class_embedding = Embedding(shape.y_dim, time_width(shape))
         into = [shape.levels[0].channels, *(level.channels for level in shape.levels)]
         self.down_blocks = nn.ModuleList(

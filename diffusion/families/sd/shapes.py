@@ -13,16 +13,21 @@ from typing import Any
 from diffusion.networks.prefixes import PREFIXES
 from diffusion.weights import Weights
 
+LABELS, DIFFUSERS_LABELS = "label_emb.weight", "class_embedding.weight"
 TEXT_KEYS = ".transformer_blocks.0.attn2.to_k.weight"
 
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution. `down` and `up` hold each residual layer's transformer depth, 0 for none."""
+    """One resolution. `down` and `up` hold each residual layer's transformer depth, 0 for none.
+
+    Where it `crosses`, the picture sees the text in place of itself.
+    """
 
     channels: int
     down: tuple[int, ...]
     up: tuple[int, ...]
+    crosses: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class UnetShape:
     linear: bool  # the transformers project with linear layers, not with 1x1 convolutions
     levels: tuple[Level, ...]
     mid: int | None
+    labelled: bool = False  # the vector says which of `y_dim` labels it is
 
     def config(self) -> dict[str, Any]:
         """Arguments of diffusers' UNet2DConditionModel, whose tensors have the same names.
@@ -73,8 +79,12 @@ class UnetShape:
         }
 
     def heads(self) -> tuple[int, ...]:
-        """Attention heads per level: 8 with convolutions (SD 1.x), of 64 channels each after it."""
-        return tuple(max(level.channels // 64, 1) if self.linear else 8 for level in self.levels)
+        """Attention heads per level: 8 with convolutions (SD 1.x), of 64 channels each after it.
+
+        And 8 with labels (the x4 upscaler).
+        """
+        of_64 = self.linear and not self.labelled
+        return tuple(max(level.channels // 64, 1) if of_64 else 8 for level in self.levels)
 
 
 def skip_widths(shape: UnetShape) -> list[int]:
@@ -147,6 +157,12 @@ class Reader:
     def width(self, key: str, axis: int) -> int:
         return self.weights.shape(key)[axis]
 
+    def crosses(self, transformers: Iterable[str], channels: int) -> bool:
+        """Whether the first attention layers of a level read text, of another width than theirs."""
+        keys = (f"{own}.transformer_blocks.0.attn1.to_k.weight" for own in transformers)
+        first = next((key for key in keys if key in self.weights), None)
+        return first is not None and self.width(first, 1) != channels
+
     def context(self) -> tuple[int, bool]:
         """Width of the text the U-Net attends to, and whether its projections are linear."""
         to_k = next((k for k in self.weights if k.endswith(TEXT_KEYS)), None)
@@ -163,14 +179,17 @@ class LdmReader(Reader):
     def shape(self) -> UnetShape:
         context_dim, linear = self.context()
         y_key = "label_emb.0.0.weight"
+        labelled = LABELS in self.weights
+        y_dim = self.width(y_key, 1) if y_key in self.weights else None
         return UnetShape(
             in_channels=self.width("input_blocks.0.0.weight", 1),
             out_channels=self.width("out.2.weight", 0),
             context_dim=context_dim,
-            y_dim=self.width(y_key, 1) if y_key in self.weights else None,
+            y_dim=self.width(LABELS, 0) if labelled else y_dim,
             linear=linear,
             levels=self.levels(),
             mid=self.mid(),
+            labelled=labelled,
         )
 
     def levels(self) -> tuple[Level, ...]:
@@ -188,10 +207,12 @@ class LdmReader(Reader):
         return tuple(levels)
 
     def level(self, down: list[int], up: range) -> Level:
+        channels = self.width(f"input_blocks.{down[0]}.0.out_layers.3.weight", 0)
         return Level(
-            channels=self.width(f"input_blocks.{down[0]}.0.out_layers.3.weight", 0),
+            channels=channels,
             down=tuple(self.depth(f"input_blocks.{i}.1") for i in down),
             up=tuple(self.depth(f"output_blocks.{i}.1") for i in up),
+            crosses=self.crosses((f"input_blocks.{i}.1" for i in down), channels),
         )
 
     def mid(self) -> int | None:
@@ -207,14 +228,17 @@ class DiffusersReader(Reader):
         context_dim, linear = self.context()
         y_keys = ("class_embedding.linear_1.weight", "add_embedding.linear_1.weight")
         y_key = next((key for key in y_keys if key in self.weights), None)
+        labelled = DIFFUSERS_LABELS in self.weights
+        y_dim = self.width(y_key, 1) if y_key else None
         return UnetShape(
             in_channels=self.width("conv_in.weight", 1),
             out_channels=self.width("conv_out.weight", 0),
             context_dim=context_dim,
-            y_dim=self.width(y_key, 1) if y_key else None,
+            y_dim=self.width(DIFFUSERS_LABELS, 0) if labelled else y_dim,
             linear=linear,
             levels=self.levels(),
             mid=self.mid(),
+            labelled=labelled,
         )
 
     def levels(self) -> tuple[Level, ...]:
@@ -225,10 +249,12 @@ class DiffusersReader(Reader):
 
     def level(self, down: str, up: str) -> Level:
         layers = self.count(down + ".resnets.{}.")
+        channels = self.width(down + ".resnets.0.conv1.weight", 0)
         return Level(
-            channels=self.width(down + ".resnets.0.conv1.weight", 0),
+            channels=channels,
             down=tuple(self.depth(f"{down}.attentions.{j}") for j in range(layers)),
             up=tuple(self.depth(f"{up}.attentions.{j}") for j in range(layers + 1)),
+            crosses=self.crosses((f"{down}.attentions.{j}" for j in range(layers)), channels),
         )
 
     def mid(self) -> int | None:
@@ -253,6 +279,7 @@ MIDDLE = (
 AROUND: Mapping[str, str] = {
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
+    "label_emb": "class_embedding",
     "label_emb.0.0": "class_embedding.linear_1",
     "label_emb.0.2": "class_embedding.linear_2",
     "input_blocks.0.0": "conv_in",
