@@ -20,6 +20,7 @@ from graph.values import (
     Mask,
     Model,
     ModelFile,
+    PhotoMaker,
     StyleModel,
 )
 
@@ -103,6 +104,11 @@ class NodeEncoding:
         return await self.vision.apply_style(
             conditioning, style_model, seen, strength=strength, as_bias=as_bias
         )
+
+    async def show_person(
+        self, conditioning: Conditioning, photomaker: PhotoMaker, image: Image, place: int
+    ) -> Conditioning:
+        return await self.vision.show_person(conditioning, photomaker, image, place)
 
     async def image_prompt(
         self,

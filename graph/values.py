@@ -162,6 +162,14 @@ class StyleModel:
 
 
 @dataclass(frozen=True)
+class PhotoMaker:
+    """A network that puts a person into prompts: the file it is in."""
+
+    link: ClassVar = Link("PHOTOMAKER")
+    file: ModelFile
+
+
+@dataclass(frozen=True)
 class IpAdapter:
     """IP-Adapter files by the family of models they are for ("" is any), and what sees for them.
 

@@ -16,6 +16,7 @@ from diffusion.vision.clip_vision import ImageEncoder, load_clip_vision
 from diffusion.vision.face_id import FaceReader
 from diffusion.vision.face_projections import FaceProjection, load_face_projection, projects_faces
 from diffusion.vision.ip_adapter import ImageProjection, fitted, load_projection
+from diffusion.vision.photomaker import LoadedPhotoMaker, load_photomaker, with_person
 from diffusion.vision.style_models import LoadedStyleModel, load_style_model, with_style
 from diffusion.weights import Weights
 from graph.errors import ServiceError
@@ -29,6 +30,7 @@ from graph.values import (
     Mask,
     Model,
     ModelFile,
+    PhotoMaker,
     StyleModel,
 )
 from imaging.clip_tiles import picture_tiles
@@ -119,6 +121,22 @@ class VisionStage:
         async with leased(self.weights.lease(("style", style_model.file), load)) as loaded:
             tokens = await asyncio.to_thread(loaded, seen.last_hidden_state)
         return with_style(conditioning, tokens, strength, as_bias=as_bias)
+
+    async def show_person(
+        self, conditioning: Conditioning, photomaker: PhotoMaker, image: Image, place: int
+    ) -> Conditioning:
+        """ComfyUI's PhotoMakerEncode, from a prompt whose token at `place` becomes a person's.
+
+        Raises:
+            BadModelFile: the file is no PhotoMaker.
+            IdentityPlaceError: the prompt has no such token.
+        """
+
+        def load() -> LoadedPhotoMaker:
+            return load_photomaker(self._open(photomaker.file), **self._place)  # type: ignore[arg-type]
+
+        async with leased(self.weights.lease(("photomaker", photomaker.file), load)) as loaded:
+            return await asyncio.to_thread(with_person, conditioning, loaded, image, place)
 
     async def image_prompt(
         self,

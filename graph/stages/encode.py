@@ -16,6 +16,7 @@ from graph.values import (
     Mask,
     Model,
     ModelFile,
+    PhotoMaker,
     StyleModel,
 )
 
@@ -74,6 +75,16 @@ class VisionEncoding(Protocol):
     ) -> Conditioning: ...
 
 
+class PersonEncoding(Protocol):
+    """Prompts with a person in them."""
+
+    async def encode_text(self, clip: Clip, text: str) -> Conditioning: ...
+
+    async def show_person(
+        self, conditioning: Conditioning, photomaker: PhotoMaker, image: Image, place: int
+    ) -> Conditioning: ...
+
+
 class ImagePrompting(Protocol):
     """Image prompts of IP-Adapters."""
 
@@ -125,6 +136,12 @@ class FacePrompting(Protocol):
 
 
 class EncodeFunctions(
-    TextEncoding, PromptScheduling, VisionEncoding, ImagePrompting, FacePrompting, Protocol
+    TextEncoding,
+    PromptScheduling,
+    VisionEncoding,
+    PersonEncoding,
+    ImagePrompting,
+    FacePrompting,
+    Protocol,
 ):
     """What nodes of the encode stage may call."""

@@ -7,7 +7,6 @@ from graph.choices import LatentAxis, ScaleCrop, ScaleMethod, SeedBehavior, Sigm
 from graph.redraw import Drawing, Tiles
 from graph.sampling import ModelSampling, Noise, SampleRequest, Sigmas
 from graph.stages.faces import FaceControls
-from graph.stages.seen_pictures import PictureConditioning
 from graph.stages.seen_pictures import LowResolution, PictureConditioning
 from graph.stages.videos import Videos
 from graph.values import (
