@@ -38,31 +38,41 @@ def filled(
     packed: dict[str, Packed] = {}
     layers = {f"{name}.weight" for name in linear_layers(module)}
     wanted = {name for name, _ in module.named_parameters()}
-    for name, key, piece in _placed(part, sources, wanted):
-        whole = part.packed(key) if part.is_packed(key) and name in layers else None
-        own = None if whole is None else whole.cut(piece.rows(whole.shape[0]))
-        if own is not None:
-            packed[name] = kept(own, device)
+    for key, own in _placed(part, sources, wanted):
+        packs = part.is_packed(key) and layers >= own.keys()
+        whole = part.packed(key) if packs else None
+        cuts = {} if whole is None else _cut(whole, own)
+        packed |= {name: kept(cut, device) for name, cut in cuts.items()}
+        if len(cuts) == len(own):
             continue
-        tensor = piece.of(part[key] if whole is None else whole.dense(torch.float32))
-        own_dtype = tensor.dtype if tensor.dtype in FLOAT8 else weight_dtype or tensor.dtype
-        if own_dtype in FLOAT8 and name in layers:
-            packed[name] = plain(copied(tensor, own_dtype, device))
-        else:
-            tensors[name] = copied(tensor.to(own_dtype), dtype, device)
+        dense = part[key] if whole is None else whole.dense(torch.float32)
+        for name in own.keys() - cuts.keys():
+            tensor = own[name].of(dense)
+            own_dtype = tensor.dtype if tensor.dtype in FLOAT8 else weight_dtype or tensor.dtype
+            if own_dtype in FLOAT8 and name in layers:
+                packed[name] = plain(copied(tensor, own_dtype, device))
+            else:
+                tensors[name] = copied(tensor.to(own_dtype), dtype, device)
     fill(module, part, tensors, packed)
     return module
 
 
+def _cut(whole: Packed, pieces: Mapping[str, Piece]) -> dict[str, Packed]:
+    """The pieces of a packed matrix, but for those that cut through what is packed together."""
+    cuts = {name: whole.cut(piece.rows(whole.shape[0])) for name, piece in pieces.items()}
+    return {name: cut for name, cut in cuts.items() if cut is not None}
+
+
 def _placed(
     part: Weights, sources: Mapping[str, list[Piece]] | None, wanted: set[str]
-) -> Iterator[tuple[str, str, Piece]]:
-    """The module's name, the file's, and the piece, of all that is wanted and that the file has."""
+) -> Iterator[tuple[str, dict[str, Piece]]]:
+    """Each tensor of the file that is wanted, and by the module's names the pieces of it."""
     for key in part:
         layer, _, leaf = key.rpartition(".")
         if leaf in PARTS:
-            for piece in [Piece(layer, layer)] if sources is None else sources.get(layer, ()):
-                if (name := f"{piece.module}.{PARTS[leaf]}") in wanted:
-                    yield name, key, piece
+            pieces = [Piece(layer, layer)] if sources is None else sources.get(layer, ())
+            named = {f"{piece.module}.{PARTS[leaf]}": piece for piece in pieces}
+            if own := {name: piece for name, piece in named.items() if name in wanted}:
+                yield key, own
         elif key in wanted:
-            yield key, key, Piece(key, key)
+            yield key, {key: Piece(key, key)}

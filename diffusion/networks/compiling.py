@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from diffusion.networks.packed_layers import PackedWeight
+
 # For each argument of a block, the dimensions that may have any length but 1.
 Free: TypeAlias = Sequence[tuple[int, ...]]
 Blocks: TypeAlias = Mapping[type[nn.Module], Free]
@@ -61,7 +63,7 @@ class Regions:
     def _subclass(self, kind: type[nn.Module], free: Free) -> type[nn.Module]:
         def forward(block: nn.Module, *arguments: Any) -> Any:
             key = _key(arguments, free)
-            code = None if key is None else self._code_of(kind, key)
+            code = None if key is None else self._code_of(kind, (key, packing_of(block)))
             if code is None:
                 return kind.forward(block, *arguments)
             arguments = tuple(map(_dense, arguments))
@@ -113,6 +115,15 @@ def _key(arguments: Sequence[Any], free: Free) -> Hashable:
             )
             key.append((tensor.dtype, lengths))
     return tuple(key) if len(arguments) == len(free) else None
+
+
+def packing_of(block: nn.Module) -> Hashable:
+    """How the weights of a block are packed: code for one way is not that for another."""
+    return tuple(
+        (layer.packing, len(layer.changes))
+        for layer in block.modules()
+        if isinstance(layer, PackedWeight)
+    )
 
 
 def _mark(arguments: Sequence[Any], free: Free) -> None:

@@ -4,7 +4,7 @@ A change to a weight of at most 8 bits is not written into it, where it would be
 keeps it, and makes it of the unpacked weight.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
@@ -33,6 +33,11 @@ class PackedWeight(nn.Module):
             self.register_buffer(name, scale, persistent=False)
         self._shape, self._form = packed.shape, packed.form
         self.changes = ()
+
+    @property
+    def packing(self) -> Hashable:
+        """What tells how it is packed."""
+        return self._form, self._shape, self.weight.dtype
 
     @property
     def packed(self) -> Packed:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffusion.packing.packed import Form
+from diffusion.packing.packed import Form, on_device
 
 # What four bits stand for in the IQ4 forms.
 IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
@@ -93,7 +93,7 @@ def _iq4_nl(blocks: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _in_table(places: Tensor) -> Tensor:
-    return torch.tensor(IQ4, dtype=torch.int8, device=places.device)[places.int()]
+    return on_device(IQ4, torch.int8, places.device)[places.int()]
 
 
 def _iq4_xs(blocks: Tensor, dtype: torch.dtype) -> Tensor:

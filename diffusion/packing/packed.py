@@ -3,11 +3,20 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 SCRATCH = 2**24  # numbers that are unpacked at once, so that what is made on the way stays small
+
+
+@cache
+def on_device(table: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The numbers of a table, which are sent to a device once."""
+    with torch.inference_mode(mode=False):  # so that any later call may use them
+        return torch.tensor(table, dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)

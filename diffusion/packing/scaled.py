@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffusion.packing.packed import Form
+from diffusion.packing.packed import Form, on_device
 from graph.model_files.packing import SCALE_COLUMNS, SCALE_ROWS
 
 # What four bits stand for: a sign, two bits of exponent, one of mantissa.
@@ -64,7 +64,7 @@ class Nvfp4(Form):
     def numbers(self, data: Tensor, scales: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
         blocks, whole, *smoothing = scales
         halves = _halves(data, low_first=False).int()
-        positive = torch.tensor(E2M1, dtype=dtype, device=data.device)
+        positive = on_device(E2M1, dtype, data.device)
         values = torch.cat([positive, -positive])[halves]
         scale = whole.to(dtype) * blocks.to(dtype)
         scaled = values.unflatten(1, (-1, self.block)) * scale[..., None]
@@ -89,7 +89,7 @@ def turned(matrix: Tensor, group: int) -> Tensor:
 
     It is built of quarters whose rows all have the same sum. (ConvRot, 2025)
     """
-    quarter = torch.tensor(QUARTER, dtype=matrix.dtype, device=matrix.device)
+    quarter = on_device(QUARTER, matrix.dtype, matrix.device)
     hadamard = quarter
     while len(hadamard) < group:
         hadamard = torch.kron(hadamard, quarter)

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from diffusion.families.family import LoadedModel
+from diffusion.families.registry import FAMILIES
 from diffusion.weights import Weights, open_weights
 from graph.values import ModelFile
 
@@ -53,3 +55,18 @@ def written(folder: Path, tensors: Mapping[str, Tensor], name: str = "m.safetens
     """`tensors` as an opened file."""
     save_file(dict(tensors), folder / name)
     return open_weights(folder / name, ModelFile("checkpoints", name))
+
+
+def loaded(folder: Path, tensors: Mapping[str, Tensor]) -> LoadedModel:
+    """The model in a file of `tensors`, in float32."""
+    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
+
+
+def without(key: str) -> Callable[[dict[str, Tensor]], object]:
+    """Takes a tensor out of a file."""
+    return lambda tensors: tensors.pop(key)
+
+
+def misshapen(key: str, *shape: int) -> Callable[[dict[str, Tensor]], object]:
+    """Gives a tensor of a file another shape."""
+    return lambda tensors: tensors.update({key: torch.zeros(shape)})

@@ -17,12 +17,10 @@ from diffusion.families.chroma.family import CHROMA
 from diffusion.families.chroma.network import chroma
 from diffusion.families.chroma.pieces import pieces
 from diffusion.families.chroma.shapes import MODULATIONS, ChromaShape
-from diffusion.families.family import LoadedModel
-from diffusion.families.registry import FAMILIES
 from diffusion.guidance.model_changes import model_sampling
 from graph.errors import BadModelFile
 from graph.values import Condition
-from tests.diffusion.model_files import CPU, seeded, written
+from tests.diffusion.model_files import loaded, seeded
 from tests.diffusion.narrow_stage import drawn
 
 SHAPE = ChromaShape(
@@ -78,10 +76,6 @@ def own_layout() -> dict[str, Tensor]:
                 found.setdefault(f"{piece.source}.{stored}", []).append((piece.start, tensor))
     ordered = {key: sorted(own, key=lambda part: part[0]) for key, own in found.items()}
     return {key: torch.cat([tensor for _, tensor in own]) for key, own in ordered.items()}
-
-
-def loaded(folder: Path, tensors: dict[str, Tensor]) -> LoadedModel:
-    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
 
 
 def asked() -> DitCall:

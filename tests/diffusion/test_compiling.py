@@ -22,8 +22,9 @@ from diffusion.families.sd.network import UNET_BLOCKS, TransformerBlock
 from diffusion.families.sd3.network import blocks as sd3_blocks
 from diffusion.families.sd3.network import sd3
 from diffusion.lora.applying import LORA, Loras
-from diffusion.networks.compiling import Regions
+from diffusion.networks.compiling import Regions, packing_of
 from diffusion.networks.layers import ResnetBlock
+from diffusion.networks.packed_layers import pack_layer, plain
 from diffusion.weights import Weights, open_weights
 from graph.sampling import SampleRequest
 from graph.values import Change, Condition, Latent, Model, ModelFile
@@ -202,6 +203,23 @@ async def test_hooks_between_blocks_are_not_compiled_away(
 
 
 @torch.inference_mode()
+def test_code_for_one_way_of_packing_is_not_that_for_another() -> None:
+    def block(dtype: torch.dtype, *names: str) -> nn.Module:
+        module = nn.ModuleDict({"first": nn.Linear(4, 4), "second": nn.Linear(4, 4)})
+        for name in names:
+            pack_layer(module, name, plain(torch.zeros(4, 4, dtype=dtype)))
+        return module
+
+    ways = [
+        packing_of(block(torch.float8_e4m3fn)),
+        packing_of(block(torch.float8_e4m3fn, "first")),
+        packing_of(block(torch.float8_e5m2, "first")),
+        packing_of(block(torch.float8_e4m3fn, "first", "second")),
+    ]
+    assert len(set(ways)) == len(ways)
+    assert packing_of(block(torch.float8_e5m2, "first")) == ways[2]
+
+
 def test_compiled_code_holds_no_weights() -> None:
     regions, block = Regions(Counting()), ResnetBlock(32, 32, eps=1e-5, time_width=8)
     regions.place(block, UNET_BLOCKS)

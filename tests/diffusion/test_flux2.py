@@ -14,18 +14,16 @@ from diffusion.autoencoder.packed import EPS, PACKED
 from diffusion.autoencoder.vae import decode, encode
 from diffusion.batch.frame import Frame
 from diffusion.dit.call import DitCall
-from diffusion.families.family import LoadedModel
 from diffusion.families.flux2.conditions import TOKENS, embed
 from diffusion.families.flux2.family import FLUX2
 from diffusion.families.flux2.network import flux2
 from diffusion.families.flux2.pieces import pieces
 from diffusion.families.flux2.shapes import Flux2Shape
-from diffusion.families.registry import FAMILIES
 from diffusion.guidance.model_changes import model_sampling
 from diffusion.schedules.schedulers import flux2 as sigmas_of
 from graph.errors import BadModelFile
 from graph.values import Condition
-from tests.diffusion.model_files import CPU, seeded, written
+from tests.diffusion.model_files import CPU, loaded, seeded, written
 from tests.diffusion.narrow_stage import drawn
 
 SHAPE = Flux2Shape(
@@ -61,10 +59,6 @@ def own_layout(shape: Flux2Shape = SHAPE) -> dict[str, Tensor]:
             found.setdefault(f"{piece.source}.{leaf}", []).append((piece.start, stored))
     ordered = {key: sorted(own, key=lambda part: part[0]) for key, own in found.items()}
     return {key: torch.cat([tensor for _, tensor in own]) for key, own in ordered.items()}
-
-
-def loaded(folder: Path, tensors: dict[str, Tensor]) -> LoadedModel:
-    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
 
 
 def asked() -> DitCall:

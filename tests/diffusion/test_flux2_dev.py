@@ -29,9 +29,9 @@ from graph.nodes.transformers import cache_references
 from graph.values import Change, Model, ModelFile
 from tests.diffusion.llm_files import QWEN3 as SMALL
 from tests.diffusion.llm_files import llm_tensors
-from tests.diffusion.model_files import CPU, recorded, seeded
+from tests.diffusion.model_files import CPU, loaded, recorded, seeded
 from tests.diffusion.narrow_stage import drawn
-from tests.diffusion.test_flux2 import KLEIN, loaded, own_layout
+from tests.diffusion.test_flux2 import KLEIN, own_layout
 from tests.diffusion.test_text_encoder import TOKENIZERS, in_memory
 
 SAID = recorded("flux2_dev")

@@ -23,13 +23,11 @@ from diffusion.autoencoder.ltx_network import (
 from diffusion.autoencoder.vae import decode, encode
 from diffusion.batch.frame import Frame
 from diffusion.dit.call import DitCall
-from diffusion.families.family import LoadedModel
 from diffusion.families.ltxv.conditions import embed
 from diffusion.families.ltxv.family import LTXV
 from diffusion.families.ltxv.network import coordinates, ltxv
 from diffusion.families.ltxv.pieces import pieces
 from diffusion.families.ltxv.shapes import LtxvShape
-from diffusion.families.registry import FAMILIES
 from diffusion.guidance.model_changes import model_sampling
 from diffusion.latent.guides import (
     KEYFRAMES,
@@ -42,7 +40,7 @@ from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.values import Condition, Latent, ModelFile
 from imaging.sizes import SizeMismatchError
-from tests.diffusion.model_files import CPU, seeded, written
+from tests.diffusion.model_files import CPU, loaded, seeded
 from tests.diffusion.narrow_stage import drawn
 
 SHAPE = LtxvShape(in_channels=128, width=64, blocks=2, cross_dim=64, context_dim=24, causal=False)
@@ -72,10 +70,6 @@ def own_layout() -> dict[str, Tensor]:
         if (name := f"{piece.module}.{leaf}") in parameters
     }
     return {**found, **{key: tensor.clone() for key, tensor in parameters.items()}}
-
-
-def loaded(folder: Path, tensors: dict[str, Tensor]) -> LoadedModel:
-    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
 
 
 def asked(times: Tensor) -> DitCall:

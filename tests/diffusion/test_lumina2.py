@@ -10,11 +10,9 @@ from torch import Tensor
 from diffusion.dit.call import DitCall
 from diffusion.dit.next_dit import next_dit
 from diffusion.dit.next_dit_shape import NextDitShape
-from diffusion.families.family import LoadedModel
 from diffusion.families.lumina2.family import LUMINA2
 from diffusion.families.lumina2.shapes import TRAITS
 from diffusion.families.lumina2.text import PAD, START
-from diffusion.families.registry import FAMILIES
 from diffusion.text.llm_network import LlmShape
 from diffusion.text.llm_part import LlmPart, LlmReading, load_llm
 from diffusion.text.networks import GEMMA2, find_gemma2
@@ -23,7 +21,7 @@ from graph.errors import BadModelFile
 from graph.nodes.transformers import encode_lumina2
 from graph.values import Clip
 from tests.diffusion.llm_files import letters
-from tests.diffusion.model_files import CPU, seeded, written
+from tests.diffusion.model_files import CPU, loaded, seeded
 from tests.diffusion.narrow_stage import drawn
 from tests.diffusion.test_text_encoder import in_memory
 
@@ -97,10 +95,6 @@ def stored() -> dict[str, Tensor]:
             own = own.replace(theirs, ours)
         found[own] = tensor
     return found
-
-
-def loaded(folder: Path, tensors: dict[str, Tensor]) -> LoadedModel:
-    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
 
 
 def test_it_answers_as_diffusers_does(tmp_path: Path) -> None:

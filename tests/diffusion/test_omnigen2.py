@@ -10,11 +10,9 @@ from torch import Tensor
 
 from diffusion.batch.frame import Frame
 from diffusion.dit.call import DitCall
-from diffusion.families.family import LoadedModel
 from diffusion.families.omnigen2.family import OMNIGEN2, TooManyReferencesError
 from diffusion.families.omnigen2.network import omnigen2
 from diffusion.families.omnigen2.text import TEXT
-from diffusion.families.registry import FAMILIES
 from diffusion.guidance.model_changes import model_sampling
 from diffusion.text.llm_part import LlmPart, LlmReading, load_llm
 from diffusion.text.networks import QWEN25
@@ -23,7 +21,7 @@ from graph.errors import BadModelFile
 from graph.values import Condition
 from tests.diffusion.llm_files import QWEN25 as SMALL
 from tests.diffusion.llm_files import letters, llm_tensors
-from tests.diffusion.model_files import CPU, recorded, seeded, written
+from tests.diffusion.model_files import CPU, loaded, recorded, seeded
 from tests.diffusion.narrow_stage import drawn
 from tests.diffusion.test_text_encoder import in_memory
 
@@ -33,10 +31,6 @@ SAID = recorded("omnigen2")
 def stored() -> dict[str, Tensor]:
     names = json.loads(SAID["names"].numpy().tobytes())
     return {name: seeded(name, tuple(shape)) for name, shape in names.items()}
-
-
-def loaded(folder: Path, tensors: dict[str, Tensor]) -> LoadedModel:
-    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
 
 
 def asked(*size: int) -> DitCall:

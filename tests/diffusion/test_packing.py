@@ -21,6 +21,7 @@ from diffusion.networks.filling import size_of
 from diffusion.networks.packed_layers import PackedEmbedding
 from diffusion.packing import packed as packed_module
 from diffusion.packing.ggml import Ggml
+from diffusion.packing.packed import Packed
 from diffusion.weights import Weights, open_weights
 from graph.errors import BadModelFile
 from graph.model_files.gguf_header import BLOCKS
@@ -304,6 +305,15 @@ def test_a_packed_transformer_answers_as_one_of_the_same_numbers(tmp_path: Path)
     )
     assert torch.equal(network_of(packed)(asked(DEV)), network_of(wide)(asked(DEV)))
     assert packed.size < 0.3 * wide.size
+    read: list[str] = []
+
+    def counted(name: str) -> Packed:
+        read.append(name)
+        return weights.packed(name)
+
+    once = Weights(weights.file, weights.entries, weights.__getitem__, read_packed=counted)
+    FAMILIES.load(once, dtype=torch.float32, device=CPU)
+    assert len(read) == len(set(read)) > 0  # queries, keys and values lie in one matrix
     expected = FAMILIES.expected_bytes(weights, dtype=torch.float32)
     assert packed.size <= expected < 1.01 * packed.size
 

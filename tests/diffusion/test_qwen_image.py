@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from diffusion.dit.call import DitCall
-from diffusion.families.family import LoadedModel
 from diffusion.families.qwen_image.network import placed, qwen_image
 from diffusion.families.qwen_image.shapes import QwenImageShape
 from diffusion.families.qwen_image.text import START, USER, instructions
@@ -21,7 +20,7 @@ from diffusion.text.encodings import Tokenizers
 from diffusion.text.tokenizer import ClipTokenizer
 from graph.errors import BadModelFile
 from tests.diffusion.llm_files import QWEN25, letters, llm_tensors
-from tests.diffusion.model_files import CPU, seeded, written
+from tests.diffusion.model_files import CPU, loaded, misshapen, seeded, without
 from tests.diffusion.narrow_stage import drawn
 from tests.diffusion.test_text_encoder import in_memory
 
@@ -60,10 +59,6 @@ def diffusers_module(*, layered: bool = False, zero: bool = False) -> Any:
 def stored(**kind: bool) -> dict[str, Tensor]:
     own = diffusers_module(**kind).named_parameters()
     return {name: parameter.detach().clone() for name, parameter in own}
-
-
-def loaded(folder: Path, tensors: dict[str, Tensor]) -> LoadedModel:
-    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
 
 
 CALL = DitCall(
@@ -162,14 +157,6 @@ def test_weights_of_eight_bits_stay_so(tmp_path: Path) -> None:
     assert {layer.weight.dtype for layer in layers} == {torch.float8_e4m3fn}
     with torch.no_grad():
         assert torch.equal(qwen_image(model.module, CALL), qwen_image(wide.module, CALL))
-
-
-def without(key: str) -> Callable[[dict[str, Tensor]], object]:
-    return lambda tensors: tensors.pop(key)
-
-
-def misshapen(key: str, *shape: int) -> Callable[[dict[str, Tensor]], object]:
-    return lambda tensors: tensors.update({key: torch.zeros(shape)})
 
 
 @pytest.mark.parametrize(

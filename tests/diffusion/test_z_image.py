@@ -13,7 +13,6 @@ from torch import Tensor
 from diffusion.dit.call import DitCall
 from diffusion.dit.next_dit import next_dit
 from diffusion.dit.next_dit_shape import NextDitShape, pieces
-from diffusion.families.family import LoadedModel
 from diffusion.families.registry import FAMILIES
 from diffusion.families.z_image.shapes import TRAITS
 from diffusion.lora.applying import LORA, Loras
@@ -27,7 +26,7 @@ from graph.model_files.header import Entry, Header
 from graph.values import Change, ModelFile
 from storage.models.kinds import nature_of
 from tests.diffusion.llm_files import QWEN3, QWEN25, letters, llm_tensors
-from tests.diffusion.model_files import CPU, seeded, written
+from tests.diffusion.model_files import CPU, loaded, misshapen, seeded, without
 from tests.diffusion.narrow_stage import drawn
 from tests.diffusion.test_text_encoder import in_memory
 
@@ -86,10 +85,6 @@ def stored(layout: str = "own") -> dict[str, Tensor]:
     return {prefix + key: tensor for key, tensor in whole.items()}
 
 
-def loaded(folder: Path, tensors: dict[str, Tensor]) -> LoadedModel:
-    return FAMILIES.load(written(folder, tensors), dtype=torch.float32, device=CPU)
-
-
 CALL = DitCall(
     sample=drawn(1, 1, 16, 8, 6),
     times=torch.tensor([0.7]),
@@ -143,14 +138,6 @@ def test_a_lora_over_weights_of_eight_bits_is_not_rounded(tmp_path: Path) -> Non
     before = model.module.get_parameter(query)
     assert before.dtype == torch.float8_e4m3fn
     assert torch.equal(changed, before.float() + 0.5 * (ups @ downs))
-
-
-def without(key: str) -> Callable[[dict[str, Tensor]], object]:
-    return lambda tensors: tensors.pop(key)
-
-
-def misshapen(key: str, *shape: int) -> Callable[[dict[str, Tensor]], object]:
-    return lambda tensors: tensors.update({key: torch.zeros(shape)})
 
 
 @pytest.mark.parametrize(
