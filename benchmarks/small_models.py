@@ -1,5 +1,5 @@
 """Small model files of random weights, in the published layouts, for families that
-tests/parity/make_models.py makes none of: Flux.2 dev and OmniGen2.
+tests/parity/make_models.py makes none of: Flux.2 dev, OmniGen2 and Anima.
 
 Usage: python -m benchmarks.small_models FOLDER TOKENIZER
 
@@ -38,24 +38,28 @@ def _drawn(key: str, shape: tuple[int, ...]) -> Tensor:
     return 1 + 0.1 * noise if key.endswith(("weight", "scale")) else 0.02 * noise
 
 
-def language_model(rows: int, layers: int, *, biased: bool = False) -> dict[str, tuple[int, ...]]:
+def language_model(
+    rows: int, layers: int, *, width: int = WIDTH, biased: bool = False, normed: bool = False
+) -> dict[str, tuple[int, ...]]:
     """A model of Llama's layout with two heads, and as many for keys."""
     inner, mlp = 2 * HEAD, 2 * WIDTH
     shapes: dict[str, tuple[int, ...]] = {
-        "model.embed_tokens.weight": (rows, WIDTH),
-        "model.norm.weight": (WIDTH,),
+        "model.embed_tokens.weight": (rows, width),
+        "model.norm.weight": (width,),
     }
     for i in range(layers):
         block = f"model.layers.{i}."
         for name in "qkv":
-            shapes[f"{block}self_attn.{name}_proj.weight"] = (inner, WIDTH)
+            shapes[f"{block}self_attn.{name}_proj.weight"] = (inner, width)
             if biased:
                 shapes[f"{block}self_attn.{name}_proj.bias"] = (inner,)
-        shapes[f"{block}self_attn.o_proj.weight"] = (WIDTH, inner)
-        shapes |= {f"{block}mlp.{name}_proj.weight": (mlp, WIDTH) for name in ("gate", "up")}
-        shapes[f"{block}mlp.down_proj.weight"] = (WIDTH, mlp)
+        if normed:
+            shapes |= {f"{block}self_attn.{name}_norm.weight": (HEAD,) for name in "qk"}
+        shapes[f"{block}self_attn.o_proj.weight"] = (width, inner)
+        shapes |= {f"{block}mlp.{name}_proj.weight": (mlp, width) for name in ("gate", "up")}
+        shapes[f"{block}mlp.down_proj.weight"] = (width, mlp)
         for norm in ("input_layernorm", "post_attention_layernorm"):
-            shapes[f"{block}{norm}.weight"] = (WIDTH,)
+            shapes[f"{block}{norm}.weight"] = (width,)
     return shapes
 
 
@@ -131,7 +135,52 @@ def _omnigen2_block(block: str, width: int, head: int, *, told: bool) -> Shapes:
     }
 
 
-def _layer(name: str, out: int, of: int) -> Shapes:
+def anima() -> dict[str, tuple[int, ...]]:
+    """A transformer of Anima with two blocks, and two in its adapter."""
+    width, low, source = WIDTH, 256, 1024
+    shapes: dict[str, tuple[int, ...]] = {
+        "x_embedder.proj.1.weight": (width, 17 * 4),
+        "t_embedder.1.linear_1.weight": (width, width),
+        "t_embedder.1.linear_2.weight": (3 * width, width),
+        "t_embedding_norm.weight": (width,),
+        "final_layer.linear.weight": (16 * 4, width),
+        **_told("final_layer.adaln_modulation", width, low, 2),
+        "llm_adapter.embed.weight": (32_128, source),
+        **_layer("llm_adapter.out_proj", source, source),
+        "llm_adapter.norm.weight": (source,),
+    }
+    for i in range(2):
+        block, own = f"blocks.{i}", f"llm_adapter.blocks.{i}"
+        shapes |= _seeing(f"{block}.self_attn", width, width, HEAD, "output_proj")
+        shapes |= _seeing(f"{block}.cross_attn", width, source, HEAD, "output_proj")
+        shapes[f"{block}.mlp.layer1.weight"] = (4 * width, width)
+        shapes[f"{block}.mlp.layer2.weight"] = (width, 4 * width)
+        for part in ("self_attn", "cross_attn", "mlp"):
+            shapes |= _told(f"{block}.adaln_modulation_{part}", width, low, 3)
+            shapes[f"{own}.norm_{part}.weight"] = (source,)
+        shapes |= _seeing(f"{own}.self_attn", source, source, 64, "o_proj")
+        shapes |= _seeing(f"{own}.cross_attn", source, source, 64, "o_proj")
+        shapes |= _layer(f"{own}.mlp.0", 4 * source, source) | _layer(
+            f"{own}.mlp.2", source, 4 * source
+        )
+    return shapes
+
+
+def _seeing(name: str, width: int, of: int, head: int, out: str) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{name}.q_proj.weight": (width, width),
+        f"{name}.k_proj.weight": (width, of),
+        f"{name}.v_proj.weight": (width, of),
+        f"{name}.{out}.weight": (width, width),
+        **{f"{name}.{norm}_norm.weight": (head,) for norm in "qk"},
+    }
+
+
+def _told(name: str, width: int, low: int, parts: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.1.weight": (low, width), f"{name}.2.weight": (parts * width, low)}
+
+
+def _layer(name: str, out: int, of: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (out, of), f"{name}.bias": (out,)}
 
 
@@ -144,6 +193,9 @@ def files(tokenizer: bytes) -> Iterator[tuple[str, dict[str, Tensor]]]:
     qwen = language_model(151_936, 2, biased=True)
     yield "text_encoders/small_qwen_2.5_vl_3b", drawn(qwen)
     yield "diffusion_models/small_omnigen2", drawn(omnigen2())
+    smallest = language_model(151_936, 2, width=1024, normed=True)
+    yield "text_encoders/small_qwen_3_06b", drawn(smallest)
+    yield "diffusion_models/small_anima", drawn(anima())
 
 
 def main() -> None:

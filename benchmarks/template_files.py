@@ -8,7 +8,6 @@ from fnmatch import fnmatch
 
 # The first that fits a file's name, in small letters and without its folders.
 UNSERVED_FAMILIES: tuple[tuple[str, str], ...] = (
-    ("anima*", "Anima"),
     ("hidream*", "HiDream"),
     ("hunyuan*3d*", "Hunyuan3D"),
     ("hunyuanvideo1.5*", "HunyuanVideo 1.5"),

@@ -169,6 +169,17 @@ SERVED = (
         native_px=1024,
     ),
     Family(
+        "anima",
+        "Anima",
+        networks=(has("llm_adapter.blocks.0"),),
+        loras=(LoraMark("llm_adapter_blocks_"),),
+        layers=r"(llm_adapter_)?blocks_\d+_|(x|t)_embedder|final_layer",
+        takes_loras_of=("cosmos_predict2",),
+        served=True,
+        text_type=SD,
+        native_px=1024,
+    ),
+    Family(
         "flux",
         "Flux",
         networks=(has(FLUX_BLOCK), has(ADDED, "single_transformer_blocks.0.attn.to_q")),

@@ -166,15 +166,11 @@ VIDEO = (
         encoders=(has("encoder.block.23.layer.1.DenseReluDense.wi"),),
     ),
     Family(
-        "anima",
-        "Anima",
-        networks=(has("llm_adapter.blocks.0"),),
-        loras=(LoraMark("llm_adapter_blocks_"),),
-    ),
-    Family(
         "cosmos_predict2",
         "Cosmos-Predict2",
-        networks=(has("blocks.0.mlp.layer1", "x_embedder.proj.1"),),
+        networks=(
+            has("blocks.0.mlp.layer1", "x_embedder.proj.1", lacks=("llm_adapter.blocks.0",)),
+        ),
         loras=(LoraMark(r"blocks_\d+_((self|cross)_attn_(q|k|v|output)_proj|mlp_layer[12])"),),
     ),
     Family(

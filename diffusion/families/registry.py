@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from diffusion.dit.patches import PatchKind
+from diffusion.families.anima.family import ANIMA
 from diffusion.families.chroma.family import CHROMA
 from diffusion.families.chroma_radiance.family import CHROMA_RADIANCE
 from diffusion.families.family import FOR_UNETS, ControlKind, Family, Found, LoadedModel, Loading
@@ -173,6 +174,7 @@ FAMILIES = Families(
         Z_IMAGE,
         LUMINA2,
         OMNIGEN2,
+        ANIMA,
         QWEN_IMAGE,
         SD15,
         SD20,

@@ -5,7 +5,7 @@ prompt, follows ComfyUI: sd1_clip.py (`SDClipModel`, `ClipTokenWeightEncoder`), 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -51,6 +51,7 @@ class PartStates:
 
     tokens: Tensor
     pooled: Tensor | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)  # what a family reads beside them
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Text encoders: from model files to modules, and from prompts to conditioning."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import torch
@@ -63,10 +63,12 @@ class Encoded:
     tokens: Tensor
     pooled: Tensor | None
     warnings: tuple[str, ...] = ()
+    extras: Mapping[str, Tensor] = field(default_factory=dict)  # what a family reads beside them
 
     @property
     def size(self) -> int:
-        return self.tokens.nbytes + (0 if self.pooled is None else self.pooled.nbytes)
+        tensors = (self.tokens, self.pooled, *self.extras.values())
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ class TextEncoder:
                 for place, answer in zip(places, answers, strict=True):
                     states[place][part.name] = answer
         return [
-            Encoded(*self.joined(own), self.warnings + warnings)
+            Encoded(*self.joined(own), self.warnings + warnings, _extras(own))
             for own, (_, warnings) in zip(states, read, strict=True)
         ]
 
@@ -144,6 +146,10 @@ class TextEncoder:
             for part in clips:
                 read[part.name] += [part.empty()] * (most - len(read[part.name]))
         return read, warnings
+
+
+def _extras(states: States) -> dict[str, Tensor]:
+    return {name: tensor for each in states.values() for name, tensor in each.extras.items()}
 
 
 def load_text_encoder(

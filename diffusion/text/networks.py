@@ -34,14 +34,32 @@ LLM_PREFIXES = (
     "text_encoders.qwen3_8b.transformer.model.",
     "qwen3_4b.transformer.model.",
     "qwen3_8b.transformer.model.",
+    "qwen3_06b.transformer.model.",
     "",
 )
+SMALLEST_QWEN3 = 1024  # channels
 MISTRAL = "mistral3_24b."  # before what ComfyUI saves of it
 MISTRAL_WIDTH = 5120
 
 
 def find_qwen3(weights: Weights) -> Weights | None:
-    """The Qwen3 in a file, named without prefix: what norms its queries, and no more than that."""
+    """The Qwen3 in a file, named without prefix, but for the smallest."""
+    part = _qwen3(weights)
+    return None if part is None or _is_smallest(part) else part
+
+
+def find_qwen3_06b(weights: Weights) -> Weights | None:
+    """The smallest Qwen3 in a file, which is no other family's."""
+    part = _qwen3(weights)
+    return part if part is not None and _is_smallest(part) else None
+
+
+def _is_smallest(part: Weights) -> bool:
+    return part.shape("layers.0.post_attention_layernorm.weight") == (SMALLEST_QWEN3,)
+
+
+def _qwen3(weights: Weights) -> Weights | None:
+    """What norms its queries, and no more than that."""
     for part in map(weights.under, LLM_PREFIXES):
         if "layers.0.self_attn.q_norm.weight" in part and "layers.0.mlp.gate_proj.weight" in part:
             more = "layers.0.post_feedforward_layernorm.weight"
@@ -115,6 +133,7 @@ CLIP_L, CLIP_G, CLIP_H = map(_clip, ("l", "g", "h"))
 T5 = TextNetwork("t5xxl", "T5", find_t5, expected_t5_bytes)
 UMT5 = TextNetwork("umt5xxl", "UMT5", find_umt5, expected_t5_bytes)
 QWEN3 = TextNetwork("qwen3", "Qwen3", find_qwen3, expected_llm_bytes)
+QWEN3_06B = TextNetwork("qwen3_06b", "Qwen3 0.6B", find_qwen3_06b, expected_llm_bytes)
 QWEN25 = TextNetwork("qwen25_7b", "Qwen2.5-VL", find_qwen25, expected_llm_bytes)
 MISTRAL3 = TextNetwork("mistral3_24b", "Mistral 3", find_mistral3, expected_llm_bytes)
 GEMMA2 = TextNetwork("gemma2_2b", "Gemma 2", find_gemma2, expected_llm_bytes)

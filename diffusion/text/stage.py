@@ -232,7 +232,7 @@ class EncodeStage:
         encoded = await self._encode(clip, prompt, owner)
         for warning in encoded.warnings:
             warn(warning)
-        return Condition(encoded.tokens, encoded.pooled, extras=dict(extras))
+        return Condition(encoded.tokens, encoded.pooled, extras={**encoded.extras, **extras})
 
     async def _encode(self, clip: Clip, prompt: Prompt, owner: str) -> Encoded:
         for change in clip.changes:
