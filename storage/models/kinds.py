@@ -33,6 +33,8 @@ OF_ANY_FAMILY = frozenset(
         "embedding",
         "motion_module",
         "motion_lora",
+        "gligen",
+        "photomaker",
     }
 )
 # The first that is found in any name says what a file is.
@@ -44,6 +46,8 @@ MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             "motion_module",
             r"motion_modules\.\d+\.temporal_transformer\.|temporal_attentions\.\d+\.",
         ),
+        ("gligen", r"^position_net\.null_positive_feature$|\.fuser\.alpha_attn$"),
+        ("photomaker", r"^(id_encoder\.)?fuse_module\."),
         ("ip_adapter", r"^(ip_adapter|image_proj|adapter_modules)\."),
         ("control_lora", r"^lora_controlnet$"),
         ("lora", LORA.pattern),
@@ -99,6 +103,8 @@ PLACES: Mapping[str, Place] = MappingProxyType(
         "instantid": Place("InstantID adapter", frozenset({"ip_adapter"})),
         "animatediff_models": Place("motion module", frozenset({"motion_module"})),
         "animatediff_motion_lora": Place("motion LoRA", frozenset({"motion_lora"})),
+        "gligen": Place("GLIGEN", frozenset({"gligen"})),
+        "photomaker": Place("PhotoMaker", frozenset({"photomaker"})),
         "style_models": Place("style model", frozenset({"style_model"}), strict=False),
         "embeddings": Place("embedding", frozenset({"embedding"}), strict=False, dims=1),
     }

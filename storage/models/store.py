@@ -33,6 +33,8 @@ FOLDER_OF: Mapping[str, str] = MappingProxyType(
         "motion_module": "animatediff_models",
         "motion_lora": "animatediff_motion_lora",
         "style_model": "style_models",
+        "gligen": "gligen",
+        "photomaker": "photomaker",
         "vae": "vae",
         "clip_vision": "clip_vision",
         "text_encoder": "text_encoders",

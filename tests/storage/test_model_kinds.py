@@ -66,11 +66,11 @@ MOTION_KEY = f"{MOTION}.transformer_blocks.0.attention_blocks.0"
             "animatediff_motion_lora",
             "motion_lora",
         ),
+        ("middle_block.1.transformer_blocks.0.fuser.alpha_attn", "gligen", "gligen"),
+        ("id_encoder.fuse_module.mlp1.fc1.weight", "photomaker", "photomaker"),
     ],
 )
-def test_motion_modules_and_their_loras_belong_into_their_folders(
-    name: str, folder: str, kind: str
-) -> None:
+def test_what_belongs_to_models_has_folders_of_its_own(name: str, folder: str, kind: str) -> None:
     file = header({name: (320, 320), name.replace(".down.", ".up."): (320, 320)})
     assert facts_of(file, folder) == Facts(kind, "", None)
     assert facts_of(file, "checkpoints").problem is not None
