@@ -152,6 +152,7 @@ class NodeImaging(NodeMedia, NodeBatches):
     drawable = staticmethod(imaging.segs.drawable)
     cut_part = staticmethod(imaging.details.cut_part)
     put_part = staticmethod(imaging.details.put_part)
+    paste_parts = staticmethod(imaging.details.paste_parts)
     parts_mask = staticmethod(imaging.details.parts_mask)
 
     canny_edges = staticmethod(preprocessors.canny_edges.canny_edges)
@@ -191,6 +192,7 @@ class NodeImaging(NodeMedia, NodeBatches):
     find_boxes = staticmethod(preprocessors.yolo_parts.find_boxes)
     find_shapes = staticmethod(preprocessors.yolo_parts.find_shapes)
     sam_mask = staticmethod(preprocessors.sam.sam_mask)
+    sam_masks = staticmethod(preprocessors.sam.sam_masks)
     face_keypoints = staticmethod(preprocessors.face_keypoints.face_keypoints)
     faces_of = staticmethod(preprocessors.faces.faces_of)
     swap_faces = staticmethod(preprocessors.face_swap.swap_faces)

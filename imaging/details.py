@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from graph.segs import Segs
+from graph.segs import Seg, Segs
 from imaging.masks import as_masks
 from imaging.resize import resize_image
-from imaging.segs import blur_mask, combined_mask, crop
+from imaging.segs import blur_mask, combined_mask, crop, scaled_to
 
 
 def cut_part(
@@ -33,6 +33,51 @@ def put_part(
     below = result[:, y1:y2, x1:x2]
     result[:, y1:y2, x1:x2] = (1 - alpha) * below + alpha * part
     return result, part, torch.cat([part[..., :3], alpha], dim=-1)
+
+
+def paste_parts(
+    image: Tensor, segs: Segs, feather: int, alpha: int, reference: Tensor | None
+) -> Tensor:
+    """Pictures [B, H, W, C] with parts laid on them: of `reference`, or those that parts carry."""
+    parts = scaled_to(segs, image)
+    result = image.clone()
+    for k, picture in enumerate(result.split(1)):
+        for seg in parts.items:
+            part = _of_picture(seg, reference, k)
+            if part is None:
+                continue
+            mask = blur_mask(_mask_of(seg, k, len(image)), feather)[..., None] * (alpha / 255)
+            x, y = seg.crop_region[:2]
+            below = picture[:, y : y + part.shape[1], x : x + part.shape[2], : part.shape[-1]]
+            mask, part = (one[:, : below.shape[1], : below.shape[2]] for one in (mask, part))
+            below.copy_((1 - mask) * below + mask * part)
+    return result
+
+
+def _of_picture(seg: Seg, reference: Tensor | None, place: int) -> Tensor | None:
+    """What a part shows of the picture at a place [1, h, w, 3]; else of the last there is."""
+    if reference is not None:
+        return crop(reference[min(place, len(reference) - 1)][None], seg.crop_region)[..., :3]
+    if seg.image is None:
+        return None
+    images = torch.as_tensor(seg.image)
+    shown = images[min(place, len(images) - 1)][None, ..., :3]
+    x1, y1, x2, y2 = seg.crop_region
+    return resize_image(shown, x2 - x1, y2 - y1, "lanczos") if _differs(shown, seg) else shown
+
+
+def _differs(shown: Tensor, seg: Seg) -> bool:
+    return (shown.shape[2], shown.shape[1]) != seg.size
+
+
+def _mask_of(seg: Seg, place: int, pictures: int) -> Tensor:
+    """A part's mask [1, h, w] for one picture: its own, or where any of several is."""
+    masks = as_masks(seg.mask)
+    if len(masks) == pictures:
+        return masks[place][None]
+    if len(masks) == 1:
+        return masks
+    return (masks.amax(dim=0) >= 0.1).float()[None]
 
 
 def parts_mask(batch: tuple[Segs, ...]) -> Tensor:

@@ -23,6 +23,7 @@ from preprocessors.pictures import Picture
 
 MOST_MEMORY_BYTES = 6 * 2**30  # of all networks of a process, with what they make
 SLOWEST_RUN_S = 120.0
+# Of inputs; all others are float32.
 DTYPES = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
 QUIET = 4  # onnxruntime's level for what ends the process alone
 SIZE_AS_ASKED = 1  # how the arena grows

@@ -15,11 +15,13 @@ from torch.nn.functional import interpolate, pad
 
 from graph.segs import SamHints, SamModel, Seg, Segs
 from imaging.segs import dilate_mask, one_picture
+from imaging.sizes import check_size
 from preprocessors.detectors import AnnotatorFile, Detectors
 from preprocessors.pictures import Picture
 from preprocessors.transformers_models import highest, pretrained, renamed
 
 SIDE_PX = 1024
+SHAPES_OF_A_PART = 3
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 GLOBAL_POSITIONS = 127  # relative positions of a block that attends to the whole picture
 RULES = (
@@ -120,17 +122,36 @@ def sam_mask(
     detectors: Detectors, sam: SamModel, segs: Segs, image: Tensor, hints: SamHints
 ) -> Tensor:
     """The shapes of all parts in one mask [1, H, W]."""
+    shapes = sam_shapes(detectors, sam, segs, image, hints)
+    return dilate_mask(shapes.any(dim=0).float(), hints.dilation)[None]
+
+
+def sam_masks(
+    detectors: Detectors, sam: SamModel, segs: Segs, image: Tensor, hints: SamHints
+) -> tuple[Tensor, Tensor]:
+    """As `sam_mask`, and the shapes in threes, as SAM gives them, [B, H, W]."""
+    shapes = sam_shapes(detectors, sam, segs, image, hints)
+    whole = dilate_mask(shapes.any(dim=0).float(), hints.dilation)[None]
+    groups = [group.any(dim=0) for group in shapes.split(SHAPES_OF_A_PART)] if len(shapes) else []
+    return whole, torch.stack(groups).float() if groups else torch.zeros_like(whole)
+
+
+def sam_shapes(
+    detectors: Detectors, sam: SamModel, segs: Segs, image: Tensor, hints: SamHints
+) -> Tensor:
+    """The shapes of all parts one by one, [B, H, W]."""
     levels = (255.0 * one_picture(image)[0, ..., :3].float()).clamp(0, 255)
     picture = np.asarray(levels.to(torch.uint8).cpu().numpy())
-    mask = torch.zeros(picture.shape[:2], dtype=torch.bool)
+    shapes = [torch.zeros(0, *picture.shape[:2], dtype=torch.bool)]
     if not segs.items:
-        return mask.float()[None]
+        return shapes[0]
+    check_size(SHAPES_OF_A_PART * len(segs.items), *picture.shape[:2], 1)
     with detectors.opened(sam.file, build_sam) as network, torch.inference_mode():
         predictor = Predictor(network, picture)
         for points, labels, box in told(segs, picture.shape[:2], hints):
             for shape in predictor.shapes(points, labels, box, hints.threshold):
-                mask |= shape.cpu()
-    return dilate_mask(mask.float(), hints.dilation)[None]
+                shapes.append(shape.cpu()[None])
+    return torch.cat(shapes)
 
 
 def told(

@@ -1,4 +1,4 @@
-"""SEGS that YOLO files find (Impact Subpack's subcore.py)."""
+"""SEGS that YOLO files find (Impact Subpack's subcore.py), and detectors in ONNX files."""
 
 from collections.abc import Iterable
 
@@ -11,6 +11,7 @@ from graph.errors import NotAvailableError
 from graph.segs import BboxDetector, Detection, SegmDetector, Segs
 from imaging.segs import Found, one_picture, segs_of
 from preprocessors.detectors import AnnotatorFile, Detectors, filled
+from preprocessors.onnx_parts import ENDING, build_onnx_detector, found_in_onnx
 from preprocessors.pictures import Picture
 from preprocessors.yolo import STRIDES, Yolo, find
 
@@ -33,6 +34,9 @@ def build_yolo(file: AnnotatorFile) -> Yolo:
 def find_boxes(detectors: Detectors, detector: BboxDetector, image: Tensor, how: Detection) -> Segs:
     """The boxes in one picture [1, H, W, C]; their masks are full."""
     picture = _levels(image)
+    if detector.file.name.lower().endswith(ENDING):
+        with detectors.opened(detector.file, build_onnx_detector) as graph:
+            return segs_of(found_in_onnx(graph, picture, how.threshold), image, how)
     with detectors.opened(detector.file, build_yolo) as network:
         things = find(network, picture, how.threshold)
 

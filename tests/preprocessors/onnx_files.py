@@ -5,12 +5,13 @@ Field numbers are those of onnx.proto3 (ModelProto, GraphProto, NodeProto, Tenso
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-FLOAT, INT64 = 1, 7
+FLOAT, INT32, INT64 = 1, 6, 7
 
 
 def varint(value: int) -> bytes:
@@ -50,11 +51,11 @@ def operator(
     return names + block(2, output) + block(3, output) + block(4, kind) + said
 
 
-def value_info(name: str, shape: Sequence[int | None]) -> bytes:
+def value_info(name: str, shape: Sequence[int | None], kind: int = FLOAT) -> bytes:
     """A side that is None may be of any length."""
     sides = (number(1, side) if side is not None else block(2, "any") for side in shape)
     dims = b"".join(block(1, side) for side in sides)
-    return block(1, name) + block(2, block(1, number(1, FLOAT) + block(2, dims)))
+    return block(1, name) + block(2, block(1, number(1, kind) + block(2, dims)))
 
 
 def write_graph(
@@ -63,12 +64,17 @@ def write_graph(
     weights: Mapping[str, NDArray[np.generic]],
     inputs: Mapping[str, Sequence[int | None]],
     outputs: Mapping[str, Sequence[int | None]],
+    whole_outputs: Mapping[str, Sequence[int | None]] = MappingProxyType({}),
 ) -> None:
-    """A network of these operators. The weights are written in this order."""
+    """A network of these operators. The weights are written in this order.
+
+    `whole_outputs` are int32, after the others.
+    """
     graph = b"".join(block(1, node) for node in nodes) + block(2, "graph")
     graph += b"".join(block(5, tensor(name, values)) for name, values in weights.items())
     graph += b"".join(block(11, value_info(name, shape)) for name, shape in inputs.items())
     graph += b"".join(block(12, value_info(name, shape)) for name, shape in outputs.items())
+    graph += b"".join(block(12, value_info(n, s, INT32)) for n, s in whole_outputs.items())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(number(1, 8) + block(7, graph) + block(8, number(2, 13)))
 

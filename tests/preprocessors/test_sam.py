@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from deployments.detectors import LoadedDetectors
-from graph.segs import SamHints, Seg, Segs
+from graph.segs import SamHints, SamModel, Seg, Segs
 from graph.values import ModelFile
-from preprocessors.sam import Predictor, build_sam, told
+from preprocessors.sam import Predictor, build_sam, sam_mask, sam_masks, told
 from storage.models.annotators import AnnotatorFolder
 
 FILE = ModelFile("sams", "sam_vit_b_tiny.pth")
@@ -60,6 +60,16 @@ def test_shapes_are_those_that_the_authors_code_finds(tmp_path: Path) -> None:
             found = predictor.shapes(points, labels, box, threshold=-9)
             assert (np.stack([np.asarray(mask) for mask in found]) != wanted).mean() < 1e-3
             assert len(predictor.shapes(points, labels, box, threshold=9)) == 1
+    parts = [
+        Seg(torch.ones(30, 40), 1.0, (x, 15, x + 40, 45), (x, 15, x + 40, 45), "face")
+        for x in (0, 20)
+    ]
+    image = torch.from_numpy(picture)[None].float() / 255
+    how, segs = SamHints(threshold=-9), Segs((60, 84), tuple(parts))
+    whole, each = sam_masks(detectors, SamModel(FILE), segs, image, how)
+    assert each.shape == (2, 60, 84)  # three shapes of each part are one
+    assert torch.equal(each.amax(dim=0), whole[0])
+    assert torch.equal(whole, sam_mask(detectors, SamModel(FILE), segs, image, how))
 
 
 @pytest.mark.parametrize(

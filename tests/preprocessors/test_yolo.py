@@ -24,6 +24,7 @@ from preprocessors.detectors import filled
 from preprocessors.yolo import Yolo, find
 from preprocessors.yolo_parts import find_boxes, find_shapes
 from storage.models.annotators import AnnotatorFolder
+from tests.preprocessors.onnx_files import operator, write_graph
 
 NAMES = {0: "face", 1: "hand"}
 SIZE_PX = 128
@@ -135,3 +136,37 @@ def test_a_file_without_a_network_is_refused(tmp_path: Path) -> None:
         find_boxes(detectors, BboxDetector(FILE), torch.zeros(1, 8, 8, 3), Detection())
     with pytest.raises(NotAvailableError, match="segm"):
         find_shapes(detectors, SegmDetector(), torch.zeros(1, 8, 8, 3), Detection())
+
+
+def test_a_detector_in_an_onnx_file_finds_boxes_until_its_last_label(tmp_path: Path) -> None:
+    file = ModelFile("onnx", "detector.onnx")
+    boxes = np.array([[[4, 6, 30, 40], [2, 2, 9, 9], [1, 1, 60, 60], [0, 0, 9, 9]]], np.float32)
+    weights = {
+        "b": boxes,
+        "s": np.array([[0.9, 0.4, 0.8, 0.99]], np.float32),
+        "l": np.array([[3, 0, 1, -1]], np.int64),
+    }
+    nodes = [
+        operator("ReduceMean", ["x"], "mean", keepdims=0),
+        operator("Mul", ["mean", "zero"], "nothing"),
+        operator("Add", ["b", "nothing"], "boxes"),
+        operator("Identity", ["s"], "scores"),
+        operator("Cast", ["l"], "labels", to=6),
+    ]
+    path = tmp_path / file.name
+    outputs = {"boxes": (1, 4, 4), "scores": (1, 4)}
+    zero = {"zero": np.zeros((), np.float32)}
+    write_graph(path, nodes, weights | zero, {"x": (1, None, None, 3)}, outputs, {"labels": (1, 4)})
+    loaded = LoadedDetectors(
+        AnnotatorFolder.of(tmp_path),
+        device=torch.device("cpu"),
+        budget_bytes=2**30,
+        models=lambda _: path,
+    )
+    how = Detection(threshold=0.5, crop_factor=1.0)
+    segs = find_boxes(loaded, BboxDetector(file), torch.rand(1, 50, 50, 3), how)
+    assert [(seg.label, seg.bbox) for seg in segs.items] == [
+        ("3", (4, 6, 30, 40)),
+        ("1", (1, 1, 50, 50)),
+    ]
+    assert float(segs.items[0].mask.sum()) == 26 * 34

@@ -47,6 +47,12 @@ def load_yolo(
     return BboxDetector(model_name), SegmDetector(shapes)
 
 
+@node("ONNXDetectorProvider", runs_on=Stage.INLINE, category=CATEGORY)
+def load_onnx(*, model_name: Annotated[ModelFile, Files("onnx")]) -> BboxDetector:
+    """Name a detector of boxes in an ONNX file."""
+    return BboxDetector(model_name)
+
+
 @node(
     "SAMLoader",
     runs_on=Stage.INLINE,
@@ -163,6 +169,38 @@ def combine_sam(
         mask_hint_use_negative,
     )
     return detecting.sam_mask(detecting.detectors, sam_model, segs, image, hints)
+
+
+@node(
+    "SAMDetectorSegmented",
+    runs_on=Stage.IMAGE,
+    display_name="SAMDetector (segmented)",
+    category=DETECTOR,
+    outputs=("combined_mask", "batch_masks"),
+)
+def separate_sam(
+    detecting: Detecting,
+    *,
+    sam_model: SamModel,
+    segs: Segs,
+    image: Image,
+    detection_hint: SamHint,
+    dilation: Dilation = 0,
+    threshold: Share = 0.93,
+    bbox_expansion: Expansion = 0,
+    mask_hint_threshold: Share = 0.7,
+    mask_hint_use_negative: NegativeHint,
+) -> tuple[Mask, Mask]:
+    """Find the shapes of all parts, as one mask and one by one."""
+    hints = SamHints(
+        detection_hint,
+        dilation,
+        threshold,
+        bbox_expansion,
+        mask_hint_threshold,
+        mask_hint_use_negative,
+    )
+    return detecting.sam_masks(detecting.detectors, sam_model, segs, image, hints)
 
 
 @dataclass(frozen=True)

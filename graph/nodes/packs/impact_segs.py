@@ -8,7 +8,7 @@ from graph.digits import whole_number
 from graph.node import Choices, Widget, node
 from graph.segs import Seg, Segs
 from graph.stages import Stage
-from graph.stages.parts import MaskParts
+from graph.stages.parts import Details, MaskParts
 from graph.values import Image, Items, Link, Mask
 
 OPERATION, UTIL, LOGIC = "ImpactPack/Operation", "ImpactPack/Util", "ImpactPack/Logic"
@@ -104,6 +104,25 @@ def pictures(
 ) -> Annotated[Items, Link("IMAGE")]:
     """Give the picture of each part."""
     return Items(parts.pictures_of(segs, fallback_image_opt))
+
+
+@node(
+    "SEGSPaste",
+    runs_on=Stage.IMAGE,
+    display_name="SEGSPaste",
+    category="ImpactPack/Detailer",
+)
+def paste(
+    details: Details,
+    *,
+    image: Image,
+    segs: Segs,
+    feather: Annotated[int, Widget(min=0, max=100, step=1)] = 5,
+    alpha: Annotated[int, Widget(min=0, max=255, step=1)] = 255,
+    ref_image_opt: Image | None = None,
+) -> Image:
+    """Lay the pictures of parts on pictures."""
+    return details.paste_parts(image, segs, feather, alpha, ref_image_opt)
 
 
 def _parted(segs: Segs, kept: list[Seg]) -> tuple[Segs, Segs]:
