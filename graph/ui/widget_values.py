@@ -30,6 +30,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {
     CONTROL_FILTER: (str,),
 }
 BUTTONS = frozenset({"upload3dmodel", "uploadExtraResources", "clear"})  # saved before a LOAD_3D
+POWER_LORAS = "Power Lora Loader (rgthree)"
 MAX_HIDDEN = 6  # of these, every subset is tried as missing
 MAX_INSERTED = 100  # a control is tried after each of these
 MISSING: Final = object()
@@ -67,7 +68,24 @@ def widget_values(node: UiNode, slots: Sequence[Widget], *, by_name: bool) -> Wi
         values[widget.name] = mended = mend(widget, value)
         if mended != value and value is not None:
             repairs.append(f"{label(node)}: {widget.name} {value!r:.60} was read as {mended!r}.")
+    if node.type == POWER_LORAS:
+        values |= _power_loras(node)
     return WidgetValues(values, tuple(slot for slot, _ in dealt), tuple(repairs), warnings)
+
+
+def _power_loras(node: UiNode) -> dict[str, Any]:
+    """The LoRAs of rgthree's loader, numbered as its script does (power_lora_loader.ts).
+
+    It makes a widget of every saved value with a LoRA; headers and buttons are no inputs. The
+    strength of text encoders is sent where the node shows it.
+    """
+    saved = node.values if isinstance(node.values, list) else []
+    loras = [dict(value) for value in saved if isinstance(value, dict) and "lora" in value]
+    for lora in loras:
+        of_clip = lora.pop("strengthTwo", None)
+        if node.properties.get("Show Strengths") == "Separate Model & Clip":
+            lora["strengthTwo"] = 1 if of_clip is None else of_clip
+    return {f"lora_{number}": lora for number, lora in enumerate(loras, 1)}
 
 
 def label(node: UiNode) -> str:

@@ -198,3 +198,26 @@ def test_a_custom_combo_counts_its_options(
     assert found["index"] == index
     assert [found[f"option{k}"] for k in range(1, len(options) + 1)] == options
     assert f"option{len(options) + 1}" not in found
+
+
+@pytest.mark.parametrize(
+    ("properties", "second"),
+    [({}, None), ({"Show Strengths": "Separate Model & Clip"}, 0.5)],
+)
+def test_the_loras_of_rgthrees_loader_are_numbered_in_their_order(
+    properties: dict[str, Any], second: float | None
+) -> None:
+    one = {"on": True, "lora": "a.safetensors", "strength": 0.8, "strengthTwo": 0.5}
+    two = {"on": False, "lora": "b.safetensors", "strength": 1}
+    values = [{}, {"type": "PowerLoraLoaderHeaderWidget"}, one, two, {}, ""]
+    facts: dict[str, Any] = {
+        "Power Lora Loader (rgthree)": {"input": {"required": {}, "optional": {}}}
+    }
+    saved = node(1, "Power Lora Loader (rgthree)", values) | {"properties": properties}
+    inputs = dict(convert_ui(document([saved]), facts).nodes["1"].inputs)
+    assert list(inputs) == ["lora_1", "lora_2"]
+    assert inputs["lora_1"].get("strengthTwo") == second
+    assert inputs["lora_2"].get("strengthTwo") == (None if second is None else 1)
+    assert {k: v for k, v in inputs["lora_1"].items() if k != "strengthTwo"} == {
+        "on": True, "lora": "a.safetensors", "strength": 0.8
+    }  # fmt: skip

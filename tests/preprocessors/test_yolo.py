@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deployments.detectors import LoadedDetectors
@@ -141,7 +142,8 @@ def test_a_file_without_a_network_is_refused(tmp_path: Path) -> None:
 def test_a_detector_in_an_onnx_file_finds_boxes_until_its_last_label(tmp_path: Path) -> None:
     file = ModelFile("onnx", "detector.onnx")
     boxes = np.array([[[4, 6, 30, 40], [2, 2, 9, 9], [1, 1, 60, 60], [0, 0, 9, 9]]], np.float32)
-    weights = {
+    weights: dict[str, NDArray[np.generic]] = {
+        "zero": np.zeros((), np.float32),
         "b": boxes,
         "s": np.array([[0.9, 0.4, 0.8, 0.99]], np.float32),
         "l": np.array([[3, 0, 1, -1]], np.int64),
@@ -155,8 +157,7 @@ def test_a_detector_in_an_onnx_file_finds_boxes_until_its_last_label(tmp_path: P
     ]
     path = tmp_path / file.name
     outputs = {"boxes": (1, 4, 4), "scores": (1, 4)}
-    zero = {"zero": np.zeros((), np.float32)}
-    write_graph(path, nodes, weights | zero, {"x": (1, None, None, 3)}, outputs, {"labels": (1, 4)})
+    write_graph(path, nodes, weights, {"x": (1, None, None, 3)}, outputs, {"labels": (1, 4)})
     loaded = LoadedDetectors(
         AnnotatorFolder.of(tmp_path),
         device=torch.device("cpu"),
