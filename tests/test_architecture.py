@@ -55,7 +55,7 @@ FLOORS = (
     "guidance",
     "control", "lora", "motion",
     "engine",
-    "upscaling",
+    "upscaling", "interpolation",
 )  # fmt: skip
 FAMILY_FOLDERS = ROOT / "diffusion" / "families"
 FAMILY_LISTS = {("graph", "families.py"), ("graph", "unserved_families.py")}

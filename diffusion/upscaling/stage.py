@@ -1,13 +1,13 @@
 """The upscale stage: the functions that nodes call to upscale with a model. No Ray."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 from threading import Event, Lock
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -42,6 +42,13 @@ class UpscaleMemoryError(ServiceError):
     tile: int
 
 
+class Sized(Protocol):
+    """A network that is loaded."""
+
+    @property
+    def size(self) -> int: ...  # bytes
+
+
 class StoppedError(Exception):
     """Nobody waits for the picture any more."""
 
@@ -59,14 +66,19 @@ class Turns:
     def begin(self, of: int) -> None:
         self.done, self.of = 0, of
 
-    def work(self, upscale: Upscale, part: Tensor) -> Tensor:
+    def take(self, ask: Callable[[], Tensor], *, counts: bool = True) -> Tensor:
+        """What `ask` says when it is its turn; what `counts` is one of those that are told."""
         with self.device:
             if self.stop.is_set():
                 raise StoppedError
-            upscaled = upscale(part)
-        self.done += 1
-        self.tell(self.done, self.of)
-        return upscaled
+            answer = ask()
+        if counts:
+            self.done += 1
+            self.tell(self.done, self.of)
+        return answer
+
+    def work(self, upscale: Upscale, part: Tensor) -> Tensor:
+        return self.take(lambda: upscale(part))
 
 
 class UpscaleStage:
@@ -79,9 +91,9 @@ class UpscaleStage:
     def __init__(
         self, open_weights: OpenWeights, *, device: torch.device, budget_bytes: int
     ) -> None:
-        self._open = open_weights
-        self._device = device
-        self.weights: ModelCache[ModelFile, LoadedUpscaler] = ModelCache(
+        self.open = open_weights
+        self.device = device
+        self.weights: ModelCache[Hashable, Sized] = ModelCache(
             budget_bytes, lambda loaded: loaded.size
         )
         self._turn = Lock()
@@ -99,6 +111,10 @@ class UpscaleStage:
             ImageTooLargeError: the result would have too many pixels.
             UpscaleMemoryError: out of memory, however small the tiles.
         """
+        return await self.run(partial(self._upscale, model, image), report)
+
+    async def run(self, work: Callable[[Turns], Tensor], report: TilesDone | None) -> Tensor:
+        """What `work` says, on a thread, turn by turn; a cancelled one takes no more turns."""
         loop = asyncio.get_running_loop()
 
         def tell(done: int, of: int) -> None:
@@ -107,7 +123,7 @@ class UpscaleStage:
 
         turns = Turns(self._turn, tell)
         try:
-            return await loop.run_in_executor(self._threads, self._upscale, model, image, turns)
+            return await loop.run_in_executor(self._threads, work, turns)
         except asyncio.CancelledError:
             turns.stop.set()
             raise
@@ -118,6 +134,7 @@ class UpscaleStage:
     def _upscale(self, model: UpscaleModel, image: Tensor, turns: Turns) -> Tensor:
         load = partial(self._load, model.file)
         with self.weights.lease(model.file, load) as loaded:
+            assert isinstance(loaded, LoadedUpscaler)
             batch, height, width = image.shape[:3]
             check_size(batch, height * loaded.scale, width * loaded.scale, 3)
             x = image[..., :3].movedim(-1, 1)
@@ -128,7 +145,7 @@ class UpscaleStage:
         return upscaled.clamp(0, 1).movedim(1, -1)
 
     def _load(self, file: ModelFile) -> LoadedUpscaler:
-        return load_upscaler(self._open(file), device=self._device)
+        return load_upscaler(self.open(file), device=self.device)
 
 
 def in_tiles(upscale: Upscale, scale: int, x: Tensor, turns: Turns) -> Tensor:

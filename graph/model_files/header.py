@@ -21,7 +21,7 @@ from graph.model_files.packing import (
     unpacked_entries,
 )
 from graph.model_files.pickled_header import PickledTensor, read_pickled
-from graph.model_files.pickled_modules import read_network
+from graph.model_files.pickled_modules import read_network, read_script
 from graph.model_files.safetensors_header import read_safetensors
 from graph.model_files.shards import shards_of
 from graph.values import ModelFile
@@ -32,6 +32,7 @@ PICKLED = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pt2"})
 ONNX = ".onnx"
 GGUF = ".gguf"
 OF_MODULES = frozenset({"ultralytics"})  # folders of files that are whole networks, pickled
+OF_SCRIPTS = frozenset({"frame_interpolation"})  # of which some are, with their code (TorchScript)
 DEFAULT = HeaderLimits()
 
 
@@ -74,6 +75,7 @@ def read_header(path: Path, file: ModelFile, limits: HeaderLimits = DEFAULT) -> 
     """
     if is_pickled(path):
         read = _network if file.folder in OF_MODULES else _pickled
+        read = _scripted if file.folder in OF_SCRIPTS else read
         kind = "not a readable checkpoint"
     elif is_gguf(path):
         read, kind = _gguf, "not a readable GGUF file"
@@ -139,7 +141,14 @@ def _network(path: Path, limits: HeaderLimits) -> Header:
 
 
 def _pickled(path: Path, limits: HeaderLimits) -> Header:
-    places = read_pickled(path, limits)
+    return _of_places(read_pickled(path, limits), limits)
+
+
+def _scripted(path: Path, limits: HeaderLimits) -> Header:
+    return _of_places(read_script(path, limits), limits)
+
+
+def _of_places(places: Mapping[str, PickledTensor], limits: HeaderLimits) -> Header:
     tensors = {name: Entry(tensor.shape, tensor.dtype) for name, tensor in places.items()}
     return Header(unpacked_entries(tensors, {}, limits), {}, places)
 

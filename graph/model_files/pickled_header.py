@@ -7,6 +7,7 @@ version, machine, value, then the storages).
 
 import io
 import math
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ WRAPPERS = ("state_dict", "params_ema", "params", "string_to_param", "model", "d
 DIRECTORY_BYTES = 128  # of one file's line in a zip's directory; torch's have about 80
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 COUNT = struct.Struct("<q")
+OF_SCRIPTS = re.compile(r"/(code|extra)/")  # folders of TorchScript's files, never read
 MOST_SHARED = 8  # times that a file's bytes may be part of tensors; tied weights are part of two
 
 
@@ -52,7 +54,9 @@ def read_pickled(path: Path, limits: HeaderLimits) -> dict[str, PickledTensor]:
         BadHeaderError: not written by torch, cut short, holding more than tensors, or over the
             limits.
     """
-    return read_values(path, limits, PickleProgram(limits), lambda value: _tensors(value, limits))
+    return read_values(
+        path, limits, PickleProgram(limits), lambda value: state_tensors(value, limits)
+    )
 
 
 def read_values(
@@ -111,7 +115,8 @@ def _from_zip(
 ) -> tuple[Any, dict[str, int]]:
     archive = _opened_zip(stream, limits)
     entries = {entry.filename: entry for entry in archive.infolist()}
-    unpacked = sum(entry.file_size for entry in archive.infolist())
+    read = (entry for name, entry in entries.items() if not OF_SCRIPTS.search(name))
+    unpacked = sum(entry.file_size for entry in read)
     if unpacked > size:  # torch stores, it never compresses
         problem = f"it would unpack to {unpacked} bytes"
         raise BadHeaderError(problem)
@@ -212,7 +217,7 @@ def _from_legacy(
     return value, places
 
 
-def _tensors(value: Any, limits: HeaderLimits) -> Iterator[tuple[str, StoredTensor]]:
+def state_tensors(value: Any, limits: HeaderLimits) -> Iterator[tuple[str, StoredTensor]]:
     """The tensors of a checkpoint, or of the parts of which one is made of several."""
     if not isinstance(value, dict):
         return

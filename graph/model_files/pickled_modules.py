@@ -1,8 +1,10 @@
 """Reads the tensors of a pickled network: a tree of modules, of which no class is imported.
 
-YOLO files are such. Their classes are notes of a name, and what a module holds is plain data.
+YOLO files are such, and TorchScript's. Their classes are notes of a name, and what a module holds
+is plain data; the code in a TorchScript file is not read at all.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +12,12 @@ from typing import Any
 
 from graph.model_files.limits import BadHeaderError, HeaderLimits
 from graph.model_files.pickle_program import Named, PickleProgram, StoredTensor
-from graph.model_files.pickled_header import PickledTensor, read_values
+from graph.model_files.pickled_header import PickledTensor, read_values, state_tensors
 
 MOST_NESTED = 40  # modules within each other
 WRAPPERS = ("ema", "model")  # of two networks in a file, the averaged one is for use
 NOT_ITS_OWN = ("criterion",)
+SCRIPTED = re.compile(r"(__torch__|torch\.jit\._pickle)\.")
 
 
 @dataclass(eq=False)
@@ -44,6 +47,15 @@ class ModulesProgram(PickleProgram):
             built.state.update(state)
 
 
+@dataclass(eq=False)
+class ScriptProgram(ModulesProgram):
+    """Takes the names of TorchScript's classes, and of others what a checkpoint may name."""
+
+    def named(self, module: Any, name: Any) -> Named:
+        scripted = isinstance(module, str) and SCRIPTED.match(f"{module}.")
+        return super().named(module, name) if scripted else PickleProgram.named(self, module, name)
+
+
 @dataclass(frozen=True)
 class PickledNetwork:
     """The tensors of a network by name, and plain facts that stand beside them."""
@@ -68,6 +80,34 @@ def read_network(path: Path, limits: HeaderLimits) -> PickledNetwork:
 
     tensors = read_values(path, limits, program, pick)
     return PickledNetwork(tensors, _plain(found))
+
+
+def read_script(path: Path, limits: HeaderLimits) -> dict[str, PickledTensor]:
+    """The tensors of a TorchScript file, or of a plain checkpoint. Raises: BadHeaderError."""
+    program = ScriptProgram(limits)
+
+    def pick(value: Any) -> Iterator[tuple[str, StoredTensor]]:
+        if isinstance(value, Made):
+            return _script_tensors(value, "", program, MOST_NESTED)
+        return state_tensors(value, limits)
+
+    return read_values(path, limits, program, pick)
+
+
+def _script_tensors(
+    module: Made, prefix: str, program: ModulesProgram, depth: int
+) -> Iterator[tuple[str, StoredTensor]]:
+    """All in a module, whose parts are its attributes."""
+    if depth == 0:
+        problem = "its modules are nested too deep"
+        raise BadHeaderError(problem)
+    program.limits.check_name(prefix)
+    program.spend(1 + len(module.state))
+    for name, part in module.state.items():
+        if isinstance(part, StoredTensor):
+            yield f"{prefix}{name}", part
+        elif isinstance(part, Made):
+            yield from _script_tensors(part, f"{prefix}{name}.", program, depth - 1)
 
 
 def _network(value: Any) -> Made:

@@ -1,7 +1,8 @@
-"""The upscale stage: networks that make pictures larger."""
+"""The upscale stage: networks that make pictures larger, and videos smoother."""
 
 from typing import Protocol
 
+from graph.interpolation import FrameInterpolator, Interpolation
 from graph.values import Image, UpscaleModel
 
 
@@ -9,3 +10,7 @@ class UpscaleFunctions(Protocol):
     """What nodes of the upscale stage may call."""
 
     async def upscale(self, model: UpscaleModel, image: Image) -> Image: ...
+
+    async def interpolate(
+        self, model: FrameInterpolator, frames: Image, how: Interpolation
+    ) -> Image: ...

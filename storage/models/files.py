@@ -47,6 +47,7 @@ FOLDERS = (
     "style_models", "embeddings", "diffusers", "vae_approx", "controlnet", "gligen",
     "upscale_models", "hypernetworks", "photomaker", "classifiers", "model_patches",
     "audio_encoders", "ipadapter", "animatediff_models", "animatediff_motion_lora",
+    "frame_interpolation",
 )  # fmt: skip
 # Models of two files, which ComfyUI offers in the list of another folder (nodes.py, VAELoader).
 PAIRS: Mapping[str, tuple[str, ...]] = {"vae": ("taesd", "taesdxl", "taesd3", "taef1")}

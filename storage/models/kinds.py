@@ -35,6 +35,7 @@ OF_ANY_FAMILY = frozenset(
         "motion_lora",
         "gligen",
         "photomaker",
+        "frame_interpolator",
     }
 )
 # The first that is found in any name says what a file is.
@@ -48,6 +49,11 @@ MARKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         ("gligen", r"^position_net\.null_positive_feature$|\.fuser\.alpha_attn$"),
         ("photomaker", r"^(id_encoder\.)?fuse_module\."),
+        (
+            "frame_interpolator",
+            r"^(module\.|flownet\.)*(block0|blocks\.0)\.conv0\.0\.0\.weight$|"
+            r"^extract\.extract_sublevels\.",
+        ),
         ("ip_adapter", r"^(ip_adapter|image_proj|adapter_modules)\."),
         ("control_lora", r"^lora_controlnet$"),
         ("lora", LORA.pattern),
@@ -105,6 +111,9 @@ PLACES: Mapping[str, Place] = MappingProxyType(
         "animatediff_motion_lora": Place("motion LoRA", frozenset({"motion_lora"})),
         "gligen": Place("GLIGEN", frozenset({"gligen"})),
         "photomaker": Place("PhotoMaker", frozenset({"photomaker"})),
+        "frame_interpolation": Place(
+            "frame interpolation model", frozenset({"frame_interpolator"})
+        ),
         "style_models": Place("style model", frozenset({"style_model"}), strict=False),
         "embeddings": Place("embedding", frozenset({"embedding"}), strict=False, dims=1),
     }

@@ -40,6 +40,7 @@ FOLDER_OF: Mapping[str, str] = MappingProxyType(
         "text_encoder": "text_encoders",
         "embedding": "embeddings",
         "upscaler": "upscale_models",
+        "frame_interpolator": "frame_interpolation",
     }
 )
 ORPHAN_S = 3600.0  # a file that is older and recorded nowhere was left by a process that died

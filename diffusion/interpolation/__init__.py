@@ -1,0 +1,1 @@
+"""Frame interpolation: networks that draw what lies between two frames of a video."""
