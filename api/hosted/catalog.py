@@ -15,6 +15,7 @@ LISTED_BY: Mapping[str, tuple[str, str]] = {
     "loras": ("LoraLoader", "lora_name"),
     "vae": ("VAELoader", "vae_name"),
     "controlnet": ("ControlNetLoader", "control_net_name"),
+    "animatediff_models": ("ADE_AnimateDiffLoaderGen1", "model_name"),
     "upscale_models": ("UpscaleModelLoader", "model_name"),
     "ipadapter": ("IPAdapterModelLoader", "ipadapter_file"),
     "clip_vision": ("CLIPVisionLoader", "clip_name"),

@@ -17,7 +17,13 @@ from api.hosted.pictures import PictureReader
 from api.hosted.problems import MissingNodeError
 from api.hosted.route import options
 
-FETCHED_AT = ("/api/v6/realtime", "/api/v6/image_editing", "/api/v7/images")
+FETCHED_AT = (
+    "/api/v6/realtime",
+    "/api/v6/image_editing",
+    "/api/v6/video",
+    "/api/v7/images",
+    "/api/v7/video-fusion",
+)
 
 
 async def run(request: Request, call: Call, family: Family) -> dict[str, Any]:
@@ -41,6 +47,7 @@ async def run(request: Request, call: Call, family: Family) -> dict[str, Any]:
             call.owner,
             answer["id"],
             prefix=translated.draft.inputs("Save")["filename_prefix"],
+            ending=translated.ending,
             count=translated.meta.get("n_samples", 1),
             base_url=base_url(request),
         ),

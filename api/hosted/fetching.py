@@ -13,7 +13,12 @@ from api.hosted.route import HostedReading, HostedRoute
 from api.hosted.schemas import HostedAnswer
 from api.json_response import JsonResponse
 
-FETCHES = ("/api/v6/images/fetch", "/api/v7/images/fetch")
+FETCHES = (
+    "/api/v6/images/fetch",
+    "/api/v7/images/fetch",
+    "/api/v6/video/fetch",
+    "/api/v7/video-fusion/fetch",
+)
 OTHER_FETCHES = (
     "/api/v6/realtime/fetch",
     "/api/v6/image_editing/fetch",

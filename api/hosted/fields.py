@@ -5,7 +5,7 @@ fields are ignored.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -97,6 +97,9 @@ Side = Annotated[int, _between(64, 2048), AfterValidator(_eighths), _whole(64, 2
 Samples = Annotated[int, _between(1, 4), _whole(1, 4)]
 Steps = Annotated[int, _between(1, 150), _whole(1, 150)]
 Guidance = Annotated[float, _between(0, 30), _decimal(0, 30)]
+Frames = Annotated[int, _between(1, 128), _whole(1, 128)]
+Fps = Annotated[int, _between(1, 60), _whole(1, 60)]
+Bucket = Annotated[int, _between(1, 1023), _whole(1, 1023)]
 Strength = Annotated[float, _between(0, 1), _decimal(0, 1)]
 ClipSkip = Annotated[int, _between(1, 12), _whole(1, 12)]
 Seed = Annotated[
@@ -111,6 +114,7 @@ Upscale = Annotated[
     _between(1, 4),
     WithJsonSchema({"enum": [True, False, "yes", "no", 1, 2, 3, 4]}),
 ]
+VideoType = Literal["mp4", "gif"]
 PictureText = Annotated[
     str,
     BeforeValidator(_first),

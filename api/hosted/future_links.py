@@ -1,24 +1,34 @@
 """The URLs that the outputs of a queued job will have."""
 
+from mimetypes import guess_type
+
 from storage.outputs import OutputStore, StoredOutput
 
 
 def future_links(
-    outputs: OutputStore, owner: str, job_id: int, *, prefix: str, count: int, base_url: str
+    outputs: OutputStore,
+    owner: str,
+    job_id: int,
+    *,
+    prefix: str,
+    ending: str,
+    count: int,
+    base_url: str,
 ) -> list[str]:
-    """The URLs of the first `count` pictures that a job's SaveImage node will save."""
+    """The URLs of the first `count` files that a job's "Save" node will write."""
     return [
-        outputs.url(owner, job_id, _to_come(f"{prefix}_{k:05}_.png"), base_url)
+        outputs.url(owner, job_id, _to_come(f"{prefix}_{k:05}{ending}"), base_url)
         for k in range(1, count + 1)
     ]
 
 
 def _to_come(name: str) -> StoredOutput:
-    """A picture that is known by its name alone."""
+    """A file that is known by its name alone."""
+    kind = guess_type(name)[0] or "image/png"
     return StoredOutput(
         node_id="",
-        type="image",
-        mime_type="image/png",
+        type="video" if kind.startswith("video/") else "image",
+        mime_type=kind,
         width=None,
         height=None,
         temporary=False,

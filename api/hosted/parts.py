@@ -31,6 +31,7 @@ class Translation:
     draft: Draft
     meta: dict[str, Any]
     ignored: list[str] = field(default_factory=list)  # fields that change nothing here
+    ending: str = "_.png"  # of the files that its "Save" writes, behind their numbers
 
 
 def canvas_size(request: ImageRequest, width: int, height: int) -> tuple[int, int]:

@@ -87,7 +87,8 @@ def _response(request: Request, error: ServiceError) -> JsonResponse:
 def _model_not_found(error: WorkflowInvalidError) -> ModelNotFoundError | None:
     """The first problem that is a file, in the hosted API's words."""
     for problem in error.problems:
-        folder = LOADED_FROM.get(problem.input or "")
+        named = (problem.model or {}).get("folder")
+        folder = named or LOADED_FROM.get(problem.input or "")
         if folder and problem.code == "value_not_in_list":
             return ModelNotFoundError(str(problem.received)[:200], folder)
     return None

@@ -11,10 +11,12 @@ from api.hosted import (
     controlnet,
     face_swap,
     image_to_image,
+    image_to_video,
     inpaint,
     outpaint,
     super_resolution,
     text_to_image,
+    text_to_video,
 )
 from api.hosted.execution import run
 from api.hosted.family import Family
@@ -35,6 +37,8 @@ FAMILIES = (
     face_swap.SINGLE,
     face_swap.MULTIPLE,
     base64_to_url.FAMILY,
+    text_to_video.FAMILY,
+    image_to_video.FAMILY,
 )
 
 router = APIRouter(tags=["hosted"], route_class=HostedRoute)

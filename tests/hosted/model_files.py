@@ -17,6 +17,11 @@ CHECKPOINT: Shapes = {
 }
 LORA = "lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_k"
 UPSCALER: Shapes = {"conv_first.weight": (8, 3, 3, 3), "conv_first.bias": (8,)}
+MOTION: Shapes = {
+    f"{part}_blocks.{level}.motion_modules.0.temporal_transformer.norm.weight": (8,)
+    for part in ("down", "up")
+    for level in range(4)
+}
 VISION: Shapes = {"vision_model.embeddings.class_embedding": (8,)}
 
 
@@ -40,9 +45,14 @@ def ip_adapter(width: int) -> Shapes:
 
 
 FILES: Mapping[str, Shapes] = {
+    "animatediff_models/mm_sd_v15_v2.safetensors": MOTION,
     "checkpoints/v1-5-pruned.safetensors": checkpoint(SD15),
     "checkpoints/v1-5-inpainting.safetensors": checkpoint(SD15),
     "checkpoints/photo/dream_XL.safetensors": checkpoint(SDXL),
+    "checkpoints/video/svd_xt.safetensors": {
+        **CHECKPOINT,
+        "model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight": (8,),
+    },
     "clip_vision/CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": VISION,
     "clip_vision/CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors": VISION,
     "controlnet/control_v11p_sd15_canny.safetensors": control_net(SD15),

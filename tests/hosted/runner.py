@@ -21,6 +21,8 @@ from storage.models.annotators import AnnotatorFolder
 from storage.models.checks import ModelChecks
 from storage.models.library import ModelLibrary
 
+SAVING = ("SaveImage", "VHS_VideoCombine")
+
 
 @dataclass(eq=False)
 class NoMemoryError(ServiceError):
@@ -55,7 +57,7 @@ class GreyRunner:
             node["inputs"].get("batch_size") or node["inputs"].get("amount") for node in nodes
         ]
         count = next((one for one in counts if one), 1)
-        save = next(i for i, node in prepared.prompt.items() if node["class_type"] == "SaveImage")
+        save = next(i for i, node in prepared.prompt.items() if node["class_type"] in SAVING)
         prefix = prepared.prompt[save]["inputs"]["filename_prefix"]
         grey = np.full((count, 8, 8, 3), 0.5, np.float32)
         await job.outputs.save_images(grey, prefix, node_id=save)
