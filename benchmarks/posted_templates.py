@@ -31,7 +31,7 @@ AT_MOST: Mapping[str, float] = {
     "video_frames": 3,
     "steps": 2,
     "batch_size": 1,
-    "megapixels": 0.0625,
+    "megapixels": 0.1,  # what `ResolutionSelector` takes at least
     "largest_size": SIDE_PX,
     "resolution": SIDE_PX,
     "frames": 9,

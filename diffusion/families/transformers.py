@@ -19,22 +19,27 @@ def load_transformer(
     empty: Callable[[Any], nn.Module],
     latent: LatentFormat,
     *,
-    pieces: Iterable[Piece] | None = None,
+    pieces: Callable[[Any], Iterable[Piece]] | None = None,
+    whole: str | None = None,
+    float16: bool = False,
     part: Weights | None = None,
     sees_kept_clean: bool = False,
 ) -> LoadedModel:
     """The transformer that `empty` makes of a shape, with the tensors of the file.
 
-    `pieces` cut the tensors of a file whose layers are others than the module's. `part` has the
-    file's tensors under other names.
+    `pieces` of the shape cut the tensors of a file whose layers are others than the module's, but
+    for files with the tensor `whole`, which have the module's. Unless `float16`, the network
+    overflows in it. `part` has the file's tensors under other names.
 
     Raises:
         BadModelFile: something is missing.
     """
+    loading = loading if float16 else loading.without_float16()
+    cuts = None if pieces is None or whole in found.part else pieces(found.shape)
     module: Any = filled(
         lambda: empty(found.shape),
         found.part if part is None else part,
-        pieces,
+        cuts,
         dtype=loading.dtype,
         device=loading.device,
         weight_dtype=loading.weight_dtype,

@@ -33,7 +33,7 @@ def _parameterization(_found: Found) -> Parameterization:
 
 def _load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    return load_transformer(found, loading.without_float16(), Anima, WAN21_LATENT)
+    return load_transformer(found, loading, Anima, WAN21_LATENT)
 
 
 def _denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:

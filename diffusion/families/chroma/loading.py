@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from diffusion.dit.tokens import PATCH
-from diffusion.families.chroma.pieces import pieces as own_pieces
+from diffusion.families.chroma.pieces import pieces
 from diffusion.families.chroma.shapes import ChromaShape
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.flux.loading import DIFFUSERS, LATENT
@@ -22,8 +22,7 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
-    return load_transformer(found, loading.without_float16(), empty, LATENT, pieces=pieces)
+    return load_transformer(found, loading, empty, LATENT, pieces=pieces, whole=DIFFUSERS)
 
 
 def empty(shape: ChromaShape) -> Any:

@@ -28,8 +28,7 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    own = pieces(found.shape)
-    return load_transformer(found, loading.without_float16(), empty_module, PIXELS, pieces=own)
+    return load_transformer(found, loading, empty_module, PIXELS, pieces=pieces)
 
 
 def pieces(shape: RadianceShape) -> Iterator[Piece]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from diffusion.families.family import Found, LoadedModel, Loading
-from diffusion.families.flux.pieces import pieces as own_pieces
+from diffusion.families.flux.pieces import pieces
 from diffusion.families.flux.shapes import FluxShape
 from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
@@ -22,8 +22,7 @@ def parameterization(found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
-    return load_transformer(found, loading.without_float16(), _empty, LATENT, pieces=pieces)
+    return load_transformer(found, loading, _empty, LATENT, pieces=pieces, whole=DIFFUSERS)
 
 
 def _empty(shape: FluxShape) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.flux.loading import DIFFUSERS
 from diffusion.families.flux2.kept_attention import attend_to_kept
-from diffusion.families.flux2.pieces import pieces as own_pieces
+from diffusion.families.flux2.pieces import pieces
 from diffusion.families.flux2.shapes import Flux2Shape
 from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
@@ -23,8 +23,7 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
-    return load_transformer(found, loading.without_float16(), _empty, LATENT, pieces=pieces)
+    return load_transformer(found, loading, _empty, LATENT, pieces=pieces, whole=DIFFUSERS)
 
 
 def _empty(shape: Flux2Shape) -> Any:

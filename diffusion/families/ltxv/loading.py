@@ -3,7 +3,7 @@
 from typing import Any
 
 from diffusion.families.family import Found, LoadedModel, Loading
-from diffusion.families.ltxv.pieces import pieces as own_pieces
+from diffusion.families.ltxv.pieces import pieces
 from diffusion.families.ltxv.shapes import LtxvShape
 from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
@@ -11,6 +11,7 @@ from diffusion.parameterization import Parameterization
 
 # The autoencoder has normalised it already: its scale is the model's.
 LATENT = LatentFormat(128, px=32, frames=8)
+DIFFUSERS = "proj_in.weight"
 FLOW = Parameterization("exponential_flow", shift=2.37)
 
 
@@ -21,9 +22,9 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    pieces = None if "proj_in.weight" in found.part else own_pieces(found.shape)
-    own = loading.without_float16()
-    return load_transformer(found, own, _empty, LATENT, pieces=pieces, sees_kept_clean=True)
+    return load_transformer(
+        found, loading, _empty, LATENT, pieces=pieces, whole=DIFFUSERS, sees_kept_clean=True
+    )
 
 
 def _empty(shape: LtxvShape) -> Any:

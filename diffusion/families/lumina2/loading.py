@@ -17,5 +17,4 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    own = loading.without_float16()
-    return load_transformer(found, own, NextDit, LATENT, pieces=pieces(found.shape))
+    return load_transformer(found, loading, NextDit, LATENT, pieces=pieces)

@@ -47,8 +47,7 @@ def _parameterization(_found: Found) -> Parameterization:
 
 def _load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    own = loading.without_float16()
-    return load_transformer(found, own, OmniGen2, LATENT, pieces=pieces(found.shape))
+    return load_transformer(found, loading, OmniGen2, LATENT, pieces=pieces)
 
 
 def _denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:

@@ -16,4 +16,4 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    return load_transformer(found, loading.without_float16(), QwenImage, WAN21_LATENT)
+    return load_transformer(found, loading, QwenImage, WAN21_LATENT)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from diffusion.families.family import Found, LoadedModel, Loading
-from diffusion.families.sd3.pieces import pieces as own_pieces
+from diffusion.families.sd3.pieces import pieces
 from diffusion.families.sd3.shapes import Sd3Shape
 from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
@@ -28,8 +28,9 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
-    model = load_transformer(found, loading, _empty, LATENT, pieces=pieces)
+    model = load_transformer(
+        found, loading, _empty, LATENT, pieces=pieces, whole=DIFFUSERS, float16=True
+    )
     _place_positions(model.module, found.part, loading.dtype, loading.device)
     return replace(model, size=size_of(model.module))
 

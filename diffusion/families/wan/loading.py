@@ -25,6 +25,7 @@ def load(found: Found, loading: Loading) -> LoadedModel:
         loading,
         WanTransformer,
         WAN22_LATENT if shape.frames_have_times else WAN21_LATENT,
+        float16=True,
         part=published(found.part),
         sees_kept_clean=shape.frames_have_times,
     )

@@ -1,8 +1,7 @@
 """Loads Z-Image from its files."""
 
 from diffusion.dit.next_dit import NextDit
-from diffusion.dit.next_dit_shape import DIFFUSERS
-from diffusion.dit.next_dit_shape import pieces as own_pieces
+from diffusion.dit.next_dit_shape import DIFFUSERS, pieces
 from diffusion.families.family import Found, LoadedModel, Loading
 from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import LatentFormat
@@ -19,5 +18,4 @@ def parameterization(_found: Found) -> Parameterization:
 
 def load(found: Found, loading: Loading) -> LoadedModel:
     """Raises BadModelFile where something is missing."""
-    pieces = None if DIFFUSERS in found.part else own_pieces(found.shape)
-    return load_transformer(found, loading.without_float16(), NextDit, LATENT, pieces=pieces)
+    return load_transformer(found, loading, NextDit, LATENT, pieces=pieces, whole=DIFFUSERS)
