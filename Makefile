@@ -12,9 +12,9 @@ TESTS ?=
 editor := $(CURDIR)/build/editor
 locks := requirements.lock requirements-cuda.lock
 numerics := tests/diffusion tests/imaging tests/preprocessors tests/media tests/demo
-short := not large and not clients and not packs and not faults and not openapi and not training and not inductor and not gpu_script
+short := not large and not clients and not packs and not faults and not cluster_faults and not openapi and not training and not inductor and not gpu_script
 
-.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-packs test-faults test-openapi test-training test-inductor test-pythons test-services npm-client image-steps test-gpu-script lock
+.PHONY: help browser client-types docs editor run key keys packs setup lint format test test-alone test-numerics test-served test-large test-clients test-packs test-faults test-cluster test-openapi test-training test-inductor test-pythons test-services npm-client image-steps test-gpu-script lock
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -94,6 +94,10 @@ test-packs: setup ## a pack's sampling over the demo model, and ComfyUI's execut
 
 test-faults: setup ## kill -9 in the middle of running jobs; figures go to build/faults.jsonl
 	@$(python) -m pytest -m faults
+
+test-cluster: setup ## faults and scaling on three Ray nodes with PostgreSQL, Redis and S3; figures go to build/cluster_*.jsonl
+	@sh cluster/test_services.sh --install
+	@$(python) -m pytest -m cluster_faults tests/cluster_faults
 
 test-openapi: setup ## schemathesis over all that the OpenAPI document says, for some minutes
 	@$(python) -m pytest -m openapi

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Run the suite against real servers: test_services.sh [PYTEST ARGUMENTS].
+# test_services.sh --install only brings them to this machine, for tests that start them.
 #
 # PostgreSQL and Redis come from Debian's packages, and are installed when absent, which takes root.
 # They listen on free ports of loopback, keep their files in a temporary folder, and end with this.
@@ -7,7 +8,6 @@
 set -eu
 
 python=${PYTHON:-.venv/bin/python}
-folder=$(mktemp -d)
 say() { printf 'services: %s\n' "$*"; }
 free_port() { "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
@@ -53,8 +53,10 @@ start_redis() { # sets $redis, a URL
 
 [ -n "$(postgres_bin)" ] || install postgresql
 command -v redis-server >/dev/null || install redis-server
+[ "${1-}" != --install ] || exit 0
 bin=$(postgres_bin)
 user=postgres
+folder=$(mktemp -d)
 chmod 711 "$folder"
 [ "$(id -u)" != 0 ] || chown "$user" "$folder"
 trap stop EXIT

@@ -40,6 +40,21 @@ class Size(Part):
     min_replicas: int = Field(default=1, ge=0)
     max_replicas: PositiveInt = 1
     target_ongoing_requests: PositiveFloat = 8
+    upscale_delay_s: NonNegativeFloat = Field(
+        default=5, description="How long more replicas must be wanted before they are started."
+    )
+    downscale_delay_s: NonNegativeFloat = Field(
+        default=300, description="How long fewer must do before one is stopped; it has weights."
+    )
+    downscale_to_zero_delay_s: NonNegativeFloat = Field(
+        default=900, description="How long nobody must ask before the last one is stopped."
+    )
+    look_back_s: PositiveFloat = Field(
+        default=15, gt=10, description="Of requests that their number is averaged over."
+    )
+    max_replicas_per_node: PositiveInt | None = Field(
+        default=None, description="So that a node that is lost takes no more of them along."
+    )
     max_ongoing_requests: PositiveInt = 32
     max_queued_requests: int = -1
     node_labels: dict[str, str] = Field(
@@ -63,12 +78,18 @@ class Size(Part):
             "graceful_shutdown_wait_loop_s": 0.1,
             "graceful_shutdown_timeout_s": 20,
         }
+        if self.max_replicas_per_node:
+            options["max_replicas_per_node"] = self.max_replicas_per_node
         if self.min_replicas == self.max_replicas:
             return options | {"num_replicas": self.max_replicas}
         scaling = {
             "min_replicas": self.min_replicas,
             "max_replicas": self.max_replicas,
             "target_ongoing_requests": self.target_ongoing_requests,
+            "upscale_delay_s": self.upscale_delay_s,
+            "downscale_delay_s": self.downscale_delay_s,
+            "downscale_to_zero_delay_s": self.downscale_to_zero_delay_s,
+            "look_back_period_s": self.look_back_s,
         }
         return options | {"autoscaling_config": scaling}
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import RayActorOptionsSchema, ServeDeploySchema
 
 from api.metrics import health
@@ -244,6 +245,18 @@ def test_a_deployment_is_told_the_labels_of_its_nodes() -> None:
     assert own["ray_actor_options"]["label_selector"] == {"zone": "a"}
     assert "label_selector" not in Size().options(has_gpu=True, node_labels={})["ray_actor_options"]
     RayActorOptionsSchema.model_validate(told)
+
+
+def test_a_deployment_is_told_how_it_scales() -> None:
+    size = Size(min_replicas=0, max_replicas=3, upscale_delay_s=2, max_replicas_per_node=1)
+    told = size.options(has_gpu=False, node_labels={})
+    scaling = AutoscalingConfig.model_validate(told["autoscaling_config"])
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.upscale_delay_s) == (0, 3, 2)
+    assert scaling.downscale_to_zero_delay_s == 900
+    assert told["max_replicas_per_node"] == 1
+    fixed = Size(min_replicas=2, max_replicas=2).options(has_gpu=False, node_labels={})
+    assert fixed["num_replicas"] == 2
+    assert not {"autoscaling_config", "max_replicas_per_node"} & fixed.keys()
 
 
 def gpus_of(group: dict[str, Any]) -> int:
