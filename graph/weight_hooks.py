@@ -47,20 +47,38 @@ def with_keyframes(
 CURVES: Mapping[str, Callable[[float], float]] = MappingProxyType(
     {
         "linear": lambda share: share,
-        "ease_in": lambda share: share**2,
-        "ease_out": lambda share: 1 - (1 - share) ** 2,
+        "ease_in": lambda share: float32(share**2),
+        "ease_out": lambda share: 1 - float32((1 - share) ** 2),
         "ease_in_out": lambda share: (1 - math.cos(share * math.pi)) / 2,
     }
 )
 
 
 def between(start: float, end: float, count: int, curve: str = "linear") -> list[float]:
-    """So many numbers along a curve, as float32 has them."""
-    shares = [place / (count - 1) if count > 1 else 0.0 for place in range(count)]
-    return [_float32(start + (end - start) * CURVES[curve](share)) for share in shares]
+    """So many numbers along a curve, as float32 has them.
+
+    Keyframes often begin exactly where a step does, so the last bit counts.
+    """
+    if curve == "linear":
+        return linspace(start, end, count)
+    shares = linspace(0.0, 1.0, count)
+    return [float32(start + float32((end - start) * CURVES[curve](share))) for share in shares]
 
 
-def _float32(value: float) -> float:
+def linspace(start: float, end: float, count: int) -> list[float]:
+    """torch.linspace: its first half is counted from the start, its second from the end."""
+    first, last = float32(start), float32(end)
+    step = float32(float32(last - first) / max(1, count - 1))
+    return [
+        float32(first + step * place)
+        if place < count // 2 or count == 1
+        else float32(last - step * (count - place - 1))
+        for place in range(count)
+    ]
+
+
+def float32(value: float) -> float:
+    """`value` with as many bits as float32 has."""
     (rounded,) = struct.unpack("f", struct.pack("f", value))
     return float(rounded)
 

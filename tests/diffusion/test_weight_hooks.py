@@ -155,6 +155,13 @@ def test_keyframes_follow_curves() -> None:
     assert second.start_percent == pytest.approx(0.6)
 
 
+def test_keyframes_begin_where_torch_puts_them() -> None:
+    """To the last bit: at a third of the way a step of three begins, too."""
+    for start, end, count in ((0.0, 1.0, 4), (0.0, 1.0, 7), (0.1, 0.9, 5), (0.3, 0.77, 100)):
+        assert between(start, end, count) == torch.linspace(start, end, count).tolist()
+    assert between(0.5, 1.0, 1) == [0.5]
+
+
 def test_text_is_encoded_for_each_span_of_a_schedule() -> None:
     keyframes = nodes.create_keyframe(
         strength_mult=0.5,
