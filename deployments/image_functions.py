@@ -14,6 +14,7 @@ import imaging.filters
 import imaging.fitting
 import imaging.fitting_padded
 import imaging.growing
+import imaging.inpainting
 import imaging.kontext
 import imaging.masks
 import imaging.morphology
@@ -130,6 +131,15 @@ class NodeImaging(NodeMedia, NodeBatches):
     match_colors = staticmethod(imaging.color_matching.match_colors)
     sharpen_adaptively = staticmethod(imaging.fitting.sharpen_adaptively)
     crop_at = staticmethod(imaging.fitting.crop_at)
+
+    expand_mask = staticmethod(imaging.inpainting.expand_mask)
+    shrink_mask = staticmethod(imaging.inpainting.shrink_mask)
+    stabilize_mask = staticmethod(imaging.inpainting.stabilize_mask)
+    steepen_mask = staticmethod(imaging.inpainting.steepen_mask)
+    mask_bounds = staticmethod(imaging.inpainting.mask_bounds)
+    fill_masked = staticmethod(imaging.inpainting.fill_masked)
+    blur_masked = staticmethod(imaging.inpainting.blur_masked)
+    match_lab_colors = staticmethod(imaging.inpainting.match_lab_colors)
 
     matches = staticmethod(deployments.patterns.matches)
     extract = staticmethod(deployments.patterns.extract)

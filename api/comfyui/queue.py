@@ -1,6 +1,7 @@
 """/queue and /interrupt: an owner's running and queued jobs."""
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +17,7 @@ from api.json_response import JsonResponse
 from storage.jobs.records import JobRecord, MissingJobError
 
 MOST_BYTES = 2**20
+ID = re.compile(r"[0-9A-Za-z-]{1,80}")
 
 router = APIRouter(tags=["comfyui"])
 
@@ -92,6 +94,7 @@ async def lenient_body(request: Request) -> dict[str, Any]:
 
 
 def ids_in(body: dict[str, Any], name: str) -> frozenset[str]:
-    """The prompt ids in a list of the body."""
+    """The prompt ids in a list of the body; what can be nobody's id is left out."""
     listed = body.get(name)
-    return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+    texts = map(str, listed) if isinstance(listed, list) else ()
+    return frozenset(text for text in texts if ID.fullmatch(text))

@@ -24,6 +24,7 @@ from graph.stages.batches import Batches
 from graph.stages.faces import FaceNetworks
 from graph.stages.fitting import Fitting
 from graph.stages.hints import DepthDetectors, Hints, LineDetectors, PoseDetectors, Segmentation
+from graph.stages.inpainting import Inpainting
 from graph.stages.media import Media
 from graph.stages.parts import Details, Detecting, MaskParts
 from graph.stages.patterns import Patterns
@@ -199,6 +200,7 @@ class ImageFunctions(
     FaceNetworks,
     Patterns,
     Fitting,
+    Inpainting,
     Media,
     Batches,
     Protocol,

@@ -132,6 +132,13 @@ async def test_lists_have_the_last_prompts_as_far_as_one_answer_may_go(site: Sit
     assert alone["prompt"][2]["9"]["inputs"]["text"] == "x" * texts["b"]
 
 
+async def test_what_is_nobodys_id_is_taken_out_of_nothing(site: Site) -> None:
+    for path in ("/queue", "/history"):
+        body = '{"delete": ["\\ud800", "\\u0000", 5, null, [[]], "%s"]}' % ("x" * 500)
+        answer = await site.client.post(path, content=body)
+        assert (answer.status_code, answer.text) == (200, "")
+
+
 async def test_what_is_forgotten_leaves_the_history_and_not_the_disk(site: Site) -> None:
     first, second = [await posted(site, PROMPT) for _ in range(2)]
     image = (await ended(site, first))["outputs"]["9"]["images"][0]
