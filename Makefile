@@ -86,7 +86,7 @@ test-served: # what needs one, at the same time; shown when it has ended
 test-large: setup ## tests over models of several gigabytes, which it makes first
 	@$(python) -m pytest -m large
 
-test-clients: setup ## comfy-cli, comfy-api-simplified and ComfyScript, which it installs into build/, over the application
+test-clients: setup ## comfy-cli, comfy-api-simplified, ComfyScript and Krita's plugin, which it installs into build/, over the application
 	@$(python) -m pytest -m clients
 
 test-packs: setup ## a pack's sampling over the demo model, and ComfyUI's executor tests (docs/custom_nodes.md)

@@ -139,6 +139,7 @@ class NodeImaging(NodeMedia, NodeBatches):
     mask_bounds = staticmethod(imaging.inpainting.mask_bounds)
     fill_masked = staticmethod(imaging.inpainting.fill_masked)
     blur_masked = staticmethod(imaging.inpainting.blur_masked)
+    with_opacity = staticmethod(imaging.inpainting.with_opacity)
     match_lab_colors = staticmethod(imaging.inpainting.match_lab_colors)
 
     matches = staticmethod(deployments.patterns.matches)

@@ -1,4 +1,4 @@
-"""Masks and pictures made ready for inpainting (comfyui-inpaint-nodes)."""
+"""Masks and pictures made ready for inpainting, and put back (comfyui-inpaint-nodes)."""
 
 from dataclasses import dataclass
 
@@ -106,6 +106,19 @@ def blur_masked(image: Tensor, mask: Tensor, blur: int, falloff: int) -> Tensor:
     alpha = _with_falloff(_hard(mask), min(_odd(falloff), size - 2)).movedim(1, -1)
     blurred = _gaussian(image.movedim(-1, 1), size).movedim(1, -1)
     return image + (blurred - image) * alpha
+
+
+def with_opacity(image: Tensor, mask: Tensor) -> Tensor:
+    """Pictures that are opaque where the mask is; the first mask where there are not as many.
+
+    Raises:
+        InpaintingError: the mask has another size.
+    """
+    _check_alike(image, mask)
+    opacity = as_masks(mask)
+    if len(opacity) != len(image):
+        opacity = opacity[:1].expand(len(image), -1, -1)
+    return torch.cat([image[..., :3], opacity[..., None]], dim=-1)
 
 
 def match_lab_colors(

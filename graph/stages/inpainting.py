@@ -9,7 +9,7 @@ MaskedFill = Literal["neutral", "telea", "navier-stokes"]
 
 
 class Inpainting(Protocol):
-    """What comfyui-inpaint-nodes does with pictures and masks. `reach` is in pixels."""
+    """What Krita's plugin needs of pictures and masks. `reach` is in pixels."""
 
     def expand_mask(self, mask: Mask, reach: int, blur: int, kind: MaskBlur) -> Mask: ...
 
@@ -24,6 +24,8 @@ class Inpainting(Protocol):
     def fill_masked(self, image: Image, mask: Mask, fill: MaskedFill, falloff: int) -> Image: ...
 
     def blur_masked(self, image: Image, mask: Mask, blur: int, falloff: int) -> Image: ...
+
+    def with_opacity(self, image: Image, mask: Mask) -> Image: ...
 
     def match_lab_colors(
         self, target: Image, reference: Image, exclude: Mask | None, strength: float

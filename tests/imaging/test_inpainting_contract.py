@@ -20,6 +20,7 @@ from graph.errors import ServiceError
 from graph.nodes import load_node_types
 from graph.nodes.packs.inpaint_nodes import encode_and_condition
 from graph.values import ModelFile, Vae
+from imaging.inpainting import with_opacity
 from tests.preprocessors.annotator_files import detectors
 
 FILE = Path(__file__).parents[1] / "contract" / "inpainting.npz"
@@ -87,6 +88,13 @@ async def test_conditionings_and_latents_are_those_of_the_pack() -> None:
         )
         for k, one in enumerate(ours):
             torch.testing.assert_close(one, torch.from_numpy(RECORDED[f"{n}_{k}"]))
+
+
+def test_a_mask_becomes_opacity() -> None:
+    masks, pictures = (torch.from_numpy(RECORDED[one]) for one in ("mask_two", "image_pair"))
+    assert torch.equal(with_opacity(pictures, masks), torch.cat([pictures, masks[..., None]], -1))
+    shown = with_opacity(torch.cat([pictures, pictures[..., :1]], -1), masks[0])
+    assert torch.equal(shown[..., 3], masks[:1].expand(2, -1, -1))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from graph.hooks import Hooks
 from graph.node import Upload, Widget, node
 from graph.stages import Stage
 from graph.stages.image import Masks, Pictures
+from graph.stages.inpainting import Inpainting
 from graph.stages.output import OutputFunctions
 from graph.values import Image, InputFile, Mask
 
@@ -53,6 +54,17 @@ def load_encoded_mask(masks: Masks, *, mask: Encoded) -> Mask:
 def load_kept_image(images: Pictures, *, id: Kept) -> tuple[Image, Mask]:
     """Read a picture that was put to /api/etn/image/{id}, and its alpha."""
     return images.decode_with_alpha(id.content)
+
+
+@node(
+    "ETN_ApplyMaskToImage",
+    runs_on=Stage.IMAGE,
+    display_name="Apply Mask to Image",
+    category=CATEGORY,
+)
+def apply_mask(stage: Inpainting, *, image: Image, mask: Mask) -> Image:
+    """Make pictures opaque where a mask is, and transparent elsewhere."""
+    return stage.with_opacity(image, mask)
 
 
 @node(
