@@ -35,6 +35,7 @@ def batch_images(first: Tensor, second: Tensor) -> Tensor:
     if second.shape[1:3] != first.shape[1:3]:
         second = resize_image(second, width, height, "bilinear", "center")
     channels = max(channels, second.shape[-1])
+    check_size(len(first) + len(second), height, width, channels)
     return torch.cat([add_channels(first, channels), add_channels(second, channels)])
 
 

@@ -52,6 +52,7 @@ def batch_latents(first: Latent, second: Latent) -> Latent:
     other = fit(first.samples, second.samples)
     if other.shape[1:] != first.samples.shape[1:]:
         raise SizeMismatchError(tuple(first.samples.shape), tuple(other.shape))
+    check_size(first.samples.numel() + other.numel())
     samples = torch.cat([first.samples, other])
     return replace(first, samples=samples, batch_index=_indices(first) + _indices(second))
 

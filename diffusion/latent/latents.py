@@ -139,6 +139,7 @@ def concat_latents(first: Latent, second: Latent, dim: str) -> Latent:
     ComfyUI comfy_extras/nodes_latent.py, LatentConcat.
     """
     parts = [first.samples, repeat_to_batch(second.samples, first.samples.shape[0])]
+    check_size(sum(part.numel() for part in parts))
     axis = _axis(dim)
     first_size, second_size = (part.select(axis, 0).shape for part in parts)
     if first_size != second_size:

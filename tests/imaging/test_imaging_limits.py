@@ -5,6 +5,9 @@ import pickle
 import pytest
 import torch
 
+from diffusion.latent.batches import batch_latents
+from diffusion.latent.latents import concat_latents
+from graph.values import Latent
 from imaging.colors import empty_image
 from imaging.filters import ImageTooSmallError, blend_images, gaussian_blur, sharpen
 from imaging.masks import (
@@ -115,6 +118,17 @@ def test_opening_removes_what_is_smaller_than_the_window() -> None:
     assert morph(dot, "open", 3).max() == 0
     assert morph(dot, "top_hat", 3).sum() == 1
     assert morph(dot, "dilate", 3).sum() == 9
+
+
+def test_batches_that_grow_by_doubling_are_bounded() -> None:
+    pictures = torch.zeros(1).expand(40_000, 100, 100, 3)  # takes no memory
+    with pytest.raises(ImageTooLargeError):
+        batch_images(pictures, PICTURE)
+    latent = Latent(torch.zeros(1).expand(40_000, 3, 100, 100))
+    with pytest.raises(ImageTooLargeError):
+        batch_latents(latent, latent)
+    with pytest.raises(ImageTooLargeError):
+        concat_latents(latent, latent, "x")
 
 
 def test_errors_arrive_intact_from_another_process() -> None:
