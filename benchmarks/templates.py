@@ -80,6 +80,9 @@ class NamedFiles(Library):
                     continue
                 if declared.files and value not in declared.files.also:
                     self.folders[declared.files.folder][value.replace("\\", "/")] = None
+                if declared.presets and value in declared.presets.names:
+                    for wanted in declared.presets.wanted(value):
+                        self.folders[wanted.folder][wanted.usual] = None
                 if declared.upload:
                     file = declared.upload.file_name(value)
                     self.folders[f"uploads {declared.upload.kind}"][file] = None

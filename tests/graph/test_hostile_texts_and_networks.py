@@ -17,7 +17,7 @@ from graph.errors import ServiceError
 from graph.made_values import MadeTooLargeError
 from graph.model_files.limits import BadHeaderError, HeaderLimits
 from graph.model_files.pickled_modules import read_network
-from graph.nodes.packs.impact_segs import concat
+from graph.nodes.packs.impact_segs import concat, pick
 from graph.prompt_schedules import PromptScheduleError, Scheduled
 from graph.segs import MOST_PARTS, Seg, Segs, TooManyPartsError
 from graph.wildcards import populated, worded
@@ -138,3 +138,8 @@ def test_a_state_that_is_told_again_and_again_is_counted_each_time(tmp_path: Pat
     path.write_bytes(legacy(whole))
     with pytest.raises(BadHeaderError, match="more in it than tensors"):
         read_network(path, HeaderLimits())
+
+
+def test_a_number_of_thousands_of_digits_picks_no_part() -> None:
+    picked = pick(PARTS_STAGE, picks="9" * 5_000 + ", 2,²", segs=PARTS)
+    assert picked.items == (PARTS.items[1],)
