@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from graph.annotators import Annotator
+from graph.annotators import Needed
 from graph.node import REQUIRED, Choices, MayBeAbsent, NodeType, Widget, declared_in, node
 from graph.nodes import (
     depth_detectors,
@@ -29,7 +29,7 @@ BY_NAME: Mapping[str, NodeType] = {
 }
 
 
-def _weights(constants: Mapping[str, Any]) -> Sequence[Annotator]:
+def _weights(constants: Mapping[str, Any]) -> Sequence[Needed]:
     """What the preprocessor that is named needs with its defaults."""
     chosen = BY_NAME.get(constants.get("preprocessor", NONE))
     if chosen is None:
