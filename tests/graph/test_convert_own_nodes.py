@@ -37,6 +37,7 @@ def own() -> Mapping[str, Any]:
 OWN = own()
 
 
+WINDOWS = "it has the widgets of 0.3.64; the newer ones come behind them"
 # Types of ComfyUI 0.33.0 that are laid out differently here, and why their files read the same.
 DIFFERENT = {
     "ComfySwitchNode": "its links are of any type",
@@ -44,6 +45,8 @@ DIFFERENT = {
     "CustomCombo": "the place of the choice comes last, behind what the editor saves",
     "ImageCompare": "the view of the editor is no widget, and there is no other",
     "LTXVAddGuide": "it has the links of 0.3.64; the two newer ones come behind them",
+    "ContextWindowsManual": WINDOWS,
+    "WanContextWindowsManual": WINDOWS,
 }
 
 
