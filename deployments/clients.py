@@ -113,8 +113,8 @@ class DeploymentClient:
                 answers = await asked.results_async(return_exceptions=True)
         except (TimeoutError, RayError, RayServeException):
             return ()
-        told = (answer for answer in answers if not isinstance(answer, BaseException))
-        return tuple(metrics for answer in told for metrics in answer)
+        known = (answer for answer in answers if not isinstance(answer, BaseException))
+        return tuple(metrics for answer in known for metrics in answer)
 
     async def _events(
         self, segment: Segment, inputs: Mapping[Source, Handle]
@@ -228,8 +228,8 @@ class StageClients:
     async def metrics(self) -> tuple[ReplicaMetrics, ...]:
         """What all replicas have counted; twice where one deployment has several stages."""
         clients = dict.fromkeys((*self.stages.values(), *self.pinned.values()))
-        told = await asyncio.gather(*(client.metrics() for client in clients))
-        return tuple(metrics for some in told for metrics in some)
+        merged = await asyncio.gather(*(client.metrics() for client in clients))
+        return tuple(metrics for some in merged for metrics in some)
 
     def _sampler(self, base: str) -> ReplicasClient:
         return self.pinned.get(base) or self.stages[Stage.SAMPLE]
@@ -259,7 +259,7 @@ class JobStages:
     owner: str = ""
     encoding: Any = None  # how files are written (storage/pictures.py, Encoding)
     keep: Callable[[NewFile, str], Awaitable[Any]] | None = None  # stores a file of a node
-    told: Mapping[str, Any] = field(default_factory=dict)  # of the job, by Hidden
+    hidden_values: Mapping[str, Any] = field(default_factory=dict)  # of the job, by Hidden
     _kept: Counter[str] = field(default_factory=Counter)  # files, by step
 
     async def run(
@@ -273,7 +273,7 @@ class JobStages:
                 trace=trace,
                 owner=self.owner,
                 encoding=self.encoding,
-                told=self._told(segment),
+                hidden_values=self._hidden_values(segment),
             )
             made: Counter[str] = Counter()
             async with aclosing(self._events(known, inputs)) as events:
@@ -285,13 +285,13 @@ class JobStages:
                     else:
                         yield event
 
-    def _told(self, segment: Segment) -> Mapping[str, Any]:
+    def _hidden_values(self, segment: Segment) -> Mapping[str, Any]:
         """What nodes of a segment want to know of the job: a prompt may be large."""
         if segment.stage.startswith(PACK):
-            return self.told
+            return self.hidden_values
         types = (self.node_types[step.class_type] for step in segment.steps)
         wanted = {mark for known in types for mark in known.hidden.values()}
-        return {mark: value for mark, value in self.told.items() if mark in wanted}
+        return {mark: value for mark, value in self.hidden_values.items() if mark in wanted}
 
     async def _keep(self, event: FileMade, segment: Segment, made: Counter[str]) -> None:
         """Store a file; not again where the segment was lost after it, and is run once more."""

@@ -47,8 +47,8 @@ class CostRouter(PowerOfTwoChoicesRequestRouter):
         base = "" if pending_request is None else pending_request.metadata.multiplexed_model_id
         if not base:
             return await super().choose_replicas(candidate_replicas, pending_request)
-        told = [replica.routing_stats or {} for replica in candidate_replicas]
-        loads = [own[LOADS][base] for own in told if base in own.get(LOADS, {})]
+        all_stats = [replica.routing_stats or {} for replica in candidate_replicas]
+        loads = [own[LOADS][base] for own in all_stats if base in own.get(LOADS, {})]
         load_s = max(loads, default=LOAD_S)
 
         def standing(replica: RunningReplica) -> Standing:

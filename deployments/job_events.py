@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.jobs import events as told
+from api.jobs import events as job_events
 from api.jobs.events import JobEvent, NodeCached, NodeFinished, NodeStarted, Progressed
 from graph.events import Displayed, Progress, Said, Sent, Started
 from graph.execution import NodeTiming
@@ -17,11 +17,11 @@ def job_event(
         case Progress():
             return Progressed(event.node_id, event.step, event.of, event.preview or None)
         case Said():
-            return told.Said(event.node_id, event.text)
+            return job_events.Said(event.node_id, event.text)
         case Sent():
-            return told.Sent(event.node_id, event.type, event.json)
+            return job_events.Sent(event.node_id, event.type, event.json)
         case Displayed():
-            return told.Displayed(event.node_id, event.json, event.files, event.part)
+            return job_events.Displayed(event.node_id, event.json, event.files, event.part)
     class_type = prompt[event.node_id]["class_type"]
     if isinstance(event, Started):
         return NodeStarted(event.node_id, class_type)

@@ -357,13 +357,13 @@ def main() -> int:
         token = ray_token(settings.data_dir)
         job_log = settings.job_log or settings.data_dir.resolve() / "logs" / "jobs.log"
         set_aside(job_log)
-        told = {**os.environ, "COMFYRAY_JOB_LOG": str(job_log)}
+        with_job_log = {**os.environ, "COMFYRAY_JOB_LOG": str(job_log)}
         body = write_first_body(settings.data_dir, first_workflow(settings.models_dir))
         command = first_request(url, body, settings.auth)
         return serve(
             Launch(
                 [sys.executable, "-m", "deployments.local_ray", *options],
-                ray_environment(told, token, settings.trusted_proxies),
+                ray_environment(with_job_log, token, settings.trusted_proxies),
                 url,
                 lambda started: banner(url, settings, started, job_log, command),
                 job_log,

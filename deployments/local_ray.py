@@ -106,7 +106,7 @@ def tell_address(folder: Path) -> None:
 def sized(
     application: BuiltApplication, sizes: Mapping[str, Mapping[str, Any]]
 ) -> BuiltApplication:
-    """The application with the config's options laid on its deployments, by name.
+    """The application with the config's options applied to its deployments, by name.
 
     Raises: ApplicationFailedError for a deployment that is not there.
     """

@@ -47,7 +47,7 @@ def _functions(node_id: str, report: Report, segment: Segment) -> OutputFunction
     async def made(file: NewFile) -> None:
         report(FileMade(node_id, file))
 
-    def told(done: int, of: int) -> None:
+    def report_frames(done: int, of: int) -> None:
         loop.call_soon_threadsafe(report, Progress(node_id, done, of))
 
-    return NodeFiles(segment.encoding, made, told)
+    return NodeFiles(segment.encoding, made, report_frames)

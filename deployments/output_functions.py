@@ -47,7 +47,7 @@ class NodeFiles:
 
     encoding: Encoding
     made: Callable[[NewFile], Awaitable[None]]
-    told: Callable[[int, int], None] = silent
+    report: Callable[[int, int], None] = silent
     limits: MediaLimits = DEFAULT_LIMITS
 
     async def save_images(
@@ -89,7 +89,7 @@ class NodeFiles:
         pixels = as_array(images)
         files = picture_files(pixels, "ComfyUI", Encoding(), temporary=True)
         async for file in in_thread(files):
-            self.told(file.batch_num, len(pixels))
+            self.report(file.batch_num, len(pixels))
             await self.made(replace(file, sent=True))
 
     async def show_text(self, text: str) -> None:
@@ -200,7 +200,7 @@ class NodeFiles:
         return frames, round(length_s * fps), fps, read_sound(content, self.limits, part)
 
     def _progress(self, of: int) -> Callable[[int], None]:
-        return lambda done: self.told(done, max(done, of))
+        return lambda done: self.report(done, max(done, of))
 
 
 def as_asked(encoding: Encoding, form: PictureForm) -> Encoding:

@@ -36,7 +36,7 @@ PROGRESS_S = 0.02
 
 
 @dataclass
-class Told:
+class NodeMessages:
     """What a pack says while a node runs: bounded, and for the owner of the job alone."""
 
     node_id: str
@@ -107,7 +107,7 @@ class PackCalls:
             "class": node_type.name, "owner": self.segment.owner, "node": step.node_id,
             "index": index, **self._document(),
         }  # fmt: skip
-        tell = Told(step.reported_id, report)
+        tell = NodeMessages(step.reported_id, report)
         message = await self._call(running, "run", said, inputs, (tell, report, step))
         try:
             left = files_in(message)
@@ -131,21 +131,21 @@ class PackCalls:
 
     def _document(self) -> dict[str, Any]:
         """What nodes may ask of their job: its workflow, and what its client sent with it."""
-        told = self.segment.told
-        prompt, extra = told.get(Hidden.PROMPT) or {}, told.get(Hidden.EXTRA_PNGINFO) or {}
+        values = self.segment.hidden_values
+        prompt, extra = values.get(Hidden.PROMPT) or {}, values.get(Hidden.EXTRA_PNGINFO) or {}
         return {"prompt": prompt, "extra": extra, "job": content_key(prompt)}
 
     async def _call(
         self, running: Running, do: str, said: Mapping[str, Any], inputs: Mapping[str, Any],
-        told: tuple[Told, Report, Step] | None,
+        of_step: tuple[NodeMessages, Report, Step] | None,
     ) -> Message:  # fmt: skip
         traveller = running.traveller
         encoder = traveller.encoder()
 
         async def ask(message: Message) -> Any:
-            assert told
+            assert of_step
             return await self.service.answer(
-                message, traveller, self.segment.owner, told[2].reported_id, told[1]
+                message, traveller, self.segment.owner, of_step[2].reported_id, of_step[1]
             )
 
         try:
@@ -154,9 +154,9 @@ class PackCalls:
                 do,
                 {**said, "inputs": given},
                 encoder.buffers,
-                deadline_s=self.call_s if told else self.hook_s,
-                tell=told[0] if told else lambda _: None,
-                ask=ask if told else None,
+                deadline_s=self.call_s if of_step else self.hook_s,
+                tell=of_step[0] if of_step else lambda _: None,
+                ask=ask if of_step else None,
             )
         except CallLostError as error:
             raise ResultLostError(str(error)) from error

@@ -44,13 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
             whole = whole and loaded
         lines.append((one, said or "allowed"))
     print(f"Packs in {settings.packs_dir}:")
-    print("\n".join(told(lines)))
+    print("\n".join(printed_lines(lines)))
     if lacking := missing():
         print(f"This machine has no {', no '.join(lacking)}: containment is not whole.")
     return 0 if whole else 1
 
 
-def told(lines: Iterable[tuple[FoundPack, str]]) -> Iterable[str]:
+def printed_lines(lines: Iterable[tuple[FoundPack, str]]) -> Iterable[str]:
     """What is printed; for a pack that is not allowed also what would allow it."""
     for one, said in lines:
         state = "allowed " if one.allowed else "refused "

@@ -15,7 +15,7 @@ from deployments.saved_outputs import remember, saved_before
 from deployments.watches import JobWatch, SegmentWatch, no_watch
 from graph.cache import ResultCache
 from graph.events import Blocked, Warned
-from graph.execution import Execution, NodeTiming, Told
+from graph.execution import Execution, NodeTiming, ReportedEvent
 from graph.logs import about
 from graph.new_files import NewFile
 from graph.splitting import split_batches
@@ -55,7 +55,7 @@ class WorkflowRunner(WorkflowReader):
     ) -> tuple[NodeTiming, ...]:
         """Run all but the output nodes that are `saved` already."""
 
-        def report(event: Told) -> None:
+        def report(event: ReportedEvent) -> None:
             if isinstance(event, Warned):
                 job.warn(event.text)
             elif isinstance(event, Blocked):
@@ -85,7 +85,7 @@ class WorkflowRunner(WorkflowReader):
                 job.owner,
                 encoding,
                 keep,
-                job.told,
+                job.hidden_values,
             )
             return await Execution(
                 job.owner,

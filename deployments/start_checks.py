@@ -28,7 +28,7 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        raise StartError("; ".join(_told(error, "COMFYRAY_", str.upper))) from error
+        raise StartError("; ".join(_problems(error, "COMFYRAY_", str.upper))) from error
     if not settings.models_dir.is_dir():
         raise StartError(f"COMFYRAY_MODELS_DIR: there is no folder {settings.models_dir}")
     try:
@@ -60,10 +60,10 @@ def _check_args(file: Path, args: Any) -> None:
     try:
         AppConfig.model_validate(args)
     except ValidationError as error:
-        raise StartError(f"{file}: {'; '.join(_told(error, 'args.'))}") from error
+        raise StartError(f"{file}: {'; '.join(_problems(error, 'args.'))}") from error
 
 
-def _told(error: ValidationError, prefix: str, spelt: Any = str) -> Iterator[str]:
+def _problems(error: ValidationError, prefix: str, spelt: Any = str) -> Iterator[str]:
     """Each problem with the name of what is wrong, what was expected and what came."""
     for problem in error.errors():
         path = [str(part) for part in problem["loc"]]

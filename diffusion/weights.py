@@ -215,13 +215,13 @@ def _entry(entry: HeaderEntry) -> Entry:
     return Entry(entry.shape, DTYPES.get(entry.dtype), bytes_)
 
 
-def told_config(weights: Weights, part: str) -> Mapping[str, Any]:
+def metadata_config(weights: Weights, part: str) -> Mapping[str, Any]:
     """What the `config` in a file's metadata says of one part; empty where it says nothing."""
     try:
-        told = json.loads(weights.metadata.get("config", "{}"))
+        config = json.loads(weights.metadata.get("config", "{}"))
     except (ValueError, RecursionError):
         return {}
-    found = told.get(part) if isinstance(told, dict) else None
+    found = config.get(part) if isinstance(config, dict) else None
     return found if isinstance(found, dict) else {}
 
 

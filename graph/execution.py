@@ -34,7 +34,9 @@ from graph.segment_run import first_cause
 from graph.stages import Stage
 
 Results: TypeAlias = "dict[str, asyncio.Future[Outputs | None]]"  # None: not in this plan
-Told: TypeAlias = "Started | Progress | Warned | Blocked | Said | Sent | Displayed | NodeTiming"
+ReportedEvent: TypeAlias = (
+    "Started | Progress | Warned | Blocked | Said | Sent | Displayed | NodeTiming"
+)
 
 
 class Stages(Protocol):
@@ -70,7 +72,7 @@ class Execution:
     folded: ExecutionGraph
     stages: Stages
     cache: ResultCache
-    report: Callable[[Told], None]
+    report: Callable[[ReportedEvent], None]
     job: int = 0
     most_attempts: int = 3
     hosts: Mapping[Stage, Stage] = field(default_factory=dict)  # see graph/segments.py
@@ -200,8 +202,8 @@ class Execution:
         elif isinstance(event, Blocked | Said | Sent | Displayed):
             self.report(event)
         elif isinstance(event, Started | Progress):
-            if (told := self._parts.merged(event, segment)) is not None:
-                self.report(told)
+            if (combined := self._parts.merged(event, segment)) is not None:
+                self.report(combined)
         elif isinstance(event, Done):
             self._done(event, steps[event.node_id], results)
 

@@ -143,7 +143,7 @@ class Folding:
                 links, lazy = {name: lazy[name] for name in lazy if name in needed}, {}
                 constants |= dict.fromkeys(node.links.keys() - links.keys() - constants.keys())
         live = {name: link for name, link in links.items() if name not in lazy}
-        if node_type.stage == Stage.INLINE and not links and not _told(node_type):
+        if node_type.stage == Stage.INLINE and not links and not _has_hidden_inputs(node_type):
             try:
                 results, mapped = run_inline(node_type, constants, self._made)
             except Exception as error:  # noqa: BLE001 - told as a problem of the workflow
@@ -391,6 +391,6 @@ class Folding:
         return self._seen(Source(own, 0))
 
 
-def _told(node_type: NodeType) -> bool:
+def _has_hidden_inputs(node_type: NodeType) -> bool:
     """Whether a node is told something of the job, which is not known before it runs."""
     return bool(node_type.hidden)

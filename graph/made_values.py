@@ -1,6 +1,6 @@
 """Bounds the size of the values that INLINE nodes produce during planning.
 
-They join texts and lay changes on models. A few of them, linked one after the other, can double a
+They join texts and apply changes to models. A few of them, linked one after the other, can double a
 text or a description each time, so what they make is counted.
 
 The limits are no settings, as what they protect does not depend on the machine: text is written

@@ -75,7 +75,7 @@ def missing_models(
             found.setdefault((place, value), facts)
     if not workflow.models:
         return list(found.values())
-    told = {_base(name) for _, name in found}
+    listed = {_base(name) for _, name in found}
     inputs = (own for kind in node_types.values() for own in kind.inputs.values())
     lists = {
         (own.files.lies_in or own.files.folder, own.files.folder) for own in inputs if own.files
@@ -85,7 +85,7 @@ def missing_models(
         if place in {model.directory for model in workflow.models}:
             bases.setdefault(place, set()).update(map(_base, files.models(folder)))
     for model in workflow.models:
-        if model.name not in told and model.name not in bases.get(model.directory, ()):
+        if model.name not in listed and model.name not in bases.get(model.directory, ()):
             found[model.directory, model.name] = asked.facts(model.directory, model.name)
     return list(found.values())
 

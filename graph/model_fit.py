@@ -44,7 +44,7 @@ def misfits(
 def _together(
     checked: CheckedWorkflow, folded: ExecutionGraph, family_of: FamilyOf
 ) -> Iterator[tuple[ModelFile, ModelFile]]:
-    """The file of every model that is used, with every file laid on it or controlling it; once.
+    """The file of every model that is used, with every file applied to it or controlling it; once.
 
     What is upstream of a step is gathered on the way down, so that no step walks back to it.
     """
@@ -137,18 +137,18 @@ def _of_no_layer(
 
 
 def _in_changes(model: Model) -> Iterator[ModelFile]:
-    """The files that are laid on a model."""
+    """The files that are applied to a model."""
     for change in model.changes:
         yield from (value for _, value in change.options if isinstance(value, ModelFile))
 
 
 def _in_step(step: Step) -> Iterator[ModelFile]:
-    """The files that a step will lay on its model."""
+    """The files that a step will apply to its model."""
     yield from (value for value in step.constants.values() if isinstance(value, ModelFile))
 
 
 def _adapting(step: Step, base: str) -> Iterator[ModelFile]:
-    """The IP-Adapter that a step lays on a model, in the file that is nearest to it."""
+    """The IP-Adapter that a step applies to a model, in the file that is nearest to it."""
     for adapter in (v for v in step.constants.values() if isinstance(v, IpAdapter)):
         files = dict(adapter.files)
         yield files.get("") or files.get(base) or next(iter(files.values()))

@@ -154,7 +154,7 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class NoiseLayer:
-    """Noise laid on other noise, in the places of a mask."""
+    """Noise applied to other noise, in the places of a mask."""
 
     drawn: Drawn
     application: str  # names a function of diffusion/motion/noise.py
@@ -177,7 +177,7 @@ class SampleSettings:
 
 @dataclass(frozen=True, eq=False)
 class Evolved:
-    """What AnimateDiff-Evolved lays on a model."""
+    """What AnimateDiff-Evolved applies to a model."""
 
     motions: tuple[Motion, ...] = ()
     contexts: tuple[Context, ...] = ()

@@ -26,7 +26,7 @@ def apply(
     node_types: Mapping[str, Any],
     random: Random,
 ) -> tuple[Workflow, dict[str, str]]:
-    """`workflow` with `inputs` laid on it, and the node id each of them ("6.text") was found at.
+    """`workflow` with `inputs` applied to it, and the node id each of them ("6.text") was found at.
 
     `inputs` is `{"6": {"text": ...}}`, `{"6.text": ...}` or `{"<App Mode name>": ...}`; nodes are
     named as `InputNames` says. A value replaces a link, too. "random" gives a seed a value drawn

@@ -74,7 +74,9 @@ class Segment:
     trace: str = ""
     owner: str = ""
     encoding: Any = None  # how its files are written (storage/pictures.py, Encoding)
-    told: Mapping[str, Any] = field(default_factory=dict)  # of the job, by Hidden, for nodes of it
+    hidden_values: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of the job, by Hidden, for nodes of it
 
     @property
     def is_part(self) -> bool:

@@ -84,7 +84,9 @@ async def run_segment(
         events.put_nowait(Started(step.reported_id))
         began = time.perf_counter()
         with named_failure(step):
-            running = NodeRun(step, node_types[step.class_type], work, events, segment.told)
+            running = NodeRun(
+                step, node_types[step.class_type], work, events, segment.hidden_values
+            )
             ended = await running.run({**step.constants, **handed})
         if isinstance(ended, Needs):
             events.put_nowait(ended)
@@ -149,7 +151,7 @@ class NodeRun:
     node_type: NodeType
     work: StageWork
     events: Events
-    told: Mapping[str, Any]  # of the job, by Hidden
+    hidden_values: Mapping[str, Any]  # of the job, by Hidden
 
     async def run(self, inputs: Mapping[str, Any]) -> tuple[Any, ...] | Calls | Needs:
         """Its outputs, or why it has none yet."""
@@ -181,10 +183,17 @@ class NodeRun:
                 self.events.put_nowait(Blocked(self.step.reported_id, block.message))
             return (type(block)(),) * len(self.node_type.outputs)
         function, place = self.node_type.function, self._place()
-        told: dict[str, Any] = {**self.told, Hidden.NODE_ID: self.step.reported_id}
-        told[Hidden.ROWS] = self.step.rows
-        told[Hidden.STEP] = self.step
-        hidden = {name: told[mark] for name, mark in self.node_type.hidden.items() if mark in told}
+        hidden_values: dict[str, Any] = {
+            **self.hidden_values,
+            Hidden.NODE_ID: self.step.reported_id,
+        }
+        hidden_values[Hidden.ROWS] = self.step.rows
+        hidden_values[Hidden.STEP] = self.step
+        hidden = {
+            name: hidden_values[mark]
+            for name, mark in self.node_type.hidden.items()
+            if mark in hidden_values
+        }
         nested = layout(self.node_type.inputs, given).nested(given)
 
         def call() -> Any:

@@ -17,7 +17,7 @@ from graph.sampling import WHOLE_BATCH_SAMPLERS, Rows, SamplerChoice
 from graph.segments import base_of
 from graph.values import Model
 
-# What these lay on a model treats every picture by itself.
+# What these apply to a model treats every picture by itself.
 SPLITTING_CHANGES = frozenset(
     {"lora", "model_sampling_discrete", "rescale_cfg", "perturbed_attention"}
 )

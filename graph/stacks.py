@@ -18,7 +18,7 @@ class ControlNets:
     items: tuple[tuple[Any, Any, float, float, float], ...] = ()
 
     def applied(self, nodes: dict[str, Node], positive: Any, negative: Any) -> tuple[Any, Any]:
-        """Add to `nodes` what lays them on prompts, in their order; gives the prompts."""
+        """Add to `nodes` what applies them to prompts, in their order; gives the prompts."""
         for k, (net, image, strength, start, end) in enumerate(self.items):
             how = {"strength": strength, "start_percent": start, "end_percent": end}
             links = {"positive": positive, "negative": negative, "control_net": net, "image": image}

@@ -88,11 +88,11 @@ def validate(
     check = _Check(workflow, node_types, library, uploads, elsewhere, AskedModels(workflow.models))
     problems = list(workflow.problems)
     problems += [broken for broken in workflow.broken_links if broken.node_id in dependents]
-    told = {(problem.node_id, problem.input) for problem in problems}
+    reported = {(problem.node_id, problem.input) for problem in problems}
     nodes: dict[str, CheckedNode] = {}
     for node_id in [node_id for node_id in workflow.nodes if node_id in dependents]:
         checked, found = check.node(node_id)
-        problems += [one for one in found if (node_id, one.input) not in told]
+        problems += [one for one in found if (node_id, one.input) not in reported]
         if checked:
             nodes[node_id] = checked
     if not outputs:

@@ -1,7 +1,7 @@
 """The values that travel on links.
 
-Models are descriptions: a file and the changes laid on it, small, frozen and hashable; the replica
-that computes resolves them to weights. Tensors are opaque here (`graph` imports no torch): on a
+Models are descriptions: a file and the changes applied to it, small, frozen and hashable; the
+computing replica resolves them to weights. Tensors are opaque here (`graph` imports no torch): on a
 stage they are torch tensors, between stages references, in the router numpy arrays.
 Images are [B, H, W, C] and masks [B, H, W], float32 in 0..1; latents are [B, C, h, w].
 """
@@ -37,7 +37,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Change:
-    """One change laid on a model's weights or on how it is run, e.g. a LoRA with its strength."""
+    """One change to a model's weights or to how it runs, e.g. a LoRA with its strength."""
 
     kind: str
     options: tuple[tuple[str, Any], ...] = ()
@@ -47,7 +47,7 @@ class Change:
 
 
 class Changeable:
-    """A description that changes can be laid on, in order."""
+    """A description that changes can be applied to, in order."""
 
     changes: tuple[Change, ...]
 
@@ -58,7 +58,7 @@ class Changeable:
 
 @dataclass(frozen=True)
 class Model(Changeable):
-    """A diffusion model: the file it is in, and what is laid on it."""
+    """A diffusion model: the file it is in, and what is applied to it."""
 
     link: ClassVar = Link("MODEL")
     file: ModelFile
@@ -108,7 +108,7 @@ class ClipHooks:
 
 @dataclass(frozen=True)
 class Clip(Changeable):
-    """Text encoders: their files, the layer read from the end, and what is laid on them.
+    """Text encoders: their files, the layer read from the end, and what is applied to them.
 
     `private_embeddings` are those that the job's owner uploaded, by the names that prompts use.
     """
@@ -217,7 +217,7 @@ class UpscaleModel:
 
 @dataclass(frozen=True)
 class ControlNet:
-    """A ControlNet or T2I-Adapter: the file it is in, and what is laid on it."""
+    """A ControlNet or T2I-Adapter: the file it is in, and what is applied to it."""
 
     link: ClassVar = Link("CONTROL_NET")
     file: ModelFile

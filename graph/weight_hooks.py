@@ -132,15 +132,15 @@ def _strength_in(span: Span, spans: list[tuple[Span, float]]) -> float:
 
 
 def _under(clip: Clip, hooks: list[tuple[WeightHook, float]]) -> Clip:
-    laid = [_change(hook, hook.strength_clip * factor) for hook, factor in hooks]
-    changes = (*clip.changes, *(change for change in laid if change is not None))
+    changes_of_hooks = [_change(hook, hook.strength_clip * factor) for hook, factor in hooks]
+    changes = (*clip.changes, *(change for change in changes_of_hooks if change is not None))
     return replace(clip, hooks=None, changes=changes)
 
 
 def model_changes(hooks: Iterable[tuple[WeightHook, float]]) -> tuple[Change, ...]:
-    """What hooks at factors of their strengths lay on a model."""
-    laid = (_change(hook, hook.strength_model * factor) for hook, factor in hooks)
-    return tuple(change for change in laid if change is not None)
+    """What hooks at factors of their strengths apply to a model."""
+    changes_of_hooks = (_change(hook, hook.strength_model * factor) for hook, factor in hooks)
+    return tuple(change for change in changes_of_hooks if change is not None)
 
 
 def _change(hook: WeightHook, strength: float) -> Change | None:

@@ -38,7 +38,7 @@ def put_part(
 def paste_parts(
     image: Tensor, segs: Segs, feather: int, alpha: int, reference: Tensor | None
 ) -> Tensor:
-    """Pictures [B, H, W, C] with parts laid on them: of `reference`, or those that parts carry."""
+    """Pictures [B, H, W, C] with parts pasted in: of `reference`, or those of the parts."""
     parts = scaled_to(segs, image)
     result = image.clone()
     for k, picture in enumerate(result.split(1)):

@@ -279,7 +279,7 @@ def cut_out(picture: Image.Image, tile: Tile) -> Image.Image:
     return cut if cut.size == tile.size else cut.resize(tile.size, Image.Resampling.LANCZOS)
 
 
-def lay_back(picture: Image.Image, tile: Tile, drawn: Image.Image) -> None:
+def paste_back(picture: Image.Image, tile: Tile, drawn: Image.Image) -> None:
     """Put what was drawn into the picture, where and as much as its mask says."""
     size = (tile.box[2] - tile.box[0], tile.box[3] - tile.box[1])
     if drawn.size != size:

@@ -29,7 +29,7 @@ class AnnotatorFile:
         read = self.read()
         return {key.removeprefix("module."): read[key] for key in read}
 
-    def told(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What the file of a whole network says of it, beside its tensors."""
         said = json.loads(getattr(self.read(), "metadata", {}).get("network", "{}"))
         return said if isinstance(said, dict) else {}

@@ -95,15 +95,15 @@ class Predictor:
         self, points: Points, labels: list[int], box: tuple[float, ...] | None, threshold: float
     ) -> list[Tensor]:
         """The shapes [H, W] that score enough, or the one that scores best."""
-        told: dict[str, Any] = {}
+        prompts: dict[str, Any] = {}
         if points:
-            told["input_points"] = self._scaled(points)[None, None]
-            told["input_labels"] = torch.tensor(labels, device=self._device)[None, None]
+            prompts["input_points"] = self._scaled(points)[None, None]
+            prompts["input_labels"] = torch.tensor(labels, device=self._device)[None, None]
         if box is not None:
-            told["input_boxes"] = self._scaled([box[:2], box[2:]]).reshape(1, 1, 4)
-        if not told:
+            prompts["input_boxes"] = self._scaled([box[:2], box[2:]]).reshape(1, 1, 4)
+        if not prompts:
             return []
-        found = self._network(image_embeddings=self._embedded, multimask_output=True, **told)
+        found = self._network(image_embeddings=self._embedded, multimask_output=True, **prompts)
         scores = found.iou_scores[0, 0]
         masks = interpolate(found.pred_masks[0], size=(SIDE_PX, SIDE_PX), mode="bilinear")
         masks = masks[..., : self._seen[0], : self._seen[1]]
@@ -148,13 +148,13 @@ def sam_shapes(
     check_size(SHAPES_OF_A_PART * len(segs.items), *picture.shape[:2], 1)
     with detectors.opened(sam.file, build_sam) as network, torch.inference_mode():
         predictor = Predictor(network, picture)
-        for points, labels, box in told(segs, picture.shape[:2], hints):
+        for points, labels, box in prompts(segs, picture.shape[:2], hints):
             for shape in predictor.shapes(points, labels, box, hints.threshold):
                 shapes.append(shape.cpu()[None])
     return torch.cat(shapes)
 
 
-def told(
+def prompts(
     segs: Segs, size: tuple[int, ...], hints: SamHints
 ) -> Iterator[tuple[Points, list[int], tuple[float, ...] | None]]:
     """What SAM is told, part by part: points, which of them are inside, and a box."""

@@ -22,10 +22,10 @@ SHAPES = "UltralyticsDetectorProvider"
 
 def build_yolo(file: AnnotatorFile) -> Yolo:
     """The network of a file of Ultralytics. No code in it is run."""
-    weights, told = file.tensors(), file.told()
-    names = {int(index): name for index, name in (told.get("names") or {}).items()}
+    weights, facts = file.tensors(), file.facts()
+    names = {int(index): name for index, name in (facts.get("names") or {}).items()}
     stride = STRIDES[-1]
-    size = -(-(told.get("imgsz") or SIZE_PX) // stride) * stride
+    size = -(-(facts.get("imgsz") or SIZE_PX) // stride) * stride
     built = filled(Yolo(weights, names, min(max(size, stride), LARGEST_PX)), weights)
     assert isinstance(built, Yolo)
     return built

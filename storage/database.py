@@ -95,7 +95,7 @@ class Database:
         Raises:
             DatabaseAwayError: the server does not answer.
         """
-        with self._told():
+        with self._errors_translated():
             async with self._engines[False, quick].connect() as connection:
                 yield connection
 
@@ -109,12 +109,12 @@ class Database:
         Raises:
             DatabaseAwayError: the server does not answer; what was written may be there or not.
         """
-        with self._told():
+        with self._errors_translated():
             async with self._turn, self._engines[True, quick].begin() as connection:
                 yield connection
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors_translated(self) -> Iterator[None]:
         """A server that is away, as an error of ours."""
         try:
             yield

@@ -65,7 +65,7 @@ class S3Files:
         self._transfer = TransferConfig(
             multipart_threshold=bucket.multipart_bytes, multipart_chunksize=PART_BYTES
         )
-        with _told():
+        with _errors_translated():
             any_file = self._presigned(f"{self._root}x").partition("?")[0]
         self._links = unquote(any_file).removesuffix("x")
 
@@ -75,7 +75,7 @@ class S3Files:
         Raises:
             FileStoreError: it is not.
         """
-        with _told():
+        with _errors_translated():
             self._client.head_bucket(Bucket=self._bucket.name)
 
     def put(self, key: str, content: bytes) -> None:
@@ -88,7 +88,7 @@ class S3Files:
             extra["ServerSideEncryption"] = self._bucket.encryption
         if self._bucket.kms_key:
             extra["SSEKMSKeyId"] = self._bucket.kms_key
-        with _told():
+        with _errors_translated():
             self._client.upload_fileobj(
                 io.BytesIO(content),
                 self._bucket.name,
@@ -99,7 +99,7 @@ class S3Files:
 
     def find(self, key: str) -> StoredFile | None:
         try:
-            with _told(key):
+            with _errors_translated(key):
                 head = self._client.head_object(Bucket=self._bucket.name, Key=self._root + key)
         except MissingFileError:
             return None
@@ -111,7 +111,7 @@ class S3Files:
             return iter(())
         whole = start == 0 and stop is None
         part = {} if whole else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
-        with _told(key):
+        with _errors_translated(key):
             answer = self._client.get_object(Bucket=self._bucket.name, Key=self._root + key, **part)
         return _pieces(answer["Body"], key)
 
@@ -119,7 +119,7 @@ class S3Files:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket.name, Prefix=self._root + prefix
         )
-        with _told():
+        with _errors_translated():
             for page in pages:
                 for entry in page.get("Contents", ()):
                     key = entry["Key"].removeprefix(self._root)
@@ -134,7 +134,7 @@ class S3Files:
 
     def delete(self, keys: Iterable[str]) -> None:
         left = [{"Key": self._root + key} for key in keys]
-        with _told():
+        with _errors_translated():
             for first in range(0, len(left), MOST_PER_DELETE):
                 answer = self._client.delete_objects(
                     Bucket=self._bucket.name,
@@ -144,7 +144,7 @@ class S3Files:
 
     def link(self, key: str) -> str | None:
         """A presigned URL. Made here, without asking the server."""
-        with _told():
+        with _errors_translated():
             return self._presigned(self._root + key)
 
     def key_of(self, url: str) -> str | None:
@@ -156,7 +156,10 @@ class S3Files:
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self._bucket.name, Prefix=self._root + prefix
         )
-        with suppress(MissingFileError), _told(prefix):  # some servers say so where there are none
+        with (
+            suppress(MissingFileError),
+            _errors_translated(prefix),
+        ):  # some servers say so where there are none
             for page in pages:
                 for upload in page.get("Uploads", ()):
                     if upload["Initiated"].timestamp() < before_s:
@@ -174,7 +177,7 @@ class S3Files:
 
 
 def _pieces(body: Any, key: str) -> Iterator[bytes]:
-    with _told(key):
+    with _errors_translated(key):
         try:
             yield from body.iter_chunks(PIECE_BYTES)
         finally:
@@ -182,7 +185,7 @@ def _pieces(body: Any, key: str) -> Iterator[bytes]:
 
 
 @contextmanager
-def _told(key: str = "") -> Iterator[None]:
+def _errors_translated(key: str = "") -> Iterator[None]:
     """What goes wrong in there, as errors of ours: without addresses, ids or credentials."""
     try:
         yield

@@ -75,8 +75,8 @@ async def logout(base_url: BaseUrl) -> Response:
 def _login_page(status: int = 200, problem: str = "") -> Response:
     page = LOGIN.read_text("utf-8")
     if problem:
-        told = f'<div class="field"><p class="wrong" role="alert">{escape(problem)}</p></div>'
-        page = page.replace(PROBLEM, told)
+        alert = f'<div class="field"><p class="wrong" role="alert">{escape(problem)}</p></div>'
+        page = page.replace(PROBLEM, alert)
     return HTMLResponse(page, status, headers=LOGIN_HEADERS)
 
 

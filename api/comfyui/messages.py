@@ -90,7 +90,7 @@ class CountQueue:
 
 
 Outgoing: TypeAlias = Message | Preview | Binary
-Told: TypeAlias = Outgoing | CountQueue
+Reaction: TypeAlias = Outgoing | CountQueue
 
 
 @dataclass(eq=False)
@@ -107,14 +107,14 @@ class PromptMessages:
     _saved: dict[str, list[StoredOutput]] = field(default_factory=dict)
     _finished: list[str] = field(default_factory=list)
     _displays: Displays = field(default_factory=Displays)
-    _told: Counter[str] = field(default_factory=Counter)  # files that were told, by node
+    _sent_files: Counter[str] = field(default_factory=Counter)  # files that were told, by node
     _untold: dict[str, None] = field(default_factory=dict)  # nodes with something to tell
 
     @property
     def prompt_id(self) -> str:
         return self.job.prompt_id or str(self.job.id)
 
-    def told(self, happened: Happened) -> Iterator[Told]:
+    def reactions(self, happened: Happened) -> Iterator[Reaction]:
         """The messages of an event, in ComfyUI's order."""
         event, ms = happened.event, int(happened.at_s * 1000)
         self._displays.hear(event)
@@ -161,14 +161,14 @@ class PromptMessages:
         """What a client is told that comes while the job runs."""
         return [self._executing(node_id) for node_id, _ in self.running[-1:]]
 
-    def _started(self, node_id: str, class_type: str) -> Iterator[Told]:
+    def _started(self, node_id: str, class_type: str) -> Iterator[Reaction]:
         self._types[node_id] = class_type
         self.running.append((node_id, class_type))
         self._nodes[node_id] = self._node(node_id, 0.0, 1.0, "running")
         yield self._progress_state()
         yield self._executing(node_id)
 
-    def _progressed(self, event: Progressed) -> Iterator[Told]:
+    def _progressed(self, event: Progressed) -> Iterator[Reaction]:
         node_id, step, of = event.node_id, event.step, event.of
         self._nodes[node_id] = self._node(node_id, step, of, "running")
         yield self._progress_state()
@@ -177,7 +177,7 @@ class PromptMessages:
             yield Preview(self.job.id, whose, event.preview, self._previews_asked)
         yield self._message("progress", value=step, max=of, node=node_id)
 
-    def _ended(self, node_id: str, class_type: str) -> Iterator[Told]:
+    def _ended(self, node_id: str, class_type: str) -> Iterator[Reaction]:
         self._types[node_id] = class_type
         self.running = [one for one in self.running if one[0] != node_id]
         self._finished.append(node_id)
@@ -187,7 +187,7 @@ class PromptMessages:
             yield self._executed(node_id)
         yield self._progress_state()
 
-    def _over(self, event: Ended, ms: int) -> Iterator[Told]:
+    def _over(self, event: Ended, ms: int) -> Iterator[Reaction]:
         if self._begun and event.status == "success":
             for node_id in list(self._untold):  # of nodes that were cached
                 yield self._executed(node_id)
@@ -222,8 +222,8 @@ class PromptMessages:
     def _executed(self, node_id: str) -> Message:
         self._untold.pop(node_id, None)
         saved, display = self._saved.get(node_id, []), self._displays.of(node_id)
-        new = saved if display else saved[self._told[node_id] :]
-        self._told[node_id] = len(saved)
+        new = saved if display else saved[self._sent_files[node_id] :]
+        self._sent_files[node_id] = len(saved)
         output = ui_output(new, self._types.get(node_id, ""), display)
         return self._message("executed", node=node_id, display_node=node_id, output=output)
 

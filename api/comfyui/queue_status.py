@@ -31,7 +31,7 @@ class QueueStatus:
         self._counted = 0  # how many of these are in what was counted
         self._counting = asyncio.Lock()
         self._news = 0  # rises with each thing to tell
-        self._told_at = 0.0
+        self._sent_at = 0.0
         self._telling: asyncio.Task[None] | None = None
 
     def moved(self) -> None:
@@ -42,8 +42,8 @@ class QueueStatus:
         """Tell one that has just come."""
         self.moved()
         await self._recount()
-        told = self._message()
-        self._tell_one(socket, replace(told, data={**told.data, "sid": socket.client_id}))
+        greeting = self._message()
+        self._tell_one(socket, replace(greeting, data={**greeting.data, "sid": socket.client_id}))
 
     async def tell(self, client_id: str | None, *, always: bool) -> None:
         """Tell how much is queued, where it changed, or `always`: this client at once."""
@@ -67,8 +67,8 @@ class QueueStatus:
     async def _tell_all(self) -> None:
         """Tell those who have not heard of the last change, when it is time to."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(self._told_at + len(self._sockets) / MESSAGES_PER_S - loop.time())
-        self._told_at, self._telling = loop.time(), None
+        await asyncio.sleep(self._sent_at + len(self._sockets) / MESSAGES_PER_S - loop.time())
+        self._sent_at, self._telling = loop.time(), None
         message = self._message()
         for socket in self._sockets.values():
             if self._is_behind(socket):

@@ -62,7 +62,7 @@ class OwnerSockets:
         if live:
             self._events.put(happened)
         else:
-            for _ in self._of(happened).told(happened):
+            for _ in self._of(happened).reactions(happened):
                 pass
             self._forget_ended(happened)
 
@@ -78,11 +78,11 @@ class OwnerSockets:
 
     async def _tell_of(self, happened: Happened) -> None:
         try:
-            for told in self._of(happened).told(happened):
-                if isinstance(told, CountQueue):
-                    await self._status.tell(happened.job.client_id, always=told.always)
+            for reaction in self._of(happened).reactions(happened):
+                if isinstance(reaction, CountQueue):
+                    await self._status.tell(happened.job.client_id, always=reaction.always)
                 else:
-                    self._send(happened.job, told)
+                    self._send(happened.job, reaction)
         except Exception:  # the others are told
             LOG.exception("an event of job %d could not be told", happened.job.id)
         self._forget_ended(happened)

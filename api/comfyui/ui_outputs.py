@@ -29,8 +29,8 @@ def ui_output(
         if index in named:
             continue
         key = KEYS.get(class_type) or MEDIA.get(output.type, "files")
-        told = _cached(output) if class_type == CACHED else file_of(output)
-        shown.setdefault(key, []).append(told)
+        entry = _cached(output) if class_type == CACHED else file_of(output)
+        shown.setdefault(key, []).append(entry)
     if class_type in ANIMATED or any(
         one.type == "video" for k, one in enumerate(outputs) if k not in named
     ):

@@ -77,7 +77,7 @@ async def translate(request: ImageToVideo, bench: Bench) -> Translation:
         "Sampler", seed=seed, steps=request.num_inference_steps, cfg=request.max_guidance_scale
     )
     save_as(draft, request.output_type, request.fps)
-    told, sampler = draft.inputs("Conditioning"), draft.inputs("Sampler")
+    conditioning, sampler = draft.inputs("Conditioning"), draft.inputs("Sampler")
     meta = {
         "model_id": model,
         "W": width,
@@ -85,8 +85,8 @@ async def translate(request: ImageToVideo, bench: Bench) -> Translation:
         "num_frames": request.num_frames,
         "fps": request.fps,
         "output_type": request.output_type,
-        "motion_bucket_id": told["motion_bucket_id"],
-        "noise_aug_strength": told["augmentation_level"],
+        "motion_bucket_id": conditioning["motion_bucket_id"],
+        "noise_aug_strength": conditioning["augmentation_level"],
         "min_guidance_scale": draft.inputs("Guidance")["min_cfg"],
         "max_guidance_scale": sampler["cfg"],
         "steps": sampler["steps"],

@@ -11,8 +11,8 @@ from api.jobs.event_board import EventBoard
 from api.jobs.event_log import EventLog
 from api.jobs.events import Ended, Happened, JobAddress, Queued, Saved, ended_event
 from api.jobs.run import JobRun
-from api.jobs.told import ToldEvent, told
 from api.jobs.watch import JobWatch
+from api.jobs.wire_events import WireEvent, wire_event
 from api.jobs.worker import PastRun, Worker
 from storage.jobs.leases import JobLeases
 from storage.jobs.records import JobRecord, JobRecords, MissingJobError
@@ -101,7 +101,7 @@ class Following:
 
     async def events(
         self, owner: str, job_id: int, *, after: int = 0, base_url: str = ""
-    ) -> AsyncIterator[ToldEvent | None]:
+    ) -> AsyncIterator[WireEvent | None]:
         """What happened after event `after`, and on as it happens; None is a sign of life.
 
         The final event carries the answer. Long after a job's end only that one is left.
@@ -110,7 +110,7 @@ class Following:
             async for record, event in happened:
                 if event is None:
                     yield None
-                elif shown := await self._told(record, event, base_url):
+                elif shown := await self._wire_event(record, event, base_url):
                     yield shown
 
     async def happened(
@@ -175,18 +175,20 @@ class Following:
         if log.events and not log.ended:
             await asyncio.sleep(GRACE_S)
 
-    async def _told(self, record: JobRecord, event: Happened, base_url: str) -> ToldEvent | None:
+    async def _wire_event(
+        self, record: JobRecord, event: Happened, base_url: str
+    ) -> WireEvent | None:
         """An event as it is told."""
         if isinstance(event.event, Ended):
             return await self._final(record, event.id, base_url)
         if isinstance(event.event, Saved):
             output = self._answers.output(record, event.event.output, base_url)
-            return ToldEvent(event.id, "output", output)
-        return told(event)
+            return WireEvent(event.id, "output", output)
+        return wire_event(event)
 
-    async def _final(self, record: JobRecord, event_id: int, base_url: str) -> ToldEvent:
+    async def _final(self, record: JobRecord, event_id: int, base_url: str) -> WireEvent:
         answer = await self._answers.answer(record, base_url, Outlook(), inline=False)
-        return ToldEvent(event_id, record.status, answer)
+        return WireEvent(event_id, record.status, answer)
 
     async def _outlook(self, run: Run | None, record: JobRecord) -> Outlook:
         estimate_s = record.estimate_s

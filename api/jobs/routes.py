@@ -19,7 +19,7 @@ from api.context import (
 from api.documentation import errors
 from api.jobs.answers import API
 from api.jobs.timeline import timeline_svg
-from api.jobs.told import ToldEvent
+from api.jobs.wire_events import WireEvent
 from api.json_response import JsonResponse
 from api.schemas import Answer, Deleted, JobPage, JobSummary
 from graph.digits import whole_number
@@ -154,11 +154,11 @@ async def events(
     )
 
 
-async def _stream(source: AsyncIterator[ToldEvent | None], *, preview: bool) -> AsyncIterator[str]:
+async def _stream(source: AsyncIterator[WireEvent | None], *, preview: bool) -> AsyncIterator[str]:
     async for event in source:
         yield ": still here\n\n" if event is None else _sse(event, preview=preview)
 
 
-def _sse(event: ToldEvent, *, preview: bool) -> str:
+def _sse(event: WireEvent, *, preview: bool) -> str:
     data = {name: value for name, value in event.data.items() if preview or name != "preview"}
     return f"id: {event.id}\nevent: {event.type}\ndata: {json.dumps(data)}\n\n"

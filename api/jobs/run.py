@@ -220,8 +220,8 @@ class JobRun:
             answer["nodes"] = timings_json(self._work.result())
         else:
             answer["reached"] = self._reached.as_json()
-        told = None if error is None else message_body(error)
-        return {"status": status, "answer": answer, "error": told}
+        error_body = None if error is None else message_body(error)
+        return {"status": status, "answer": answer, "error": error_body}
 
     def _error(self) -> ServiceError | None:
         """Why there is no result. A runner may turn its cancellation into an error of its own."""

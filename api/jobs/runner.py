@@ -88,5 +88,5 @@ class RunningJob:
     outputs: "JobOutputs"
     report: Report
     warn: Callable[[str], None]  # said in the answer's `meta`
-    told: Mapping[str, Any] = field(default_factory=dict)  # to nodes that ask, by Hidden
+    hidden_values: Mapping[str, Any] = field(default_factory=dict)  # to nodes that ask, by Hidden
     as_comfyui: bool = False  # outputs that were saved before are not saved again; told in full

@@ -235,8 +235,8 @@ class Service:
         """
         request = ExecuteRequest.read(body)
         prepared = await self._reader.prepared(caller.owner, request, body)
-        told = {**body, "outputs": list(prepared.output_ids)}
-        return await self.acceptance.record(caller, request, told, prepared, posted), prepared
+        stored = {**body, "outputs": list(prepared.output_ids)}
+        return await self.acceptance.record(caller, request, stored, prepared, posted), prepared
 
     async def answer(self, owner: str, job_id: int, *, base_url: str = "") -> dict[str, Any]:
         """The contract's fetch.
@@ -312,10 +312,10 @@ class Service:
             run.cancel()
         while not (run or record.ended):
             if record.status == "queued":
-                told = await self._worker.end_unrun(record, JobCancelledError())
+                cancelled = await self._worker.end_unrun(record, JobCancelledError())
             else:
-                told = await self.stores.jobs.ask_to_cancel(record)
-            if told:
+                cancelled = await self.stores.jobs.ask_to_cancel(record)
+            if cancelled:
                 break
             run, record = await self.following.find(owner, job_id)  # it has just moved on
             if run:

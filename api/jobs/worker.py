@@ -291,11 +291,11 @@ class Worker:
             body, prepared = await self._requests.prepared(record, request)
         except Exception as error:  # noqa: BLE001 - as of any request
             self.expect_no_more(record.id)
-            told = known(error)
-            if told.status == UNAVAILABLE:  # not its own fault: it is queued again, and counted
-                LOG.warning("job %d was not read: %s", record.id, told)
+            problem = known(error)
+            if problem.status == UNAVAILABLE:  # not its own fault: it is queued again, and counted
+                LOG.warning("job %d was not read: %s", record.id, problem)
             else:
-                await self._end_alone(record, told)
+                await self._end_alone(record, problem)
         else:
             await self._start_anew(record, body, prepared)
 

@@ -129,7 +129,7 @@ class LargeProcesses:
     def _exchange(self, task: Task, files: "HeldFiles", loop: asyncio.AbstractEventLoop) -> Any:
         """Have a process do a task. On a thread."""
         process = self._taken()
-        packs = process.told(self._sources.described())
+        packs = process.unknown_packs(self._sources.described())
         try:
             said = process.do(replace(task, packs=packs), files.answer, loop, self._limits.most_s)
         finally:

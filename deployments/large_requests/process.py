@@ -67,7 +67,7 @@ class LargeProcess:
     def alive(self) -> bool:
         return not self.last and self._process.poll() is None
 
-    def told(
+    def unknown_packs(
         self, packs: Mapping[str, tuple[Described, float]]
     ) -> Mapping[str, tuple[Described, float]]:
         """Those of the packs that it does not know so; it does from now on."""

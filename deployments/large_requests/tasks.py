@@ -83,14 +83,14 @@ async def prompt(
     except PromptRefused as why:
         raise RefusedError(Rendered.of(why.body, 400)) from why
     info = await reader.object_info(task.owner)
-    told = sent.body(retain_inputs=task.how["retain_inputs"])
+    kept = sent.body(retain_inputs=task.how["retain_inputs"])
     try:
-        request = ExecuteRequest.read(told)
-        prepared = await requests.prepared(task.owner, request, told)
+        request = ExecuteRequest.read(kept)
+        prepared = await requests.prepared(task.owner, request, kept)
     except ServiceError as error:
         raise RefusedError(_refused(error, sent, info)) from error
     found = node_errors(problem_bodies(prepared.skipped), sent.prompt, info)
-    stored = json.dumps({**told, "outputs": list(prepared.output_ids)}).encode()
+    stored = json.dumps({**kept, "outputs": list(prepared.output_ids)}).encode()
     read = ReadRequest(bare(request), facts(prepared), stored)
     return ReadPrompt(read, sent.how_posted, json_of(found))
 

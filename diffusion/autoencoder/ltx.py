@@ -16,7 +16,7 @@ from diffusion.autoencoder.ltx_network import (
 )
 from diffusion.autoencoder.vae import LoadedVae, VaeKind
 from diffusion.networks.filling import copied, fill, size_of
-from diffusion.weights import Weights, told_config
+from diffusion.weights import Weights, metadata_config
 
 MARK = "decoder.up_blocks.0.res_blocks.0.conv1.conv.weight"
 MEAN, STD = (f"per_channel_statistics.{name}" for name in ("mean-of-means", "std-of-means"))
@@ -91,16 +91,16 @@ def read_shape(part: Weights) -> LtxVaeShape:
     Raises:
         KeyError, IndexError, TypeError, ValueError: there is no such shape.
     """
-    told = told_config(part, "vae") or {**UNSAID, **_guessed(part)}
-    if told.get("norm_layer", "group_norm") != "pixel_norm" or told.get("dims", 3) != 3:
-        problem = f"it has {told.get('norm_layer')!r} over {told.get('dims')} axes"
+    config = metadata_config(part, "vae") or {**UNSAID, **_guessed(part)}
+    if config.get("norm_layer", "group_norm") != "pixel_norm" or config.get("dims", 3) != 3:
+        problem = f"it has {config.get('norm_layer')!r} over {config.get('dims')} axes"
         raise ValueError(problem)
-    both, padding = told.get("blocks", []), told.get("spatial_padding_mode")
+    both, padding = config.get("blocks", []), config.get("spatial_padding_mode")
     if padding is not None and padding not in PADDINGS:
         problem = f"it pads pictures by {padding!r}"
         raise ValueError(problem)
-    encoder = _blocks(told.get("encoder_blocks", both), up=False)
-    decoder = _blocks(told.get("decoder_blocks", both), up=True)
+    encoder = _blocks(config.get("encoder_blocks", both), up=False)
+    decoder = _blocks(config.get("decoder_blocks", both), up=True)
     channels = part.shape("decoder.conv_in.conv.weight")[1]
     return LtxVaeShape(
         encoder=encoder,
@@ -109,9 +109,9 @@ def read_shape(part: Weights) -> LtxVaeShape:
         decoder_width=part.shape("decoder.conv_out.conv.weight")[1],
         latent_channels=channels,
         moments=part.shape("encoder.conv_out.conv.weight")[0],
-        patch=_number(told.get("patch_size", 1), "patch_size", MOST_TIMES),
-        causal_decoder=told.get("causal_decoder") is True,
-        timed=told.get("timestep_conditioning") is True,
+        patch=_number(config.get("patch_size", 1), "patch_size", MOST_TIMES),
+        causal_decoder=config.get("causal_decoder") is True,
+        timed=config.get("timestep_conditioning") is True,
         padding=(PADDINGS[padding or "zeros"], PADDINGS[padding or "reflect"]),
     )
 
@@ -125,12 +125,12 @@ def _guessed(part: Weights) -> Mapping[str, Any]:
     raise ValueError(problem)
 
 
-def _blocks(told: Any, *, up: bool) -> tuple[LtxBlock, ...]:
+def _blocks(config: Any, *, up: bool) -> tuple[LtxBlock, ...]:
     """Blocks as a file lists them: a name, with a number of layers or more than that."""
-    if not isinstance(told, list) or not 0 < len(told) <= MOST_BLOCKS:
-        problem = f"it lists {len(told) if isinstance(told, list) else 'no'} blocks"
+    if not isinstance(config, list) or not 0 < len(config) <= MOST_BLOCKS:
+        problem = f"it lists {len(config) if isinstance(config, list) else 'no'} blocks"
         raise ValueError(problem)
-    return tuple(_block(name, said, up=up) for name, said in told)
+    return tuple(_block(name, said, up=up) for name, said in config)
 
 
 def _block(name: str, said: Any, *, up: bool) -> LtxBlock:

@@ -99,8 +99,8 @@ class Time(nn.Module):
 
     def forward(self, time: Tensor, dtype: torch.dtype) -> Tensor:
         """[N] to [N, D]."""
-        told: Tensor = self.timestep_embedder(sinusoids(time, WAVES).to(dtype))
-        return told
+        time_embedding: Tensor = self.timestep_embedder(sinusoids(time, WAVES).to(dtype))
+        return time_embedding
 
 
 class ResidualLayer(nn.Module):
@@ -114,9 +114,9 @@ class ResidualLayer(nn.Module):
         self.norm3 = Normed(into) if into != out else None
         self.conv_shortcut = nn.Conv3d(into, out, 1) if into != out else None
 
-    def forward(self, x: Tensor, told: Tensor | None, *, causal: bool) -> Tensor:
+    def forward(self, x: Tensor, time_embedding: Tensor | None, *, causal: bool) -> Tensor:
         """`told` is [N, 4 C]."""
-        shift1, scale1, shift2, scale2 = self._shifts(told, x)
+        shift1, scale1, shift2, scale2 = self._shifts(time_embedding, x)
         h = functional.silu(normed(x) * (1 + scale1) + shift1)
         h = normed(self.conv1(h, causal=causal)) * (1 + scale2) + shift2
         h = self.conv2(functional.silu(h), causal=causal)
@@ -125,10 +125,10 @@ class ResidualLayer(nn.Module):
         answer: Tensor = x + h
         return answer
 
-    def _shifts(self, told: Tensor | None, x: Tensor) -> Sequence[Tensor]:
-        if self.scale_shift_table is None or told is None:
+    def _shifts(self, time_embedding: Tensor | None, x: Tensor) -> Sequence[Tensor]:
+        if self.scale_shift_table is None or time_embedding is None:
             return [x.new_zeros(())] * 4
-        return shifted_by(self.scale_shift_table, told)
+        return shifted_by(self.scale_shift_table, time_embedding)
 
 
 class Normed(nn.Module):
@@ -152,11 +152,11 @@ class ResidualLayers(nn.Module):
         )
 
     def forward(self, x: Tensor, time: Tensor | None, *, causal: bool) -> Tensor:
-        told = None
+        time_embedding = None
         if self.time_embedder is not None and time is not None:
-            told = self.time_embedder(time, x.dtype)
+            time_embedding = self.time_embedder(time, x.dtype)
         for layer in self.res_blocks:
-            x = layer(x, told, causal=causal)
+            x = layer(x, time_embedding, causal=causal)
         return x
 
 
@@ -237,16 +237,16 @@ class LtxDecoder(nn.Module):
 
     def forward(self, latent: Tensor, time: float) -> Tensor:
         """A video [B, 3, frames, H, W] of a latent that is noisy as at a `time`."""
-        told = None
+        time_embedding = None
         if self.timestep_scale_multiplier is not None:
-            told = (time * self.timestep_scale_multiplier).expand(len(latent))
+            time_embedding = (time * self.timestep_scale_multiplier).expand(len(latent))
         h = self.conv_in(latent, causal=self._causal)
         for block in self.up_blocks:
-            h = block(h, told, causal=self._causal)
+            h = block(h, time_embedding, causal=self._causal)
         h = normed(h)
         if self.last_time_embedder is not None and self.last_scale_shift_table is not None:
-            assert told is not None
-            vector = self.last_time_embedder(told, h.dtype)
+            assert time_embedding is not None
+            vector = self.last_time_embedder(time_embedding, h.dtype)
             shift, scale = shifted_by(self.last_scale_shift_table, vector)
             h = h * (1 + scale) + shift
         return unpatched(self.conv_out(functional.silu(h), causal=self._causal), self._patch)
@@ -274,9 +274,9 @@ def normed(x: Tensor) -> Tensor:
     return x / (x.square().mean(dim=1, keepdim=True) + EPS).sqrt()
 
 
-def shifted_by(table: Tensor, told: Tensor) -> Sequence[Tensor]:
+def shifted_by(table: Tensor, time_embedding: Tensor) -> Sequence[Tensor]:
     """[N, C, 1, 1, 1] for each row of the table, `told` [N, rows * C] added."""
-    both: Tensor = table[None].to(told) + told.unflatten(1, (len(table), -1))
+    both: Tensor = table[None].to(time_embedding) + time_embedding.unflatten(1, (len(table), -1))
     rows: Sequence[Tensor] = both[..., None, None, None].unbind(1)
     return rows
 

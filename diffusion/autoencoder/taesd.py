@@ -112,11 +112,11 @@ def _load(weights: Weights, dtype: torch.dtype, device: torch.device) -> LoadedV
 def _scale(weights: Weights) -> LatentScale:
     """By the name it was asked for under; a file of both halves may say it itself."""
     known = LATENT_SCALES.get(weights.file.name, LatentScale())
-    told = [
+    numbers = [
         weights[key].float().flatten()[0].item() if key in weights else default
         for key, default in zip(("vae_scale", "vae_shift"), known, strict=True)
     ]
-    return LatentScale(*told)
+    return LatentScale(*numbers)
 
 
 def joined(file: ModelFile, parts: Mapping[str, Weights]) -> Weights:

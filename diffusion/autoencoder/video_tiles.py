@@ -59,9 +59,9 @@ def in_tiles(x: Tensor, axes: tuple[Axis, Axis, Axis], work: Callable[[Tensor], 
         fades = [axis.fade(length) for axis, length in zip(axes, part.shape[2:], strict=True)]
         fade = fades[0][:, None, None] * fades[1][:, None] * fades[2]
         at = [axis.place(start) for axis, start in zip(axes, starts, strict=True)]
-        laid = [slice(a, a + n) for a, n in zip(at, part.shape[2:], strict=True)]
-        total[:, :, laid[0], laid[1], laid[2]] += part * fade
-        weights[:, :, laid[0], laid[1], laid[2]] += fade
+        window = [slice(a, a + n) for a, n in zip(at, part.shape[2:], strict=True)]
+        total[:, :, window[0], window[1], window[2]] += part * fade
+        weights[:, :, window[0], window[1], window[2]] += fade
     return total / weights
 
 

@@ -24,7 +24,7 @@ class Frame:
     denoise_mask: Tensor | None  # as the latent, 1 where to denoise
     sampling: PercentSchedule
     format: LatentFormat
-    seed: int = 0  # of the noise that is laid on what was seen in pictures
+    seed: int = 0  # of the noise that is applied to what was seen in pictures
     controls: Mapping[ControlUse, Control] = field(default_factory=dict)
     groundings: Mapping[Gligen, LoadedGrounding] = field(default_factory=dict)
     hooks: Mapping[tuple[WeightHook, ...], PromptHooks] = field(default_factory=dict)

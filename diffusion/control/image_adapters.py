@@ -23,7 +23,7 @@ IMAGE_CHANGES = frozenset({IP_ADAPTER})
 
 
 def image_prompts(changes: Iterable[Change]) -> Iterator[ImagePrompt]:
-    """Those that are laid on a model, in order."""
+    """Those that are applied to a model, in order."""
     yield from (change["prompt"] for change in changes if change.kind == IP_ADAPTER)
 
 
@@ -34,7 +34,7 @@ def prepare_images(
     sampling: PercentSchedule,
     batch: int,
 ) -> tuple[JobImage, ...]:
-    """The image prompts laid on a model, for a job of `batch` pictures.
+    """The image prompts applied to a model, for a job of `batch` pictures.
 
     Raises:
         BadModelFile: an IP-Adapter is made for another kind of model.
@@ -56,7 +56,7 @@ class ImageAdapters:
 
     @asynccontextmanager
     async def leased(self, model: Model) -> AsyncIterator[Mapping[ModelFile, ImageLayers]]:
-        """Those laid on `model`, in memory until the block ends. Raises BadModelFile."""
+        """Those applied to `model`, in memory until the block ends. Raises BadModelFile."""
         async with AsyncExitStack() as stack:
             loaded: dict[ModelFile, ImageLayers] = {}
             for file in dict.fromkeys(prompt.file for prompt in image_prompts(model.changes)):

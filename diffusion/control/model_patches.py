@@ -21,7 +21,7 @@ PATCH_CHANGES = frozenset({MODEL_PATCH})
 
 
 def patches_on(changes: Iterable[Change]) -> Iterator[PatchUse]:
-    """Those that are laid on a model, in order."""
+    """Those that are applied to a model, in order."""
     yield from (change["use"] for change in changes if change.kind == MODEL_PATCH)
 
 
@@ -32,7 +32,7 @@ def prepare_patches(
     model: LoadedModel,
     device: torch.device,
 ) -> tuple[JobPatch, ...]:
-    """The model patches laid on a model, for one job.
+    """The model patches applied to a model, for one job.
 
     Raises:
         BadModelFile: one is made for another kind of model.
@@ -63,7 +63,7 @@ class ModelPatches:
     async def leased(
         self, model: Model, shape: Any
     ) -> AsyncIterator[Mapping[ModelFile, LoadedPatch]]:
-        """Those laid on `model`, whose network has this shape, in memory until the block ends.
+        """Those applied to `model`, whose network has this shape, in memory until the block ends.
 
         Raises:
             BadModelFile: a file is damaged, or made for another kind of model.

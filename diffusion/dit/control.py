@@ -139,7 +139,7 @@ class LoadedDitControl:
         parts = [question.part for question in asked]
         pooled = vectors(parts, self._dtype)
         times = torch.cat([question.timestep for question in asked])
-        told = [g for part in parts if (g := _guidance(part)) is not None]
+        guidances = [g for part in parts if (g := _guidance(part)) is not None]
         counts = torch.tensor([part.count for part in parts])
         sample = torch.cat([question.sample for question in asked]).to(self._dtype)
         heard = Heard(
@@ -150,7 +150,9 @@ class LoadedDitControl:
                 self._dtype
             ),
             pooled=sample.new_zeros(len(sample), 0) if pooled is None else pooled,
-            guidance=torch.tensor(told).repeat_interleave(counts).to(times) if told else None,
+            guidance=torch.tensor(guidances).repeat_interleave(counts).to(times)
+            if guidances
+            else None,
             mode=mode,
         )
         return self.behind(heard)

@@ -96,12 +96,12 @@ class DitDenoiser:
         )
 
     def _guidance(self, parts: Sequence[Part]) -> Tensor | None:
-        told = [
+        strengths = [
             torch.full((part.count,), guidance)
             for part in parts
             if (guidance := _embedding(part.row).guidance) is not None
         ]
-        return torch.cat(told).to(self._device) if told else None
+        return torch.cat(strengths).to(self._device) if strengths else None
 
 
 def _kind(row: Row) -> Hashable:

@@ -67,7 +67,7 @@ class Perceptron(nn.Module):
 class Block(nn.Module):
     """Attention and perceptron between norms; one that is `told` the time goes by it."""
 
-    def __init__(self, shape: NextDitShape, *, told: bool) -> None:
+    def __init__(self, shape: NextDitShape, *, is_modulated: bool) -> None:
         super().__init__()
         self.attention = Attention(shape)
         self.feed_forward = Perceptron(shape.width, shape.mlp)
@@ -75,7 +75,7 @@ class Block(nn.Module):
         self.attention_norm2 = nn.RMSNorm(shape.width, eps=EPS)
         self.ffn_norm1 = nn.RMSNorm(shape.width, eps=EPS)
         self.ffn_norm2 = nn.RMSNorm(shape.width, eps=EPS)
-        modulation = nn.Linear(shape.told, 4 * shape.width) if told else None
+        modulation = nn.Linear(shape.time_width, 4 * shape.width) if is_modulated else None
         self.adaLN_modulation = (
             None
             if modulation is None
@@ -104,7 +104,7 @@ class Head(nn.Module):
     def __init__(self, shape: NextDitShape) -> None:
         super().__init__()
         self.linear = nn.Linear(shape.width, shape.out_channels * PATCH**2)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(shape.told, shape.width))
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(shape.time_width, shape.width))
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         normed = functional.layer_norm(x, x.shape[-1:], eps=1e-6)
@@ -133,20 +133,20 @@ class NextDit(nn.Module):
         pixels = shape.in_channels * PATCH**2
         self.all_x_embedder = nn.ModuleDict({PLACE: nn.Linear(pixels, shape.width)})
         self.all_final_layer = nn.ModuleDict({PLACE: Head(shape)})
-        self.t_embedder = TimeEmbedder(shape.time_hidden, shape.told)
+        self.t_embedder = TimeEmbedder(shape.time_hidden, shape.time_width)
         self.cap_embedder = nn.Sequential(
             nn.RMSNorm(shape.context_dim, eps=EPS), nn.Linear(shape.context_dim, shape.width)
         )
-        self.noise_refiner = _blocks(shape, shape.refiners, told=True)
-        self.context_refiner = _blocks(shape, shape.refiners, told=False)
-        self.layers = _blocks(shape, shape.layers, told=True)
+        self.noise_refiner = _blocks(shape, shape.refiners, is_modulated=True)
+        self.context_refiner = _blocks(shape, shape.refiners, is_modulated=False)
+        self.layers = _blocks(shape, shape.layers, is_modulated=True)
         if shape.multiple > 1:
             self.x_pad_token = nn.Parameter(torch.empty(1, shape.width))
             self.cap_pad_token = nn.Parameter(torch.empty(1, shape.width))
 
 
-def _blocks(shape: NextDitShape, count: int, *, told: bool) -> nn.ModuleList:
-    return nn.ModuleList(Block(shape, told=told) for _ in range(count))
+def _blocks(shape: NextDitShape, count: int, *, is_modulated: bool) -> nn.ModuleList:
+    return nn.ModuleList(Block(shape, is_modulated=is_modulated) for _ in range(count))
 
 
 def blocks(module: Any) -> Blocks:

@@ -39,7 +39,7 @@ class NextDitShape:
     head: int
     context_dim: int
     time_hidden: int
-    told: int  # numbers that tell blocks the time
+    time_width: int  # numbers that tell blocks the time
     activated: bool  # there is an activation between that and a block's modulation
     multiple: int  # of tokens, which lists are filled up to
     traits: NextDitTraits
@@ -96,7 +96,7 @@ def _shape(weights: Weights, traits: NextDitTraits, multiple: int) -> NextDitSha
         head=head,
         context_dim=weights.shape("cap_embedder.1.weight")[1],
         time_hidden=time_hidden,
-        told=weights.shape("t_embedder.mlp.2.weight")[0],
+        time_width=weights.shape("t_embedder.mlp.2.weight")[0],
         activated="layers.0.adaLN_modulation.1.weight" in weights,
         multiple=multiple if "cap_pad_token" in weights else 1,
         traits=traits,

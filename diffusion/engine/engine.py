@@ -124,7 +124,7 @@ class Job:
         except ServiceError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this job's alone
-            self.fail(SamplingError, _told(error))
+            self.fail(SamplingError, _message(error))
 
 
 class StepEngine:
@@ -289,7 +289,7 @@ def step(batch: Sequence[Job]) -> None:
         answers = _answers(batch)
     except Exception as error:  # noqa: BLE001 - shared blame is settled one by one
         if len(batch) == 1:
-            batch[0].fail(SamplingError, _told(error))
+            batch[0].fail(SamplingError, _message(error))
         else:
             for job in batch:
                 step([job])
@@ -320,5 +320,5 @@ def _hand_out(jobs: Sequence[Job], answers: Sequence[Tensor]) -> None:
         start = stop
 
 
-def _told(error: Any) -> str:
+def _message(error: Any) -> str:
     return f"{type(error).__name__}: {error}"

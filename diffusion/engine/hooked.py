@@ -83,7 +83,7 @@ async def hooked_denoiser(
     """What answers a job over a resident model: that, or for prompts under hooks, others too.
 
     Raises:
-        BadModelFile, MissingModelFile: what hooks bring cannot be laid on the model.
+        BadModelFile, MissingModelFile: what hooks bring cannot be applied to the model.
     """
     groups = hooks_of(guider)
     for changes in map(first_changes, groups):

@@ -62,15 +62,15 @@ class ResidentModel:
 
 
 def mixable(resident: ResidentModel, limits: Limits) -> ResidentModel:
-    """A base model that may share calls with what is laid on it, where its family can."""
+    """A base model that may share calls with what is applied to it, where its family can."""
     model = resident.model
     if not model.family.rows_stay_apart:
         return resident
 
     def made(scope: RowScope) -> Denoiser:
         module = sharing_copy(model.module, {})
-        own, told = replace(model, module=module), replace(limits, scope=scope)
-        denoiser = model.family.denoiser(own, told)
+        own, scoped = replace(model, module=module), replace(limits, scope=scope)
+        denoiser = model.family.denoiser(own, scoped)
         divide(module, scope)  # now: it may have put other layers in their places
         return denoiser
 

@@ -137,7 +137,7 @@ class SampleStage:
             own = latent if request.rows is None else latent_rows(latent, request.rows)
             if len(request.sigmas) == 0:
                 return own, own
-            of = (resident.model, (model.file, self._laid(model)))
+            of = (resident.model, (model.file, self._applied(model)))
             async with (
                 self._controls.leased(request.guider, *of) as controls,
                 self._controls.encoders(self._vaes(request.guider)) as encoders,
@@ -203,7 +203,7 @@ class SampleStage:
         return ksampler_sigmas(sampling, sampler_name, scheduler, steps, denoise)
 
     async def model_sampling(self, model: Model) -> ModelSampling:
-        """The noise levels of `model`, with the changes laid on it. Loads no weights."""
+        """The noise levels of `model`, with the changes applied to it. Loads no weights."""
         self._check(model)
         model = await self._scheduled(model)
         own = self._parameterizations.get(model.file)
@@ -332,13 +332,13 @@ class SampleStage:
         self, model: Model, hooked: tuple[Change, ...] = (), size: int = 0
     ) -> AbstractContextManager[Any]:
         """The weights of `model`, under more changes."""
-        laid = (*self._laid(model), *hooked)
+        applied = (*self._applied(model), *hooked)
         base = ("model", model.file, model.weight_dtype)
         load = partial(self._load_model, model.file, model.weight_dtype)
-        if not laid:
+        if not applied:
             return self.weights.lease(base, load, expected_bytes=size)
-        change = partial(self._changed, changes=laid)
-        return self.weights.lease_upon(base, load, (*base, laid), change, expected_bytes=size)
+        change = partial(self._changed, changes=applied)
+        return self.weights.lease_upon(base, load, (*base, applied), change, expected_bytes=size)
 
     def _model_bytes(self, model: Model) -> int:
         """What a base model will take, told by its file's header."""
@@ -347,7 +347,7 @@ class SampleStage:
             weights, dtype=self._dtype, weight_dtype=model.weight_dtype
         )
 
-    def _laid(self, model: Model) -> tuple[Change, ...]:
+    def _applied(self, model: Model) -> tuple[Change, ...]:
         """The changes to the weights of `model`."""
         return tuple(c for c in model.changes if c.kind in self._weight_changes)
 

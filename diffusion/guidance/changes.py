@@ -54,7 +54,7 @@ def perpendicular(
 
 
 def perp_neg(change: Change) -> AskingCombine:
-    """As the guider of that name, laid on a model: asks what is predicted of no prompt."""
+    """As the guider of that name, applied to a model: asks what is predicted of no prompt."""
     neg_scale = float(change["neg_scale"])
 
     def combine(predicted: Predicted) -> Asking[Tensor]:
@@ -245,15 +245,15 @@ NEED_UNCOND = frozenset({"self_attention_guidance"})
 
 def start_changes(changes: Iterable[Change]) -> GuidanceChanges:
     """Fresh guidance changes for one job. Of those that combine, the last one counts."""
-    laid = list(changes)
-    combining = [change for change in laid if change.kind in COMBINE or change.kind in ASKING]
+    applied = list(changes)
+    combining = [change for change in applied if change.kind in COMBINE or change.kind in ASKING]
     last = combining[-1] if combining else None
     return GuidanceChanges(
-        tuple(BEFORE[change.kind](change) for change in laid if change.kind in BEFORE),
+        tuple(BEFORE[change.kind](change) for change in applied if change.kind in BEFORE),
         COMBINE[last.kind](last) if last and last.kind in COMBINE else None,
         ASKING[last.kind](last) if last and last.kind in ASKING else None,
-        tuple(AFTER[change.kind](change) for change in laid if change.kind in AFTER),
-        any(change.kind in NEED_UNCOND for change in laid),
+        tuple(AFTER[change.kind](change) for change in applied if change.kind in AFTER),
+        any(change.kind in NEED_UNCOND for change in applied),
     )
 
 

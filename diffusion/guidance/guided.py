@@ -41,7 +41,7 @@ After: TypeAlias = Callable[[Predicted, Tensor], Asking[Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class GuidanceChanges:
-    """One job's changes, in the order in which they were laid on the model."""
+    """One job's changes, in the order in which they were applied to the model."""
 
     befores: tuple[Before, ...] = ()
     combination: Combine | None = None

@@ -34,7 +34,7 @@ def lazily(guider: Guider, span: Span, drift: Drift) -> Guider:
 
 def with_lazycache(guider: Guider, changes: Iterable[Change], sampling: ModelSampling) -> Guider:
     """`guider`, or one that reuses its predictions, where a change asks for it."""
-    laid = last_of(changes, "lazycache")
-    if laid is None:
+    change = last_of(changes, "lazycache")
+    if change is None:
         return guider
-    return lazily(guider, Span.of(laid, sampling), Drift(laid["reuse_threshold"]))
+    return lazily(guider, Span.of(change, sampling), Drift(change["reuse_threshold"]))

@@ -141,10 +141,10 @@ def check_changes(changes: Iterable[Change], others: Iterable[str]) -> None:
 def model_sampling(parameterization: Parameterization, changes: Iterable[Change]) -> ModelSampling:
     """The model's own noise levels, or those of the last change that names others."""
     kinds = {*SAMPLING_CHANGES, BETA_SCHEDULE}
-    laid = [change for change in changes if change.kind in kinds]
-    if not laid:
+    applied = [change for change in changes if change.kind in kinds]
+    if not applied:
         return own_sampling(parameterization)
-    last = laid[-1]
+    last = applied[-1]
     if last.kind == BETA_SCHEDULE:
         return of_beta_schedule(last["name"], "v" if parameterization.kind == "v" else "eps")
     return SAMPLING_CHANGES[last.kind](last)
@@ -191,5 +191,5 @@ def mask_function(
     changes: Iterable[Change], sampling: ModelSampling, sigmas: Tensor
 ) -> MaskFunction | None:
     """How the inpainting mask changes from step to step, where a change says so."""
-    laid = [change for change in changes if change.kind in MASK_CHANGES]
-    return MASK_CHANGES[laid[-1].kind](laid[-1], sampling, sigmas) if laid else None
+    applied = [change for change in changes if change.kind in MASK_CHANGES]
+    return MASK_CHANGES[applied[-1].kind](applied[-1], sampling, sigmas) if applied else None

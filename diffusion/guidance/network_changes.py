@@ -81,16 +81,19 @@ def start_run_changes(
     images: tuple[JobImage, ...] = (),
 ) -> RunChanges:
     """Fresh changes for one job over a model of a family, which draws from what `draw` gives."""
-    laid = tuple(changes)
-    run = (*(c for c in laid if c.kind in family.changes | {SKIP_OF_NEGATIVE}), *row_patches(laid))
+    applied = tuple(changes)
+    run = (
+        *(c for c in applied if c.kind in family.changes | {SKIP_OF_NEGATIVE}),
+        *row_patches(applied),
+    )
     draws = any(change.kind in family.drawing_changes for change in run)
-    keeps = any(change.kind in family.keeping_changes for change in laid)
-    joins = any(change.kind in family.joining_changes for change in laid)
+    keeps = any(change.kind in family.keeping_changes for change in applied)
+    joins = any(change.kind in family.joining_changes for change in applied)
     return RunChanges(
         run,
         tuple(_span(change, sampling) for change in run),
         draw() if draws else None,
-        start_easycache(laid, sampling),
+        start_easycache(applied, sampling),
         images,
         divisible=not (family.sees_batches or joins or keeps),
         kept={} if keeps else None,

@@ -148,10 +148,10 @@ def _called_with(first: Row, rows: Sequence[Row]) -> list[Row]:
 
 def start_easycache(changes: Iterable[Change], sampling: ModelSampling) -> EasyCache | None:
     """The cache of one job, where a change asks for it; the last one counts."""
-    laid = last_of(changes, "easycache")
-    if laid is None:
+    applied = last_of(changes, "easycache")
+    if applied is None:
         return None
-    return EasyCache(Span.of(laid, sampling), Drift(laid["reuse_threshold"]))
+    return EasyCache(Span.of(applied, sampling), Drift(applied["reuse_threshold"]))
 
 
 def last_of(changes: Iterable[Change], kind: str) -> Change | None:

@@ -1,6 +1,6 @@
 """What a LATENT_OPERATION does: [B, C, h, w] to the same shape.
 
-An operation is described by a Change, so that it can be laid on a model as well as used at once.
+An operation is described by a Change, so that it can be applied to a model as well as used at once.
 Source: ComfyUI comfy_extras/nodes_latent.py.
 """
 

@@ -122,12 +122,12 @@ def _over_frames(tracks: Tensor, size: tuple[int, int], frames: int) -> tuple[Te
     points = tracks.transpose(0, 1)  # [121, N, 3]
     middle = torch.tensor([float(side) for side in size]) / 2
     places = (points[..., :2] - middle) / min(size) * 2
-    told = torch.cat([places, points[..., 2:] * 2 - 1], dim=-1)
+    points_in_time = torch.cat([places, points[..., 2:] * 2 - 1], dim=-1)
     steps = POINTS - 1
     common = math.gcd(steps, frames)
     every, times = steps // common, frames // common
-    later = told[1:].repeat_interleave(times, dim=0)[int(every > 1) :: every]
-    whole = torch.cat([told[:1], later])
+    later = points_in_time[1:].repeat_interleave(times, dim=0)[int(every > 1) :: every]
+    whole = torch.cat([points_in_time[:1], later])
     return whole[..., :2], whole[..., 2:]
 
 

@@ -35,7 +35,7 @@ from graph.errors import BadModelFile
 from graph.values import Change, ModelFile
 
 OpenWeights: TypeAlias = Callable[[ModelFile], Weights]
-Laid: TypeAlias = tuple[Lora, float]  # at a strength
+Applied: TypeAlias = tuple[Lora, float]  # at a strength
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
 UNCHANGED: Mapping[str, tuple[WeightChange, ...]] = {}
@@ -101,23 +101,23 @@ class Loras:
         changes: Sequence[Change],
         narrow: Collection[str],
     ) -> "_Made":
-        """What files make of the parameters; those that are `narrow` keep what is laid on them."""
+        """The patched parameters; those that are `narrow` keep their patches beside them."""
         tensors: dict[str, Tensor] = {}
         kept: dict[str, tuple[WeightChange, ...]] = {}
         with ExitStack() as leases:
-            laid = [
+            applied = [
                 (leases.enter_context(self._lease(change["file"], names)), change["strength"])
                 for change in changes
             ]
-            for name in dict.fromkeys(name for lora, _ in laid for name in lora.patches):
-                own = [(lora, strength) for lora, strength in laid if name in lora.patches]
+            for name in dict.fromkeys(name for lora, _ in applied for name in lora.patches):
+                own = [(lora, strength) for lora, strength in applied if name in lora.patches]
                 weight = parameters[name]
                 changed = patched_weight(name, weight, own, widens=names.widens(name))
                 if name in narrow and changed.shape == weight.shape:
                     kept[name] = tuple(_change(name, one, weight.device) for one in own)
                 else:
                     tensors[name] = changed
-            warnings = tuple(warning for lora, _ in laid for warning in lora.warnings)
+            warnings = tuple(warning for lora, _ in applied for warning in lora.warnings)
         return _Made(tensors, kept, tuple(dict.fromkeys(warnings)))
 
     def _lease(self, file: ModelFile, names: Names) -> AbstractContextManager[Lora]:
@@ -126,7 +126,7 @@ class Loras:
 
 @dataclass(frozen=True, eq=False)
 class _Made:
-    """The parameters that are others under LoRAs, and what is laid on those that are not."""
+    """The parameters that are others under LoRAs, and what is applied to those that are not."""
 
     tensors: Mapping[str, Tensor]
     changes: Mapping[str, tuple[WeightChange, ...]]
@@ -135,8 +135,8 @@ class _Made:
     @property
     def size(self) -> int:
         """Bytes."""
-        laid = {id(one): one.nbytes for own in self.changes.values() for one in tensors_in(own)}
-        return sum(laid.values()) + sum(tensor.nbytes for tensor in self.tensors.values())
+        applied = {id(one): one.nbytes for own in self.changes.values() for one in tensors_in(own)}
+        return sum(applied.values()) + sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 class _Joined(Mapping[str, Tensor]):
@@ -165,7 +165,7 @@ def _under(start: str, named: Mapping[str, T]) -> dict[str, T]:
 
 
 @dataclass(frozen=True, eq=False)
-class LaidPatch:
+class AppliedPatch:
     """What one file makes of one weight, at a strength."""
 
     patch: WeightPatch
@@ -175,14 +175,14 @@ class LaidPatch:
         return self.patch(weight, self.strength)
 
 
-def _change(name: str, laid: Laid, device: torch.device) -> LaidPatch:
-    lora, strength = laid
-    return LaidPatch(moved(lora.patches[name], device), strength)
+def _change(name: str, applied: Applied, device: torch.device) -> AppliedPatch:
+    lora, strength = applied
+    return AppliedPatch(moved(lora.patches[name], device), strength)
 
 
 @torch.no_grad()
 def patched_weight(
-    name: str, weight: Tensor, laid: Sequence[Laid], *, widens: bool = False
+    name: str, weight: Tensor, applied: Sequence[Applied], *, widens: bool = False
 ) -> Tensor:
     """The parameter `name` under LoRAs, in order: computed in float32, in its own precision.
 
@@ -190,7 +190,7 @@ def patched_weight(
         BadModelFile: one of them is for a weight of another shape.
     """
     changed = weight.float()
-    for lora, strength in laid:
+    for lora, strength in applied:
         patch = lora.patches.get(name)
         if patch is None:
             continue

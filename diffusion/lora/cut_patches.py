@@ -51,6 +51,6 @@ class CutPatch:
             return len(self.patch.difference)
         elements = self.patch.delta.elements() if isinstance(self.patch, Added) else None
         if elements is None or elements % weight[0].numel():
-            problem = "is of a kind that cannot be laid on a part of a layer"
+            problem = "is of a kind that cannot be applied to a part of a layer"
             raise MismatchError(problem)
         return elements // weight[0].numel()

@@ -47,16 +47,16 @@ class WeightChanges:
             BadModelFile: a file is damaged, or made for another kind of model.
         """
         unet = base
-        for kind, laid in groupby(changes, key=lambda change: change.kind):
+        for kind, group in groupby(changes, key=lambda change: change.kind):
             if kind == LORA:
-                unet = self._loras.on_model(unet, list(laid))
+                unet = self._loras.on_model(unet, list(group))
             elif kind == SCALE:
-                unet = self._scaled_model(unet, list(laid))
+                unet = self._scaled_model(unet, list(group))
             elif kind == MODEL_AS_LORA:
-                for change in laid:
+                for change in group:
                     unet = self._moved_model(unet, base, change)
             else:
-                for change in laid:
+                for change in group:
                     unet = self._merged_model(unet, change)
         return replace(unet, size=own_bytes(unet.module, base.module))
 
@@ -71,17 +71,17 @@ class WeightChanges:
 
     def _changed_encoder(self, encoder: TextEncoder, changes: Sequence[Change]) -> TextEncoder:
         base = encoder
-        for kind, laid in groupby(changes, key=lambda change: change.kind):
+        for kind, group in groupby(changes, key=lambda change: change.kind):
             if kind == LORA:
-                encoder = self._loras.on_text_encoder(encoder, list(laid))
+                encoder = self._loras.on_text_encoder(encoder, list(group))
             elif kind == SCALE:
-                for change in laid:
+                for change in group:
                     encoder = scaled_encoder(encoder, change["factors"])
             elif kind == MODEL_AS_LORA:
-                for change in laid:
+                for change in group:
                     encoder = self._moved_encoder(encoder, base, change)
             else:
-                for change in laid:
+                for change in group:
                     encoder = self._merged_encoder(encoder, change)
         return encoder
 

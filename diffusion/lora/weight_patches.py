@@ -17,7 +17,7 @@ MOST_WIDER = 8  # times that a weight may come to have its inputs; Flux Fill has
 
 
 class MismatchError(Exception):
-    """A change that cannot be laid on a weight of this shape. Its text says why."""
+    """A change that cannot be applied to a weight of this shape. Its text says why."""
 
 
 class WeightPatch(Protocol):

@@ -66,7 +66,7 @@ class ModelCache(Generic[K, V]):
         base: K,
         load_base: Callable[[], V],
         key: K,
-        lay: Callable[[V], V],
+        apply: Callable[[V], V],
         *,
         expected_bytes: int = 0,
     ) -> Iterator[V]:
@@ -81,7 +81,7 @@ class ModelCache(Generic[K, V]):
                 seat = self._seats[key]
                 seat.upon, seat.waited_s = base, time.monotonic() - began
             assert below.value is not None
-            return lay(below.value)
+            return apply(below.value)
 
         with self.lease(key, load) as value:
             yield value

@@ -130,10 +130,10 @@ def prepare_windows(
     Raises:
         WindowAxisError: there can be none along the axis.
     """
-    laid = [change for change in changes if change.kind == CONTEXT_WINDOWS]
-    if not laid:
+    applied = [change for change in changes if change.kind == CONTEXT_WINDOWS]
+    if not applied:
         return None
-    windows, axis = laid[-1]["windows"], laid[-1]["axis"]
+    windows, axis = applied[-1]["windows"], applied[-1]["axis"]
     if axis >= len(shape) or axis == CHANNELS:
         raise WindowAxisError(len(shape), len(shape) - 1, axis)
     length = shape[axis]

@@ -227,7 +227,7 @@ def prepare_video(
     sigmas: Tensor,
     frames: int,
 ) -> VideoJob | None:
-    """The frames of a job whose model has motion or windows laid on it.
+    """The frames of a job whose model has motion or windows applied to it.
 
     Raises:
         TooManyFramesError: more than a motion module tells apart.
@@ -254,7 +254,7 @@ def prepare_video(
 def initial_noise(
     changes: Sequence[Change], own: Tensor, seed: int | None, device: torch.device
 ) -> Tensor:
-    """The noise [F, C, h, w] that a job begins with; `own` where nothing is laid on its model.
+    """The noise [F, C, h, w] that a job begins with; `own` where nothing is applied to its model.
 
     Raises:
         BatchOffsetError: more is to be thrown away than is allowed.

@@ -79,7 +79,7 @@ def load_motion(
         tables = {name: p.shape for name, p in wanted.items() if name.endswith(POSITIONS)}
         tensors |= {name: sinusoid(*shape[1:]).to(device, dtype) for name, shape in tables.items()}
     for lora, strength in loras:
-        _lay(lora, strength, tensors)
+        _apply(lora, strength, tensors)
     fill(network, weights, tensors)
     size = sum(tensor.nbytes for tensor in tensors.values())
     return LoadedMotion(file, network, size)
@@ -112,7 +112,7 @@ def sinusoid(frames: int, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).reshape(1, frames, width)
 
 
-def _lay(lora: Weights, strength: float, tensors: dict[str, Tensor]) -> None:
+def _apply(lora: Weights, strength: float, tensors: dict[str, Tensor]) -> None:
     """Add up @ down to the weights that a LoRA is for; the middle's only where there are some."""
     downs = [key for key in lora if LORA_NAME.search(key)]
     if not downs:
@@ -139,9 +139,9 @@ def _lay(lora: Weights, strength: float, tensors: dict[str, Tensor]) -> None:
 
 
 def evolved_of(changes: Iterable[Change]) -> Evolved | None:
-    """What was laid on a model last."""
-    laid = [change["evolved"] for change in changes if change.kind == EVOLVED]
-    return laid[-1] if laid else None
+    """What was applied to a model last."""
+    applied = [change["evolved"] for change in changes if change.kind == EVOLVED]
+    return applied[-1] if applied else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ class MotionModules:
 
     @asynccontextmanager
     async def leased(self, model: Model) -> AsyncIterator[Mapping[Key, LoadedMotion]]:
-        """Those laid on `model`, in memory until the block ends. Raises BadModelFile."""
+        """Those applied to `model`, in memory until the block ends. Raises BadModelFile."""
         evolved = evolved_of(model.changes)
         async with AsyncExitStack() as stack:
             loaded: dict[Key, LoadedMotion] = {}
@@ -178,9 +178,9 @@ class MotionModules:
 
     def _load(self, key: Key) -> LoadedMotion:
         file, loras = key
-        laid = [(self.open_weights(lora.file), lora.strength) for lora in loras]
+        applied = [(self.open_weights(lora.file), lora.strength) for lora in loras]
         weights = self.open_weights(file)
-        return load_motion(weights, laid, dtype=self.dtype, device=self.device)
+        return load_motion(weights, applied, dtype=self.dtype, device=self.device)
 
 
 def key_of(motion: Motion) -> Key:

@@ -50,11 +50,11 @@ def settled_noise(
     if replace(drawn, seed_override=None) != plain:
         noise = _drawn(replace(drawn, seed_override=None), own.shape, seed, context, device)
     for layer in settings.layers:
-        noise = _laid(layer, noise, seed + drawn.seed_offset, drawn.seed_gen, (context, device))
+        noise = _added(layer, noise, seed + drawn.seed_offset, drawn.seed_gen, (context, device))
     return noise
 
 
-def _laid(
+def _added(
     layer: NoiseLayer,
     old: Tensor,
     seed: int,

@@ -26,7 +26,7 @@ PADDING: Mapping[PartName, int] = {"l": END, "g": 0, "h": 0}
 class Reading:
     """Which hidden state of a text encoder conditions the model. `layer` counts from the end.
 
-    `layer` -1 is the last one, None the last one after the final norm. `norm` lays that norm on
+    `layer` -1 is the last one, None the last one after the final norm. `norm` applies that norm to
     other layers too. `project` gives the pooled state through the text projection.
     """
 

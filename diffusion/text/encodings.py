@@ -104,7 +104,7 @@ class TextEncoding:
     joined: Callable[[States], tuple[Tensor, Tensor | None]]
     kinds: frozenset[str] = frozenset()
     needs_all: bool = True
-    told_by_networks: bool = False
+    recognised_by_networks: bool = False
 
     def fits(self, found: Collection[TextNetwork]) -> bool:
         """Whether these networks can be read together."""
@@ -148,7 +148,7 @@ class TextEncodings:
             own = next((e for e in named if e.fits(found)), None)
         if own is None:
             plain = [] if named else [e for e in self.encodings if not e.kinds]
-            plain += [e for e in self.encodings if e.told_by_networks]
+            plain += [e for e in self.encodings if e.recognised_by_networks]
             own = next((e for e in plain if e.fits(found)), None)
         if own is None or not own.fits(found):
             names = " and ".join(sorted(network.title for network in found))

@@ -52,7 +52,7 @@ class ApplyChanges(Protocol):
 
 @dataclass(eq=False)
 class UnknownChangeError(ServiceError):
-    """A change to a text encoder that this stage cannot lay on it."""
+    """A change to a text encoder that this stage cannot apply."""
 
     status = 422
     code = "unknown_change"
@@ -217,8 +217,8 @@ class EncodeStage:
         hooks = () if clip.hooks is None else clip.hooks.on_conditions
         conditions = []
         for span, own in encoded_spans(clip):
-            told = await self._condition_for(own, prompt, extras, warn, owner)
-            conditions.append(replace(told, hooks=hooks, encoded_for=span))
+            encoded_span = await self._condition_for(own, prompt, extras, warn, owner)
+            conditions.append(replace(encoded_span, hooks=hooks, encoded_for=span))
         return tuple(conditions)
 
     async def _condition_for(

@@ -26,7 +26,7 @@ from imaging.redraw_tiles import (
     Tiling,
     cut_out,
     in_the_way,
-    lay_back,
+    paste_back,
     target_size,
     tiles_of,
     upscalings,
@@ -127,7 +127,7 @@ class _Redraw:
             drawn = await self.drawer.decode_tiled(drawing.vae, sampled, **DECODED)
         else:
             drawn = await self.drawer.decode(drawing.vae, sampled)
-        await asyncio.to_thread(self._lay_back, group, drawn)
+        await asyncio.to_thread(self._paste_back, group, drawn)
 
     async def _sampled(self, latent: Latent, group: Sequence[Tile]) -> Latent:
         drawing = self.drawing
@@ -155,10 +155,10 @@ class _Redraw:
         cut = [cut_out(picture, tile) for picture in self.pictures for tile in group]
         return torch.cat([_tensor(each) for each in cut])
 
-    def _lay_back(self, group: Sequence[Tile], drawn: Tensor) -> None:
+    def _paste_back(self, group: Sequence[Tile], drawn: Tensor) -> None:
         places = ((picture, tile) for picture in self.pictures for tile in group)
         for (picture, tile), own in zip(places, drawn, strict=True):
-            lay_back(picture, tile, _picture(own))
+            paste_back(picture, tile, _picture(own))
 
 
 def _tiling(tiles: Tiles) -> Tiling:

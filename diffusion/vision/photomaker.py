@@ -124,11 +124,11 @@ def with_person(
     conditioning: Conditioning, loaded: LoadedPhotoMaker, image: Tensor, place: int
 ) -> Conditioning:
     """Prompts whose token at `place` is a person's. Raises IdentityPlaceError."""
-    told = []
+    conditions = []
     for condition in conditioning:
         tokens = torch.as_tensor(condition.tokens).clone()
         if place >= tokens.shape[1] or tokens.shape[2] != loaded.width:
             raise IdentityPlaceError(place, loaded.width, *tokens.shape[1:])
         tokens[:, place] = loaded(image, tokens[0, place][None])
-        told.append(replace(condition, tokens=tokens))
-    return tuple(told)
+        conditions.append(replace(condition, tokens=tokens))
+    return tuple(conditions)

@@ -45,9 +45,9 @@ def view_prompts(
     angles = torch.deg2rad(torch.tensor(views, dtype=torch.float32))
     up, around = angles.unbind(dim=1)
     level = torch.full_like(up, math.pi / 2)
-    told = torch.stack([-up, around.sin(), around.cos(), level], dim=1)[:, None]
+    camera = torch.stack([-up, around.sin(), around.cos(), level], dim=1)[:, None]
     both = torch.cat(
-        [tokens.expand(len(told), -1, -1), told.expand(-1, tokens.shape[1], -1)], dim=-1
+        [tokens.expand(len(camera), -1, -1), camera.expand(-1, tokens.shape[1], -1)], dim=-1
     )
     positive = Condition(both, extras={"concat_latent_image": latents})
     none = {"concat_latent_image": torch.zeros_like(latents)}

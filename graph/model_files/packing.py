@@ -150,7 +150,7 @@ def _float8(weight: str, _said: Mapping[str, Any], tensors: Mapping[str, Entry])
 def _int8(weight: str, said: Mapping[str, Any], tensors: Mapping[str, Entry]) -> Entry:
     entry = _stored_as(weight, tensors, frozenset({"I8"}))
     scaled = _scaled_entry(weight, entry, _beside(weight, tensors, "weight_scale"), tensors)
-    if not _told(said, "convrot", default=False):
+    if not _setting(said, "convrot", default=False):
         return scaled
     group = _group(weight, said, "convrot_groupsize", entry.shape[1])
     assert scaled.packing is not None
@@ -268,7 +268,7 @@ def _without_padding(
 
 def _group(weight: str, said: Mapping[str, Any], name: str, columns: int) -> int:
     """Columns that are turned together: a power of 4, of which a row has a whole number."""
-    group = _told(said, name, default=GROUP)
+    group = _setting(said, name, default=GROUP)
     power = type(group) is int and 4 <= group <= MOST_GROUPED and group in POWERS
     if not power or columns % group:
         raise _odd(weight, f"has {columns} columns, turned in groups of {group!r:.20}")
@@ -278,7 +278,7 @@ def _group(weight: str, said: Mapping[str, Any], name: str, columns: int) -> int
 POWERS = frozenset(4**power for power in range(1, 7))
 
 
-def _told(said: Mapping[str, Any], name: str, *, default: Any) -> Any:
+def _setting(said: Mapping[str, Any], name: str, *, default: Any) -> Any:
     inner = said.get("params")
     return said.get(name, inner.get(name, default) if isinstance(inner, dict) else default)
 

@@ -290,7 +290,7 @@ class PickleProgram:
     def unknown(self, _name: str) -> Any:
         return _Opaque()
 
-    def told(self, built: Any, state: Any) -> None: ...
+    def state_set(self, built: Any, state: Any) -> None: ...
 
     def _tensor(self, arguments: Any, dtype: Any) -> StoredTensor:
         storage, offset, shape, strides = arguments[:4]
@@ -320,7 +320,7 @@ class PickleProgram:
         if isinstance(built, dict) and isinstance(parameters, dict):  # a ParameterDict
             self.spend(len(parameters))
             built.update(parameters)
-        self.told(built, state)
+        self.state_set(built, state)
 
 
 def _allowed(module: Any, name: Any) -> Named:

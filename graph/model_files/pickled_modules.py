@@ -41,7 +41,7 @@ class ModulesProgram(PickleProgram):
     def unknown(self, name: str) -> Any:
         return Made(name)
 
-    def told(self, built: Any, state: Any) -> None:
+    def state_set(self, built: Any, state: Any) -> None:
         if isinstance(built, Made) and isinstance(state, dict):
             self.spend(len(state))
             built.state.update(state)

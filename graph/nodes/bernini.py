@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from graph.dynamic_inputs import Growing
 from graph.latent_sizes import WAN21_VIDEO
 from graph.node import Input, MayBeAbsent, Widget, node
-from graph.nodes.wan import POSITIVE_NEGATIVE_LATENT, Batch, Conditioned, told
+from graph.nodes.wan import POSITIVE_NEGATIVE_LATENT, Batch, Conditioned, conditioned
 from graph.stages import Stage
 from graph.stages.videos import Videos
 from graph.values import Conditioning, Image, Vae
@@ -57,4 +57,4 @@ async def go_by_videos(
     known: dict[str, Any] = {}
     if shown:
         known["context_latents"] = [await stage.encode_video(vae, frames) for frames in shown]
-    return told(stage, (positive, negative), latent, known)
+    return conditioned(stage, (positive, negative), latent, known)

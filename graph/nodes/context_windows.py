@@ -25,7 +25,7 @@ Fuse: TypeAlias = Literal["pyramid", "relative", "flat", "overlap-linear"]
     category=CATEGORY,
     experimental=True,
 )
-def lay_windows(
+def apply_windows(
     *,
     model: Model,
     context_length: Length = 16,
@@ -50,7 +50,7 @@ def lay_windows(
     category=f"{CATEGORY}/wan",
     experimental=True,
 )
-def lay_video_windows(
+def apply_video_windows(
     *,
     model: Model,
     context_length: VideoLength = 81,

@@ -18,7 +18,7 @@ Range: TypeAlias = Annotated[tuple[float, float], Link("TIMESTEPS_RANGE")]
 Pair: TypeAlias = tuple[Conditioning, Conditioning]
 
 
-def _told(
+def _conditioned(
     stage: Conditionings,
     conditioning: Conditioning,
     *,
@@ -29,10 +29,10 @@ def _told(
     timesteps: Range | None,
 ) -> Conditioning:
     """The strength is that of the mask, and without one none."""
-    told = hooked(conditioning, hooks)
+    conditioned = hooked(conditioning, hooks)
     if mask is not None:
-        told = stage.set_mask(told, mask, strength, bounds=area != "default")
-    return told if timesteps is None else stage.set_timestep_range(told, *timesteps)
+        conditioned = stage.set_mask(conditioned, mask, strength, bounds=area != "default")
+    return conditioned if timesteps is None else stage.set_timestep_range(conditioned, *timesteps)
 
 
 def hooked(conditioning: Conditioning, hooks: Hooks | None) -> Conditioning:
@@ -62,7 +62,7 @@ def set_properties(
     timesteps: Range | None = None,
 ) -> Conditioning:
     """Say where, when and under which hooks a prompt applies."""
-    return _told(
+    return _conditioned(
         stage,
         cond_NEW,
         strength=strength,
@@ -92,7 +92,7 @@ def set_properties_and_combine(
     timesteps: Range | None = None,
 ) -> Conditioning:
     """Follow a prompt beside another, and say where, when and under which hooks it applies."""
-    new = _told(
+    new = _conditioned(
         stage,
         cond_NEW,
         strength=strength,
@@ -125,7 +125,7 @@ def set_pair_properties(
 ) -> Pair:
     """As `ConditioningSetProperties`, for two prompts."""
     positive, negative = (
-        _told(
+        _conditioned(
             stage,
             own,
             strength=strength,

@@ -21,10 +21,10 @@ LowWeight = Annotated[float, Widget(min=-1, max=3, step=0.05)]
 When = Annotated[float, Widget(min=0.0, max=1.0, step=0.001)]
 WeightType = Annotated[str, Choices(WEIGHT_TYPES)]
 BatchSize = Annotated[int, Widget(min=0, max=4096)]
-Applied: TypeAlias = Callable[..., Awaitable[Model]]  # a node that lays an image prompt
+Applied: TypeAlias = Callable[..., Awaitable[Model]]  # a node that applies an image prompt
 
 
-async def laid(
+async def apply_image_prompt(
     encoders: ImagePrompting,
     model: Model,
     pictures: Pictures,
@@ -60,7 +60,7 @@ async def apply_simply(
         end_percent=end_at,
         mask=attn_mask,
     )
-    return await laid(encoders, model, Pictures(image), use, ipadapter=ipadapter)
+    return await apply_image_prompt(encoders, model, Pictures(image), use, ipadapter=ipadapter)
 
 
 @node(
@@ -96,7 +96,9 @@ async def apply_advanced(
         mask=attn_mask,
     )
     pictures = Pictures(image, image_negative, combining=combine_embeds)
-    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
+    return await apply_image_prompt(
+        encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision
+    )
 
 
 @node(
@@ -133,7 +135,9 @@ async def apply_batch(
         per_picture=True,
     )
     pictures = Pictures(image, image_negative)
-    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
+    return await apply_image_prompt(
+        encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision
+    )
 
 
 @node(
@@ -173,4 +177,6 @@ async def apply_by_layer(
         mask=attn_mask,
     )
     pictures = Pictures(image, image_negative, combining=combine_embeds)
-    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
+    return await apply_image_prompt(
+        encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision
+    )

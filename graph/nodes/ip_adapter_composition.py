@@ -2,7 +2,7 @@
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
 from graph.node import node
-from graph.nodes.ip_adapter import Weight, When, laid
+from graph.nodes.ip_adapter import Weight, When, apply_image_prompt
 from graph.stages import Stage
 from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
@@ -44,7 +44,9 @@ async def apply_style_and_composition(
         mask=attn_mask,
     )
     pictures = Pictures(image_style, image_negative, image_composition, combining=combine_embeds)
-    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
+    return await apply_image_prompt(
+        encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision
+    )
 
 
 @node(
@@ -83,4 +85,6 @@ async def apply_style_and_composition_of_batch(
         per_picture=True,
     )
     pictures = Pictures(image_style, image_negative, image_composition)
-    return await laid(encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision)
+    return await apply_image_prompt(
+        encoders, model, pictures, use, ipadapter=ipadapter, clip_vision=clip_vision
+    )

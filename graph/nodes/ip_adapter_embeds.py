@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from graph.image_prompts import Embeds, ImageUse, Pictures, Scaling
 from graph.node import Widget, node
-from graph.nodes.ip_adapter import Applied, LowWeight, WeightType, When, laid
+from graph.nodes.ip_adapter import Applied, LowWeight, WeightType, When, apply_image_prompt
 from graph.stages import Stage
 from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
@@ -46,7 +46,9 @@ def applied_embeds(name: str, display_name: str, *, per_picture: bool) -> Applie
             per_picture=per_picture,
         )
         seen = Pictures(seen_positive=pos_embed, seen_negative=neg_embed)
-        return await laid(encoders, model, seen, use, ipadapter=ipadapter, clip_vision=clip_vision)
+        return await apply_image_prompt(
+            encoders, model, seen, use, ipadapter=ipadapter, clip_vision=clip_vision
+        )
 
     return apply_embeds
 

@@ -1,11 +1,11 @@
-"""IP-Adapter by regions: pictures, each with its mask, weight and time, laid on a model at once."""
+"""IP-Adapter by regions: several pictures, each with its mask, weight and time."""
 
 from dataclasses import replace
 from typing import Annotated, Any, TypeAlias
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
 from graph.node import Widget, node
-from graph.nodes.ip_adapter import LowWeight, WeightType, When, laid
+from graph.nodes.ip_adapter import LowWeight, WeightType, When, apply_image_prompt
 from graph.stages import Stage
 from graph.stages.encode import ImagePrompting
 from graph.stages.sample import Conditionings
@@ -92,7 +92,7 @@ async def apply_regions(
 ) -> Model:
     """Let a model go by the pictures of regions."""
     for image, use in ipadapter_params:
-        model = await laid(
+        model = await apply_image_prompt(
             encoders,
             model,
             Pictures(image, image_negative, combining=combine_embeds),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
 from graph.node import Widget, node
-from graph.nodes.ip_adapter import Applied, Weight, When, laid
+from graph.nodes.ip_adapter import Applied, Weight, When, apply_image_prompt
 from graph.stages import Stage
 from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
@@ -44,7 +44,9 @@ def precise_style(name: str, display_name: str, *, per_picture: bool) -> Applied
             per_picture=per_picture,
         )
         seen = Pictures(image, image_negative, combining=combine_embeds)
-        return await laid(encoders, model, seen, use, ipadapter=ipadapter, clip_vision=clip_vision)
+        return await apply_image_prompt(
+            encoders, model, seen, use, ipadapter=ipadapter, clip_vision=clip_vision
+        )
 
     return apply_style
 
@@ -81,7 +83,9 @@ def precise_composition(name: str, display_name: str, *, per_picture: bool) -> A
             per_picture=per_picture,
         )
         seen = Pictures(image, image_negative, combining=combine_embeds)
-        return await laid(encoders, model, seen, use, ipadapter=ipadapter, clip_vision=clip_vision)
+        return await apply_image_prompt(
+            encoders, model, seen, use, ipadapter=ipadapter, clip_vision=clip_vision
+        )
 
     return apply_composition
 

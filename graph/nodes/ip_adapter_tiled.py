@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from graph.image_prompts import Combining, ImageUse, Pictures, Scaling
 from graph.node import Widget, node
-from graph.nodes.ip_adapter import BatchSize, LowWeight, WeightType, When, laid
+from graph.nodes.ip_adapter import BatchSize, LowWeight, WeightType, When, apply_image_prompt
 from graph.stages import Stage
 from graph.stages.encode import ImagePrompting
 from graph.values import ClipVision, Image, IpAdapter, Mask, Model
@@ -14,7 +14,7 @@ Share = Annotated[float, Widget(min=0.0, max=1.0, step=0.05)]
 Tiled: TypeAlias = tuple[Model, Image, Mask]
 
 
-async def laid_in_tiles(
+async def apply_in_tiles(
     encoders: ImagePrompting,
     model: Model,
     pictures: Pictures,
@@ -27,7 +27,7 @@ async def laid_in_tiles(
     """A model that goes by every tile of a picture, and the tiles with their masks."""
     tiles = encoders.picture_tiles(pictures.positive, use.mask, sharpening)
     for tile, mask in tiles:
-        model = await laid(
+        model = await apply_image_prompt(
             encoders,
             model,
             replace(pictures, positive=tile),
@@ -77,7 +77,7 @@ async def apply_tiled(
         mask=attn_mask,
     )
     pictures = Pictures(image, image_negative, combining=combine_embeds)
-    return await laid_in_tiles(
+    return await apply_in_tiles(
         encoders, model, pictures, use, sharpening, ipadapter=ipadapter, clip_vision=clip_vision
     )
 
@@ -117,7 +117,7 @@ async def apply_tiled_batch(
         mask=attn_mask,
         per_picture=True,
     )
-    return await laid_in_tiles(
+    return await apply_in_tiles(
         encoders,
         model,
         Pictures(image, image_negative),

@@ -28,8 +28,8 @@ def set_frame_rate(
     frame_rate: Annotated[float, Widget(min=0.0, max=1000.0, step=0.01)] = 25.0,
 ) -> tuple[Conditioning, Conditioning]:
     """Say how many frames a second a video has."""
-    told = (stage.with_extras(own, frame_rate=frame_rate) for own in (positive, negative))
-    return next(told), next(told)
+    conditionings = (stage.with_extras(own, frame_rate=frame_rate) for own in (positive, negative))
+    return next(conditionings), next(conditionings)
 
 
 @node("LTXVImgToVideo", runs_on=Stage.SAMPLE, category=CATEGORY, outputs=PAIR_AND_LATENT)

@@ -124,8 +124,8 @@ def _with_references(nodes: dict[str, Node], vae: Any, pictures: list[str]) -> E
     for number, picture in enumerate(pictures, start=1):
         latent, reference = f"latent{number}", f"reference{number}"
         nodes[latent] = Node("VAEEncode", {"pixels": Source(picture, 0), "vae": vae})
-        told = {"conditioning": last, "latent": Source(latent, 0)}
-        nodes[reference] = Node("ReferenceLatent", told)
+        links = {"conditioning": last, "latent": Source(latent, 0)}
+        nodes[reference] = Node("ReferenceLatent", links)
         last = Source(reference, 0)
     return Expansion(nodes, (last,))
 

@@ -16,7 +16,7 @@ Side = Annotated[int, Widget(min=16, max=16384, step=8)]
 Batch = Annotated[int, Widget(min=1, max=4096)]
 Angle = Annotated[float, Widget(min=-180.0, max=180.0, step=0.1, round=False)]
 Step = Annotated[float, Widget(min=-180.0, max=180.0, step=0.1, round=False, advanced=True)]
-Told = tuple[
+Expanded = tuple[
     Annotated[Expansion, Link("CONDITIONING")],
     Annotated[Expansion, Link("CONDITIONING")],
     Annotated[Expansion, Link("LATENT")],
@@ -40,11 +40,11 @@ def view(
     batch_size: Batch = 1,
     elevation: Angle = 0.0,
     azimuth: Angle = 0.0,
-) -> Told:
+) -> Expanded:
     """Say from where the thing in a picture is to be seen."""
     sides = {"width": width, "height": height}
-    told = {"elevation": elevation, "azimuth": azimuth, "views": 1, "batch_size": batch_size}
-    return _expanded(clip_vision, init_image, vae, sides, told)
+    settings = {"elevation": elevation, "azimuth": azimuth, "views": 1, "batch_size": batch_size}
+    return _expanded(clip_vision, init_image, vae, sides, settings)
 
 
 @node(
@@ -66,10 +66,10 @@ def views(
     azimuth: Angle = 0.0,
     elevation_batch_increment: Step = 0.0,
     azimuth_batch_increment: Step = 0.0,
-) -> Told:
+) -> Expanded:
     """Say from where each picture of a batch is to see the thing in a picture."""
     sides = {"width": width, "height": height}
-    told = {
+    settings = {
         "batch_size": batch_size,
         "elevation": elevation,
         "azimuth": azimuth,
@@ -78,7 +78,7 @@ def views(
         "azimuth_step": azimuth_batch_increment,
         "one_noise": True,
     }
-    return _expanded(clip_vision, init_image, vae, sides, told)
+    return _expanded(clip_vision, init_image, vae, sides, settings)
 
 
 def _expanded(
@@ -86,17 +86,17 @@ def _expanded(
     image: Image,
     vae: Vae,
     sides: dict[str, int],
-    told: dict[str, Any],
-) -> Told:
+    settings: dict[str, Any],
+) -> Expanded:
     scaled = {"image": image, "upscale_method": "bilinear", "crop": "center", **sides}
     seen = {"clip_vision": clip_vision, "image": image, "crop": "center"}
     links = {"seen": Source("seen", 0), "image": Source("fitted", 0), "vae": vae}
     nodes = {
         "seen": Node("CLIPVisionEncode", seen),
         "fitted": Node("ImageScale", scaled),
-        "told": Node("comfyray.Views", {**links, **sides, **told}),
+        "views": Node("comfyray.Views", {**links, **sides, **settings}),
     }
-    outputs = tuple(Source("told", slot) for slot in range(3))
+    outputs = tuple(Source("views", slot) for slot in range(3))
     return Expansion(nodes, outputs)  # type: ignore[return-value]
 
 

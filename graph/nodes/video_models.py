@@ -75,7 +75,7 @@ def condition_on_picture(
             "ImageScale",
             {"image": init_image, "upscale_method": "bilinear", "crop": "center", **size},
         ),
-        "told": Node(
+        "conditioning": Node(
             "comfyray.PictureConditioning",
             {
                 "seen": Source("seen", 0),
@@ -89,7 +89,7 @@ def condition_on_picture(
             },
         ),
     }
-    outputs = tuple(Source("told", slot) for slot in range(3))
+    outputs = tuple(Source("conditioning", slot) for slot in range(3))
     return Expansion(nodes, outputs)  # type: ignore[return-value]
 
 
@@ -126,12 +126,12 @@ def condition_on_orbit(
             "ImageScale",
             {"image": init_image, "upscale_method": "bilinear", "crop": "center", **size},
         ),
-        "told": Node(
+        "conditioning": Node(
             "comfyray.OrbitConditioning",
             {**links, **size, "video_frames": video_frames, "elevation": elevation},
         ),
     }
-    outputs = tuple(Source("told", slot) for slot in range(3))
+    outputs = tuple(Source("conditioning", slot) for slot in range(3))
     return Expansion(nodes, outputs)  # type: ignore[return-value]
 
 

@@ -54,10 +54,10 @@ async def image_to_video(
         channels = await stage.encode_video(vae, frames)
         known["concat_latent_image"] = channels
         known["concat_mask"] = stage.unknown_latents(channels, len(start))
-    return told(stage, (positive, negative), latent, known, clip_vision_output)
+    return conditioned(stage, (positive, negative), latent, known, clip_vision_output)
 
 
-def told(
+def conditioned(
     stage: Videos,
     prompts: tuple[Conditioning, Conditioning],
     latent: Latent,
@@ -111,7 +111,7 @@ async def first_last_frame_to_video(
     seen = clip_vision_start_image or clip_vision_end_image
     if clip_vision_start_image is not None and clip_vision_end_image is not None:
         seen = stage.join_seen(clip_vision_start_image, clip_vision_end_image)
-    return told(stage, (positive, negative), latent, known, seen)
+    return conditioned(stage, (positive, negative), latent, known, seen)
 
 
 @node(

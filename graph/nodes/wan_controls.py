@@ -12,9 +12,9 @@ from graph.nodes.wan import (
     Conditioned,
     Length,
     Side,
+    conditioned,
     encoded,
     image_to_video,
-    told,
 )
 from graph.stages import Stage
 from graph.stages.videos import Videos
@@ -58,7 +58,7 @@ async def fun_control_to_video(
     size = (length, width, height)
     channels = await _controls(stage, vae, latent.samples, (control_video, start_image), size)
     known = {"concat_latent_image": channels}
-    return told(stage, (positive, negative), latent, known, clip_vision_output)
+    return conditioned(stage, (positive, negative), latent, known, clip_vision_output)
 
 
 @node(
@@ -91,7 +91,7 @@ async def wan22_fun_control_to_video(
         "concat_mask": stage.unknown_frames(latent.samples),
         "concat_mask_index": own.channels,
     }
-    positive, negative, latent = told(stage, (positive, negative), latent, known)
+    positive, negative, latent = conditioned(stage, (positive, negative), latent, known)
     if ref_image is not None:
         references = [await encoded(stage, vae, ref_image, (1, width, height))]
         positive, negative = (
@@ -230,7 +230,7 @@ async def camera_image_to_video(
         known["concat_mask"] = stage.unknown_frames(latent.samples, len(start))
     if camera_conditions is not None:
         known["camera_conditions"] = camera_conditions
-    return told(stage, (positive, negative), latent, known, clip_vision_output)
+    return conditioned(stage, (positive, negative), latent, known, clip_vision_output)
 
 
 @node(
@@ -331,4 +331,4 @@ async def track_to_video(
         topk=topk,
     )
     known = {"concat_latent_image": moved, "concat_mask": unknown}
-    return told(stage, (positive, negative), latent, known, clip_vision_output)
+    return conditioned(stage, (positive, negative), latent, known, clip_vision_output)

@@ -47,7 +47,7 @@ class Model(ServiceValue):
     """MODEL."""
 
     def clone(self) -> "Model":
-        """Itself: nothing can be laid on it here."""
+        """Itself: nothing can be applied to it here."""
         return self
 
 

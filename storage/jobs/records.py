@@ -341,8 +341,10 @@ class JobRecords:
         """Tell whichever replica runs the job; False where none does."""
         runs = sa.and_(JOBS.c.id == record.id, JOBS.c.status == "running")
         async with self._database.writing() as connection:
-            told = await connection.execute(sa.update(JOBS).where(runs).values(cancel_asked=True))
-        return bool(told.rowcount)
+            updated = await connection.execute(
+                sa.update(JOBS).where(runs).values(cancel_asked=True)
+            )
+        return bool(updated.rowcount)
 
     async def delete(self, owner: str, job_id: int) -> bool:
         """Remove a job whatever its state; whoever runs it finds that it has lost it."""

@@ -142,7 +142,7 @@ class ModelStore:
         """
         shown = ModelFile(arrived.folder or "upload", arrived.filename)
         folder, facts = await self._reader.beside(
-            lambda: _told(arrived, self._reader.read(arrived.path, shown), self._families)
+            lambda: _recognised(arrived, self._reader.read(arrived.path, shown), self._families)
         )
         model = await asyncio.to_thread(_described, owner, arrived, folder, facts)
         path = self._path(model)
@@ -191,7 +191,7 @@ class ModelStore:
         return owner_folder(self._root, model.owner) / model.folder / f"{model.id}{ending}"
 
 
-def _told(arrived: Arrived, header: Header, families: Sequence[Family]) -> tuple[str, Facts]:
+def _recognised(arrived: Arrived, header: Header, families: Sequence[Family]) -> tuple[str, Facts]:
     """The folder of a file, and what it is, by its header."""
     kind = facts_of(header, "", families).kind
     folder = arrived.folder or FOLDER_OF.get(kind)

@@ -11,7 +11,7 @@ from api.jobs.event_hub import Delivery, EventHub
 from api.jobs.events import Ended, Happened, JobAddress, JobEvent, Progressed
 from api.jobs.hub_link import HubLink
 from api.jobs.service import Limits
-from api.jobs.told import ToldEvent
+from api.jobs.wire_events import WireEvent
 from tests.api.conftest import OpenSite, Site
 
 QUICK = Limits(running=2, look_s=0.02, watch_s=0.02, lease_s=0.2)
@@ -99,7 +99,7 @@ def _step(number: int, picture: bytes | None = None) -> Progressed:
     return Progressed("3", number, 99, picture)
 
 
-async def _seen(site: Site, job_id: int, **more: Any) -> list[ToldEvent]:
+async def _seen(site: Site, job_id: int, **more: Any) -> list[WireEvent]:
     stream = site.service.following.events("local", job_id, **more)
     return [event async for event in stream if event is not None]
 

@@ -74,7 +74,7 @@ class Controlled:
 
 @dataclass(frozen=True)
 class Combined:
-    """What is laid on a job's model, and what it goes by."""
+    """What is applied to a job's model, and what it goes by."""
 
     images: tuple[Prompted, ...] = ()
     lora: float = 0.0

@@ -31,7 +31,7 @@ SHAPE = ChromaShape(
     single=3,
     head=32,
     context_dim=24,
-    told=16,
+    time_inputs=16,
     approximator=40,
     layers=2,
 )
@@ -52,13 +52,13 @@ def drawn_module() -> Any:
             num_attention_heads=SHAPE.width // SHAPE.head,
             joint_attention_dim=SHAPE.context_dim,
             axes_dims_rope=SHAPE.axes,
-            approximator_num_channels=SHAPE.told,
+            approximator_num_channels=SHAPE.time_inputs,
             approximator_hidden_dim=SHAPE.approximator,
             approximator_layers=SHAPE.layers,
         )
     module.eval().requires_grad_(requires_grad=False)
     table: Any = transformer_chroma.ChromaCombinedTimestepTextProjEmbeddings
-    module.time_text_embed = table(SHAPE.told // 4, MODULATIONS)
+    module.time_text_embed = table(SHAPE.time_inputs // 4, MODULATIONS)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(seeded(name, tuple(parameter.shape)))

@@ -10,7 +10,7 @@ import torch
 from diffusion.batch.prompts import Embedding, Prompt, Region
 from diffusion.motion.context_windows import WindowAxisError, windowed
 from graph.motion import CONTEXT_WINDOWS, Windows
-from graph.nodes.context_windows import lay_video_windows, lay_windows
+from graph.nodes.context_windows import apply_video_windows, apply_windows
 from graph.sampling import SampleRequest
 from graph.values import Latent, Model
 from tests.diffusion.core_sampling import close
@@ -48,7 +48,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(shape: tuple[int, ...], **laid: Any) -> SampleRequest:
-    model = lay_windows(model=Model(NARROW), **{"context_schedule": "standard_static", **laid})
+    model = apply_windows(model=Model(NARROW), **{"context_schedule": "standard_static", **laid})
     asked = request(steps=6, positive=prompt(1), negative=prompt(101), model=model)
     return replace(asked, latent=Latent(torch.zeros(shape)))
 
@@ -72,7 +72,7 @@ async def test_an_axis_that_is_not_there_is_refused(models: Path) -> None:
 
 
 def test_windows_of_videos_are_as_long_as_their_latents() -> None:
-    model = lay_video_windows(model=Model(NARROW), context_schedule="batched")
+    model = apply_video_windows(model=Model(NARROW), context_schedule="batched")
     change = model.changes[-1]
     assert (change.kind, change["axis"]) == (CONTEXT_WINDOWS, 2)
     assert change["windows"] == Windows("batched", 21, 8, fuse_method="pyramid")

@@ -21,9 +21,9 @@ from diffusion.latent_format import WAN21_LATENT, process_in
 from graph.errors import BadModelFile
 from graph.values import ModelFile, ModelPatch, PatchUse, Vae
 from tests.diffusion.dit_files import DEV
-from tests.diffusion.model_files import CPU, seeded
+from tests.diffusion.model_files import CPU, loaded, seeded
 from tests.diffusion.narrow_stage import drawn
-from tests.diffusion.test_qwen_image import SHAPE, loaded, stored
+from tests.diffusion.test_qwen_image import SHAPE, stored
 from tests.diffusion.test_text_encoder import in_memory
 
 PATCH = ModelPatch(ModelFile("model_patches", "control.safetensors"))

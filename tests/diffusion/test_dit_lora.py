@@ -143,10 +143,10 @@ def test_a_lora_of_fluxs_tools_widens_the_first_layer(tmp_path: Path) -> None:
     dit, tensors = base(tmp_path, DEV), tool()
     written(tmp_path, tensors, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 0.5)))
-    laid = changes(tmp_path).on_model(dit, [change])
-    assert laid.warnings == ()
-    assert (dit.in_channels, laid.in_channels) == (16, 32)
-    first, before = (each.module.get_submodule("x_embedder") for each in (laid, dit))
+    changed = changes(tmp_path).on_model(dit, [change])
+    assert changed.warnings == ()
+    assert (dit.in_channels, changed.in_channels) == (16, 32)
+    first, before = (each.module.get_submodule("x_embedder") for each in (changed, dit))
     added = tensors["img_in.lora_B.weight"] @ tensors["img_in.lora_A.weight"]
     wide = torch.cat([before.get_parameter("weight"), torch.zeros(WIDTH, 64)], dim=1)
     assert torch.allclose(first.get_parameter("weight"), wide + 0.5 * added, atol=1e-6)
@@ -156,15 +156,17 @@ def test_a_lora_of_fluxs_tools_widens_the_first_layer(tmp_path: Path) -> None:
         "single_transformer_blocks.0.attn.norm_k": "single_blocks.0.norm.key_norm.scale",
         "transformer_blocks.1.attn.norm_q": "double_blocks.1.img_attn.norm.query_norm.scale",
     }.items():
-        assert torch.equal(laid.module.get_parameter(f"{name}.weight"), tensors[key])
+        assert torch.equal(changed.module.get_parameter(f"{name}.weight"), tensors[key])
 
 
 async def test_a_widened_model_goes_by_a_picture_as_the_whole_tool_does(tmp_path: Path) -> None:
     laid_on, written_change = base(tmp_path, DEV), tool()
     written(tmp_path, written_change, LORA_FILE.name)
     change = Change(LORA, (("file", LORA_FILE), ("strength", 1.0)))
-    laid = changes(tmp_path).on_model(laid_on, [change])
-    whole = {key: tensor.contiguous() for key, tensor in reference_layout(laid.module, DEV).items()}
+    changed = changes(tmp_path).on_model(laid_on, [change])
+    whole = {
+        key: tensor.contiguous() for key, tensor in reference_layout(changed.module, DEV).items()
+    }
     written(tmp_path, whole, "whole.safetensors")
 
     def opened(file: ModelFile) -> Weights:

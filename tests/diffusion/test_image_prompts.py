@@ -155,8 +155,8 @@ def test_an_adapter_for_another_unet_is_refused(folder: Path, tmp_path: Path) ->
 
 def job(prompt: ImagePrompt | None, seed: int = 1, **options: Any) -> SampleRequest:
     model = Model(NARROW)
-    laid = model if prompt is None else model.changed("ip_adapter", prompt=prompt)
-    return request(seed, model=laid, **options)
+    prompted = model if prompt is None else model.changed("ip_adapter", prompt=prompt)
+    return request(seed, model=prompted, **options)
 
 
 def prompts(folder: Path, seed: int, **use: Any) -> ImagePrompt:

@@ -201,7 +201,9 @@ async def test_frames_outside_a_window_change_nothing_in_it(stage: SampleStage) 
 
 
 async def test_a_lora_is_added_at_its_strength(folder: Path, stage: SampleStage) -> None:
-    laid = await made(stage, moved(Evolved((Motion(MOTION, (MotionLora(MOTION_LORA, 0.5),)),))))
+    moved_frames = await made(
+        stage, moved(Evolved((Motion(MOTION, (MotionLora(MOTION_LORA, 0.5),)),)))
+    )
     tensors, lora = motion_tensors(layout()), lora_tensors()
     start = "down_blocks.0.motion_modules.0.temporal_transformer.transformer_blocks.0"
     for leaf, name in (("to_q", "to_q"), ("to_out", "to_out.0")):
@@ -211,7 +213,7 @@ async def test_a_lora_is_added_at_its_strength(folder: Path, stage: SampleStage)
     merged = ModelFile("animatediff_models", "merged.safetensors")
     save_file(tensors, folder / merged.name)
     expected = await made(stage, moved(Evolved((Motion(merged),))))
-    torch.testing.assert_close(laid, expected, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(moved_frames, expected, rtol=1e-2, atol=1e-2)
 
 
 async def test_more_frames_than_positions_are_refused_with_both_numbers(stage: SampleStage) -> None:

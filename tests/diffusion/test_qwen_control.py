@@ -27,9 +27,9 @@ from diffusion.latent.latents import cut_latent_to_batch
 from graph.errors import BadModelFile
 from graph.values import ControlNet, ControlUse, Latent, ModelFile, Vae
 from tests.diffusion.dit_files import denoiser_of
-from tests.diffusion.model_files import CPU, recorded, seeded, written
+from tests.diffusion.model_files import CPU, loaded, recorded, seeded, written
 from tests.diffusion.narrow_stage import drawn
-from tests.diffusion.test_qwen_image import SHAPE, loaded, stored
+from tests.diffusion.test_qwen_image import SHAPE, stored
 
 RECORDED = recorded("qwen_control")
 NET = ControlNet(ModelFile("controlnet", "m.safetensors"))

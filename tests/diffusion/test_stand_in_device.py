@@ -1,4 +1,4 @@
-"""Families, and what is laid on models, on a device that is not the CPU (stand_in_device.py)."""
+"""Families, and what is applied to models, on a device that is not the CPU (stand_in_device.py)."""
 
 import asyncio
 from collections.abc import Callable, Mapping

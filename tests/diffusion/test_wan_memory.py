@@ -115,8 +115,10 @@ async def test_two_experts_share_room_for_one(tmp_path: Path, pieces: Tensor) ->
         await tiny.video("a fox")
     assert tiny.memory.weights.used_bytes() <= expert // 3
     await tiny.close()
-    laid = SHAPE.mlp * SHAPE.width * 4  # the weight that the LoRA changed lies beside its model
+    changed_bytes = (
+        SHAPE.mlp * SHAPE.width * 4
+    )  # the weight that the LoRA changed lies beside its model
     assert set(small.seen.bases) == {HIGH, LOW}
-    assert max(small.seen.said) <= budget + laid
-    assert max(small.seen.found) <= budget + ACTIVATION_BYTES + 2 * laid
+    assert max(small.seen.said) <= budget + changed_bytes
+    assert max(small.seen.found) <= budget + ACTIVATION_BYTES + 2 * changed_bytes
     await small.close()

@@ -22,10 +22,10 @@ from diffusion.families.registry import FAMILIES
 from diffusion.families.z_image.control import FunControl, Network
 from graph.errors import BadModelFile
 from graph.values import ModelFile, ModelPatch, PatchUse, Vae
-from tests.diffusion.model_files import CPU, recorded, seeded
+from tests.diffusion.model_files import CPU, loaded, recorded, seeded
 from tests.diffusion.narrow_stage import drawn
 from tests.diffusion.test_text_encoder import in_memory
-from tests.diffusion.test_z_image import SHAPE, loaded
+from tests.diffusion.test_z_image import SHAPE
 
 RECORDED = recorded("z_image_control")
 DEEP = replace(SHAPE, layers=8)

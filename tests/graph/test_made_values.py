@@ -1,4 +1,4 @@
-"""What nodes may make of a workflow while it is planned: joined texts, models laid on models."""
+"""What nodes may make of a workflow while it is planned: joined texts, models applied to models."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""AnimateDiff's nodes describe: what they lay on a model, in which order."""
+"""AnimateDiff's nodes describe: what they apply to a model, in which order."""
 
 from graph.motion import BETA_SCHEDULE, EVOLVED, Context, Motion, MotionModel, Multival, Windows
 from graph.nodes.packs.animatediff import (

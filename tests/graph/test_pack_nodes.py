@@ -96,12 +96,12 @@ def test_the_old_name_of_the_ip_adapter_is_the_new_node(unfold: bool, class_type
     when: dict[str, Any] = {"start_at": 0.0, "end_at": 1.0, "unfold_batch": unfold}
     given = apply(**links, **how, **when, attn_mask=None)
     assert isinstance(given, Expansion)
-    laid: Node = given.nodes["applied"]
-    assert laid.class_type == class_type
+    applied: Node = given.nodes["applied"]
+    assert applied.class_type == class_type
     declared = TYPES[class_type].inputs
-    assert laid.inputs.keys() <= declared.keys()
+    assert applied.inputs.keys() <= declared.keys()
     needed = {name for name, one in declared.items() if one.required and "default" not in name}
-    assert {n for n in needed if n != "encode_batch_size"} <= laid.inputs.keys()
+    assert {n for n in needed if n != "encode_batch_size"} <= applied.inputs.keys()
 
 
 @pytest.mark.parametrize(

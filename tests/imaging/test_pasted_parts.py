@@ -1,4 +1,4 @@
-"""SEGSPaste: pictures of parts laid on pictures."""
+"""SEGSPaste: pictures of parts applied to pictures."""
 
 import torch
 

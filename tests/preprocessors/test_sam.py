@@ -17,7 +17,7 @@ from torch import Tensor
 from deployments.detectors import LoadedDetectors
 from graph.segs import SamHints, SamModel, Seg, Segs
 from graph.values import ModelFile
-from preprocessors.sam import Predictor, build_sam, sam_mask, sam_masks, told
+from preprocessors.sam import Predictor, build_sam, prompts, sam_mask, sam_masks
 from storage.models.annotators import AnnotatorFolder
 
 FILE = ModelFile("sams", "sam_vit_b_tiny.pth")
@@ -86,7 +86,7 @@ def test_hints_are_those_that_are_asked_for(
 ) -> None:
     part = Seg(torch.ones(30, 40), 1.0, (20, 15, 60, 45), (20, 15, 60, 45), "face")
     hints = SamHints(hint, bbox_expansion=10, mask_hint_use_negative=negative)
-    ((points, labels, box),) = told(Segs((60, 84), (part,)), (60, 84), hints)
+    ((points, labels, box),) = prompts(Segs((60, 84), (part,)), (60, 84), hints)
     assert box == (10, 5, 70, 55)
     assert [p for p, label in zip(points, labels, strict=True) if label] == inside
     assert labels.count(0) == outside

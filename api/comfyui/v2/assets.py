@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 
 from api.bodies import read_form, text_field
 from api.comfyui.v2.output_assets import asset_json, file_of, find_output, job_of
-from api.comfyui.v2.problems import problem, told
+from api.comfyui.v2.problems import problem, problem_response
 from api.context import ActingCall, ActingOwner, BaseUrl, Context, InContext, Owner
 from api.file_response import file_response
 from api.jobs.answers import iso
@@ -52,7 +52,7 @@ async def upload(
             content, expected = await file.read(), text_field(form, "expected_hash")
         asset, new = await stores.assets.add(owner, content, described, expected)
     except ServiceError as error:
-        return told(error)
+        return problem_response(error)
     return JsonResponse(_asset_json(asset, base_url, new=new), 201 if new else 200)
 
 
@@ -68,7 +68,7 @@ async def from_hash(call: ActingCall, known: InContext, base_url: BaseUrl) -> Js
     try:
         asset = await known.service.stores.assets.again(call.owner, hash_, described)
     except ServiceError as error:
-        return told(error)
+        return problem_response(error)
     return JsonResponse(_asset_json(asset, base_url, new=False))
 
 
@@ -77,7 +77,7 @@ async def from_hash(call: ActingCall, known: InContext, base_url: BaseUrl) -> Js
 async def by_hash(hash_: AssetId, owner: Owner, known: InContext) -> Response:
     """Whether the owner has these bytes."""
     found = await known.service.stores.assets.by_hash(owner, hash_.removeprefix(HASH))
-    return Response() if found else told(MissingBlobError(hash_[:100]))
+    return Response() if found else problem_response(MissingBlobError(hash_[:100]))
 
 
 @router.get("/{asset_id}")
@@ -93,7 +93,7 @@ async def asset(
         record, location = await find_output(stores.jobs, stores.outputs, owner, asset_id)
         file = await file_of(stores.outputs, record, location)
     except ServiceError as error:
-        return told(error)
+        return problem_response(error)
     url = stores.outputs.url_at(owner, record.id, location, base_url)
     return JsonResponse(dict(asset_json(record, asset_id, file, url, time.time())))
 
@@ -106,7 +106,7 @@ async def content(asset_id: AssetId, request: Request, owner: Owner, known: InCo
         files, file = await _file(known, owner, asset_id)
         return await file_response(files, file, request.headers, body=request.method != "HEAD")
     except ServiceError as error:
-        return told(error)
+        return problem_response(error)
 
 
 @router.delete("/{asset_id}", status_code=204)
@@ -118,7 +118,7 @@ async def delete(asset_id: AssetId, owner: ActingOwner, known: InContext) -> Res
             return problem("invalid_request", "An output goes with its job; delete that.", 422)
         await known.service.stores.assets.delete(owner, asset_id)
     except ServiceError as error:
-        return told(error)
+        return problem_response(error)
     return Response(status_code=204)
 
 
@@ -147,14 +147,14 @@ def _described(known: Context, fields: Mapping[str, Any]) -> Described | JsonRes
 
 
 def _asset_json(asset: Asset, base_url: str, *, new: bool | None = None) -> dict[str, Any]:
-    told_new = {} if new is None else {"created_new": new}
+    created = {} if new is None else {"created_new": new}
     return {
         "id": asset.id,
         "hash": f"{HASH}{asset.hash}",
         "size_bytes": asset.size,
         "content_type": asset.content_type,
         "file_path": asset.file_path,
-        **told_new,
+        **created,
         "created_at": iso(asset.created_s),
         "url": f"{base_url}{PLACE}/{asset.id}/content",
         "url_expires_at": iso(asset.expires_s),

@@ -15,7 +15,7 @@ from api.comfyui.entries import execution_error, opened, prompt_id_of, saved
 from api.comfyui.prompt_request import SECRETS
 from api.comfyui.v2.events import STATUSES, JobStream
 from api.comfyui.v2.output_assets import output_json
-from api.comfyui.v2.problems import problem, told
+from api.comfyui.v2.problems import problem, problem_response
 from api.comfyui.v2.progress import Progress, ended_progress
 from api.comfyui.v2.references import with_files
 from api.context import ActingOwner, BaseUrl, Context, InContext, JobCall, Owner
@@ -94,7 +94,7 @@ async def create(
         said = "This Idempotency-Key was used already."
         return problem("idempotency_key_reuse", said, 422)
     except ServiceError as error:
-        return told(error)
+        return problem_response(error)
     found = await known.service.stores.prompts.find(call.owner, prompt_id_of(record))
     return JsonResponse(await _job(known, found, base_url), 201)
 
@@ -128,7 +128,7 @@ async def job(job_id: str, owner: Owner, known: InContext, base_url: BaseUrl) ->
     try:
         found = await known.service.stores.prompts.find(owner, job_id)
     except MissingJobError as error:
-        return told(error)
+        return problem_response(error)
     return JsonResponse(await _job(known, found, base_url))
 
 
@@ -139,7 +139,7 @@ async def workflow_of(job_id: str, owner: Owner, known: InContext) -> JsonRespon
     try:
         kept = await opened(service.requests, await service.stores.prompts.find(owner, job_id))
     except MissingJobError as error:
-        return told(error)
+        return problem_response(error)
     if not kept.prompt:
         return problem("not_found", "The job's workflow is not kept.", 404)
     return JsonResponse({"workflow": kept.prompt, "format": "api"})
@@ -152,7 +152,7 @@ async def events(job_id: str, owner: Owner, known: InContext, base_url: BaseUrl)
     try:
         kept = await opened(service.requests, await service.stores.prompts.find(owner, job_id))
     except MissingJobError as error:
-        return told(error)
+        return problem_response(error)
     frames = JobStream(known, kept, base_url).frames()
     return StreamingResponse(frames, media_type=EVENT_STREAM, headers=EVENTS_HEADERS)
 
@@ -167,7 +167,7 @@ async def cancel(
         await known.service.stop(owner, (await prompts.find(owner, job_id)).record.id)
         found = await prompts.find(owner, job_id)
     except MissingJobError as error:
-        return told(error)
+        return problem_response(error)
     return JsonResponse(await _job(known, found, base_url))
 
 

@@ -13,7 +13,7 @@ OWN = frozenset({"asset_not_found", "blob_not_found"})  # codes that are API v2'
 FULL: Mapping[str, str] = {"queue_limit": "queue_full", "service_full": "queue_full"}
 
 
-def told(error: ServiceError) -> JsonResponse:
+def problem_response(error: ServiceError) -> JsonResponse:
     """An error of the service."""
     code = FULL.get(error.code) or CODES.get(error.status, error.code)
     code = error.code if error.code in OWN else code

@@ -53,18 +53,18 @@ class Progress:
         total = max(self.total, len(self._done.keys() | self._running.keys()))
         steps = sum(step / of for _, step, of in self._running.values() if of)
         value = (len(self._done) + steps) / total if total else 0.0
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "value": round(min(value, 1.0), 4),
             "nodes_done": len(self._done),
             "nodes_total": total,
         }
         for node_id, (class_type, step, of) in list(self._running.items())[-1:]:
-            told |= {"current_node": node_id, "current_node_class": class_type or None}
+            fields |= {"current_node": node_id, "current_node_class": class_type or None}
             if of:
                 done, most = int(step), int(of)  # packs may count in parts
                 said = f"{class_type} {done}/{most}".strip()
-                told |= {"step": done, "steps": most, "message": said}
-        return told
+                fields |= {"step": done, "steps": most, "message": said}
+        return fields
 
 
 def ended_progress(record: JobRecord) -> dict[str, Any]:

@@ -220,7 +220,7 @@ class AsyncClient:
                 try:
                     answer = await self._http.request(step.method, url, **options)
                 except httpx.TransportError as error:
-                    step = flow.throw(flows.told(error, self._url))
+                    step = flow.throw(flows.with_advice(error, self._url))
                 else:
                     step = flow.send(answer)
         except StopIteration as end:

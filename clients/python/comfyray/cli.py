@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ComfyrayError, OSError, ValueError) as error:
-        print(_told(error), file=sys.stderr)
+        print(_message(error), file=sys.stderr)
         return 1
     return 0
 
@@ -136,13 +136,13 @@ def upload_model(client: Client, given: argparse.Namespace) -> None:
     try:
         with nullcontext() if given.quiet else FileProgress(given.file) as shown:
 
-            def told(progress: ModelProgress) -> None:
+            def show(progress: ModelProgress) -> None:
                 reached[:] = [progress]
                 if shown is not None:
                     shown(progress)
 
             model = client.upload_model(
-                given.file, given.folder, resume=given.resume, on_progress=told
+                given.file, given.folder, resume=given.resume, on_progress=show
             )
     except (KeyboardInterrupt, UnreachableError):
         for progress in reached:
@@ -190,7 +190,7 @@ def _value(text: str) -> Any:
     return text if isinstance(value, str) else value
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """Every problem of a refused workflow, a line each."""
     if isinstance(error, RequestError) and error.errors:
         return "\n".join(_problem(problem) for problem in error.errors)

@@ -232,7 +232,7 @@ class Client:
                 try:
                     answer = self._http.request(step.method, url, **options)
                 except httpx.TransportError as error:
-                    step = flow.throw(flows.told(error, self._url))
+                    step = flow.throw(flows.with_advice(error, self._url))
                 else:
                     step = flow.send(answer)
         except StopIteration as end:

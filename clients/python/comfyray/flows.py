@@ -228,7 +228,7 @@ def _sent(inputs: Mapping[str, Any]) -> Flow[dict[str, Any]]:
     return sent
 
 
-def told(error: httpx.TransportError, url: str) -> httpx.TransportError:
+def with_advice(error: httpx.TransportError, url: str) -> httpx.TransportError:
     """The error of a request, in words that name the service and what to do."""
     said = str(error) or type(error).__name__
     advice = "Is it running? `make run` starts one; --url or COMFYRAY_URL names another."

@@ -53,8 +53,8 @@ def _adapted(module: Any, said: Tensor, extras: Any) -> Tensor:
     """What T5's words say [1, T, D], weighted, with nothing behind them."""
     dtype = module.t_embedding_norm.weight.dtype
     words, weights = extras[WORDS].to(said.device), extras[WEIGHTS].to(said.device, dtype)
-    told = module.llm_adapter(said.to(dtype), words) * weights[..., None]
-    return functional.pad(told, (0, 0, 0, max(0, TOKENS - told.shape[1]))).float()
+    adapted = module.llm_adapter(said.to(dtype), words) * weights[..., None]
+    return functional.pad(adapted, (0, 0, 0, max(0, TOKENS - adapted.shape[1]))).float()
 
 
 def _blank(shape: AnimaShape) -> Condition:

@@ -118,8 +118,8 @@ class Head(nn.Module):
         self.adaln_modulation = modulation(shape, 2)
 
     def forward(self, x: Tensor, vector: Tensor, added: Tensor) -> Tensor:
-        told = self.adaln_modulation(vector) + added[:, : 2 * vector.shape[-1]]
-        answer: Tensor = self.linear(moved(x, *told.chunk(2, dim=-1)))
+        shift_and_scale = self.adaln_modulation(vector) + added[:, : 2 * vector.shape[-1]]
+        answer: Tensor = self.linear(moved(x, *shift_and_scale.chunk(2, dim=-1)))
         return answer
 
 

@@ -46,12 +46,12 @@ class TwofoldPart(LlmPart):
     ) -> list[PartStates]:
         said = super().encoded([prompt[:1] for prompt in prompts], stop_at_layer)
         return [
-            replace(states, extras=_told(prompt[1]))
+            replace(states, extras=_adapter_words(prompt[1]))
             for states, prompt in zip(said, prompts, strict=True)
         ]
 
 
-def _told(words: Chunk) -> dict[str, torch.Tensor]:
+def _adapter_words(words: Chunk) -> dict[str, torch.Tensor]:
     return {WORDS: torch.tensor([words.tokens]), WEIGHTS: torch.tensor([words.weights])}
 
 
@@ -66,4 +66,4 @@ def _twofold(make: MakePart) -> MakePart:
     return twofold
 
 
-TEXT = TextEncoding({QWEN3_06B: _twofold(qwen3(READING))}, only, told_by_networks=True)
+TEXT = TextEncoding({QWEN3_06B: _twofold(qwen3(READING))}, only, recognised_by_networks=True)

@@ -37,7 +37,7 @@ def empty(shape: ChromaShape) -> Any:
     module: Any = nn.Module()
     module.pos_embed = FluxPosEmbed(theta=10000, axes_dim=list(shape.axes))
     module.distilled_guidance_layer = chroma.ChromaApproximator(
-        shape.told, width, shape.approximator, shape.layers
+        shape.time_inputs, width, shape.approximator, shape.layers
     )
     module.x_embedder = nn.Linear(numbers, width)
     module.context_embedder = nn.Linear(shape.context_dim, width)

@@ -31,12 +31,12 @@ def chroma(module: Any, call: DitCall) -> Tensor:
     dtype = module.proj_out.bias.dtype
     picture = module.x_embedder(packed(call.sample).to(dtype))
     text = module.context_embedder(call.context.to(dtype))
-    told = modulations(module, call.times, call.guidance, dtype)
+    modulation = modulations(module, call.times, call.guidance, dtype)
     places = rotary_tables(
         module.pos_embed, text.shape[1], placed([call.sample], call.places), text.device
     )
-    tokens = through_blocks(module, call, (text, picture), told, places)
-    velocity: Tensor = module.proj_out(module.norm_out(tokens, told[:, -LAST:]))
+    tokens = through_blocks(module, call, (text, picture), modulation, places)
+    velocity: Tensor = module.proj_out(module.norm_out(tokens, modulation[:, -LAST:]))
     return unpacked(velocity, *call.sample.shape[-2:])
 
 
@@ -44,7 +44,7 @@ def through_blocks(
     module: Any,
     call: DitCall,
     tokens: tuple[Tensor, Tensor],
-    told: Tensor,
+    modulation: Tensor,
     places: tuple[Tensor, Tensor],
 ) -> Tensor:
     """What becomes of a picture's tokens beside those of the text."""
@@ -54,14 +54,17 @@ def through_blocks(
     for index, block in enumerate(module.transformer_blocks):
         if index not in call.skipped.get("double", ()):
             start = SINGLE * single + DOUBLE * index
-            own = (told[:, start : start + DOUBLE], told[:, start + halves :][:, :DOUBLE])
+            own = (
+                modulation[:, start : start + DOUBLE],
+                modulation[:, start + halves :][:, :DOUBLE],
+            )
             text, picture = block(picture, text, torch.cat(own, dim=1), places)
         picture = plus(picture, added.double, index)
     both, length = torch.cat([text, picture], dim=1), text.shape[1]
     for index, block in enumerate(module.single_transformer_blocks):
         if index not in call.skipped.get("single", ()):
             start = SINGLE * index
-            both = block(both, told[:, start : start + SINGLE], places)
+            both = block(both, modulation[:, start : start + SINGLE], places)
         if index < len(added.single):
             both = torch.cat([both[:, :length], plus(both[:, length:], added.single, index)], dim=1)
     return both[:, length:]
@@ -79,5 +82,5 @@ def modulations(module: Any, times: Tensor, guidance: Tensor | None, dtype: torc
     numbers = sinusoids(torch.arange(MODULATIONS, device=times.device) * TIME, 2 * width)
     shape = (len(pairs), MODULATIONS, -1)
     rows = torch.cat([said[:, None].expand(shape), numbers[None].expand(shape)], dim=-1)
-    told: Tensor = module.distilled_guidance_layer(rows.to(dtype))
-    return told[places]
+    modulation: Tensor = module.distilled_guidance_layer(rows.to(dtype))
+    return modulation[places]

@@ -28,7 +28,7 @@ class ChromaShape:
     single: int
     head: int  # channels of a head
     context_dim: int
-    told: int  # waves that the approximator reads
+    time_inputs: int  # waves that the approximator reads
     approximator: int  # its width
     layers: int  # its layers
 
@@ -54,10 +54,10 @@ def checked(weights: Weights, shape: S) -> S:
     """Raises BadModelFile unless its heads and modulations add up."""
     check_heads(weights, width=shape.width, head=shape.head, unit=UNIT)
     used = SINGLE * shape.single + 2 * DOUBLE * shape.double + LAST
-    if used > MODULATIONS or shape.told % 8:
+    if used > MODULATIONS or shape.time_inputs % 8:
         raise weights.bad(
             problem=f"its transformer has {shape.double} and {shape.single} blocks, which take "
-            f"{used} modulations made of {shape.told} numbers; Chroma has {MODULATIONS}"
+            f"{used} modulations made of {shape.time_inputs} numbers; Chroma has {MODULATIONS}"
         )
     return shape
 
@@ -88,7 +88,7 @@ def _shape(
     weights: Weights, *, first: str, text: str, mlp: str, blocks: tuple[str, str], norm: str
 ) -> ChromaShape:
     width, channels = weights.shape(f"{first}.weight")
-    approximator, told = weights.shape(MARK)
+    approximator, time_inputs = weights.shape(MARK)
     double, single = blocks
     return ChromaShape(
         in_channels=channels // PATCH**2,
@@ -98,7 +98,7 @@ def _shape(
         single=counted(weights, single),
         head=weights.shape(norm)[0],
         context_dim=weights.shape(f"{text}.weight")[1],
-        told=told,
+        time_inputs=time_inputs,
         approximator=approximator,
         layers=counted(weights, "distilled_guidance_layer.layers.{}."),
     )

@@ -29,9 +29,9 @@ def radiance(module: Any, call: DitCall) -> Tensor:
     if shape.numbers_words or _numbered(call):
         words[:, 0] = torch.arange(text.shape[1])
     places = module.pos_embed(torch.cat([words, grid.positions()]).to(text.device))
-    told = modulations(module, call.times, call.guidance, dtype)
+    modulation = modulations(module, call.times, call.guidance, dtype)
     tokens = squares.flatten(2).transpose(1, 2)
-    said = through_blocks(module, call, (text, tokens), told, places)
+    said = through_blocks(module, call, (text, tokens), modulation, places)
     colors = colored(module, sample, said)[..., :height, :width]
     if shape.gives_picture:
         return (call.sample - colors) / call.times.view(-1, 1, 1, 1)
@@ -40,6 +40,6 @@ def radiance(module: Any, call: DitCall) -> Tensor:
 
 def _numbered(call: DitCall) -> bool:
     """Whether a change says that words lie one after the other."""
-    laid = [change for change in call.changes if change.kind == OPTIONS]
+    options = [change for change in call.changes if change.kind == OPTIONS]
     sigma = float(call.times.max())
-    return any(one["end_sigma"] <= sigma <= one["start_sigma"] for one in laid[-1:])
+    return any(one["end_sigma"] <= sigma <= one["start_sigma"] for one in options[-1:])

@@ -25,9 +25,9 @@ class PixelEmbedder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """[N, P * P, C] -> [N, P * P, D]."""
         places = places_in_square(round(pixels.shape[1] ** 0.5), self.waves, pixels.device)
-        told = torch.cat([pixels.float(), places.expand(len(pixels), -1, -1)], dim=-1)
+        placed = torch.cat([pixels.float(), places.expand(len(pixels), -1, -1)], dim=-1)
         layer: Any = self.embedder[0]
-        embedded = functional.linear(told, layer.weight.float(), layer.bias.float())
+        embedded = functional.linear(placed, layer.weight.float(), layer.bias.float())
         return embedded.to(pixels.dtype)
 
 
@@ -90,10 +90,10 @@ def colored(module: Any, sample: Tensor, said: Tensor) -> Tensor:
     squares = functional.unfold(sample, side, stride=side).transpose(1, 2)
     pixels = squares.reshape(-1, channels, side**2).transpose(1, 2)
     parts = []
-    for own, told in zip(pixels.split(AT_ONCE), said.flatten(0, 1).split(AT_ONCE), strict=True):
+    for own, weights in zip(pixels.split(AT_ONCE), said.flatten(0, 1).split(AT_ONCE), strict=True):
         x = module.nerf_image_embedder(own)
         for block in module.nerf_blocks:
-            x = block(x, told)
+            x = block(x, weights)
         parts.append(x)
     joined = torch.cat(parts).transpose(1, 2).reshape(count, said.shape[1], -1).transpose(1, 2)
     whole = functional.fold(joined, (height, width), side, stride=side)

@@ -42,7 +42,7 @@ def read_shape(weights: Weights) -> RadianceShape | None:
 
 def _shape(weights: Weights) -> RadianceShape:
     width, channels, patch, _ = weights.shape("img_in_patch.weight")
-    approximator, told = weights.shape("distilled_guidance_layer.in_proj.weight")
+    approximator, time_inputs = weights.shape("distilled_guidance_layer.in_proj.weight")
     inner, read_in = weights.shape("nerf_image_embedder.embedder.0.weight")
     norm = "double_blocks.0.img_attn.norm.query_norm."
     return RadianceShape(
@@ -53,7 +53,7 @@ def _shape(weights: Weights) -> RadianceShape:
         single=counted(weights, "single_blocks.{}."),
         head=weights.shape(f"{norm}{'scale' if f'{norm}scale' in weights else 'weight'}")[0],
         context_dim=weights.shape("txt_in.weight")[1],
-        told=told,
+        time_inputs=time_inputs,
         approximator=approximator,
         layers=counted(weights, "distilled_guidance_layer.layers.{}."),
         patch=patch,

@@ -9,7 +9,7 @@ from diffusion.dit.call import Added
 from diffusion.dit.control import Heard, LoadedDitControl, repeated
 from diffusion.dit.tokens import PATCH, packed, tokens_along
 from diffusion.families.flux.loading import LATENT
-from diffusion.families.flux.network import vector_told
+from diffusion.families.flux.network import vector_embedding
 from diffusion.families.flux.rotary import Grid, rotary_tables
 from diffusion.families.flux.shapes import FluxShape
 from diffusion.latent_format import process_in
@@ -47,9 +47,9 @@ def behind_blocks(module: Any, heard: Heard) -> Added:
     picture = module.x_embedder(packed(heard.sample)) + hint
     text = module.context_embedder(heard.context)
     if heard.mode is not None:
-        told = module.controlnet_mode_embedder.weight[heard.mode].to(text)
-        text = torch.cat([told.expand(len(text), 1, -1), text], dim=1)
-    vector = vector_told(module, heard.times, heard.pooled, heard.guidance)
+        mode_vector = module.controlnet_mode_embedder.weight[heard.mode].to(text)
+        text = torch.cat([mode_vector.expand(len(text), 1, -1), text], dim=1)
+    vector = vector_embedding(module, heard.times, heard.pooled, heard.guidance)
     sides = (tokens_along(side) for side in heard.sample.shape[-2:])
     places = rotary_tables(module.pos_embed, text.shape[1], [Grid(0, 0, 0, *sides)], text.device)
     double, single = [], []

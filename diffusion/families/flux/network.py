@@ -31,7 +31,7 @@ def flux(module: "FluxTransformer2DModel", call: DitCall) -> Tensor:
     picture, text = module.x_embedder(tokens), module.context_embedder(call.context.to(dtype))
     for patch in call.behind:  # what model patches say comes before the words
         text = torch.cat([patch.guide.to(text).expand(len(text), -1, -1), text], dim=1)
-    vector = vector_told(module, call.times, call.pooled.to(dtype), call.guidance)
+    vector = vector_embedding(module, call.times, call.pooled.to(dtype), call.guidance)
     places = rotary_tables(module.pos_embed, text.shape[1], grids, text.device)
     rest = (vector, places, *_masked(call.bias, picture, text))
     added = call.added or Added()
@@ -48,14 +48,14 @@ def flux(module: "FluxTransformer2DModel", call: DitCall) -> Tensor:
     return unpacked(velocity, *call.sample.shape[-2:])
 
 
-def vector_told(module: Any, times: Tensor, pooled: Tensor, guidance: Tensor | None) -> Tensor:
+def vector_embedding(module: Any, times: Tensor, pooled: Tensor, guidance: Tensor | None) -> Tensor:
     """The vector [N, D] that every block of Flux is modulated by, in the precision of `pooled`."""
     embedder = module.time_text_embed
-    told = embedder.timestep_embedder(embedder.time_proj(times * 1000).to(pooled.dtype))
+    embedding = embedder.timestep_embedder(embedder.time_proj(times * 1000).to(pooled.dtype))
     if guidance is not None and hasattr(embedder, "guidance_embedder"):
         waves = embedder.time_proj(guidance * 1000).to(pooled.dtype)
-        told = told + embedder.guidance_embedder(waves)
-    vector: Tensor = told + embedder.text_embedder(pooled)
+        embedding = embedding + embedder.guidance_embedder(waves)
+    vector: Tensor = embedding + embedder.text_embedder(pooled)
     return vector
 
 

@@ -44,15 +44,17 @@ def flux2(module: "Flux2Transformer2DModel", call: DitCall) -> Tensor:
     seen = pictures[:1] if reading else pictures
     tokens = torch.cat([picture.flatten(2).transpose(1, 2).to(dtype) for picture in seen], dim=1)
     picture, text = module.x_embedder(tokens), module.context_embedder(call.context.to(dtype))
-    vector = vector_told(module, call.times, call.guidance, dtype)
+    vector = vector_embedding(module, call.times, call.guidance, dtype)
     added, length, own = call.added or Added(), text.shape[1], call.sample[0, 0].numel()
     of_picture = module.double_stream_modulation_img(vector)
     of_text = module.double_stream_modulation_txt(vector)
     of_both = module.single_stream_modulation(vector)
     if method == STILL and (still := picture.shape[1] - own):
-        told = vector_told(module, torch.zeros_like(call.times), call.guidance, dtype)
-        of_picture = _in_turn(of_picture, module.double_stream_modulation_img(told), own, still)
-        of_both = _in_turn(of_both, module.single_stream_modulation(told), length + own, still)
+        embedding = vector_embedding(module, torch.zeros_like(call.times), call.guidance, dtype)
+        of_picture = _in_turn(
+            of_picture, module.double_stream_modulation_img(embedding), own, still
+        )
+        of_both = _in_turn(of_both, module.single_stream_modulation(embedding), length + own, still)
     tables = module.pos_embed(_positions(pictures, method, length).to(text.device))
     places = tuple(table[: length + picture.shape[1]] for table in tables)
     of_layer = _keeping(kept if references else None, length + own, reading=reading)
@@ -72,13 +74,17 @@ def flux2(module: "Flux2Transformer2DModel", call: DitCall) -> Tensor:
     return velocity.transpose(1, 2).reshape(len(mine), -1, *call.sample.shape[-2:])
 
 
-def vector_told(module: Any, times: Tensor, guidance: Tensor | None, dtype: torch.dtype) -> Tensor:
+def vector_embedding(
+    module: Any, times: Tensor, guidance: Tensor | None, dtype: torch.dtype
+) -> Tensor:
     """The vector [N, D] that all modulations are made of."""
     embedder = module.time_guidance_embed
-    told: Tensor = embedder.timestep_embedder(embedder.time_proj(times * 1000).to(dtype))
+    embedding: Tensor = embedder.timestep_embedder(embedder.time_proj(times * 1000).to(dtype))
     if guidance is not None and embedder.guidance_embedder is not None:
-        told = told + embedder.guidance_embedder(embedder.time_proj(guidance * 1000).to(dtype))
-    return told
+        embedding = embedding + embedder.guidance_embedder(
+            embedder.time_proj(guidance * 1000).to(dtype)
+        )
+    return embedding
 
 
 def _in_turn(first: Tensor, second: Tensor, of_first: int, of_second: int) -> Tensor:

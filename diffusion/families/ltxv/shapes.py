@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffusion.dit.reading import check_heads, counted, read
-from diffusion.weights import Weights, told_config
+from diffusion.weights import Weights, metadata_config
 
 HEADS = 32
 KEY = "transformer_blocks.0.attn2.to_k.weight"
@@ -56,12 +56,12 @@ def read_shape(weights: Weights) -> LtxvShape | None:
 def _shape(weights: Weights) -> LtxvShape:
     first = "patchify_proj" if TIME.format(OWN) in weights else "proj_in"
     width, channels = weights.shape(f"{first}.weight")
-    told = told_config(weights, "transformer")
+    metadata = metadata_config(weights, "transformer")
     return LtxvShape(
         in_channels=channels,
         width=width,
         blocks=counted(weights, "transformer_blocks.{}."),
         cross_dim=weights.shape(KEY)[1],
         context_dim=weights.shape("caption_projection.linear_1.weight")[1],
-        causal=told.get("causal_temporal_positioning") is True,
+        causal=metadata.get("causal_temporal_positioning") is True,
     )

@@ -24,19 +24,19 @@ class OmniGen2(nn.Module):
         self.x_embedder = nn.Linear(pixels, shape.width)
         self.ref_image_patch_embedder = nn.Linear(pixels, shape.width)
         self.image_index_embedding = nn.Parameter(torch.empty(REFERENCES, shape.width))
-        self.t_embedder = TimeEmbedder(shape.time_hidden, shape.told)
+        self.t_embedder = TimeEmbedder(shape.time_hidden, shape.time_width)
         self.cap_embedder = nn.Sequential(
             nn.RMSNorm(shape.context_dim, eps=EPS), nn.Linear(shape.context_dim, shape.width)
         )
-        self.noise_refiner = _blocks(shape, shape.refiners, told=True)
-        self.ref_image_refiner = _blocks(shape, shape.refiners, told=True)
-        self.context_refiner = _blocks(shape, shape.refiners, told=False)
-        self.layers = _blocks(shape, shape.layers, told=True)
+        self.noise_refiner = _blocks(shape, shape.refiners, is_modulated=True)
+        self.ref_image_refiner = _blocks(shape, shape.refiners, is_modulated=True)
+        self.context_refiner = _blocks(shape, shape.refiners, is_modulated=False)
+        self.layers = _blocks(shape, shape.layers, is_modulated=True)
         self.final_layer = Head(shape)
 
 
-def _blocks(shape: NextDitShape, count: int, *, told: bool) -> nn.ModuleList:
-    return nn.ModuleList(Block(shape, told=told) for _ in range(count))
+def _blocks(shape: NextDitShape, count: int, *, is_modulated: bool) -> nn.ModuleList:
+    return nn.ModuleList(Block(shape, is_modulated=is_modulated) for _ in range(count))
 
 
 def omnigen2(module: OmniGen2, call: DitCall) -> Tensor:
@@ -48,11 +48,11 @@ def omnigen2(module: OmniGen2, call: DitCall) -> Tensor:
     positions = placed(text.shape[1], pictures).to(text.device)
     cosines, sines = rotations(positions, shape.axes, shape.theta)
 
-    def refined(blocks: Any, tokens: Tensor, start: int, *told: Tensor) -> Tensor:
+    def refined(blocks: Any, tokens: Tensor, start: int, *modulation: Tensor) -> Tensor:
         places = (table[start : start + tokens.shape[1]] for table in (cosines, sines))
         own = tuple(places)
         for block in blocks:
-            tokens = block(tokens, own, *told)
+            tokens = block(tokens, own, *modulation)
         return tokens
 
     words = text.shape[1]

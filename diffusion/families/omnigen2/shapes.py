@@ -36,7 +36,7 @@ def _shape(weights: Weights) -> NextDitShape:
     attention = "layers.0.attn."
     head = weights.shape(f"{attention}norm_q.weight")[0]
     width, pixels = weights.shape("x_embedder.weight")
-    told = weights.shape("time_caption_embed.timestep_embedder.linear_2.weight")[0]
+    time_width = weights.shape("time_caption_embed.timestep_embedder.linear_2.weight")[0]
     return NextDitShape(
         in_channels=pixels // PATCH**2,
         out_channels=weights.shape("norm_out.linear_2.weight")[0] // PATCH**2,
@@ -48,8 +48,8 @@ def _shape(weights: Weights) -> NextDitShape:
         kv_heads=weights.shape(f"{attention}to_k.weight")[0] // head,
         head=head,
         context_dim=weights.shape("time_caption_embed.caption_embedder.1.weight")[1],
-        time_hidden=told,
-        told=told,
+        time_hidden=time_width,
+        time_width=time_width,
         activated=True,
         multiple=1,
         traits=TRAITS,
@@ -71,17 +71,17 @@ def pieces(shape: NextDitShape) -> Iterator[Piece]:
             "final_layer.adaLN_modulation.1": "norm_out.linear_1",
         }
     )
-    for name, count, told in (
+    for name, count, is_modulated in (
         ("noise_refiner", shape.refiners, True),
         ("ref_image_refiner", shape.refiners, True),
         ("context_refiner", shape.refiners, False),
         ("layers", shape.layers, True),
     ):
         for i in range(count):
-            yield from _block(f"{name}.{i}", told=told)
+            yield from _block(f"{name}.{i}", is_modulated=is_modulated)
 
 
-def _block(block: str, *, told: bool) -> Iterator[Piece]:
+def _block(block: str, *, is_modulated: bool) -> Iterator[Piece]:
     attention = ("to_q", "to_k", "to_v", "to_out.0", "norm_q", "norm_k")
     yield from named({f"{block}.attention.{name}": f"{block}.attn.{name}" for name in attention})
     yield from named(
@@ -89,7 +89,7 @@ def _block(block: str, *, told: bool) -> Iterator[Piece]:
     )
     yield from named({f"{block}.ffn_norm{n}": f"{block}.ffn_norm{n}" for n in (1, 2)})
     yield Piece(f"{block}.attention_norm2", f"{block}.norm2")
-    if told:
+    if is_modulated:
         yield Piece(f"{block}.attention_norm1", f"{block}.norm1.norm")
         yield Piece(f"{block}.adaLN_modulation.1", f"{block}.norm1.linear")
     else:

@@ -106,13 +106,17 @@ class Block(nn.Module):
         the text goes by the first.
         """
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.img_mod(times).chunk(6, dim=-1)
-        told = self.txt_mod(times[:, :1]).chunk(6, dim=-1)
+        text_modulation = self.txt_mod(times[:, :1]).chunk(6, dim=-1)
         seen, read = self.attn(
-            _normed(picture) * (1 + scale) + shift, _normed(text) * (1 + told[1]) + told[0], places
+            _normed(picture) * (1 + scale) + shift,
+            _normed(text) * (1 + text_modulation[1]) + text_modulation[0],
+            places,
         )
-        picture, text = picture + gate * seen, text + told[2] * read
+        picture, text = picture + gate * seen, text + text_modulation[2] * read
         picture = picture + mlp_gate * self.img_mlp(_normed(picture) * (1 + mlp_scale) + mlp_shift)
-        text = text + told[5] * self.txt_mlp(_normed(text) * (1 + told[4]) + told[3])
+        text = text + text_modulation[5] * self.txt_mlp(
+            _normed(text) * (1 + text_modulation[4]) + text_modulation[3]
+        )
         return picture, text
 
 

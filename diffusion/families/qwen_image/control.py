@@ -49,7 +49,7 @@ class InstantXControl(Control):
 
     def behind(self, heard: Heard) -> Added:
         module, dtype = self._module, heard.sample.dtype
-        picture, text, times, places = told(module, heard)
+        picture, text, times, places = inputs_of(module, heard)
         picture = picture + module.controlnet_x_embedder(packed_frames(heard.hint).to(dtype))
         said = []
         pairs = zip(module.transformer_blocks, module.controlnet_blocks, strict=True)
@@ -79,7 +79,7 @@ class FunControl(Control):
 
     def behind(self, heard: Heard) -> Added:
         module = self._module
-        picture, text, times, places = told(self._base, heard)
+        picture, text, times, places = inputs_of(self._base, heard)
         rows, columns = heard.hint.shape[-2:]
         whole = functional.pad(heard.hint, (0, columns % PATCH, 0, rows % PATCH))
         hint = packed_frames(whole).to(picture.dtype)
@@ -98,7 +98,7 @@ class FunControl(Control):
         return Added(tuple(said.get(block, nothing) for block in range(max(said) + 1)))
 
 
-def told(module: Any, heard: Heard) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+def inputs_of(module: Any, heard: Heard) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
     """Picture and text as the blocks are given them, the time, and where the tokens lie."""
     dtype = heard.sample.dtype
     picture = module.img_in(packed_frames(heard.sample))

@@ -30,8 +30,8 @@ def _denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:
 
 def _embed(model: LoadedModel, condition: Condition, _name: str, frame: Frame) -> DitEmbedding:
     method = condition.extras.get("reference_latents_method", model.shape.reference_method)
-    told = embedding(condition, frame, context=batched(condition.tokens, frame))
-    return replace(told, guidance=None, reference_places=method)
+    conditioning = embedding(condition, frame, context=batched(condition.tokens, frame))
+    return replace(conditioning, guidance=None, reference_places=method)
 
 
 def _blank(shape: QwenImageShape) -> Condition:

@@ -31,8 +31,8 @@ def instructions(tokens: Sequence[Token]) -> int:
         return 0
     turn = starts[-1]
     after = tokens[turn + 1 : turn + 3]
-    told = len(tokens) > turn + 3 and all(map(_is, after, USER))
-    return turn + 3 if told else turn
+    is_user = len(tokens) > turn + 3 and all(map(_is, after, USER))
+    return turn + 3 if is_user else turn
 
 
 def _is(token: Token, number: int) -> bool:
@@ -59,5 +59,5 @@ TEXT = TextEncoding(
     },
     joined,
     kinds=frozenset({"qwen_image"}),
-    told_by_networks=True,
+    recognised_by_networks=True,
 )

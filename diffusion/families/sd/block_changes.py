@@ -1,6 +1,6 @@
 """Changes between U-Net blocks: FreeU on skip connections, downscaled middle blocks.
 
-They are laid on as hooks for one call of the network and taken off after it. Blocks are numbered
+They are applied to as hooks for one call of the network and taken off after it. Blocks are numbered
 as in the original U-Net: what enters or leaves one is a layer's input or output here.
 """
 
@@ -165,14 +165,14 @@ def _shrunk(change: Change, h: Tensor) -> Tensor:
 @contextmanager
 def changed_blocks(unet: Unet, changes: Sequence[Change]) -> Iterator[None]:
     """One call of `unet` under `changes`, of which it keeps none."""
-    laid = tuple(change for change in changes if change.kind in BLOCK_CHANGES)
+    applied = tuple(change for change in changes if change.kind in BLOCK_CHANGES)
     with ExitStack() as hooks:
-        if laid:
-            _lay(hooks, layers_of(unet), Passage(laid, unet.shape.levels[0].channels))
+        if applied:
+            _apply(hooks, layers_of(unet), Passage(applied, unet.shape.levels[0].channels))
         yield
 
 
-def _lay(hooks: ExitStack, layers: Layers, passage: Passage) -> None:
+def _apply(hooks: ExitStack, layers: Layers, passage: Passage) -> None:
     for number, layer in enumerate(layers.input_ends):
         _behind(hooks, layer, partial(passage.left_input, number))
     for number, layer in enumerate((*layers.input_starts[1:], *layers.middle)):

@@ -38,8 +38,8 @@ def _projected(model: LoadedModel, tokens: Tensor) -> Tensor:
     if projection is None or tokens.shape[-1] != projection.in_features:
         return tokens
     with torch.inference_mode():
-        told: Tensor = projection(tokens.to(projection.weight))
-    return told.float().cpu()
+        projected: Tensor = projection(tokens.to(projection.weight))
+    return projected.float().cpu()
 
 
 def blank(shape: UnetShape, *, vector: Vector) -> Condition:

@@ -46,7 +46,9 @@ class Guide:
     """What a hint says to a ControlNet at one size."""
 
     embedding: Tensor  # [B or 1, C, h, w], joins the first feature map
-    told: Tensor | None = None  # [1, T], what a union ControlNet is told of the hint's type
+    type_vector: Tensor | None = (
+        None  # [1, T], what a union ControlNet is type_vector of the hint's type
+    )
 
 
 class LoadedControlNet:
@@ -68,7 +70,7 @@ class LoadedControlNet:
         self._union = union
         self._parts = (module, *([] if union is None else [union]))
         if union is not None:
-            module.class_embedding = Told(module.class_embedding, shape.y_dim or 0)
+            module.class_embedding = WithTypeVector(module.class_embedding, shape.y_dim or 0)
         self._layout = place_convolutions(module, module.conv_in.weight.device)
         self._module = module
         self._dtype = module.conv_in.weight.dtype
@@ -105,7 +107,7 @@ class LoadedControlNet:
             return Guide(embedding)
         index = union_type_index(net, self._union.count)
         marked = embedding if index is None else self._union.marked(embedding, index)
-        return Guide(marked, self._union.told(index))
+        return Guide(marked, self._union.type_vector(index))
 
     def __call__(self, asked: Sequence[Asked]) -> list[Residuals]:
         parts = [question.part for question in asked]
@@ -140,13 +142,19 @@ class LoadedControlNet:
         """What the module's class embedding reads: vectors of sizes, and of the hints' types."""
         parts = [question.part for question in asked]
         y = None if self._shape.y_dim is None else vectors(parts, self._dtype)
-        told = [
-            part.of(g.told) for part, g in zip(parts, guides, strict=True) if g.told is not None
+        type_vectors = [
+            part.of(g.type_vector)
+            for part, g in zip(parts, guides, strict=True)
+            if g.type_vector is not None
         ]
-        return torch.cat([*([] if y is None else [y]), torch.cat(told)], dim=1) if told else y
+        return (
+            torch.cat([*([] if y is None else [y]), torch.cat(type_vectors)], dim=1)
+            if type_vectors
+            else y
+        )
 
 
-class Told(nn.Module):
+class WithTypeVector(nn.Module):
     """A class embedding whose input ends in a vector that is added as it stands."""
 
     def __init__(self, embedding: nn.Module | None, width: int) -> None:
@@ -156,9 +164,9 @@ class Told(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         """[N, width + T] -> [N, T]."""
-        told = labels[:, self._width :]
+        extra = labels[:, self._width :]
         embedded: Tensor = (
-            told if self.embedding is None else self.embedding(labels[:, : self._width]) + told
+            extra if self.embedding is None else self.embedding(labels[:, : self._width]) + extra
         )
         return embedded
 

@@ -185,7 +185,7 @@ def prepare_image(
     *,
     roles: Roles,
 ) -> JobImage:
-    """An image prompt laid on a model, for a job of `batch` pictures.
+    """An image prompt applied to a model, for a job of `batch` pictures.
 
     Raises:
         BadModelFile: the IP-Adapter is made for another U-Net.

@@ -46,9 +46,9 @@ def _module(part: Weights, shape: UnetShape, dtype: torch.dtype, device: torch.d
 def _view_projection(weights: Weights, loading: Loading) -> nn.Linear:
     """What brings a picture and a view of it to the width of texts. (Stable Zero123)"""
     part = weights.under("cc_projection.")
-    width, told = part.shape("weight")
+    width, features = part.shape("weight")
     with torch.device("meta"):
-        module = nn.Linear(told, width)
+        module = nn.Linear(features, width)
     fill(module, part, {key: copied(part[key], loading.dtype, loading.device) for key in part})
     return module
 

@@ -67,7 +67,7 @@ class UnionTypes(nn.Module):
         alpha: Tensor = self.spatial_ch_projs(x[0])
         return embedding + alpha[:, :, None, None]
 
-    def told(self, index: int | None) -> Tensor:
+    def type_vector(self, index: int | None) -> Tensor:
         """What joins the time's embedding, [1, T]."""
         weight = self.task_embedding
         which = torch.zeros(self.count, device=weight.device)

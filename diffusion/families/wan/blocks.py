@@ -73,11 +73,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, rope: Rope, context: tuple[Tensor, ...]) -> Tensor:
         """x [N, T, D], time [N, 1 or frames, 6, D]."""
-        told = [over_tokens(e, x) for e in (self.modulation.unsqueeze(1) + time).unbind(2)]
-        shift, scale, gate = told[:3]
+        modulated = [over_tokens(e, x) for e in (self.modulation.unsqueeze(1) + time).unbind(2)]
+        shift, scale, gate = modulated[:3]
         x = x + self.self_attn(self.norm1(x) * (1 + scale) + shift, rope) * gate
         x = x + self.cross_attn(self.norm3(x), context)
-        shift, scale, gate = told[3:]
+        shift, scale, gate = modulated[3:]
         changed: Tensor = self.ffn(self.norm2(x) * (1 + scale) + shift) * gate
         return x + changed
 
@@ -150,8 +150,8 @@ class CameraAdapter(nn.Module):
     def forward(self, path: Tensor) -> Tensor:
         """[N, C, T, H, W] -> [N, D, T, rows, columns]."""
         pictures = functional.pixel_unshuffle(path.transpose(1, 2).flatten(0, 1), UNSHUFFLED)
-        told: Tensor = self.residual_blocks(self.conv(pictures))
-        frames: Tensor = told.unflatten(0, (len(path), -1))
+        modulated: Tensor = self.residual_blocks(self.conv(pictures))
+        frames: Tensor = modulated.unflatten(0, (len(path), -1))
         return frames.transpose(1, 2)
 
 

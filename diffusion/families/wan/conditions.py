@@ -110,8 +110,8 @@ def _vace(extras: Mapping[str, Any], frame: Frame) -> dict[str, Tensor]:
         if list(own.shape[2:]) != sides:
             raise SizeMismatchError(tuple(sides), tuple(own.shape[2:]))
         both.append(own if len(own) == 1 else repeat_to(own, batch))
-    told = torch.stack(torch.broadcast_tensors(*both), dim=1)
-    return {VACE: told, VACE_STRENGTHS: torch.tensor([strengths], device=frame.device)}
+    stacked = torch.stack(torch.broadcast_tensors(*both), dim=1)
+    return {VACE: stacked, VACE_STRENGTHS: torch.tensor([strengths], device=frame.device)}
 
 
 def concat_channels(extras: Mapping[str, Any], frame: Frame, shape: WanShape) -> Tensor | None:

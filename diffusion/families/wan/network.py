@@ -69,10 +69,10 @@ class WanTransformer(nn.Module):
 
         (ComfyUI comfy/ldm/wan/model.py, `WanI2VCrossAttention`)
         """
-        told = self.text_embedding(text)
+        tokens = self.text_embedding(text)
         if self.img_emb is None:
-            return (told,)
-        return (told, told if seen is None else self.img_emb(seen))
+            return (tokens,)
+        return (tokens, tokens if seen is None else self.img_emb(seen))
 
 
 class Controls:
@@ -88,7 +88,7 @@ class Controls:
             as_tokens(module.vace_patch_embedding(filled_up(control))) for control in controls
         ]
 
-    def behind(self, index: int, x: Tensor, *told: Any) -> Tensor:
+    def behind(self, index: int, x: Tensor, *inputs: Any) -> Tensor:
         """`x` with what is heard behind the block of this index."""
         if index not in self._places:
             return x
@@ -96,7 +96,7 @@ class Controls:
         for place, before in enumerate(self._carried):
             first = block.before_proj
             control = before if first is None else first(before) + self._original
-            self._carried[place] = block(control, *told)
+            self._carried[place] = block(control, *inputs)
             strength = self._strengths[:, place, None, None]
             x = x + block.after_proj(self._carried[place]) * strength
         return x
@@ -131,29 +131,31 @@ def wan(module: WanTransformer, call: DitCall) -> Tensor:
         x = torch.cat([x, as_tokens(reference)], dim=1)
         ropes.append(rope_of(reference.shape[2:], x.device, axes, source))
     rope: Rope = tuple(torch.cat(tables) for tables in zip(*ropes, strict=True))  # type: ignore[assignment]
-    time, told = times_told(module, call.times, dtype)
+    time, modulation = time_embeddings(module, call.times, dtype)
     seen = call.beside.get(SEEN)
     context = module.context(call.context.to(dtype), None if seen is None else seen.to(dtype))
     controls = Controls(module, call, x, dtype) if module.shape.vace_depth else None
     skipped = call.skipped.get("double", ())
     for index, block in enumerate(module.blocks):
         if index not in skipped:
-            x = block(x, told, rope, context)
+            x = block(x, modulation, rope, context)
         if controls is not None:
-            x = controls.behind(index, x, told, rope, context)
+            x = controls.behind(index, x, modulation, rope, context)
     velocity = as_video(module.head(x[:, :own], time)[:, before:], grid.shape[2:])
     return velocity[:, :, :frames, :height, :width]
 
 
 def axes_of(changes: Iterable[Change]) -> tuple[Axis, ...]:
     """Where tokens lie along time, rows and columns, as the last change says."""
-    laid = [change for change in changes if change.kind == SCALE_ROPE]
-    if not laid:
+    scales = [change for change in changes if change.kind == SCALE_ROPE]
+    if not scales:
         return (Axis(), Axis(), Axis())
-    return tuple(Axis(laid[-1][f"shift_{side}"], laid[-1][f"scale_{side}"]) for side in "tyx")
+    return tuple(Axis(scales[-1][f"shift_{side}"], scales[-1][f"scale_{side}"]) for side in "tyx")
 
 
-def times_told(module: WanTransformer, times: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def time_embeddings(
+    module: WanTransformer, times: Tensor, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Of times [N], or [N, frames]: the embedding [N, frames, D] and modulations [.., 6, D]."""
     waves = sinusoids(times.flatten().float(), module.shape.time_dim).to(dtype)
     time = module.time_embedding(waves).unflatten(0, (len(times), -1))

@@ -31,7 +31,7 @@ class ControlBlock(Block):
     """A block, and what it says to the model."""
 
     def __init__(self, shape: NextDitShape, *, first: bool) -> None:
-        super().__init__(shape, told=True)
+        super().__init__(shape, is_modulated=True)
         if first:
             self.before_proj = nn.Linear(shape.width, shape.width)
         self.after_proj = nn.Linear(shape.width, shape.width)
@@ -48,7 +48,7 @@ class Network(nn.Module):
         self.control_noise_refiner = (
             _blocks(shape, REFINERS)
             if refines
-            else nn.ModuleList(Block(shape, told=True) for _ in range(REFINERS))
+            else nn.ModuleList(Block(shape, is_modulated=True) for _ in range(REFINERS))
         )
 
 
@@ -188,7 +188,7 @@ def _shape(weights: Weights) -> NextDitShape:
         head=head,
         context_dim=0,
         time_hidden=0,
-        told=weights.shape("control_layers.0.adaLN_modulation.0.weight")[1],
+        time_width=weights.shape("control_layers.0.adaLN_modulation.0.weight")[1],
         activated=False,
         multiple=1,
         traits=TRAITS,

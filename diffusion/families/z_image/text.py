@@ -19,5 +19,5 @@ TEXT = TextEncoding(
     {QWEN3: qwen3(LlmReading(TEMPLATE, layers=(-2,), pad=PAD))},
     joined,
     kinds=frozenset({"lumina2"}),
-    told_by_networks=True,
+    recognised_by_networks=True,
 )

@@ -55,13 +55,13 @@ def motion_of(
     )
 
 
-def evolved(model: Model, beta_schedule: str, laid: Evolved) -> Model:
+def evolved(model: Model, beta_schedule: str, evolved_by: Evolved) -> Model:
     """`model` with what the pack lays on it, and the noise levels of a beta schedule."""
-    model = model.changed(EVOLVED, evolved=laid)
+    model = model.changed(EVOLVED, evolved=evolved_by)
     if beta_schedule == "autoselect":
-        if not laid.motions:
+        if not evolved_by.motions:
             return model
-        return model.changed(BETA_SCHEDULE, name="", motion=laid.motions[0].file)
+        return model.changed(BETA_SCHEDULE, name="", motion=evolved_by.motions[0].file)
     if beta_schedule == "use existing":
         return model
     return model.changed(BETA_SCHEDULE, name=beta_schedule)
@@ -122,8 +122,8 @@ def load_first_generation(
 ) -> Model:
     """Let a model make videos."""
     motion = motion_of(model_name, **moved)
-    laid = Evolved((motion,), tuple(context_options or ()), settings=sample_settings)
-    return evolved(model, beta_schedule, laid)
+    evolved_by = Evolved((motion,), tuple(context_options or ()), settings=sample_settings)
+    return evolved(model, beta_schedule, evolved_by)
 
 
 @node(
@@ -185,5 +185,7 @@ def use_evolved_sampling(
     sample_settings: SampleSettings | None = None,
 ) -> Model:
     """Let a model make videos, or batches in windows."""
-    laid = Evolved(tuple(m_models or ()), tuple(context_options or ()), settings=sample_settings)
-    return evolved(model, beta_schedule, laid)
+    evolved_by = Evolved(
+        tuple(m_models or ()), tuple(context_options or ()), settings=sample_settings
+    )
+    return evolved(model, beta_schedule, evolved_by)

@@ -58,8 +58,8 @@ def load_with_context(
         keyframes=tuple(ad_keyframes or ()),
     )
     joins = not apply_v2_models_properly
-    laid = Evolved((motion,), tuple(context_options or ()), joins, sample_settings)
-    return evolved(model, beta_schedule, laid)
+    evolved_by = Evolved((motion,), tuple(context_options or ()), joins, sample_settings)
+    return evolved(model, beta_schedule, evolved_by)
 
 
 @node("AnimateDiffLoaderV1", runs_on=Stage.INLINE, deprecated=True)
@@ -72,8 +72,8 @@ def load_first_version(
     beta_schedule: OlderSchedule = ANIMATEDIFF,
 ) -> tuple[Model, Latent]:
     """Let a model make videos."""
-    laid = Evolved((Motion(model_name),), joins_v2_norms=True)
-    return evolved(model, beta_schedule, laid), latents
+    evolved_by = Evolved((Motion(model_name),), joins_v2_norms=True)
+    return evolved(model, beta_schedule, evolved_by), latents
 
 
 @node("ADE_AnimateDiffLoaderV1Advanced", runs_on=Stage.INLINE, deprecated=True)
@@ -97,8 +97,8 @@ def load_first_version_in_windows(
             "looped_uniform", context_length, context_overlap, context_stride, closed_loop
         )
         contexts = (Context(windows),)
-    laid = Evolved((Motion(model_name),), contexts, joins_v2_norms=True)
-    return evolved(model, beta_schedule, laid), latents
+    evolved_by = Evolved((Motion(model_name),), contexts, joins_v2_norms=True)
+    return evolved(model, beta_schedule, evolved_by), latents
 
 
 @node(

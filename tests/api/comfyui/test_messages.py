@@ -4,7 +4,7 @@ import json
 import struct
 from collections.abc import Sequence
 
-from api.comfyui.messages import CountQueue, Message, Preview, PromptMessages, Told
+from api.comfyui.messages import CountQueue, Message, Preview, PromptMessages, Reaction
 from api.jobs.events import (
     Begun,
     Displayed,
@@ -36,31 +36,31 @@ SAVED = (NodeStarted("7", "SaveImage"), Saved(OUTPUT), NodeFinished("7", "SaveIm
 END = ["status", "executing None"]
 
 
-def _told(*events: JobEvent) -> list[Told]:
+def _told(*events: JobEvent) -> list[Reaction]:
     prompt = PromptMessages(JOB)
     happened = [Happened(JOB, k, 1.5, event) for k, event in enumerate(events)]
-    return [told for one in happened for told in prompt.told(one)]
+    return [reactions for one in happened for reactions in prompt.reactions(one)]
 
 
-def _kinds(told: Sequence[Told]) -> list[str]:
-    def kind(one: Told) -> str:
+def _kinds(reactions: Sequence[Reaction]) -> list[str]:
+    def kind(one: Reaction) -> str:
         if isinstance(one, CountQueue):
             return "status"
         if isinstance(one, Message):
             return f"executing {one.data['node']}" if one.type == "executing" else one.type
         return "binary"
 
-    return [kind(one) for one in told]
+    return [kind(one) for one in reactions]
 
 
-def _only(told: Sequence[Told], kind: str) -> Message:
-    (found,) = [one for one in told if isinstance(one, Message) and one.type == kind]
+def _only(reactions: Sequence[Reaction], kind: str) -> Message:
+    (found,) = [one for one in reactions if isinstance(one, Message) and one.type == kind]
     return found
 
 
 def test_a_run_is_told_in_comfyuis_order() -> None:
-    told = _told(Queued(), *START, *SAMPLED, *SAVED, Ended("success"))
-    assert _kinds(told) == [
+    reactions = _told(Queued(), *START, *SAMPLED, *SAVED, Ended("success"))
+    assert _kinds(reactions) == [
         "status",
         "status",
         "execution_start",
@@ -80,15 +80,15 @@ def test_a_run_is_told_in_comfyuis_order() -> None:
         "execution_success",
         *END,
     ]
-    assert _only(told, "execution_cached").data["nodes"] == ["1"]
-    assert _only(told, "execution_start").data == {"prompt_id": "p", "timestamp": 1500}
+    assert _only(reactions, "execution_cached").data["nodes"] == ["1"]
+    assert _only(reactions, "execution_start").data == {"prompt_id": "p", "timestamp": 1500}
     image = {"filename": "a_00001_.png", "subfolder": "", "type": "output"}
-    assert _only(told, "executed").data["output"] == {"images": [image]}
+    assert _only(reactions, "executed").data["output"] == {"images": [image]}
 
 
 def test_done_nodes_stay_in_the_state() -> None:
-    told = _told(*START, *SAMPLED, *SAVED)
-    states = [one for one in told if isinstance(one, Message) and one.type == "progress_state"]
+    reactions = _told(*START, *SAMPLED, *SAVED)
+    states = [one for one in reactions if isinstance(one, Message) and one.type == "progress_state"]
     last = states[-1].data["nodes"]
     assert {node_id: node["state"] for node_id, node in last.items()} == {
         "5": "finished",
@@ -100,9 +100,9 @@ def test_done_nodes_stay_in_the_state() -> None:
 
 
 def test_a_cached_output_is_told_all_the_same() -> None:
-    told = _told(Begun(), NodeCached("7", "SaveImage"), Saved(OUTPUT), Ended("success"))
+    reactions = _told(Begun(), NodeCached("7", "SaveImage"), Saved(OUTPUT), Ended("success"))
     start = ["status", "execution_start", "execution_cached"]
-    assert _kinds(told) == [*start, "executed", "execution_success", *END]
+    assert _kinds(reactions) == [*start, "executed", "execution_success", *END]
 
 
 def test_what_a_node_shows_itself_names_its_files_as_they_are_stored() -> None:
@@ -115,9 +115,11 @@ def test_what_a_node_shows_itself_names_its_files_as_they_are_stored() -> None:
 
 
 def test_a_failure_says_where_it_was() -> None:
-    told = _told(*START, *SAMPLED, NodeStarted("6", "VAEDecode"), Ended("failed", "", "bad", "No."))
-    assert _kinds(told)[-3:] == ["execution_error", *END]
-    error = _only(told, "execution_error").data
+    reactions = _told(
+        *START, *SAMPLED, NodeStarted("6", "VAEDecode"), Ended("failed", "", "bad", "No.")
+    )
+    assert _kinds(reactions)[-3:] == ["execution_error", *END]
+    error = _only(reactions, "execution_error").data
     assert (error["node_id"], error["node_type"]) == ("6", "VAEDecode")
     assert (error["exception_type"], error["exception_message"]) == ("bad", "No.")
     assert error["executed"] == ["5"]
@@ -125,11 +127,11 @@ def test_a_failure_says_where_it_was() -> None:
 
 
 def test_a_cancelled_run_is_told_to_all_and_one_that_never_ran_only_counted() -> None:
-    told = _told(*START, *SAMPLED[:2], Ended("cancelled"))
-    interrupted = _only(told, "execution_interrupted")
+    reactions = _told(*START, *SAMPLED[:2], Ended("cancelled"))
+    interrupted = _only(reactions, "execution_interrupted")
     assert interrupted.to_all
     assert (interrupted.data["node_id"], interrupted.data["node_type"]) == ("5", "KSampler")
-    assert _kinds(told)[-3:] == ["execution_interrupted", *END]
+    assert _kinds(reactions)[-3:] == ["execution_interrupted", *END]
     assert _kinds(_told(Queued(), Ended("cancelled"))) == ["status", "status"]
 
 
@@ -144,8 +146,10 @@ def test_previews_are_framed_as_a_client_can_read_them() -> None:
 
 
 def test_pictures_and_texts_are_frames_of_their_own() -> None:
-    told = _told(Begun(), Shown("2", b"png"), Said("2", "two"))
-    frames = [one.frame(metadata=True) for one in told if not isinstance(one, CountQueue | Message)]
+    reactions = _told(Begun(), Shown("2", b"png"), Said("2", "two"))
+    frames = [
+        one.frame(metadata=True) for one in reactions if not isinstance(one, CountQueue | Message)
+    ]
     assert frames == [
         struct.pack(">II", 1, 2) + b"png",
         struct.pack(">II", 3, 1) + b"2" + b"two",
@@ -154,6 +158,6 @@ def test_pictures_and_texts_are_frames_of_their_own() -> None:
 
 def test_a_job_that_is_begun_anew_is_told_from_its_start() -> None:
     prompt = PromptMessages(JOB)
-    list(prompt.told(Happened(JOB, 1, 0.0, NodeStarted("5", "KSampler"))))
+    list(prompt.reactions(Happened(JOB, 1, 0.0, NodeStarted("5", "KSampler"))))
     (where,) = prompt.where()
     assert where.data["node"] == "5"

@@ -25,7 +25,7 @@ STATES: Mapping[type, str] = {
 
 
 @dataclass(frozen=True)
-class ToldEvent:
+class WireEvent:
     """One server-sent event; ids rise."""
 
     id: int
@@ -33,7 +33,7 @@ class ToldEvent:
     data: Mapping[str, Any]
 
 
-def told(happened: Happened) -> ToldEvent | None:
+def wire_event(happened: Happened) -> WireEvent | None:
     """The event in this face's words; None for one that it does not tell.
 
     Outputs and ends are told with what the store and the record have of them, by whoever follows.
@@ -61,7 +61,7 @@ def told(happened: Happened) -> ToldEvent | None:
             type_, data = status, {}
         case _:
             return None
-    return ToldEvent(happened.id, type_, data)
+    return WireEvent(happened.id, type_, data)
 
 
 def data_uri(jpeg: bytes) -> str:
