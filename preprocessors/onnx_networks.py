@@ -12,7 +12,6 @@ from threading import Lock, Timer
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort  # type: ignore[import-untyped]
 import torch
 
 from graph.errors import ServiceError
@@ -83,9 +82,16 @@ class OnnxNetwork:
         return outputs
 
 
+def _onnxruntime() -> Any:
+    """Imported with the first network: most processes open none."""
+    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    return onnxruntime
+
+
 @contextmanager
 def _ended_after(seconds: float) -> Iterator[Any]:
-    options = ort.RunOptions()
+    options = _onnxruntime().RunOptions()
     options.log_severity_level = QUIET
     options.add_run_config_entry(*SHRINK)
     timer = Timer(seconds, setattr, (options, "terminate", True))
@@ -100,6 +106,7 @@ def _ended_after(seconds: float) -> Iterator[Any]:
 @cache
 def _bounded_memory() -> None:
     """One arena for all sessions of the process, which is onnxruntime's only way to bound them."""
+    ort = _onnxruntime()
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
@@ -116,6 +123,7 @@ def build_onnx(file: AnnotatorFile) -> OnnxNetwork:
     """
     read_onnx(file.path)
     _bounded_memory()
+    ort = _onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = QUIET
     options.intra_op_num_threads = torch.get_num_threads()
