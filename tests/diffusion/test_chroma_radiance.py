@@ -30,7 +30,7 @@ from tests.diffusion.test_chroma import SHAPE as CHROMA
 
 RECORDED = recorded("chroma_radiance")
 SHAPE = RadianceShape(
-    **{**vars(CHROMA), "in_channels": 3, "told": 64},
+    **{**vars(CHROMA), "in_channels": 3, "time_inputs": 64},
     patch=4,
     inner=8,
     ratio=2,
