@@ -341,10 +341,8 @@ class JobRecords:
         """Tell whichever replica runs the job; False where none does."""
         runs = sa.and_(JOBS.c.id == record.id, JOBS.c.status == "running")
         async with self._database.writing() as connection:
-            updated = await connection.execute(
-                sa.update(JOBS).where(runs).values(cancel_asked=True)
-            )
-        return bool(updated.rowcount)
+            asked = await connection.execute(sa.update(JOBS).where(runs).values(cancel_asked=True))
+        return bool(asked.rowcount)
 
     async def delete(self, owner: str, job_id: int) -> bool:
         """Remove a job whatever its state; whoever runs it finds that it has lost it."""

@@ -61,10 +61,9 @@ async def test_a_deleted_request_leaves_nothing(hosted: Hosted) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "v6/video/text2video",
-        "v7/video-fusion/text-to-video",
-        "v6/deepfake/single_face_swap",
-        "v6/faceswap/fetch/12",
+        "v6/video/scene_maker",
+        "v7/video-fusion/lip-sync",
+        "v6/deepfake/single_video_swap",
         "v6/image_editing/removebg_mask",
         "v6/3d/text_to_3d",
         "v7/voice/text-to-speech",
