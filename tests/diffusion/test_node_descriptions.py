@@ -23,6 +23,7 @@ from diffusion.lora.merging import WEIGHT_CHANGES
 from diffusion.parameterization import Parameterization
 from diffusion.samplers import SAMPLERS
 from diffusion.schedules.model_sampling import discrete
+from graph.motion import CONTEXT_WINDOWS
 from graph.node import NodeType
 from graph.nodes import load_node_types
 from graph.sampling import Guider, SamplerChoice
@@ -95,7 +96,7 @@ def test_a_guider_node_names_a_guider(name: str, choice: str) -> None:
 @pytest.mark.parametrize(("name", "choice"), sorted(every_choice(of("MODEL"))))
 def test_a_change_to_a_model_can_be_made_of_its_options(name: str, choice: str) -> None:
     changes = TYPES[name].function(**values(TYPES[name], choice)).changes
-    check_changes(changes, FAMILIES.changes.union(WEIGHT_CHANGES))
+    check_changes(changes, FAMILIES.changes.union(WEIGHT_CHANGES, {CONTEXT_WINDOWS}))
     own = Parameterization("eps")
     model_sampling(own, changes)
     start_changes(changes)
@@ -105,5 +106,7 @@ def test_a_change_to_a_model_can_be_made_of_its_options(name: str, choice: str) 
 
 def test_no_change_of_guidance_is_without_a_node() -> None:
     models = [TYPES[name].function(**values(TYPES[name])) for name in of("MODEL")]
+    with_prompt = TYPES["PerpNeg"]  # it runs on a stage, which has its prompt's tensors
+    models.append(with_prompt.function(None, **values(with_prompt)))
     made = {change.kind for model in models for change in model.changes}
     assert made >= GUIDANCE_CHANGES
