@@ -5,14 +5,12 @@ A file's own goes before any that is installed, as its tokens are what its table
 
 from collections.abc import Callable
 
-import torch
-
+from diffusion.text.carried_tokenizers import carried_tokenizer
 from diffusion.text.prompt import Tokenizer
 from diffusion.text.tokenizer_files import TokenizerFile
 from diffusion.weights import Weights
 
 KEY = "spiece_model"
-LARGEST_BYTES = 2**25  # the largest that is known has 2**22
 UMT5_FILE = TokenizerFile(
     encoder="UMT5",
     source="google/umt5-xxl",
@@ -50,15 +48,4 @@ def sentence_pieces(part: Weights, otherwise: Callable[[], Tokenizer], *, rows: 
     """
     if KEY not in part:
         return otherwise()
-    size = part.entries[KEY].size
-    if size > LARGEST_BYTES:
-        problem = f"its tokenizer '{KEY}' has {size} bytes, at most {LARGEST_BYTES} are read"
-        raise part.bad(problem=problem)
-    try:
-        pieces = SentencePieces(part[KEY].contiguous().view(torch.uint8).numpy().tobytes())
-    except RuntimeError as error:
-        raise part.bad(problem=f"its tokenizer '{KEY}' cannot be read") from error
-    if pieces.words > rows:
-        problem = f"its tokenizer '{KEY}' knows {pieces.words} tokens, its table {rows}"
-        raise part.bad(problem=problem)
-    return pieces
+    return carried_tokenizer(part, KEY, SentencePieces, (RuntimeError,), rows=rows)

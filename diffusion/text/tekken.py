@@ -9,13 +9,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
 
+from diffusion.text.carried_tokenizers import carried_tokenizer
 from diffusion.weights import Weights
 
 KEY = "tekken_model"
-LARGEST_BYTES = 2**25  # the largest that is known has 2**24.2
 LONGEST = 2**22  # bytes of all tokens together, each of which is a cut that is looked at
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -91,15 +90,4 @@ def tekken(part: Weights, *, rows: int) -> Tekken:
     """
     if KEY not in part:
         raise part.bad(problem=f"it carries no tokenizer '{KEY}', as files of Mistral 3 do")
-    size = part.entries[KEY].size
-    if size > LARGEST_BYTES:
-        problem = f"its tokenizer '{KEY}' has {size} bytes, at most {LARGEST_BYTES} are read"
-        raise part.bad(problem=problem)
-    try:
-        found = Tekken(part[KEY].contiguous().view(torch.uint8).numpy().tobytes())
-    except NONE as error:
-        raise part.bad(problem=f"its tokenizer '{KEY}' cannot be read: {error!r}") from error
-    if found.words > rows:
-        problem = f"its tokenizer '{KEY}' knows {found.words} tokens, its table {rows}"
-        raise part.bad(problem=problem)
-    return found
+    return carried_tokenizer(part, KEY, Tekken, NONE, rows=rows)

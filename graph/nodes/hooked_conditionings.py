@@ -1,9 +1,9 @@
 """Prompts under hooks: where, when and with which weights they apply."""
 
 from dataclasses import replace
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypedDict, Unpack
 
-from graph.node import Widget, node
+from graph.node import Default, Widget, node
 from graph.stages import Stage
 from graph.stages.sample import Conditionings
 from graph.values import Conditioning, Hooks, Link, Mask
@@ -18,20 +18,20 @@ Range: TypeAlias = Annotated[tuple[float, float], Link("TIMESTEPS_RANGE")]
 Pair: TypeAlias = tuple[Conditioning, Conditioning]
 
 
-def _conditioned(
-    stage: Conditionings,
-    conditioning: Conditioning,
-    *,
-    strength: float,
-    area: Area,
-    mask: Mask | None,
-    hooks: Hooks | None,
-    timesteps: Range | None,
-) -> Conditioning:
+class Properties(TypedDict):
+    strength: Annotated[Strength, Default(1.0)]
+    set_cond_area: Area
+    mask: Mask | None
+    hooks: Hooks | None
+    timesteps: Range | None
+
+
+def _conditioned(stage: Conditionings, conditioning: Conditioning, own: Properties) -> Conditioning:
     """The strength is that of the mask, and without one none."""
-    conditioned = hooked(conditioning, hooks)
+    conditioned, mask, timesteps = hooked(conditioning, own["hooks"]), own["mask"], own["timesteps"]
     if mask is not None:
-        conditioned = stage.set_mask(conditioned, mask, strength, bounds=area != "default")
+        bounds = own["set_cond_area"] != "default"
+        conditioned = stage.set_mask(conditioned, mask, own["strength"], bounds=bounds)
     return conditioned if timesteps is None else stage.set_timestep_range(conditioned, *timesteps)
 
 
@@ -55,22 +55,10 @@ def set_properties(
     stage: Conditionings,
     *,
     cond_NEW: Conditioning,  # noqa: N803 - the names on the wire
-    strength: Strength = 1.0,
-    set_cond_area: Area,
-    mask: Mask | None = None,
-    hooks: Hooks | None = None,
-    timesteps: Range | None = None,
+    **properties: Unpack[Properties],
 ) -> Conditioning:
     """Say where, when and under which hooks a prompt applies."""
-    return _conditioned(
-        stage,
-        cond_NEW,
-        strength=strength,
-        area=set_cond_area,
-        mask=mask,
-        hooks=hooks,
-        timesteps=timesteps,
-    )
+    return _conditioned(stage, cond_NEW, properties)
 
 
 @node(
@@ -85,23 +73,10 @@ def set_properties_and_combine(
     *,
     cond: Conditioning,
     cond_NEW: Conditioning,  # noqa: N803
-    strength: Strength = 1.0,
-    set_cond_area: Area,
-    mask: Mask | None = None,
-    hooks: Hooks | None = None,
-    timesteps: Range | None = None,
+    **properties: Unpack[Properties],
 ) -> Conditioning:
     """Follow a prompt beside another, and say where, when and under which hooks it applies."""
-    new = _conditioned(
-        stage,
-        cond_NEW,
-        strength=strength,
-        area=set_cond_area,
-        mask=mask,
-        hooks=hooks,
-        timesteps=timesteps,
-    )
-    return (*cond, *new)
+    return (*cond, *_conditioned(stage, cond_NEW, properties))
 
 
 @node(
@@ -117,26 +92,11 @@ def set_pair_properties(
     *,
     positive_NEW: Conditioning,  # noqa: N803
     negative_NEW: Conditioning,  # noqa: N803
-    strength: Strength = 1.0,
-    set_cond_area: Area,
-    mask: Mask | None = None,
-    hooks: Hooks | None = None,
-    timesteps: Range | None = None,
+    **properties: Unpack[Properties],
 ) -> Pair:
     """As `ConditioningSetProperties`, for two prompts."""
-    positive, negative = (
-        _conditioned(
-            stage,
-            own,
-            strength=strength,
-            area=set_cond_area,
-            mask=mask,
-            hooks=hooks,
-            timesteps=timesteps,
-        )
-        for own in (positive_NEW, negative_NEW)
-    )
-    return positive, negative
+    positive = _conditioned(stage, positive_NEW, properties)
+    return positive, _conditioned(stage, negative_NEW, properties)
 
 
 @node(
@@ -154,24 +114,11 @@ def set_pair_properties_and_combine(
     negative: Conditioning,
     positive_NEW: Conditioning,  # noqa: N803
     negative_NEW: Conditioning,  # noqa: N803
-    strength: Strength = 1.0,
-    set_cond_area: Area,
-    mask: Mask | None = None,
-    hooks: Hooks | None = None,
-    timesteps: Range | None = None,
+    **properties: Unpack[Properties],
 ) -> Pair:
     """As `ConditioningSetPropertiesAndCombine`, for two prompts."""
-    new = set_pair_properties(
-        stage,
-        positive_NEW=positive_NEW,
-        negative_NEW=negative_NEW,
-        strength=strength,
-        set_cond_area=set_cond_area,
-        mask=mask,
-        hooks=hooks,
-        timesteps=timesteps,
-    )
-    return (*positive, *new[0]), (*negative, *new[1])
+    first = (*positive, *_conditioned(stage, positive_NEW, properties))
+    return first, (*negative, *_conditioned(stage, negative_NEW, properties))
 
 
 @node(

@@ -1,26 +1,19 @@
 """Stable Zero123: other views of what is in a picture."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from graph.node import Widget, node
-from graph.prompt import Node, Source
-from graph.results import Expansion
+from graph.picture_conditioning import OUTPUTS, Conditioned, conditioned_on
 from graph.stages import Stage
 from graph.stages.seen_pictures import PictureConditioning
-from graph.values import ClipVision, ClipVisionOutput, Conditioning, Image, Latent, Link, Vae
+from graph.values import ClipVision, ClipVisionOutput, Conditioning, Image, Latent, Vae
 
 CATEGORY = "model/conditioning/stable zero123"
-OUTPUTS = ("positive", "negative", "latent")
 Side = Annotated[int, Widget(min=16, max=16384, step=8)]
 Batch = Annotated[int, Widget(min=1, max=4096)]
 Angle = Annotated[float, Widget(min=-180.0, max=180.0, step=0.1, round=False)]
 Step = Annotated[float, Widget(min=-180.0, max=180.0, step=0.1, round=False, advanced=True)]
-Expanded = tuple[
-    Annotated[Expansion, Link("CONDITIONING")],
-    Annotated[Expansion, Link("CONDITIONING")],
-    Annotated[Expansion, Link("LATENT")],
-]
 
 
 @node(
@@ -40,11 +33,20 @@ def view(
     batch_size: Batch = 1,
     elevation: Angle = 0.0,
     azimuth: Angle = 0.0,
-) -> Expanded:
+) -> Conditioned:
     """Say from where the thing in a picture is to be seen."""
-    sides = {"width": width, "height": height}
-    settings = {"elevation": elevation, "azimuth": azimuth, "views": 1, "batch_size": batch_size}
-    return _expanded(clip_vision, init_image, vae, sides, settings)
+    return conditioned_on(
+        init_image,
+        clip_vision,
+        vae,
+        node="comfyray.Views",
+        width=width,
+        height=height,
+        elevation=elevation,
+        azimuth=azimuth,
+        views=1,
+        batch_size=batch_size,
+    )
 
 
 @node(
@@ -66,38 +68,23 @@ def views(
     azimuth: Angle = 0.0,
     elevation_batch_increment: Step = 0.0,
     azimuth_batch_increment: Step = 0.0,
-) -> Expanded:
+) -> Conditioned:
     """Say from where each picture of a batch is to see the thing in a picture."""
-    sides = {"width": width, "height": height}
-    settings = {
-        "batch_size": batch_size,
-        "elevation": elevation,
-        "azimuth": azimuth,
-        "views": batch_size,
-        "elevation_step": elevation_batch_increment,
-        "azimuth_step": azimuth_batch_increment,
-        "one_noise": True,
-    }
-    return _expanded(clip_vision, init_image, vae, sides, settings)
-
-
-def _expanded(
-    clip_vision: ClipVision,
-    image: Image,
-    vae: Vae,
-    sides: dict[str, int],
-    settings: dict[str, Any],
-) -> Expanded:
-    scaled = {"image": image, "upscale_method": "bilinear", "crop": "center", **sides}
-    seen = {"clip_vision": clip_vision, "image": image, "crop": "center"}
-    links = {"seen": Source("seen", 0), "image": Source("fitted", 0), "vae": vae}
-    nodes = {
-        "seen": Node("CLIPVisionEncode", seen),
-        "fitted": Node("ImageScale", scaled),
-        "views": Node("comfyray.Views", {**links, **sides, **settings}),
-    }
-    outputs = tuple(Source("views", slot) for slot in range(3))
-    return Expansion(nodes, outputs)  # type: ignore[return-value]
+    return conditioned_on(
+        init_image,
+        clip_vision,
+        vae,
+        node="comfyray.Views",
+        width=width,
+        height=height,
+        batch_size=batch_size,
+        elevation=elevation,
+        azimuth=azimuth,
+        views=batch_size,
+        elevation_step=elevation_batch_increment,
+        azimuth_step=azimuth_batch_increment,
+        one_noise=True,
+    )
 
 
 @node("comfyray.Views", runs_on=Stage.SAMPLE, internal=True)

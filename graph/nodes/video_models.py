@@ -4,8 +4,7 @@ from itertools import accumulate
 from typing import Annotated
 
 from graph.node import Files, Widget, node
-from graph.prompt import Node, Source
-from graph.results import Expansion
+from graph.picture_conditioning import OUTPUTS, Conditioned, conditioned_on
 from graph.stages import Stage
 from graph.stages.seen_pictures import PictureConditioning
 from graph.values import (
@@ -14,7 +13,6 @@ from graph.values import (
     Conditioning,
     Image,
     Latent,
-    Link,
     Model,
     ModelFile,
     Vae,
@@ -46,7 +44,7 @@ def load_image_only_checkpoint(
     runs_on=Stage.INLINE,
     rewrites=True,
     category="model/conditioning/stable video",
-    outputs=("positive", "negative", "latent"),
+    outputs=OUTPUTS,
 )
 def condition_on_picture(
     *,
@@ -59,38 +57,20 @@ def condition_on_picture(
     motion_bucket_id: Bucket = 127,
     fps: Fps = 6,
     augmentation_level: Augmentation = 0.0,
-) -> tuple[
-    Annotated[Expansion, Link("CONDITIONING")],
-    Annotated[Expansion, Link("CONDITIONING")],
-    Annotated[Expansion, Link("LATENT")],
-]:
+) -> Conditioned:
     """Make a video begin with a picture."""
-    size = {"width": width, "height": height}
-    nodes = {
-        "seen": Node(
-            "CLIPVisionEncode",
-            {"clip_vision": clip_vision, "image": init_image, "crop": "center"},
-        ),
-        "fitted": Node(
-            "ImageScale",
-            {"image": init_image, "upscale_method": "bilinear", "crop": "center", **size},
-        ),
-        "conditioning": Node(
-            "comfyray.PictureConditioning",
-            {
-                "seen": Source("seen", 0),
-                "image": Source("fitted", 0),
-                "vae": vae,
-                "video_frames": video_frames,
-                "motion_bucket_id": motion_bucket_id,
-                "fps": fps,
-                "augmentation_level": augmentation_level,
-                **size,
-            },
-        ),
-    }
-    outputs = tuple(Source("conditioning", slot) for slot in range(3))
-    return Expansion(nodes, outputs)  # type: ignore[return-value]
+    return conditioned_on(
+        init_image,
+        clip_vision,
+        vae,
+        node="comfyray.PictureConditioning",
+        width=width,
+        height=height,
+        video_frames=video_frames,
+        motion_bucket_id=motion_bucket_id,
+        fps=fps,
+        augmentation_level=augmentation_level,
+    )
 
 
 @node(
@@ -98,7 +78,7 @@ def condition_on_picture(
     runs_on=Stage.INLINE,
     rewrites=True,
     category="model/conditioning/stable video 3d",
-    outputs=("positive", "negative", "latent"),
+    outputs=OUTPUTS,
 )
 def condition_on_orbit(
     *,
@@ -109,30 +89,18 @@ def condition_on_orbit(
     height: Side = 576,
     video_frames: Frames = 21,
     elevation: Annotated[float, Widget(min=-90.0, max=90.0, step=0.1, round=False)] = 0.0,
-) -> tuple[
-    Annotated[Expansion, Link("CONDITIONING")],
-    Annotated[Expansion, Link("CONDITIONING")],
-    Annotated[Expansion, Link("LATENT")],
-]:
+) -> Conditioned:
     """Look at the thing in a picture from all around."""
-    size = {"width": width, "height": height}
-    links = {"seen": Source("seen", 0), "image": Source("fitted", 0), "vae": vae}
-    nodes = {
-        "seen": Node(
-            "CLIPVisionEncode",
-            {"clip_vision": clip_vision, "image": init_image, "crop": "center"},
-        ),
-        "fitted": Node(
-            "ImageScale",
-            {"image": init_image, "upscale_method": "bilinear", "crop": "center", **size},
-        ),
-        "conditioning": Node(
-            "comfyray.OrbitConditioning",
-            {**links, **size, "video_frames": video_frames, "elevation": elevation},
-        ),
-    }
-    outputs = tuple(Source("conditioning", slot) for slot in range(3))
-    return Expansion(nodes, outputs)  # type: ignore[return-value]
+    return conditioned_on(
+        init_image,
+        clip_vision,
+        vae,
+        node="comfyray.OrbitConditioning",
+        width=width,
+        height=height,
+        video_frames=video_frames,
+        elevation=elevation,
+    )
 
 
 @node("comfyray.OrbitConditioning", runs_on=Stage.SAMPLE, internal=True)

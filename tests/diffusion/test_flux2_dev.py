@@ -86,7 +86,7 @@ def test_a_tokenizer_that_is_not_there_or_is_none_is_named() -> None:
     said = json.loads(tensors[KEY].numpy().tobytes())
     del said["vocab"][3]["token_bytes"]
     broken = torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8)
-    with pytest.raises(BadModelFile, match="cannot be read: KeyError"):
+    with pytest.raises(BadModelFile, match=r"'tekken_model' cannot be read\.?$"):
         part({**tensors, KEY: broken})
 
 

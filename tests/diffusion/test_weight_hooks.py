@@ -111,7 +111,13 @@ async def test_strengths_follow_their_keyframes_as_in_comfyui(stage: SampleStage
 
 async def test_a_default_fills_what_others_leave_as_in_comfyui(stage: SampleStage) -> None:
     left = hooked.set_properties(
-        STAGE, cond_NEW=prompt(2), strength=1.0, set_cond_area="default", mask=LEFT
+        STAGE,
+        cond_NEW=prompt(2),
+        strength=1.0,
+        set_cond_area="default",
+        mask=LEFT,
+        hooks=None,
+        timesteps=None,
     )
     positive, negative = hooked.set_pair_default_and_combine(
         STAGE,
