@@ -44,16 +44,17 @@ class Size(Part):
         default=5, description="How long more replicas must be wanted before they are started."
     )
     downscale_delay_s: NonNegativeFloat = Field(
-        default=300, description="How long fewer must do before one is stopped; it has weights."
+        default=300,
+        description="How long fewer must suffice before one stops; it has weights.",
     )
     downscale_to_zero_delay_s: NonNegativeFloat = Field(
         default=900, description="How long nobody must ask before the last one is stopped."
     )
     look_back_s: PositiveFloat = Field(
-        default=15, gt=10, description="Of requests that their number is averaged over."
+        default=15, gt=10, description="Over which the number of requests is averaged."
     )
     max_replicas_per_node: PositiveInt | None = Field(
-        default=None, description="So that a node that is lost takes no more of them along."
+        default=None, description="On one Ray node, so that a lost node takes no more of them."
     )
     max_ongoing_requests: PositiveInt = 32
     max_queued_requests: int = -1
