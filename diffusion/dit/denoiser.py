@@ -118,7 +118,7 @@ def _kind(row: Row) -> Hashable:
         tuple((name, tensor.shape[1:]) for name, tensor in sorted(prompt.beside.items())),
         None if prompt.bias is None else id(prompt.bias),
         row.patches,
-        None if row.kept is None else bool(row.kept),
+        None if row.kept is None else frozenset(row.kept),
         tuple(id(image.image) for image in row.images),
     )
 

@@ -1,4 +1,4 @@
-"""What the families with a NextDiT (diffusion/dit/next_dit.py) share: Lumina 2 and Z-Image."""
+"""What Lumina 2, Z-Image and OmniGen2 share, whose network is a NextDiT (dit/next_dit.py)."""
 
 from functools import partial
 
@@ -17,5 +17,5 @@ def denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:
 
 
 def embed(_model: LoadedModel, condition: Condition, _name: str, frame: Frame) -> DitEmbedding:
-    """All that such a network hears is the text encoder's states."""
+    """The text encoder's states, and pictures where the condition has some."""
     return embedding(condition, frame, context=batched(condition.tokens, frame))

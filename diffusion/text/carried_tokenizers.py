@@ -36,7 +36,7 @@ def carried_tokenizer(
         problem = f"its tokenizer '{key}' has {size} bytes, at most {LARGEST_BYTES} are read"
         raise part.bad(problem=problem)
     try:
-        found = read(part[key].contiguous().view(torch.uint8).numpy().tobytes())
+        found = read(part[key].reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     except unreadable as error:
         raise part.bad(problem=f"its tokenizer '{key}' cannot be read") from error
     if found.words > rows:

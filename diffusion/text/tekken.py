@@ -15,7 +15,8 @@ from diffusion.text.carried_tokenizers import carried_tokenizer
 from diffusion.weights import Weights
 
 KEY = "tekken_model"
-LONGEST = 2**22  # bytes of all tokens together, each of which is a cut that is looked at
+LONGEST = 2**22  # bytes of all tokens together
+LONGEST_TOKEN = 1024  # bytes; all cuts of a token are looked at, which is its length squared
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -48,6 +49,9 @@ class Tekken:
         length = sum(map(len, words))
         if length > LONGEST:
             message = f"its tokens have {length} bytes, at most {LONGEST} are read"
+            raise ValueError(message)
+        if (longest := max(map(len, words), default=0)) > LONGEST_TOKEN:
+            message = f"a token has {longest} bytes, at most {LONGEST_TOKEN} are read"
             raise ValueError(message)
         letters = _letters()
         shown = {word: "".join(letters[byte] for byte in word) for word in words}

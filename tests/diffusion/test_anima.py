@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from diffusion.batch.frame import Frame
+from diffusion.batch.preparation import TextWidthError
 from diffusion.dit.call import DitCall
-from diffusion.families.anima.family import ANIMA
+from diffusion.families.anima.family import ANIMA, TooFewWordsError
 from diffusion.families.anima.network import anima
 from diffusion.families.anima.text import WEIGHTS, WORDS
 from diffusion.families.registry import FAMILIES
@@ -84,3 +85,24 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path: Path) -> None:
     del missing["blocks.0.self_attn.q_norm.weight"]
     with pytest.raises(BadModelFile, match=r"incomplete.*q_norm"):
         loaded(tmp_path, missing)
+
+
+def test_a_prompt_that_its_adapter_cannot_take_is_refused(tmp_path: Path) -> None:
+    model = loaded(tmp_path, stored())
+    sampling = model_sampling(model.parameterization, ())
+    frame = Frame(torch.zeros(1, 16, 1, 4, 6), None, sampling, model.latent_format)
+    weights = torch.ones(1, 1)
+    for word, width, error in ((10**6, 20, TooFewWordsError), (5, 24, TextWidthError)):
+        extras = {WORDS: torch.tensor([[word]]), WEIGHTS: weights}
+        with pytest.raises(error):
+            ANIMA.embed(model, Condition(drawn(2, 1, 6, width), extras=extras), "positive", frame)
+
+
+@pytest.mark.parametrize("head", [6, 8, 10])
+def test_heads_too_narrow_for_three_axes_are_refused(tmp_path: Path, head: int) -> None:
+    tensors = stored()
+    for name in ("q_norm", "k_norm"):
+        for key in [key for key in tensors if key.startswith("blocks.") and name in key]:
+            tensors[key] = torch.ones(head)
+    with pytest.raises(BadModelFile, match=rf"heads (are|of) {head}"):
+        loaded(tmp_path, tensors)

@@ -3,6 +3,7 @@
 tests/contract/flux2_dev.npz holds what ComfyUI 0.33.0 answered.
 """
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,11 @@ def test_a_tokenizer_that_is_not_there_or_is_none_is_named() -> None:
     broken = torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8)
     with pytest.raises(BadModelFile, match=r"'tekken_model' cannot be read\.?$"):
         part({**tensors, KEY: broken})
+    said["vocab"][3]["token_bytes"] = base64.b64encode(b"x" * 1025).decode()
+    long = torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8)
+    for bad in (long, torch.zeros(())):
+        with pytest.raises(BadModelFile, match="cannot be read"):
+            part({**tensors, KEY: bad})
 
 
 def klein(folder: Path) -> Any:
@@ -120,6 +126,20 @@ def test_references_are_told_no_noise_and_kept_from_the_first_step(tmp_path: Pat
         assert torch.allclose(answer, SAID[f"kept{step}"], atol=1e-5)
     alone = replace(asked(6, 0.1), places="index_timestep_zero")
     assert not torch.allclose(answer, flux2(module, alone), atol=1e-3)
+
+
+def test_a_call_that_failed_in_the_middle_keeps_nothing(tmp_path: Path) -> None:
+    module = klein(tmp_path)
+    store: dict[str, Tensor] = {}
+    call = replace(asked(1, 0.9), kept=Kept(((2, store),)), changes=(Change(KV_CACHE),))
+    last = module.single_transformer_blocks[-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(last, "forward", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            flux2(module, call)
+    assert not store
+    flux2(module, replace(call, kept=Kept(((2, store),))))
+    assert store
 
 
 def test_a_prompt_without_references_keeps_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Anima: drawings, by Cosmos-Predict2's transformer and a small language model."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -9,21 +10,33 @@ from torch.nn import functional
 
 from diffusion.batch.calls import Limits
 from diffusion.batch.frame import Frame
-from diffusion.batch.preparation import batched
+from diffusion.batch.preparation import TextWidthError, batched
 from diffusion.dit.conditions import DitEmbedding, embedding
 from diffusion.dit.denoiser import DitDenoiser
 from diffusion.dit.weight_names import names_by
 from diffusion.families.anima.network import Anima, anima, blocks
-from diffusion.families.anima.shapes import AnimaShape, read_shape
+from diffusion.families.anima.shapes import AdapterShape, AnimaShape, read_shape
 from diffusion.families.anima.text import TEXT, WEIGHTS, WORDS
 from diffusion.families.family import Family, Found, LoadedModel, Loading
 from diffusion.families.transformers import load_transformer
 from diffusion.latent_format import WAN21_LATENT
 from diffusion.parameterization import Parameterization
+from graph.errors import ServiceError
 from graph.values import Condition
 
 FLOW = Parameterization("flow", shift=3.0, multiplier=1.0)
 TOKENS = 512  # of a prompt at least
+
+
+@dataclass(eq=False)
+class TooFewWordsError(ServiceError):
+    """An adapter whose table ends before a word of the prompt."""
+
+    status = 422
+    code = "bad_model_file"
+    template = "The model's adapter knows {known} of T5's tokens; the prompt has token {received}."
+    known: int
+    received: int
 
 
 def _parameterization(_found: Found) -> Parameterization:
@@ -40,12 +53,21 @@ def _denoiser(model: LoadedModel, limits: Limits) -> DitDenoiser:
     return DitDenoiser(partial(anima, model.module), model.shape, limits)
 
 
-def _embed(model: LoadedModel, condition: Condition, _name: str, frame: Frame) -> DitEmbedding:
+def _embed(model: LoadedModel, condition: Condition, name: str, frame: Frame) -> DitEmbedding:
     """A prompt that a text encoder of another family read is taken as it is."""
     tokens = condition.tokens
     if WORDS in condition.extras:
+        check_adapted(name, condition, model.shape.adapter)
         tokens = _adapted(model.module, tokens.to(frame.device), condition.extras)
     return embedding(condition, frame, context=batched(tokens, frame))
+
+
+def check_adapted(name: str, condition: Condition, shape: AdapterShape) -> None:
+    """Raises TextWidthError, TooFewWordsError where an adapter cannot take a prompt."""
+    if (width := int(condition.tokens.shape[-1])) != shape.source:
+        raise TextWidthError(name, shape.source, width)
+    if (last := int(condition.extras[WORDS].max())) >= shape.words:
+        raise TooFewWordsError(shape.words, last)
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from diffusion.dit.tokens import PATCH
 from diffusion.weights import Weights
 
 MARK = "llm_adapter.blocks.0.cross_attn.q_proj.weight"
+SMALLEST_HEAD = 12  # each of three axes has two frequencies at least
 ALONGSIDE = 1  # channels beside the latent's: where the picture is padded, which is nowhere
 
 
@@ -48,6 +49,9 @@ def read_shape(weights: Weights) -> AnimaShape | None:
         return None
     shape = read(weights, _shape)
     check_heads(weights, width=shape.width, head=shape.head, unit=2)
+    if shape.head < SMALLEST_HEAD:
+        problem = f"its heads are {shape.head} wide; at least {SMALLEST_HEAD} is read"
+        raise weights.bad(problem=problem)
     check_heads(weights, width=shape.adapter.width, head=shape.adapter.head, unit=2)
     return shape
 

@@ -71,6 +71,8 @@ def flux2(module: "Flux2Transformer2DModel", call: DitCall) -> Tensor:
             both = torch.cat([both[:, :length], plus(both[:, length:], added.single, index)], dim=1)
     mine = both[:, length : length + own]
     velocity: Tensor = module.proj_out(module.norm_out(mine, vector))
+    if kept is not None:
+        kept.ended()
     return velocity.transpose(1, 2).reshape(len(mine), -1, *call.sample.shape[-2:])
 
 

@@ -38,7 +38,7 @@ class Contexts:
         tokens = [embedding.context.shape[1] for embedding in embeddings]
         length = math.lcm(*tokens)
         repeats = [length // count for count in tokens]
-        known = [self._of(part) for part in parts]
+        known = [self._of(part, own) for part, own in zip(parts, embeddings, strict=True)]
 
         def joined(tensors: Sequence[Tensor]) -> Tensor:
             pairs = zip(parts, tensors, repeats, strict=True)
@@ -52,8 +52,7 @@ class Contexts:
             for place in self._layers
         }
 
-    def _of(self, part: Part) -> KeysAndValues:
-        embedding = part.row.prompt.embedding
+    def _of(self, part: Part, embedding: Embedding) -> KeysAndValues:
         known = self._projected.get(embedding)
         if known is None:
             with self._scope([part]):

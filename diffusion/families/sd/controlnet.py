@@ -46,9 +46,7 @@ class Guide:
     """What a hint says to a ControlNet at one size."""
 
     embedding: Tensor  # [B or 1, C, h, w], joins the first feature map
-    type_vector: Tensor | None = (
-        None  # [1, T], what a union ControlNet is type_vector of the hint's type
-    )
+    type_vector: Tensor | None = None  # [1, T], of the hint's type, for a union ControlNet
 
 
 class LoadedControlNet:

@@ -27,7 +27,7 @@ OFFSET = -10  # of the noise's seed from the sampler's
 
 
 def is_upscaler(shape: UnetShape) -> bool:
-    return shape.labelled and shape.in_channels == CHANNELS
+    return shape.labelled and shape.in_channels == CHANNELS and bool(shape.y_dim)
 
 
 def parameterization(_found: Found) -> Parameterization:
