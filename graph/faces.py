@@ -28,6 +28,7 @@ PACKS = {
     "antelopev2": {DETECTION: "scrfd_10g_bnkps.onnx", RECOGNITION: "glintr100.onnx"},
 }
 MOST_CHOSEN = 100  # faces that one node may name by their places
+MOST_SWAPS = 1_000  # of a node: its pictures times the places
 
 
 def fixed_files(pack: str) -> dict[str, FixedFile]:
@@ -105,7 +106,7 @@ class TooManyFacesError(ServiceError):
 
     status = 422
     code = "too_many_parts"
-    template = "{received} faces are named; the limit is {limit}."
+    template = "{received} faces are to be swapped; the limit is {limit}."
     received: int
     limit: int
 
@@ -121,6 +122,12 @@ def chosen_places(text: str) -> tuple[int, ...]:
     if len(places) > MOST_CHOSEN:
         raise TooManyFacesError(len(places), MOST_CHOSEN)
     return places or (0,)
+
+
+def check_swaps(count: int) -> None:
+    """Raises TooManyFacesError where a node has more faces to swap than it may."""
+    if count > MOST_SWAPS:
+        raise TooManyFacesError(count, MOST_SWAPS)
 
 
 @dataclass(frozen=True)

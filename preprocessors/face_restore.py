@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graph.faces import BUFFALO, DETECTION, Restoring
+from graph.faces import BUFFALO, DETECTION, MOST_CHOSEN, Restoring
 from imaging.face_alignment import FFHQ, Picture, Warp
 from preprocessors.detectors import Detectors
 from preprocessors.faces import Spotted, as_input, build_detector, levels, spotted
@@ -105,7 +105,7 @@ def restored(
     with detectors.opened(BUFFALO.file(DETECTION), build_detector) as network:
         faces = [face for face in spotted(network, picture, LOOKED_AT) if _eyes(face, picture)]
     left = None if only is None else list(only)
-    for face in faces:
+    for face in faces[:MOST_CHOSEN]:
         if left is not None:
             box = next((box for box in left if _same(face.box, box)), None)
             if box is None:

@@ -23,6 +23,7 @@ from graph.faces import (
     Face,
     NoFaceError,
     Swap,
+    check_swaps,
     in_order,
 )
 from graph.model_files.onnx_graph import last_weights
@@ -180,12 +181,16 @@ def swap_faces(
 
     Faces are put into the inputs in the order in which both are named, and begin anew where there
     are more places than faces. Where no face is found, pictures stay as they are.
+
+    Raises:
+        TooManyFacesError: that would be too many swaps.
     """
+    wanted = how.choosing.of_inputs
+    check_swaps(len(image) * len(wanted.places))
     originals = levels(image)
     pictures = list(originals)
     sources, first = _sources(detectors, source, face, how.choosing.of_sources)
     found = [_found(detectors, picture) for picture in pictures]
-    wanted = how.choosing.of_inputs
     boxes: list[list[tuple[float, ...]]] = [[] for _ in pictures]
     turn = 0
     with detectors.opened(how.model, build_swapper) as swapper:

@@ -95,6 +95,7 @@ def spotted(network: OnnxNetwork, picture: Picture, side: int) -> list[Spotted]:
     found = network(as_input(seen, MIDDLE, DETECTOR_SCALE))
     scores, boxes, points = (np.concatenate(part) for part in _decoded(network, found, side))
     good = np.isfinite(boxes).all(axis=1) & np.isfinite(points).all(axis=(1, 2))
+    good &= (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     order = np.flatnonzero(good)[scores[good].argsort()[::-1]]
     boxes, points = (boxes[order] / ratio).astype(np.float32), points[order] / np.float32(ratio)
     scores = scores[order]

@@ -4,7 +4,7 @@ Files are looked through before they are opened (graph/model_files/onnx_graph.py
 lies in one bounded arena, and a run that takes too long is ended.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,6 +26,8 @@ SLOWEST_RUN_S = 120.0
 DTYPES = {"tensor(double)": np.float64, "tensor(float16)": np.float16}
 QUIET = 4  # onnxruntime's level for what ends the process alone
 SIZE_AS_ASKED = 1  # how the arena grows
+NUMBERS = "fiub"  # kinds of dtypes
+FOLDING = "ConstantFolding"
 SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 
 
@@ -71,7 +73,18 @@ class OnnxNetwork:
             socket.name: np.ascontiguousarray(x, dtype=socket.dtype)
             for socket, x in zip(self.inputs, given, strict=True)
         }
-        with self.turn, _ended_after(self.slowest_s) as options:
+        if not self.turn.acquire(timeout=self.slowest_s):
+            raise NetworkRunError(self.name, f"others have used it for {self.slowest_s:g} s")
+        try:
+            outputs = self._run(named)
+        finally:
+            self.turn.release()
+        if not all(map(_numbers, outputs)):
+            raise NetworkRunError(self.name, "it gives no numbers")
+        return outputs
+
+    def _run(self, named: Mapping[str, Picture]) -> list[Picture]:
+        with _ended_after(self.slowest_s) as options:
             try:
                 outputs: list[Picture] = self.session.run(None, named, options)
             except Exception as error:  # onnxruntime's own kinds; the file gave the reason
@@ -80,6 +93,11 @@ class OnnxNetwork:
                     problem = "its operators do not fit each other, or need too much memory"
                 raise NetworkRunError(self.name, problem) from error
         return outputs
+
+
+def _numbers(output: Any) -> bool:
+    """Whether an output is what it is taken for: the file may give texts, lists or one number."""
+    return isinstance(output, np.ndarray) and output.ndim > 0 and output.dtype.kind in NUMBERS
 
 
 def _onnxruntime() -> Any:
@@ -129,6 +147,8 @@ def build_onnx(file: AnnotatorFile) -> OnnxNetwork:
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.use_env_allocators", "1")
+    # What is constant is computed in each run then, under its deadline and within its memory.
+    options.add_session_config_entry("optimization.disable_specified_optimizers", FOLDING)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = ort.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])

@@ -22,9 +22,12 @@ MODEL_GRAPH, MODEL_FUNCTIONS = 7, 25
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
 NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
 ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS = 5, 6, 10, 11
+ATTRIBUTE_SPARSE = frozenset({22, 23})
+TAG_BITS = 32  # a protobuf reader drops those above, and reads another field
 TENSOR_DIMS, TENSOR_TYPE, TENSOR_FLOATS, TENSOR_RAW = 1, 2, 4, 9
 TENSOR_EXTERNAL, TENSOR_LOCATION = 13, 14
 FLOAT = 1
+SPARSE = "it has sparse weights, which are not read"
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,7 @@ class _Walk:
                 self.tensor(value)
                 last = value
             elif number == GRAPH_SPARSE:
-                problem = "it has sparse weights, which are not read"
-                raise BadHeaderError(problem)
+                raise BadHeaderError(SPARSE)
         return last
 
     def node(self, span: Span, depth: int) -> None:
@@ -141,6 +143,8 @@ class _Walk:
                 self.tensor(value)
             elif kind == BLOCK and number in {ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS}:
                 self.graph(value, depth + 1)
+            elif number in ATTRIBUTE_SPARSE:
+                raise BadHeaderError(SPARSE)
 
     def tensor(self, span: Span) -> None:
         for number, _, value in self.fields(span):
@@ -174,6 +178,9 @@ class _Walk:
         while at < span.end:
             key, at = self.varint(at, span.end)
             kind = key & 7
+            if key >> TAG_BITS:
+                problem = "it is no ONNX file, or damaged"
+                raise BadHeaderError(problem)
             if kind == VARINT:
                 value, at = self.varint(at, span.end)
                 yield key >> 3, kind, Span(value, 0)

@@ -4,6 +4,7 @@ tests/contract/reactor.npz has what those made of the same files and pictures: o
 difference to the picture that went in.
 """
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,17 @@ import torch
 from deployments.detectors import LoadedDetectors
 from graph.annotators import MissingFixedFileError
 from graph.errors import BadModelFile
-from graph.faces import BUFFALO, Choosing, NoFaceError, Restoring, Swap, in_order
+from graph.faces import (
+    BUFFALO,
+    Choosing,
+    Face,
+    NoFaceError,
+    Restoring,
+    Swap,
+    TooManyFacesError,
+    in_order,
+)
+from graph.model_files.onnx_graph import TAG_BITS
 from graph.values import ModelFile
 from preprocessors.face_restore import restored
 from preprocessors.face_swap import aligned, face_similarity, swap_faces, swap_like
@@ -32,7 +43,7 @@ from storage.models.annotators import AnnotatorFolder
 from storage.models.library import ModelLibrary
 from tests.preprocessors.annotator_files import as_image
 from tests.preprocessors.face_files import drawn, write_faces
-from tests.preprocessors.onnx_files import block, number, operator, value_info, write_graph
+from tests.preprocessors.onnx_files import block, number, operator, value_info, varint, write_graph
 
 INSWAPPER = ModelFile("face_swap", "inswapper_128.onnx")
 HYPERSWAP = ModelFile("face_swap", "hyperswap_1a_256.onnx")
@@ -216,6 +227,54 @@ def test_graphs_that_are_not_run_are_refused(tmp_path: Path, problem: str) -> No
     write_graph(tmp_path / "onnx" / file.name, HOSTILE[problem], {}, X, Y)
     with pytest.raises(BadModelFile, match=problem), loaded(tmp_path).opened(file, build_onnx):
         pass
+
+
+def test_what_a_protobuf_reader_would_find_is_looked_for(tmp_path: Path) -> None:
+    """A tag is 32 bits there, so that one of more names another field to it."""
+    hidden = varint((4 << 3 | 2) + (1 << TAG_BITS)) + varint(4) + b"Loop"
+    sparse = block(5, block(1, "sparse_value") + block(22, b""))
+    inside = block(5, block(1, "then_branch") + block(6, block(1, operator("Loop", ["x"], "y"))))
+    relu = operator("Relu", ["x"], "y")
+    hostile = {"no ONNX file": hidden, "sparse weights": sparse, "the operator Loop": inside}
+    for problem, part in hostile.items():
+        file = ModelFile("onnx", "bad.onnx")
+        write_graph(tmp_path / "onnx" / file.name, [relu + part], {}, X, Y)
+        with pytest.raises(BadModelFile, match=problem), loaded(tmp_path).opened(file, build_onnx):
+            pass
+
+
+def test_a_run_that_takes_too_long_is_ended_and_whoever_waits_is_told(tmp_path: Path) -> None:
+    chain = [operator("MatMul", [f"a{k}", f"a{k}"], f"a{k + 1}") for k in range(400)]
+    side = {"a0": (1, 1500, 1500)}
+    write_graph(tmp_path / "onnx" / "slow.onnx", chain, {}, side, {"a400": (1, 1500, 1500)})
+    opened = loaded(tmp_path).opened(ModelFile("onnx", "slow.onnx"), build_onnx)
+    with opened as network:
+        hasty = replace(network, slowest_s=0.2)
+        with pytest.raises(NetworkRunError, match=r"did not end within 0\.2 s"):
+            hasty(np.zeros((1, 1500, 1500), dtype=np.float32))
+        with hasty.turn, pytest.raises(NetworkRunError, match="others have used it"):
+            hasty(np.zeros((1, 1500, 1500), dtype=np.float32))
+
+
+def test_what_is_constant_is_computed_in_runs_within_their_memory(tmp_path: Path) -> None:
+    huge = np.array([1, 2**10, 2**10, 2**14], dtype=np.int64)
+    one = np.ones((1, 1, 1, 1), dtype=np.float32)
+    graph = [operator("Expand", ["c", "s"], "e"), operator("Mul", ["e", "x"], "y")]
+    weights: dict[str, Any] = {"c": one, "s": huge}
+    write_graph(
+        tmp_path / "onnx" / "folds.onnx", graph, weights, {"x": (1, 1, 1, 1)}, {"y": tuple(huge)}
+    )
+    opened = loaded(tmp_path).opened(ModelFile("onnx", "folds.onnx"), build_onnx)
+    with opened as network, pytest.raises(NetworkRunError, match="too much memory"):
+        network(one)
+
+
+def test_more_swaps_than_a_node_may_do_are_refused(tmp_path: Path) -> None:
+    how = Swap(INSWAPPER, Choosing(input_faces_index=",".join(["0"] * 100)))
+    picture = torch.zeros(11, 8, 8, 3)
+    known = Face((0, 0, 1, 1), torch.zeros(5, 2), 1.0, torch.zeros(512))
+    with pytest.raises(TooManyFacesError, match="1100 faces are to be swapped"):
+        swap_faces(loaded(tmp_path), picture, None, known, how)
 
 
 def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
