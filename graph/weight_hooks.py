@@ -7,15 +7,36 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from graph.errors import ServiceError
 from graph.values import Change, Clip, HookKeyframe, WeightHook
 
+MOST = 200  # keyframes of one hook, hooks of one group, and parts of a schedule with a text each
 Hooks: TypeAlias = tuple[WeightHook, ...]
 Span: TypeAlias = tuple[float, float]
+
+
+@dataclass(eq=False)
+class HooksTooManyError(ServiceError):
+    """More hooks or keyframes than are followed."""
+
+    status = 422
+    code = "too_many_hooks"
+    template = "Input {name!r}: must have at most {most} entries, got {received}."
+    name: str
+    most: int
+    received: int
+
+
+def bounded(name: str, entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`entries`. Raises HooksTooManyError."""
+    if len(entries) > MOST:
+        raise HooksTooManyError(name, MOST, len(entries))
+    return entries
 
 
 def made_behind(hook: WeightHook, before: Hooks) -> WeightHook:
@@ -93,7 +114,11 @@ def along(start: float, end: float, strengths: list[float]) -> list[HookKeyframe
 
 
 def encoded_spans(clip: Clip) -> list[tuple[Span, Clip]]:
-    """The spans of the schedule, each with the text encoder that prompts are encoded by for it."""
+    """The spans of the schedule, each with the text encoder that prompts are encoded by for it.
+
+    Raises:
+        HooksTooManyError: there are too many of them.
+    """
     if clip.hooks is None:
         return [((0.0, 1.0), clip)]
     hooks = clip.hooks.hooks
@@ -101,9 +126,10 @@ def encoded_spans(clip: Clip) -> list[tuple[Span, Clip]]:
         return [((0.0, 1.0), _under(clip, [(hook, 1.0) for hook in hooks]))]
     own = {hook: _spans(hook.keyframes) for hook in hooks}
     ends = {end for spans in own.values() for span, _ in spans for end in span}
+    spans = tuple(pairwise(sorted({0.0, *ends}))) or ((0.0, 1.0),)
     return [
         (span, _under(clip, [(hook, _strength_in(span, own[hook])) for hook in hooks]))
-        for span in pairwise(sorted({0.0, *ends}))
+        for span in bounded("clip", spans)
     ]
 
 

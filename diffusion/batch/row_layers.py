@@ -46,8 +46,9 @@ def own_layers(module: nn.Module, base: nn.Module) -> OwnLayers | None:
 
 
 def _same(layer: nn.Module, other: nn.Module) -> bool:
-    if isinstance(layer, PackedWeight) and isinstance(other, PackedWeight):
-        return layer.weight is other.weight and layer.changes == other.changes
+    packed = isinstance(layer, PackedWeight) and isinstance(other, PackedWeight)
+    if packed and (layer.weight is not other.weight or layer.changes != other.changes):
+        return False
     mine, theirs = (list(one.parameters(recurse=False)) for one in (layer, other))
     return len(mine) == len(theirs) and all(map(lambda a, b: a is b, mine, theirs))
 

@@ -37,9 +37,15 @@ def hooks_of(guider: Guider) -> list[Hooks]:
 
 
 def first_changes(hooks: Hooks) -> Changes:
-    """What hooks lay on the model as sampling begins."""
-    strengths = ((own, own.keyframes[0].strength if own.keyframes else 1.0) for own in hooks)
+    """What hooks lay on the model the first time that each lays something."""
+    strengths = ((own, _first_strength(own.keyframes)) for own in hooks)
     return model_changes(strengths)
+
+
+def _first_strength(keyframes: Sequence[HookKeyframe]) -> float:
+    """The first that is not 0; 1 without keyframes."""
+    strengths = [keyframe.strength for keyframe in keyframes] or [1.0]
+    return next(filter(None, strengths), 0.0)
 
 
 @dataclass(frozen=True, eq=False)

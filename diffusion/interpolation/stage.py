@@ -17,6 +17,7 @@ from imaging.sizes import check_size
 
 # Values that a network holds at once for each pixel of a frame (ComfyUI memory_used_forward)
 RIFE_VALUES, FILM_VALUES = 300, 1700
+SEEN_VALUES = 164  # that FILM keeps of a frame while others are drawn beside it
 SHARE = 0.5  # of the machine's memory that one frame may take
 
 
@@ -89,29 +90,32 @@ class InterpolationStage:
 
         with self._shared.weights.lease((model.file, dtype), load) as loaded:
             assert isinstance(loaded, LoadedInterpolator)
-            _check(loaded, model.file.name, frames, how.together)
+            _check(loaded, model.file.name, frames, how)
             turns.begin(how.count(len(frames)) - len(frames))
             try:
                 with torch.inference_mode():
                     return FrameDrawing(loaded, how, turns.take).over(frames)
             except torch.OutOfMemoryError as error:
-                needed, limit = _needed(loaded, frames, how.together), _memory(device)
+                needed, limit = needed_bytes(loaded, frames, how), _memory(device)
                 height, width = frames.shape[1:3]
                 raise FrameMemoryError(width, height, model.file.name, needed, limit) from error
 
 
-def _check(loaded: LoadedInterpolator, name: str, frames: Tensor, together: int) -> None:
+def _check(loaded: LoadedInterpolator, name: str, frames: Tensor, how: Interpolation) -> None:
     height, width = frames.shape[1:3]
     if isinstance(loaded.network, Film) and min(height, width) < SMALLEST:
         raise FrameSizeError(name, SMALLEST, width, height)
-    needed, limit = _needed(loaded, frames, together), _memory(loaded.device)
+    needed, limit = needed_bytes(loaded, frames, how), _memory(loaded.device)
     if needed > limit:
         raise FrameMemoryError(width, height, name, needed, limit)
 
 
-def _needed(loaded: LoadedInterpolator, frames: Tensor, together: int) -> int:
+def needed_bytes(loaded: LoadedInterpolator, frames: Tensor, how: Interpolation) -> int:
+    """What drawing between two frames takes, beside the frames that are drawn."""
     height, width = frames.shape[1:3]
-    values = FILM_VALUES if isinstance(loaded.network, Film) else RIFE_VALUES * together
+    values = RIFE_VALUES * how.together
+    if isinstance(loaded.network, Film):
+        values = FILM_VALUES + (SEEN_VALUES * how.multiplier if how.way != "core" else 0)
     return values * height * width * loaded.dtype.itemsize
 
 

@@ -11,8 +11,9 @@ from graph.values import InputFile, Latent, ModelFile
 
 KEY, SCALED = "latent_tensor", "latent_format_version_0"
 OLD_SCALE = 0.18215  # by which files without the second key have been multiplied
-AXES = range(3, 6)  # [B, C, n], [B, C, h, w] and [B, C, T, h, w]
-MOST = 2**28  # numbers
+AXES = (4, 5)  # [B, C, h, w] and [B, C, T, h, w]
+DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+MOST, MOST_ROWS = 2**28, 4096  # numbers, and latents in a batch
 
 
 def read_latent(file: InputFile) -> Latent:
@@ -29,6 +30,10 @@ def read_latent(file: InputFile) -> Latent:
         shape = weights.shape(KEY)
         if len(shape) not in AXES or not 0 < torch.Size(shape).numel() <= MOST:
             raise weights.bad(problem=f"its latents are {shape}")
+        if shape[0] > MOST_ROWS:
+            raise weights.bad(problem=f"it has {shape[0]} latents, at most {MOST_ROWS} are read")
+        if weights.dtype(KEY) not in DTYPES:
+            raise weights.bad(problem="its latents are no floating-point numbers")
         samples = weights[KEY].float()
         scale = 1.0 if SCALED in weights else 1.0 / OLD_SCALE
         return Latent(samples * scale)

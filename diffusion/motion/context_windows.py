@@ -12,7 +12,7 @@ from torch import Tensor
 from diffusion.batch.prompts import Embedding, Prompt
 from diffusion.batch.rows import JobImage
 from diffusion.batch.slices import frame_prompt
-from diffusion.motion.windows import Frames, frames_of, fused
+from diffusion.motion.windows import Frames, check_overlap, frames_of, fused
 from graph.errors import ServiceError
 from graph.motion import CONTEXT_WINDOWS, Windows
 from graph.values import Change
@@ -129,6 +129,7 @@ def prepare_windows(
 
     Raises:
         WindowAxisError: there can be none along the axis.
+        WindowOverlapError: they would move on too little.
     """
     applied = [change for change in changes if change.kind == CONTEXT_WINDOWS]
     if not applied:
@@ -136,5 +137,6 @@ def prepare_windows(
     windows, axis = applied[-1]["windows"], applied[-1]["axis"]
     if axis >= len(shape) or axis == CHANNELS:
         raise WindowAxisError(len(shape), len(shape) - 1, axis)
+    check_overlap(windows)
     length = shape[axis]
     return WindowedJob(windows, axis, length, sigmas) if length > windows.length else None

@@ -20,7 +20,7 @@ from diffusion.motion.moving import Mask, Module, Moving, Strength, View
 from diffusion.motion.multivals import Amount, amount, combined
 from diffusion.motion.network import FrameTransformer
 from diffusion.motion.noise import settled_noise
-from diffusion.motion.windows import Frames, frames_of, fused
+from diffusion.motion.windows import Frames, check_overlap, frames_of, fused
 from graph.errors import ServiceError
 from graph.motion import Context, Evolved, Motion, MotionKeyframe
 from graph.values import Change
@@ -231,6 +231,7 @@ def prepare_video(
 
     Raises:
         TooManyFramesError: more than a motion module tells apart.
+        WindowOverlapError: windows would move on too little.
         BadModelFile: a motion module is made for another kind of model.
     """
     evolved = evolved_of(changes)
@@ -242,6 +243,8 @@ def prepare_video(
         for motion in reversed(evolved.motions)
     ]
     contexts = _over(evolved, frames)
+    for context in contexts:
+        check_overlap(context.windows)
     for module in modules:
         _check_length(module.loaded, contexts, frames)
     newest = modules[-1].loaded.file if modules else None

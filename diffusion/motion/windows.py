@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from types import MappingProxyType
 from typing import TypeAlias
@@ -13,6 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from graph.errors import ServiceError
 from graph.motion import Windows
 
 Frames: TypeAlias = tuple[int, ...]
@@ -20,6 +21,29 @@ HALVING_BITS = 64
 SIGMA_MOST = 4.0  # above which weights that go by sigma stay the same
 NEARLY_ZERO = 1e-37
 LEAST_BIAS = 1e-2
+MOST_SEEN = 32  # windows of one width that a frame may be in
+
+
+@dataclass(eq=False)
+class WindowOverlapError(ServiceError):
+    """Windows that move on too little: none would be left, or each frame would be in very many."""
+
+    status = 422
+    code = "window_overlap_invalid"
+    template = (
+        "Context windows, input 'context_overlap': must be at most {most} for windows of {length}, "
+        "got {received}."
+    )
+    most: int
+    length: int
+    received: int
+
+
+def check_overlap(windows: Windows) -> None:
+    """Raises WindowOverlapError where a frame would be in more than MOST_SEEN windows."""
+    most = windows.length - math.ceil(windows.length / MOST_SEEN)
+    if windows.schedule in OVERLAPPING and windows.overlap > most:
+        raise WindowOverlapError(most, windows.length, windows.overlap)
 
 
 def halved(step: int) -> float:
@@ -72,7 +96,7 @@ def standard(windows: Windows, frames: int, step: int) -> list[Frames]:
 
 def _at_end(window: Frames, frames: int) -> Frames:
     moved = [(frame - window[0]) % frames for frame in window]
-    return tuple(frame + frames - moved[-1] - 1 for frame in moved)
+    return tuple(frame + frames - max(moved) - 1 for frame in moved)
 
 
 def static(windows: Windows, frames: int, _step: int) -> list[Frames]:
@@ -105,6 +129,9 @@ SCHEDULES: Mapping[str, Callable[[Windows, int, int], list[Frames]]] = MappingPr
         "view_as_context": whole,
     }
 )
+
+
+OVERLAPPING = frozenset({"looped_uniform", "standard_uniform", "standard_static"})
 
 
 def flat(length: int, _sigma: float) -> Tensor:

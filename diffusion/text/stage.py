@@ -216,7 +216,7 @@ class EncodeStage:
     ) -> Conditioning:
         hooks = () if clip.hooks is None else clip.hooks.on_conditions
         conditions = []
-        for span, own in encoded_spans(clip):
+        for span, own in await asyncio.to_thread(encoded_spans, clip):
             encoded_span = await self._condition_for(own, prompt, extras, warn, owner)
             conditions.append(replace(encoded_span, hooks=hooks, encoded_for=span))
         return tuple(conditions)

@@ -27,6 +27,22 @@ class TooManyBoxesError(ServiceError):
     received: int
 
 
+@dataclass(eq=False)
+class NoPooledTextError(ServiceError):
+    """A text encoder that says nothing of a text as a whole."""
+
+    status = 422
+    code = "unsupported_text_encoder"
+    template = "Input 'clip': must be CLIP; other text encoders say nothing that goes into a box."
+
+
+def check_room(condition: Condition) -> None:
+    """Raises TooManyBoxesError where no box more may be added."""
+    count = 0 if condition.grounding is None else len(condition.grounding.boxes)
+    if count >= MAX_BOXES:
+        raise TooManyBoxesError(MAX_BOXES, count)
+
+
 @node(
     "GLIGENLoader", runs_on=Stage.INLINE, display_name="Load GLIGEN Model", category="model/loaders"
 )
@@ -54,7 +70,11 @@ async def apply_text_box(
     y: Place = 0,
 ) -> Conditioning:
     """Say what is to be in a box of the picture."""
+    for condition in conditioning_to:
+        check_room(condition)
     encoded, *_ = await encoders.encode_text(clip, text)
+    if encoded.pooled is None:
+        raise NoPooledTextError
     sides = (side // NODE_PX for side in (height, width, y, x))
     box = TextBox(encoded.pooled, *sides)
     return tuple(_with_box(own, gligen_textbox_model, box) for own in conditioning_to)
@@ -63,6 +83,4 @@ async def apply_text_box(
 def _with_box(condition: Condition, net: Gligen, box: TextBox) -> Condition:
     """The network that is named last is told of all boxes, as in ComfyUI."""
     before = () if condition.grounding is None else condition.grounding.boxes
-    if len(before) >= MAX_BOXES:
-        raise TooManyBoxesError(MAX_BOXES, len(before))
     return replace(condition, grounding=Grounding(net, (*before, box)))

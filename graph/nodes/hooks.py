@@ -16,11 +16,19 @@ from graph.values import (
     ModelFile,
     WeightHook,
 )
-from graph.weight_hooks import along, between, joined, made_behind, scheduled, with_keyframes
+from graph.weight_hooks import (
+    along,
+    between,
+    bounded,
+    joined,
+    made_behind,
+    scheduled,
+    with_keyframes,
+)
 
 CREATE, SCHEDULE = "advanced/hooks/create", "advanced/hooks/scheduling"
 COMBINE = "advanced/hooks/combine"
-MOST = 1_000  # keyframes of one hook, and hooks of one group
+MOST_STRENGTH = 20.0
 LoraName = Annotated[ModelFile, Files("loras")]
 CheckpointName = Annotated[ModelFile, Files("checkpoints")]
 Strength = Annotated[float, Widget(min=-20.0, max=20.0, step=0.01)]
@@ -31,32 +39,13 @@ Floats: TypeAlias = Annotated[Any, Link("FLOATS")]
 
 
 @dataclass(eq=False)
-class HooksTooManyError(ServiceError):
-    """More hooks or keyframes than are followed."""
-
-    status = 422
-    code = "too_many_hooks"
-    template = "Input {name!r}: must have at most {most} entries, got {received}."
-    name: str
-    most: int
-    received: int
-
-
-@dataclass(eq=False)
 class FloatsError(ServiceError):
     """Something else than strengths."""
 
     status = 422
     code = "floats_invalid"
-    template = "Input 'floats_strength': must be numbers, got {received}."
+    template = "Input 'floats_strength': must be numbers from -20 to 20, got {received}."
     received: str
-
-
-def bounded(name: str, entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    """`entries`. Raises HooksTooManyError."""
-    if len(entries) > MOST:
-        raise HooksTooManyError(name, MOST, len(entries))
-    return entries
 
 
 def _hooked(prev: Hooks | None, hook: WeightHook) -> Hooks:
@@ -198,6 +187,9 @@ def create_keyframes_of(
         strengths = [float(number) for number in given]
     except (TypeError, ValueError):
         raise FloatsError(type(floats_strength).__name__) from None
+    for strength in strengths:
+        if not abs(strength) <= MOST_STRENGTH:  # which none is that is no number
+            raise FloatsError(str(strength))
     own = along(start_percent, end_percent, strengths)
     return bounded("prev_hook_kf", with_keyframes(prev_hook_kf or (), own))
 

@@ -50,6 +50,9 @@ def test_files_of_before_are_scaled() -> None:
         (b"\xff" * 64, "not a safetensors file"),
         (save({"other": torch.zeros(1, 4, 2, 2)}), "nothing is named 'latent_tensor'"),
         (save({"latent_tensor": torch.zeros(4)}), "its latents are"),
+        (save({"latent_tensor": torch.zeros(1, 4, 7)}), "its latents are"),
+        (save({"latent_tensor": torch.zeros(4097, 1, 1, 1)}), "4097 latents"),
+        (save({"latent_tensor": torch.zeros(1, 4, 2, 2, dtype=torch.bool)}), "no floating-point"),
         (save({"latent_tensor": torch.zeros(1, 4, 2, 2)})[:-3], "not a safetensors file"),
     ],
 )

@@ -1,5 +1,6 @@
 """ComfyUI's own context windows."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import pytest
 import torch
 
 from diffusion.batch.prompts import Embedding, Prompt, Region
-from diffusion.motion.context_windows import WindowAxisError, windowed
+from diffusion.motion.context_windows import WindowAxisError, prepare_windows, windowed
+from diffusion.motion.windows import WindowOverlapError, frames_of
 from graph.motion import CONTEXT_WINDOWS, Windows
 from graph.nodes.context_windows import apply_video_windows, apply_windows
 from graph.sampling import SampleRequest
-from graph.values import Latent, Model
+from graph.values import Change, Latent, Model
 from tests.diffusion.core_sampling import close
 from tests.diffusion.narrow_stage import NARROW, narrow_stage, prompt, request, write_models
 
@@ -93,3 +95,18 @@ def test_what_lies_beside_a_video_is_cut_with_it() -> None:
     rows = windowed(masked, (1,), 3).region.mask
     assert rows is not None
     assert rows.tolist() == [[[2.0, 3.0]]]
+
+
+@pytest.mark.parametrize("overlap", [16, 200, 4095])
+def test_windows_that_do_not_move_on_are_refused(overlap: int) -> None:
+    windows = Windows("standard_uniform", 16, overlap)
+    change = Change(CONTEXT_WINDOWS, (("windows", windows), ("axis", 0)))
+    with pytest.raises(WindowOverlapError, match="at most 15 for windows of 16"):
+        prepare_windows([change], (100, 4, 8, 8), torch.tensor([1.0, 0.0]))
+
+
+@pytest.mark.parametrize("schedule", ["standard_uniform", "looped_uniform", "standard_static"])
+def test_windows_are_of_frames_that_are_there(schedule: str) -> None:
+    for frames, stride, step in itertools.product((17, 19, 33, 100), (1, 2, 3), range(6)):
+        windows = frames_of(Windows(schedule, 16, 4, stride), frames, step)
+        assert {frame for own in windows for frame in own} <= set(range(frames))

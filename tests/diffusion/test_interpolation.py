@@ -11,7 +11,7 @@ from torch import Tensor
 from diffusion.interpolation.film import Film
 from diffusion.interpolation.frames import FrameDrawing
 from diffusion.interpolation.loading import LoadedInterpolator, film_keys
-from diffusion.interpolation.stage import FrameSizeError, InterpolationStage
+from diffusion.interpolation.stage import FrameSizeError, InterpolationStage, needed_bytes
 from diffusion.upscaling.stage import UpscaleStage
 from diffusion.weights import open_weights
 from graph.errors import BadModelFile
@@ -182,3 +182,12 @@ def test_uploads_know_its_kind(folder: Path) -> None:
     write_rife(folder, "rife47")
     path = folder / "frame_interpolation" / "rife47.pth"
     assert nature_of(read_header(path, file_of(path.name))).kind == "frame_interpolator"
+
+
+def test_frames_that_film_keeps_while_it_draws_count() -> None:
+    loaded = LoadedInterpolator(Film(), CPU, torch.float32, 0, knows_time=False)
+    given = torch.zeros(2, 64, 64, 3)
+    few, many = (needed_bytes(loaded, given, Interpolation("film", n)) for n in (2, 64))
+    assert many - few == 62 * 164 * 64 * 64 * 4
+    core = (needed_bytes(loaded, given, Interpolation("core", n)) for n in (2, 64))
+    assert len(set(core)) == 1

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from diffusion.batch.row_layers import own_layers
 from diffusion.engine.stage import SampleStage
 from diffusion.lora.applying import LORA, Loras
 from diffusion.memory.budget import MemoryBudget
+from diffusion.networks.packed_layers import PackedLinear
+from diffusion.packing.packed import Packed, Plain
 from diffusion.weights import Weights, open_weights
 from graph.sampling import SampleRequest
 from graph.values import Change, Model, ModelFile
@@ -128,3 +131,15 @@ async def test_whatever_a_file_changes_is_met_by_its_own_rows_alone(
     for one, other in zip(alone, together, strict=True):
         assert (one - other).abs().max() < 1e-4 * one.std()
     assert max(calls) == 4
+
+
+def test_a_packed_layers_bias_is_its_own_though_its_weight_is_not() -> None:
+    packed = Packed((2, 2), torch.zeros(2, 2), (), Plain())
+    layers = [PackedLinear(nn.Linear(2, 2), packed) for _ in range(2)]
+    layers[1].weight = layers[0].weight
+    for layer in layers:
+        layer.bias = nn.Parameter(torch.ones(2))
+    base, changed = (nn.Sequential(layer) for layer in layers)
+    assert set(own_layers(changed, base) or {}) == {"0"}
+    layers[1].bias = layers[0].bias
+    assert own_layers(changed, base) == {}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from diffusion.batch import conditions
+from diffusion.engine.hooked import first_changes
 from diffusion.engine.stage import SampleStage
 from diffusion.lora.applying import Loras
 from diffusion.lora.merging import WEIGHT_CHANGES, WeightChanges
@@ -16,8 +18,8 @@ from diffusion.weights import Weights, open_weights
 from graph.errors import MissingModelFile
 from graph.nodes import hooked_conditionings as hooked
 from graph.nodes import hooks as nodes
-from graph.values import Clip, Hooks, Model, ModelFile
-from graph.weight_hooks import along, between, encoded_spans
+from graph.values import Clip, ClipHooks, HookKeyframe, Hooks, Model, ModelFile
+from graph.weight_hooks import HooksTooManyError, along, between, encoded_spans
 from tests.diffusion.core_sampling import close
 from tests.diffusion.hook_files import LORA, write_lora
 from tests.diffusion.narrow_stage import (
@@ -145,7 +147,7 @@ def test_hooks_that_are_alike_count_once_unless_made_behind_others() -> None:
         lora(0.5, before=one)
     )
     assert lora(0.0, before=one) == one
-    with pytest.raises(nodes.HooksTooManyError, match="at most 1000"):
+    with pytest.raises(HooksTooManyError, match="at most 200"):
         nodes.create_keyframes_of(floats_strength=[0.5] * 1001)
     with pytest.raises(nodes.FloatsError, match="got dict"):
         nodes.create_keyframes_of(floats_strength={"no": 1})
@@ -184,3 +186,31 @@ def test_text_is_encoded_for_each_span_of_a_schedule() -> None:
     assert own.changes[0]["strength"] == 0.8
     assert once.hooks is not None
     assert once.hooks.on_conditions == ()
+
+
+def test_schedules_of_texts_are_bounded_and_cover_everything() -> None:
+    keyframes = [
+        tuple(HookKeyframe(float(k % 7), (k + part / 30) / 200) for k in range(200))
+        for part in range(2)
+    ]
+    hooks = tuple(
+        replace(lora(0.5)[0], origin=str(k), keyframes=own) for k, own in enumerate(keyframes)
+    )
+    clip = Clip((ModelFile("text_encoders", "t"),), hooks=ClipHooks(hooks, scheduled=True))
+    with pytest.raises(HooksTooManyError, match="'clip': must have at most 200"):
+        encoded_spans(clip)
+    late = (replace(hooks[0], keyframes=(HookKeyframe(1.0, 1.0),)),)
+    spans = encoded_spans(replace(clip, hooks=ClipHooks(late, scheduled=True)))
+    assert [span for span, _ in spans] == [(0.0, 1.0)]
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), 21.0])
+def test_strengths_that_no_widget_would_give_are_refused(strength: float) -> None:
+    with pytest.raises(nodes.FloatsError, match="from -20 to 20"):
+        nodes.create_keyframes_of(floats_strength=[1.0, strength])
+
+
+def test_what_is_applied_later_is_looked_for_before_it_begins() -> None:
+    keyframes = (HookKeyframe(0.0, 0.0), HookKeyframe(0.5, 0.5))
+    (change,) = first_changes((replace(lora(1.0)[0], keyframes=keyframes),))
+    assert change["strength"] == 0.5
